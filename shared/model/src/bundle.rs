@@ -1,0 +1,101 @@
+//! The pair of models that serves: pinned once for a batch of messages or a file, so that all answers agree.
+
+use sha2::{Digest, Sha256};
+
+use crate::artifact::{Artifact, ArtifactError, ModelVersion};
+use crate::candidates::{DurationModel, Model};
+use crate::outcome::Target;
+use crate::request::MESSAGE_SCHEMA_VERSION;
+use crate::candidates::tip_tree::TipTree;
+use crate::trip::{PredictionBatch, TripBatch};
+
+/// The name of the course's model, which consumers of predictions expect.
+pub const DURATION_MODEL_NAME: &str = "ride_duration_prediction_model";
+
+/// A duration model and, once there is one, a tip model.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    duration: (ModelVersion, DurationModel),
+    tip: Option<(ModelVersion, TipTree)>,
+}
+
+/// Why artifacts do not make a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The bytes are not a model.
+    #[error("reading the {target} model")]
+    Artifact {
+        /// Which model.
+        target: Target,
+        /// What is wrong with it.
+        #[source]
+        source: ArtifactError,
+    },
+    /// A model of the other target.
+    #[error("expected a {expected} model, found a {found} model ({version})")]
+    Target {
+        /// Where it was to serve.
+        expected: Target,
+        /// What it predicts.
+        found: Target,
+        /// Its version.
+        version: ModelVersion,
+    },
+}
+
+impl Bundle {
+    /// Reads the artifacts of a duration and, if there is one, of a tip model.
+    ///
+    /// # Errors
+    /// See [`BundleError`].
+    pub fn from_bytes(duration: &[u8], tip: Option<&[u8]>) -> Result<Self, BundleError> {
+        let duration = match read(Target::Duration, duration)? {
+            (version, Model::Duration(model)) => (version, model),
+            (version, other) => return Err(mismatch(Target::Duration, &other, version)),
+        };
+        let tip = match tip.map(|bytes| read(Target::Tip, bytes)).transpose()? {
+            None => None,
+            Some((version, Model::Tip(model))) => Some((version, model)),
+            Some((version, other)) => return Err(mismatch(Target::Tip, &other, version)),
+        };
+        Ok(Self { duration, tip })
+    }
+
+    /// Answers for every trip, in one pass a model.
+    pub fn predict(&self, trips: &TripBatch) -> PredictionBatch {
+        let answers = self.duration.1.answer(trips);
+        PredictionBatch {
+            duration_min: answers.minutes,
+            lower_min: answers.lower_min,
+            upper_min: answers.upper_min,
+            tip_probability: self.tip.as_ref().map(|(_, model)| model.probabilities(trips)),
+        }
+    }
+
+    /// The version of the duration model.
+    pub fn duration_version(&self) -> &ModelVersion {
+        &self.duration.0
+    }
+
+    /// The version of the tip model, if there is one.
+    pub fn tip_version(&self) -> Option<&ModelVersion> {
+        self.tip.as_ref().map(|(version, _)| version)
+    }
+
+    /// Names the pair: first 12 hex digits of sha256(duration version, tip version, schema version, rules), a line
+    /// each; the rules are those of serving.
+    pub fn id(&self) -> String {
+        let tip = self.tip_version().map_or("none", ModelVersion::as_str);
+        let lines = format!("{}\n{tip}\n{MESSAGE_SCHEMA_VERSION}\naccept", self.duration.0);
+        crate::hex(&Sha256::digest(lines.as_bytes()))[..12].to_string()
+    }
+}
+
+fn read(target: Target, bytes: &[u8]) -> Result<(ModelVersion, Model), BundleError> {
+    let artifact = Artifact::from_bytes(bytes).map_err(|source| BundleError::Artifact { target, source })?;
+    Ok((ModelVersion::of(bytes), artifact.model))
+}
+
+fn mismatch(expected: Target, found: &Model, version: ModelVersion) -> BundleError {
+    BundleError::Target { expected, found: found.target(), version }
+}

@@ -1,0 +1,263 @@
+//! How good a model is, on which rows: figures that compare, and the same by slice.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::candidates::{DurationAnswers, Model};
+use crate::outcome::Examples;
+use crate::trip::{Trip, possible_miles};
+use crate::zones;
+
+/// Figures on a set of examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// How many examples.
+    pub rows: u64,
+    /// The target's own figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// The figures of a target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Figures {
+    /// Errors of durations in minutes.
+    Duration {
+        /// Root mean squared error, minutes.
+        rmse: f64,
+        /// Mean absolute error, minutes.
+        mae: f64,
+        /// Share of the variance explained.
+        r2: f64,
+        /// Share of truths inside the 90 % interval.
+        coverage: f64,
+        /// Mean width of that interval, minutes.
+        interval_width_min: f64,
+    },
+    /// Quality of probabilities.
+    Tip {
+        /// Area under the ROC curve; ties count half.
+        auc: f64,
+        /// Mean negative log likelihood, natural logarithm, probabilities kept 1e-15 away from 0 and 1.
+        log_loss: f64,
+        /// Mean squared error of the probabilities.
+        brier: f64,
+        /// Share of tipped trips.
+        base_rate: f64,
+    },
+}
+
+impl Figures {
+    /// The one figure that decides, smaller is better, with its name: RMSE or log loss.
+    pub fn deciding(&self) -> (&'static str, f64) {
+        match self {
+            Self::Duration { rmse, .. } => ("rmse", *rmse),
+            Self::Tip { log_loss, .. } => ("log_loss", *log_loss),
+        }
+    }
+}
+
+/// Figures on a part of the examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// What the examples are parted by.
+    pub by: String,
+    /// Which part.
+    pub value: String,
+    /// The figures there.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+}
+
+/// What a model said of each example.
+enum Answers {
+    Duration(DurationAnswers),
+    Tip(Vec<f64>),
+}
+
+/// Figures of `model` on all `examples`.
+pub fn evaluate(model: &Model, examples: &Examples) -> Metrics {
+    let rows: Vec<usize> = (0..examples.len()).collect();
+    measure(&answers(model, examples), &examples.labels, &rows)
+}
+
+/// Figures of `model` by pickup borough, hour band, distance band and airport trips; parts without rows are left
+/// out.
+pub fn slices(model: &Model, examples: &Examples) -> Vec<Slice> {
+    let answers = answers(model, examples);
+    let mut parts: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for (row, trip) in examples.trips.iter().enumerate() {
+        for (by, value) in slices_of(&trip) {
+            parts.entry((by, value)).or_default().push(row);
+        }
+    }
+    let slice = |((by, value), rows): (&(&str, &str), &Vec<usize>)| Slice {
+        by: by.to_string(),
+        value: value.to_string(),
+        metrics: measure(&answers, &examples.labels, rows),
+    };
+    parts.iter().map(slice).collect()
+}
+
+/// The slices that a trip belongs to: `(by, value)`.
+pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 4] {
+    use chrono::Timelike;
+    let hour_band = match trip.pickup.map(|at| at.hour()) {
+        None => "unknown",
+        Some(0..=5) => "00-05 night",
+        Some(6..=9) => "06-09 morning",
+        Some(10..=14) => "10-14 midday",
+        Some(15..=18) => "15-18 afternoon",
+        Some(_) => "19-23 evening",
+    };
+    let distance_band = match possible_miles(trip.distance_miles) {
+        None => "impossible",
+        Some(miles) if miles <= 1.0 => "00-01 miles",
+        Some(miles) if miles <= 2.0 => "01-02 miles",
+        Some(miles) if miles <= 5.0 => "02-05 miles",
+        Some(miles) if miles <= 10.0 => "05-10 miles",
+        Some(_) => "10+ miles",
+    };
+    let airport = zones::is_airport(trip.pickup_zone) || zones::is_airport(trip.dropoff_zone);
+    [
+        ("pickup_borough", zones::borough(trip.pickup_zone).name()),
+        ("hour_band", hour_band),
+        ("distance_band", distance_band),
+        ("airport", if airport { "yes" } else { "no" }),
+    ]
+}
+
+fn answers(model: &Model, examples: &Examples) -> Answers {
+    match model {
+        Model::Duration(model) => Answers::Duration(model.answer(&examples.trips)),
+        Model::Tip(model) => Answers::Tip(model.probabilities(&examples.trips)),
+    }
+}
+
+fn measure(answers: &Answers, labels: &[f64], rows: &[usize]) -> Metrics {
+    let figures = match answers {
+        Answers::Duration(answers) => duration_figures(answers, labels, rows),
+        Answers::Tip(probabilities) => tip_figures(probabilities, labels, rows),
+    };
+    Metrics { rows: rows.len() as u64, figures }
+}
+
+fn duration_figures(answers: &DurationAnswers, labels: &[f64], rows: &[usize]) -> Figures {
+    let mean = |of: &dyn Fn(usize) -> f64| rows.iter().map(|&row| of(row)).sum::<f64>() / rows.len().max(1) as f64;
+    let stray = |row: usize| answers.minutes[row] - labels[row];
+    let squared = mean(&|row| stray(row).powi(2));
+    let mean_label = mean(&|row| labels[row]);
+    let variance = mean(&|row| (labels[row] - mean_label).powi(2));
+    let (lower, upper) = (&answers.lower_min, &answers.upper_min);
+    Figures::Duration {
+        rmse: squared.sqrt(),
+        mae: mean(&|row| stray(row).abs()),
+        r2: if variance > 0.0 { 1.0 - squared / variance } else { 0.0 },
+        coverage: mean(&|row| f64::from(u8::from((lower[row]..=upper[row]).contains(&labels[row])))),
+        interval_width_min: mean(&|row| upper[row] - lower[row]),
+    }
+}
+
+fn tip_figures(probabilities: &[f64], labels: &[f64], rows: &[usize]) -> Figures {
+    let mean = |of: &dyn Fn(usize) -> f64| rows.iter().map(|&row| of(row)).sum::<f64>() / rows.len().max(1) as f64;
+    let likelihood = |row: usize| {
+        let p = probabilities[row].clamp(1e-15, 1.0 - 1e-15);
+        if labels[row] > 0.0 { p.ln() } else { (1.0 - p).ln() }
+    };
+    Figures::Tip {
+        auc: auc(rows.iter().map(|&row| (probabilities[row], labels[row] > 0.0)).collect()),
+        log_loss: -mean(&likelihood),
+        brier: mean(&|row| (probabilities[row] - labels[row]).powi(2)),
+        base_rate: mean(&|row| labels[row]),
+    }
+}
+
+/// Probability that a tipped example scores above one that is not (Mann and Whitney 1947); 0.5 with one class.
+fn auc(mut scored: Vec<(f64, bool)>) -> f64 {
+    scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let positives = scored.iter().filter(|(_, positive)| *positive).count() as f64;
+    let negatives = scored.len() as f64 - positives;
+    if positives == 0.0 || negatives == 0.0 {
+        return 0.5;
+    }
+    let (mut below, mut pairs) = (0.0, 0.0);
+    for ties in scored.chunk_by(|a, b| a.0 == b.0) {
+        let tied_positives = ties.iter().filter(|(_, positive)| *positive).count() as f64;
+        let tied_negatives = ties.len() as f64 - tied_positives;
+        pairs += tied_positives * (below + 0.5 * tied_negatives);
+        below += tied_negatives;
+    }
+    pairs / (positives * negatives)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::request::local_time;
+    use crate::trip::Zone;
+
+    proptest! {
+        /// The oracle: the definition, over all pairs.
+        #[test]
+        fn auc_is_the_share_of_pairs_in_order(scored in prop::collection::vec((0..6i32, any::<bool>()), 2..40)) {
+            let (mut pairs, mut in_order) = (0.0, 0.0);
+            for (high, _) in scored.iter().filter(|scored| scored.1) {
+                for (low, _) in scored.iter().filter(|scored| !scored.1) {
+                    pairs += 1.0;
+                    in_order += if high > low { 1.0 } else if high == low { 0.5 } else { 0.0 };
+                }
+            }
+            let expected = if pairs > 0.0 { in_order / pairs } else { 0.5 };
+            let ours = auc(scored.iter().map(|(score, positive)| (f64::from(*score), *positive)).collect());
+            prop_assert!((ours - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn figures_of_a_hand_calculation() {
+        let answers = DurationAnswers {
+            minutes: vec![10.0, 20.0, 30.0],
+            lower_min: vec![5.0, 15.0, 25.0],
+            upper_min: vec![15.0, 25.0, 35.0],
+        };
+        let Figures::Duration { rmse, mae, r2, coverage, interval_width_min } =
+            duration_figures(&answers, &[10.0, 26.0, 27.0], &[0, 1, 2])
+        else {
+            panic!("durations")
+        };
+        assert_eq!((rmse, mae, coverage, interval_width_min), (15f64.sqrt(), 3.0, 2.0 / 3.0, 10.0));
+        assert!((r2 - (1.0 - 15.0 / (182.0 / 3.0))).abs() < 1e-12);
+        let Figures::Tip { auc, log_loss, brier, base_rate } = tip_figures(&[0.8, 0.4], &[1.0, 0.0], &[0, 1]) else {
+            panic!("tips")
+        };
+        assert_eq!((auc, base_rate), (1.0, 0.5));
+        assert!((log_loss - -(0.8f64.ln() + 0.6f64.ln()) / 2.0).abs() < 1e-12);
+        assert!((brier - (0.04 + 0.16) / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_trip_belongs_to_one_part_of_every_kind() {
+        let trip = Trip {
+            pickup_zone: Zone::new(74),
+            dropoff_zone: Zone::new(138),
+            pickup: local_time("2021-02-03 08:00:00"),
+            distance_miles: Some(5.0),
+            ..Trip::default()
+        };
+        assert_eq!(
+            slices_of(&trip),
+            [
+                ("pickup_borough", "Manhattan"),
+                ("hour_band", "06-09 morning"),
+                ("distance_band", "02-05 miles"),
+                ("airport", "yes")
+            ]
+        );
+        let unknown = slices_of(&Trip::default()).map(|(_, value)| value);
+        assert_eq!(unknown, ["Unknown", "unknown", "impossible", "no"]);
+    }
+}

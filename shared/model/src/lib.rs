@@ -1,0 +1,42 @@
+//! The core: what a trip is, what is learned from trips, and what is answered.
+//!
+//! In the order data meets them: [`request`] decodes a message into a [`Trip`]; [`trip`] and [`outcome`] hold
+//! trips, and what became of them, in columns; [`rules`] choose rows; [`features`] turn trips into numbers;
+//! [`candidates`] learn; [`training`] walks files through them; [`evaluation`] measures; [`decision`] judges; [`artifact`] is a model as bytes;
+//! [`bundle`] is the pair of models that serves.
+//!
+//! Deliberately absent: files, networks, clocks, threads, the environment, and every AWS or Arrow type. What is
+//! known only after a trip (payment, fare, tip) lives in [`outcome`] and cannot reach [`features`], by type.
+
+pub mod artifact;
+pub mod bundle;
+pub mod candidates;
+pub mod decision;
+pub mod evaluation;
+pub mod features;
+pub mod month;
+pub mod outcome;
+pub mod rejection;
+pub mod request;
+pub mod rules;
+pub mod training;
+pub mod trip;
+pub mod zones;
+
+pub use artifact::{Artifact, ArtifactError, Lineage, ModelVersion};
+pub use bundle::Bundle;
+pub use candidates::{Candidate, Family, FitError, FitParams, Model};
+pub use decision::{Decision, decide};
+pub use evaluation::{Metrics, Slice};
+pub use month::Month;
+pub use outcome::{Examples, LabelledTrips, Outcome, OutcomeBatch, Target};
+pub use rejection::{Reason, Rejection, RejectionCounts};
+pub use request::{RideId, TripRequest};
+pub use rules::Rules;
+pub use training::{Judgement, Trained, judge, judge_slices, train};
+pub use trip::{PredictionBatch, Trip, TripBatch, Zone};
+
+/// Lower-case hexadecimal digits of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

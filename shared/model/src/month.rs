@@ -1,0 +1,90 @@
+//! A calendar month, the unit in which the TLC publishes trips.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{Datelike, NaiveDate, NaiveDateTime};
+
+/// A month of a year, ordered in time; written `2021-03`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Month {
+    /// Months since the year 0.
+    index: i32,
+}
+
+impl Month {
+    /// Month `month` (1..=12) of `year`, if there is such a month.
+    pub fn new(year: i32, month: u32) -> Option<Self> {
+        ((1..=12).contains(&month) && (0..=9999).contains(&year))
+            .then(|| Self { index: year * 12 + month as i32 - 1 })
+    }
+
+    /// The month that `date` lies in.
+    pub fn of(date: NaiveDate) -> Self {
+        Self { index: date.year() * 12 + date.month0() as i32 }
+    }
+
+    /// The year.
+    pub fn year(self) -> i32 {
+        self.index.div_euclid(12)
+    }
+
+    /// The month of the year, 1..=12.
+    pub fn month(self) -> u32 {
+        self.index.rem_euclid(12) as u32 + 1
+    }
+
+    /// The month `count` months earlier.
+    pub fn minus(self, count: u32) -> Self {
+        Self { index: self.index - count as i32 }
+    }
+
+    /// Whether `time` lies in this month.
+    pub fn contains(self, time: NaiveDateTime) -> bool {
+        Self::of(time.date()) == self
+    }
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year(), self.month())
+    }
+}
+
+impl FromStr for Month {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2);
+        parts
+            .and_then(|(year, month)| Self::new(year.parse().ok()?, month.parse().ok()?))
+            .ok_or_else(|| format!("month {text:?}: expected yyyy-mm, such as 2021-03"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_count_over_the_turn_of_the_year() {
+        let march: Month = "2021-03".parse().unwrap();
+        assert_eq!(march.minus(3).to_string(), "2020-12");
+        assert_eq!((march.minus(2).year(), march.minus(2).month()), (2021, 1));
+        assert!(march.minus(1) < march);
+    }
+
+    #[test]
+    fn what_is_no_month_is_refused() {
+        for bad in ["2021-13", "2021-00", "21-03", "2021-3", "2021", "2021-ab", ""] {
+            assert!(bad.parse::<Month>().unwrap_err().contains("yyyy-mm"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_month_contains_its_first_second_and_not_the_next_month_s() {
+        let month: Month = "2021-02".parse().unwrap();
+        let at = |text| crate::request::local_time(text).unwrap();
+        assert!(month.contains(at("2021-02-01 00:00:00")) && month.contains(at("2021-02-28 23:59:59")));
+        assert!(!month.contains(at("2021-03-01 00:00:00")) && !month.contains(at("2020-02-10 00:00:00")));
+    }
+}

@@ -1,0 +1,160 @@
+//! What became of trips: known only afterwards, so a source of labels and never of features.
+
+use chrono::NaiveDateTime;
+use serde::{Deserialize, Serialize};
+
+use crate::month::Month;
+use crate::rejection::RejectionCounts;
+use crate::trip::TripBatch;
+
+/// What a model predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// Minutes from pickup to drop-off.
+    Duration,
+    /// Whether the driver of a trip paid by card is tipped.
+    Tip,
+}
+
+impl Target {
+    /// Every target, in the order they are trained.
+    pub const ALL: [Self; 2] = [Self::Duration, Self::Tip];
+
+    /// The name in keys and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duration => "duration",
+            Self::Tip => "tip",
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What became of one trip.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Outcome {
+    /// When it ended, New York local time.
+    pub dropoff: Option<NaiveDateTime>,
+    /// Dollars; only card tips are recorded.
+    pub tip_amount: Option<f64>,
+    /// Dollars by the meter; negative in a reversal.
+    pub fare_amount: Option<f64>,
+    /// 1 is card.
+    pub payment_type: Option<u8>,
+}
+
+/// Outcomes in columns, as long as the batch of trips beside them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OutcomeBatch {
+    /// See [`Outcome::dropoff`].
+    pub dropoff: Vec<Option<NaiveDateTime>>,
+    /// See [`Outcome::tip_amount`].
+    pub tip_amount: Vec<Option<f64>>,
+    /// See [`Outcome::fare_amount`].
+    pub fare_amount: Vec<Option<f64>>,
+    /// See [`Outcome::payment_type`].
+    pub payment_type: Vec<Option<u8>>,
+}
+
+impl OutcomeBatch {
+    /// Appends one outcome.
+    pub fn push(&mut self, outcome: Outcome) {
+        self.dropoff.push(outcome.dropoff);
+        self.tip_amount.push(outcome.tip_amount);
+        self.fare_amount.push(outcome.fare_amount);
+        self.payment_type.push(outcome.payment_type);
+    }
+
+    /// Outcome number `row`.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn outcome(&self, row: usize) -> Outcome {
+        Outcome {
+            dropoff: self.dropoff[row],
+            tip_amount: self.tip_amount[row],
+            fare_amount: self.fare_amount[row],
+            payment_type: self.payment_type[row],
+        }
+    }
+}
+
+/// The trips of one file with what became of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LabelledTrips {
+    /// The month the file is of, if its name says so.
+    pub month: Option<Month>,
+    /// sha256 of the file's bytes, hex: part of a model's identity.
+    pub sha256: String,
+    /// The trips that can be predicted.
+    pub trips: TripBatch,
+    /// Their outcomes.
+    pub outcomes: OutcomeBatch,
+    /// Rows of the file that say nothing.
+    pub rejections: RejectionCounts,
+}
+
+/// Duration of trip `row` in minutes, from whole microseconds; none without both times.
+pub fn duration_min(pickup: Option<NaiveDateTime>, dropoff: Option<NaiveDateTime>) -> Option<f64> {
+    Some((dropoff? - pickup?).num_microseconds()? as f64 / 60e6)
+}
+
+impl LabelledTrips {
+    /// The label of row `row`: minutes for a duration; 1 or 0 for tipped or not. None where it was not recorded.
+    pub fn label(&self, target: Target, row: usize) -> Option<f64> {
+        match target {
+            Target::Duration => duration_min(self.trips.pickup[row], self.outcomes.dropoff[row]),
+            Target::Tip => self.outcomes.tip_amount[row].map(|dollars| f64::from(u8::from(dollars > 0.0))),
+        }
+    }
+
+    /// The named rows as examples of `target`; rows without a label are left out.
+    pub fn examples(&self, target: Target, rows: &[usize]) -> Examples {
+        let labelled = rows.iter().filter_map(|&row| Some((self.trips.trip(row), self.label(target, row)?)));
+        let mut examples = Examples::default();
+        for (trip, label) in labelled {
+            examples.trips.push(trip);
+            examples.labels.push(label);
+        }
+        examples
+    }
+}
+
+/// Trips with the answer beside each: what candidates learn from and are judged on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Examples {
+    /// The trips.
+    pub trips: TripBatch,
+    /// Minutes, or 1 for tipped and 0 for not: `[n_trips]`.
+    pub labels: Vec<f64>,
+}
+
+impl Examples {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Appends `other`.
+    pub fn append(&mut self, other: &Self) {
+        self.trips.extend(other.trips.iter());
+        self.labels.extend_from_slice(&other.labels);
+    }
+
+    /// The examples whose position and trip `keep` accepts.
+    pub fn filter(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
+        let rows: Vec<usize> = (0..self.len()).filter(|&row| keep(row)).collect();
+        Self { trips: self.trips.select(&rows), labels: rows.iter().map(|&row| self.labels[row]).collect() }
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a row or a message can never be predicted or learned from. Bad rows are data, not errors.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+/// The stable code of a reason; it goes into messages, files and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Not JSON, or not of a message's shape.
+    Undecodable,
+    /// A ride id that is neither an integer nor a text.
+    InvalidRideId,
+    /// No pickup zone is stated.
+    MissingPickupZone,
+    /// No drop-off zone is stated.
+    MissingDropoffZone,
+    /// A zone that is no whole number.
+    InvalidZone,
+    /// Training and judging only: duration missing, below 1 or above 60 minutes.
+    Duration,
+    /// Training only: a pickup outside the file's month.
+    OutsideMonth,
+    /// Training only: a charge and its reversal, or the reversal.
+    Reversal,
+    /// Tip only: not paid by card, so the tip is not recorded.
+    NotCard,
+}
+
+impl Reason {
+    /// The code, lower case with underscores.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::InvalidRideId => "invalid_ride_id",
+            Self::MissingPickupZone => "missing_pickup_zone",
+            Self::MissingDropoffZone => "missing_dropoff_zone",
+            Self::InvalidZone => "invalid_zone",
+            Self::Duration => "duration",
+            Self::OutsideMonth => "outside_month",
+            Self::Reversal => "reversal",
+            Self::NotCard => "not_card",
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+/// One reason with what was found and expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The code.
+    pub reason: Reason,
+    /// Field, expected, found: for people.
+    pub detail: String,
+}
+
+impl Rejection {
+    /// A rejection for `reason`, explained by `detail`.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// How many rows were dropped for which reason.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(transparent)]
+pub struct RejectionCounts(BTreeMap<Reason, u64>);
+
+impl RejectionCounts {
+    /// Counts one row.
+    pub fn add(&mut self, reason: Reason) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+
+    /// Adds the counts of another part.
+    pub fn merge(&mut self, other: &Self) {
+        for (reason, count) in &other.0 {
+            *self.0.entry(*reason).or_default() += count;
+        }
+    }
+
+    /// Rows dropped for `reason`.
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.0.get(&reason).copied().unwrap_or_default()
+    }
+
+    /// Rows dropped in all.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+}

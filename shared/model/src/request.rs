@@ -1,0 +1,253 @@
+//! The decoded trip message and how it becomes a [`Trip`].
+//!
+//! Only `ride_id` and the two zones must be there. Whatever else is missing, or is no such value, is a missing
+//! value and is counted by name in [`Parsed::unusable`]: a ride is predicted rather than refused.
+
+use chrono::NaiveDateTime;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::rejection::{Reason, Rejection};
+use crate::trip::{Trip, Zone, possible_miles};
+
+/// Part of every prediction id: changes when the meaning of a message does.
+pub const MESSAGE_SCHEMA_VERSION: u32 = 1;
+
+/// The ride's name, an integer or a text, kept as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
+pub enum RideId {
+    /// An integer.
+    Number(i64),
+    /// An integer above `i64::MAX`.
+    Large(u64),
+    /// Any text.
+    Text(String),
+}
+
+/// A trip message: valid JSON of the right shape, whose values are not yet judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TripRequest {
+    /// The ride's name.
+    pub ride_id: RideId,
+    /// The stated fields, as stated.
+    pub ride: Ride,
+}
+
+/// The stated fields of a ride. Fields that are not named here are ignored.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the names are the TLC's
+pub struct Ride {
+    #[serde(rename = "PULocationID")]
+    pub pickup_zone: Stated,
+    #[serde(rename = "DOLocationID")]
+    pub dropoff_zone: Stated,
+    pub trip_distance: Stated,
+    #[serde(alias = "lpep_pickup_datetime", alias = "tpep_pickup_datetime")]
+    pub pickup_datetime: Stated,
+    pub passenger_count: Stated,
+    #[serde(rename = "RatecodeID")]
+    pub rate_code: Stated,
+    pub trip_type: Stated,
+    #[serde(rename = "VendorID")]
+    pub vendor: Stated,
+}
+
+/// One value of a message before it means anything.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(from = "serde_json::Value")]
+pub enum Stated {
+    /// Not there, or null.
+    #[default]
+    Missing,
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// True, false, a list or an object: no value of a trip.
+    Other,
+}
+
+impl From<serde_json::Value> for Stated {
+    fn from(value: serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Missing,
+            serde_json::Value::Number(number) => number.as_f64().map_or(Self::Other, Self::Number),
+            serde_json::Value::String(text) => Self::Text(text),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A trip, and the fields of its message that had a value which could not be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// What can be predicted.
+    pub trip: Trip,
+    /// Names of the fields that became missing.
+    pub unusable: Vec<&'static str>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    ride_id: serde_json::Value,
+    ride: Option<Ride>,
+}
+
+impl TripRequest {
+    /// Decodes one message.
+    ///
+    /// # Errors
+    /// [`Reason::Undecodable`] for what is not JSON or not of the message's shape, [`Reason::InvalidRideId`] for a
+    /// ride id that is neither an integer nor a text.
+    pub fn decode(body: &str) -> Result<Self, Rejection> {
+        let envelope: Envelope = serde_json::from_str(body).map_err(|error| {
+            Rejection::new(Reason::Undecodable, format!("expected {{\"ride_id\": ..., \"ride\": {{...}}}}: {error}"))
+        })?;
+        let ride_id = match &envelope.ride_id {
+            serde_json::Value::String(text) if !text.is_empty() => Some(RideId::Text(text.clone())),
+            serde_json::Value::Number(number) => {
+                number.as_i64().map(RideId::Number).or_else(|| number.as_u64().map(RideId::Large))
+            }
+            _ => None,
+        };
+        let ride_id = ride_id.ok_or_else(|| {
+            let detail = format!("ride_id: expected an integer or a text, not {}", envelope.ride_id);
+            Rejection::new(Reason::InvalidRideId, detail)
+        })?;
+        let ride = envelope
+            .ride
+            .ok_or_else(|| Rejection::new(Reason::Undecodable, "ride: expected an object with the trip's fields"))?;
+        Ok(Self { ride_id, ride })
+    }
+
+    /// The trip that the message means.
+    ///
+    /// # Errors
+    /// [`Reason::MissingPickupZone`] and its like where a zone is not stated at all or is no whole number. A
+    /// number that is no zone is a missing value, not an error.
+    pub fn parse(&self) -> Result<Parsed, Rejection> {
+        let ride = &self.ride;
+        let mut unusable = Vec::new();
+        let trip = Trip {
+            pickup_zone: zone("PULocationID", &ride.pickup_zone, Reason::MissingPickupZone, &mut unusable)?,
+            dropoff_zone: zone("DOLocationID", &ride.dropoff_zone, Reason::MissingDropoffZone, &mut unusable)?,
+            pickup: usable("pickup_datetime", &ride.pickup_datetime, Stated::datetime, &mut unusable),
+            distance_miles: usable("trip_distance", &ride.trip_distance, Stated::number, &mut unusable),
+            passengers: usable("passenger_count", &ride.passenger_count, Stated::code, &mut unusable),
+            rate_code: usable("RatecodeID", &ride.rate_code, Stated::code, &mut unusable),
+            trip_type: usable("trip_type", &ride.trip_type, Stated::code, &mut unusable),
+            vendor: usable("VendorID", &ride.vendor, Stated::code, &mut unusable),
+        };
+        if trip.distance_miles.is_some() && possible_miles(trip.distance_miles).is_none() {
+            unusable.push("trip_distance");
+        }
+        Ok(Parsed { trip, unusable })
+    }
+
+    /// The prediction's id, 64 hex digits: sha256 of the request in canonical form and of
+    /// [`MESSAGE_SCHEMA_VERSION`], not of any model. A resent ride keeps it, a corrected one gets another.
+    pub fn prediction_id(&self) -> String {
+        // One line of JSON, fields in this order, numbers as f64, times in one spelling: what the request says,
+        // not how it was written.
+        let ride = &self.ride;
+        let pickup = ride.pickup_datetime.datetime().map(|at| Stated::Text(at.format("%FT%T%.6f").to_string()));
+        let fields = [
+            &ride.pickup_zone,
+            &ride.dropoff_zone,
+            pickup.as_ref().unwrap_or(&ride.pickup_datetime),
+            &ride.trip_distance,
+            &ride.passenger_count,
+            &ride.rate_code,
+            &ride.trip_type,
+            &ride.vendor,
+        ];
+        let fields: Vec<serde_json::Value> = fields.into_iter().map(Stated::canonical).collect();
+        let canonical = serde_json::json!([MESSAGE_SCHEMA_VERSION, self.ride_id, fields]);
+        crate::hex(&Sha256::digest(canonical.to_string().as_bytes()))
+    }
+}
+
+impl Stated {
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Missing | Self::Other => None,
+        }
+        .filter(|number| number.is_finite())
+    }
+
+    fn code(&self) -> Option<u8> {
+        code(self.number()?)
+    }
+
+    fn datetime(&self) -> Option<NaiveDateTime> {
+        match self {
+            Self::Text(text) => local_time(text),
+            _ => None,
+        }
+    }
+
+    fn canonical(&self) -> serde_json::Value {
+        match (self, self.number()) {
+            (_, Some(number)) => number.into(),
+            (Self::Text(text), None) => text.as_str().into(),
+            (_, None) => serde_json::Value::Null,
+        }
+    }
+}
+
+/// A small whole number such as a vendor or a passenger count; anything else is none.
+pub fn code(number: f64) -> Option<u8> {
+    (number.fract() == 0.0 && (0.0..=255.0).contains(&number)).then_some(number as u8)
+}
+
+/// New York local time, with a `T` or a blank, with or without seconds and their fraction.
+pub fn local_time(text: &str) -> Option<NaiveDateTime> {
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text.trim(), format).ok())
+}
+
+fn usable<T>(
+    name: &'static str,
+    stated: &Stated,
+    read: impl Fn(&Stated) -> Option<T>,
+    unusable: &mut Vec<&'static str>,
+) -> Option<T> {
+    let value = read(stated);
+    if value.is_none() && *stated != Stated::Missing {
+        unusable.push(name);
+    }
+    value
+}
+
+fn zone(
+    name: &'static str,
+    stated: &Stated,
+    missing: Reason,
+    unusable: &mut Vec<&'static str>,
+) -> Result<Option<Zone>, Rejection> {
+    if *stated == Stated::Missing {
+        return Err(Rejection::new(missing, format!("{name}: expected a taxi zone, found nothing")));
+    }
+    let number = stated.number().filter(|number| number.fract() == 0.0).ok_or_else(|| {
+        Rejection::new(Reason::InvalidZone, format!("{name}: expected a taxi zone's number, found {stated:?}"))
+    })?;
+    let zone = zone_from(number);
+    if zone.is_none() {
+        unusable.push(name);
+    }
+    Ok(zone)
+}
+
+/// The zone with that number, if it is one.
+pub fn zone_from(number: f64) -> Option<Zone> {
+    (number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number)).then(|| Zone::new(number as u16))?
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const COURSE: &str = r#"{"ride_id": 256, "ride": {"PULocationID": 130, "DOLocationID": 205, "trip_distance": 3.66,
+    "pickup_datetime": "2021-02-03T08:15:00", "passenger_count": 1, "RatecodeID": 1, "trip_type": 1, "VendorID": 2}}"#;
+
+fn parse(body: &str) -> Result<Parsed, Rejection> {
+    TripRequest::decode(body)?.parse()
+}
+
+#[test]
+fn the_course_s_message_is_a_trip() {
+    let request = TripRequest::decode(COURSE).unwrap();
+    let Parsed { trip, unusable } = request.parse().unwrap();
+    assert_eq!(request.ride_id, RideId::Number(256));
+    assert_eq!((trip.pickup_zone, trip.dropoff_zone), (Zone::new(130), Zone::new(205)));
+    assert_eq!(trip.pickup.map(|at| at.to_string()).as_deref(), Some("2021-02-03 08:15:00"));
+    assert_eq!((trip.distance_miles, trip.passengers, trip.vendor), (Some(3.66), Some(1), Some(2)));
+    assert_eq!(unusable, Vec::<&str>::new());
+}
+
+#[test]
+fn only_the_zones_are_required() {
+    let parsed = parse(r#"{"ride_id": "a", "ride": {"PULocationID": 1, "DOLocationID": 2}}"#).unwrap();
+    assert_eq!((parsed.trip.pickup, parsed.trip.distance_miles), (None, None));
+    assert!(parsed.unusable.is_empty());
+}
+
+#[test]
+fn other_spellings_mean_the_same_ride_and_keep_its_id() {
+    let id = |body: &str| TripRequest::decode(body).unwrap().prediction_id();
+    let green = COURSE.replace("pickup_datetime", "lpep_pickup_datetime").replace("T08", " 08");
+    let yellow = COURSE.replace("pickup_datetime", "tpep_pickup_datetime").replace("130", "\"130\"");
+    let longer = COURSE.replace("\"VendorID\": 2", "\"VendorID\": 2.0, \"tip_amount\": 3");
+    for same in [&green, &yellow, &longer] {
+        assert_eq!(parse(same), parse(COURSE), "{same}");
+        assert_eq!(id(same), id(COURSE), "{same}");
+    }
+    for other in [COURSE.replace("256", "257"), COURSE.replace("256", "\"256\""), COURSE.replace("3.66", "3.67")] {
+        assert_ne!(id(&other), id(COURSE), "{other}");
+    }
+    // Pinned: consumers keep ids, so a change of the canonical form needs a new MESSAGE_SCHEMA_VERSION.
+    assert_eq!(id(COURSE), "560a1f17c6459cf63f25bd3f513f19fe461e4776fbfb0e098f3b6e6339debaec");
+}
+
+#[test]
+fn what_says_nothing_is_rejected_with_a_reason() {
+    for (body, reason, detail) in [
+        ("", Reason::Undecodable, "EOF"),
+        ("{\"ride_id\": 1", Reason::Undecodable, "EOF"),
+        ("[1]", Reason::Undecodable, "ride_id"),
+        (r#"{"ride_id": 1}"#, Reason::Undecodable, "ride: expected an object"),
+        (r#"{"ride_id": 1, "ride": 3}"#, Reason::Undecodable, "invalid type"),
+        (r#"{"ride": {"PULocationID": 1, "DOLocationID": 2}}"#, Reason::InvalidRideId, "null"),
+        (r#"{"ride_id": 1.5, "ride": {}}"#, Reason::InvalidRideId, "1.5"),
+        (r#"{"ride_id": "", "ride": {}}"#, Reason::InvalidRideId, "an integer or a text"),
+        (r#"{"ride_id": 1, "ride": {"DOLocationID": 2}}"#, Reason::MissingPickupZone, "PULocationID"),
+        (r#"{"ride_id": 1, "ride": {"PULocationID": 2, "DOLocationID": null}}"#, Reason::MissingDropoffZone, "DO"),
+        (r#"{"ride_id": 1, "ride": {"PULocationID": "x", "DOLocationID": 2}}"#, Reason::InvalidZone, "\"x\""),
+    ] {
+        let rejection = parse(body).unwrap_err();
+        assert_eq!(rejection.reason, reason, "{body}");
+        assert!(rejection.detail.contains(detail), "{:?} should say {detail:?}", rejection.detail);
+    }
+}
+
+#[test]
+fn odd_values_become_missing_and_are_named() {
+    let body = r#"{"ride_id": 1, "ride": {"PULocationID": 999, "DOLocationID": 2, "trip_distance": -3,
+        "pickup_datetime": "yesterday", "passenger_count": 1.5, "VendorID": [2]}}"#;
+    let Parsed { trip, unusable } = parse(body).unwrap();
+    assert_eq!((trip.pickup_zone, trip.pickup, trip.passengers, trip.vendor), (None, None, None, None));
+    assert_eq!(trip.distance_miles, Some(-3.0), "as stated: the course's model takes it as it stands");
+    assert_eq!(unusable, ["PULocationID", "pickup_datetime", "passenger_count", "VendorID", "trip_distance"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_decoding_panic(body in ".{0,200}") {
+        let _ = parse(&body);
+    }
+
+    #[test]
+    fn a_ride_id_comes_back_as_it_came(id in prop_oneof![
+        any::<i64>().prop_map(serde_json::Value::from),
+        any::<u64>().prop_map(serde_json::Value::from),
+        ".{1,20}".prop_map(serde_json::Value::from),
+    ]) {
+        let body = serde_json::json!({"ride_id": id, "ride": {}}).to_string();
+        let request = TripRequest::decode(&body).unwrap();
+        prop_assert_eq!(serde_json::to_value(&request.ride_id).unwrap(), id);
+    }
+}

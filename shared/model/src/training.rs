@@ -1,0 +1,93 @@
+//! Learning from files and judging on files: the same walk from a terminal and from a schedule.
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{Artifact, ArtifactError, ModelVersion};
+use crate::candidates::{Candidate, Family, FitError, FitParams, Model};
+use crate::evaluation::{Metrics, Slice, evaluate, slices};
+use crate::outcome::{Examples, LabelledTrips, Target};
+use crate::rejection::RejectionCounts;
+use crate::rules::Rules;
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Nothing could be learned.
+    #[error("fitting the {} model of {target}", family.name())]
+    Fit {
+        /// What was to be learned.
+        target: Target,
+        /// By which family.
+        family: Family,
+        /// Why not.
+        #[source]
+        source: FitError,
+    },
+    /// What was learned cannot be written.
+    #[error("writing the {target} model")]
+    Artifact {
+        /// What was learned.
+        target: Target,
+        /// Why not.
+        #[source]
+        source: ArtifactError,
+    },
+}
+
+/// A model, its bytes and how it does on what it learned from.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The model with its lineage.
+    pub artifact: Artifact,
+    /// The artifact as bytes.
+    pub bytes: Vec<u8>,
+    /// The version those bytes have.
+    pub version: ModelVersion,
+    /// Figures on the examples it learned from.
+    pub train: Metrics,
+    /// Why the other rows were not learned from.
+    pub dropped: RejectionCounts,
+}
+
+/// Learns `target` from `files` by the rules in `params`.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn train(
+    target: Target,
+    family: Family,
+    params: &FitParams,
+    files: &[LabelledTrips],
+) -> Result<Trained, TrainError> {
+    let (examples, dropped) = params.rules.examples(target, files);
+    let candidate = Candidate::fit(target, family, &examples, params)
+        .map_err(|source| TrainError::Fit { target, family, source })?;
+    let train = evaluate(&candidate.model, &examples);
+    let artifact = Artifact::new(candidate, params.clone(), files);
+    let (bytes, version) = artifact.to_bytes().map_err(|source| TrainError::Artifact { target, source })?;
+    Ok(Trained { artifact, bytes, version, train, dropped })
+}
+
+/// Figures of a model on rows chosen by named rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The rules that chose the rows.
+    pub rules: Rules,
+    /// The figures.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+}
+
+/// How `model` does on the rows of `files` that `rules` keep.
+pub fn judge(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Judgement {
+    Judgement { rules, metrics: evaluate(model, &examples(model, rules, files)) }
+}
+
+/// The same by slice.
+pub fn judge_slices(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Vec<Slice> {
+    slices(model, &examples(model, rules, files))
+}
+
+fn examples(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Examples {
+    rules.examples(model.target(), files).0
+}

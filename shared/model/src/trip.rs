@@ -1,0 +1,217 @@
+//! What is known of a trip before it starts, one at a time and in columns.
+
+use chrono::NaiveDateTime;
+use serde::{Deserialize, Serialize};
+
+/// A TLC taxi zone, 1..=265. Anything else is no zone, and a trip's zone is then missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Zone(u16);
+
+impl Zone {
+    /// How many zones there are.
+    pub const COUNT: usize = 265;
+
+    /// The zone with the TLC's number `id`, if there is one.
+    pub fn new(id: u16) -> Option<Self> {
+        (1..=Self::COUNT as u16).contains(&id).then_some(Self(id))
+    }
+
+    /// The TLC's number.
+    pub fn id(self) -> u16 {
+        self.0
+    }
+
+    /// Position in a table of all zones, `0..Zone::COUNT`.
+    pub fn index(self) -> usize {
+        usize::from(self.0) - 1
+    }
+}
+
+impl TryFrom<u16> for Zone {
+    type Error = String;
+    fn try_from(id: u16) -> Result<Self, String> {
+        Self::new(id).ok_or_else(|| format!("zone {id}: expected 1..=265"))
+    }
+}
+
+impl From<Zone> for u16 {
+    fn from(zone: Zone) -> u16 {
+        zone.0
+    }
+}
+
+/// One trip as it can be known before it starts. Every field may be missing, and missing is a value; nothing
+/// known only afterwards (payment, fare, tip, drop-off time) has a place here.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Trip {
+    /// Where it starts.
+    pub pickup_zone: Option<Zone>,
+    /// Where it ends.
+    pub dropoff_zone: Option<Zone>,
+    /// When it starts, New York local time.
+    pub pickup: Option<NaiveDateTime>,
+    /// The planned distance in miles, as stated, however odd: see [`possible_miles`].
+    pub distance_miles: Option<f64>,
+    /// Passengers.
+    pub passengers: Option<u8>,
+    /// `RatecodeID`: 1 standard, 2 JFK, 3 Newark, 4 Nassau or Westchester, 5 negotiated, 6 group, 99 unknown.
+    pub rate_code: Option<u8>,
+    /// `trip_type` of green taxis: 1 street hail, 2 dispatch.
+    pub trip_type: Option<u8>,
+    /// `VendorID`.
+    pub vendor: Option<u8>,
+}
+
+impl Trip {
+    /// What of this trip is missing or odd although it can be predicted, by stable names.
+    pub fn flags(&self) -> Vec<&'static str> {
+        let impossible = self.distance_miles.is_some() && possible_miles(self.distance_miles).is_none();
+        [
+            (self.pickup_zone.is_none(), "unknown_pickup_zone"),
+            (self.dropoff_zone.is_none(), "unknown_dropoff_zone"),
+            (self.pickup.is_none(), "no_pickup_time"),
+            (self.distance_miles.is_none(), "no_distance"),
+            (impossible, "impossible_distance"),
+        ]
+        .into_iter()
+        .filter_map(|(is_so, name)| is_so.then_some(name))
+        .collect()
+    }
+}
+
+/// A distance that a taxi in New York can have planned: more than 0 and at most 100 miles. Else it is missing.
+pub fn possible_miles(stated: Option<f64>) -> Option<f64> {
+    stated.filter(|miles| *miles > 0.0 && *miles <= 100.0)
+}
+
+/// Trips in columns, all of the same length; the one door into features, from JSON and from Parquet alike.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TripBatch {
+    /// See [`Trip::pickup_zone`].
+    pub pickup_zone: Vec<Option<Zone>>,
+    /// See [`Trip::dropoff_zone`].
+    pub dropoff_zone: Vec<Option<Zone>>,
+    /// See [`Trip::pickup`].
+    pub pickup: Vec<Option<NaiveDateTime>>,
+    /// See [`Trip::distance_miles`].
+    pub distance_miles: Vec<Option<f64>>,
+    /// See [`Trip::passengers`].
+    pub passengers: Vec<Option<u8>>,
+    /// See [`Trip::rate_code`].
+    pub rate_code: Vec<Option<u8>>,
+    /// See [`Trip::trip_type`].
+    pub trip_type: Vec<Option<u8>>,
+    /// See [`Trip::vendor`].
+    pub vendor: Vec<Option<u8>>,
+}
+
+impl TripBatch {
+    /// How many trips there are.
+    pub fn len(&self) -> usize {
+        self.pickup_zone.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pickup_zone.is_empty()
+    }
+
+    /// Appends one trip.
+    pub fn push(&mut self, trip: Trip) {
+        self.pickup_zone.push(trip.pickup_zone);
+        self.dropoff_zone.push(trip.dropoff_zone);
+        self.pickup.push(trip.pickup);
+        self.distance_miles.push(trip.distance_miles);
+        self.passengers.push(trip.passengers);
+        self.rate_code.push(trip.rate_code);
+        self.trip_type.push(trip.trip_type);
+        self.vendor.push(trip.vendor);
+    }
+
+    /// Trip number `row`.
+    ///
+    /// # Panics
+    /// When `row` is not below [`TripBatch::len`].
+    pub fn trip(&self, row: usize) -> Trip {
+        Trip {
+            pickup_zone: self.pickup_zone[row],
+            dropoff_zone: self.dropoff_zone[row],
+            pickup: self.pickup[row],
+            distance_miles: self.distance_miles[row],
+            passengers: self.passengers[row],
+            rate_code: self.rate_code[row],
+            trip_type: self.trip_type[row],
+            vendor: self.vendor[row],
+        }
+    }
+
+    /// All trips in order.
+    pub fn iter(&self) -> impl Iterator<Item = Trip> + '_ {
+        (0..self.len()).map(|row| self.trip(row))
+    }
+
+    /// The trips of the named rows, in that order.
+    ///
+    /// # Panics
+    /// When a row is not below [`TripBatch::len`].
+    pub fn select(&self, rows: &[usize]) -> Self {
+        rows.iter().map(|&row| self.trip(row)).collect()
+    }
+}
+
+impl FromIterator<Trip> for TripBatch {
+    fn from_iter<I: IntoIterator<Item = Trip>>(trips: I) -> Self {
+        let mut batch = Self::default();
+        batch.extend(trips);
+        batch
+    }
+}
+
+impl Extend<Trip> for TripBatch {
+    fn extend<I: IntoIterator<Item = Trip>>(&mut self, trips: I) {
+        trips.into_iter().for_each(|trip| self.push(trip));
+    }
+}
+
+/// What the models answer, in columns as long as the batch of trips.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PredictionBatch {
+    /// Expected duration in minutes.
+    pub duration_min: Vec<f64>,
+    /// Lower end of the 90 % interval, minutes, never below 0.
+    pub lower_min: Vec<f64>,
+    /// Upper end of the 90 % interval, minutes.
+    pub upper_min: Vec<f64>,
+    /// P(tip > 0 | paid by card); none until there is a tip model.
+    pub tip_probability: Option<Vec<f64>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_between_1_and_265() {
+        assert_eq!(Zone::new(0), None);
+        assert_eq!(Zone::new(266), None);
+        assert_eq!(Zone::new(265).map(|zone| (zone.id(), zone.index())), Some((265, 264)));
+    }
+
+    #[test]
+    fn impossible_distances_are_missing() {
+        for impossible in [0.0, -1.0, 100.01, f64::NAN, f64::INFINITY] {
+            assert_eq!(possible_miles(Some(impossible)), None, "{impossible}");
+        }
+        assert_eq!(possible_miles(Some(100.0)), Some(100.0));
+        assert_eq!(possible_miles(None), None);
+    }
+
+    #[test]
+    fn a_batch_gives_back_the_trips_it_took() {
+        let trip = |id| Trip { pickup_zone: Zone::new(id), distance_miles: Some(1.5), ..Trip::default() };
+        let batch: TripBatch = [trip(1), trip(2), trip(3)].into_iter().collect();
+        assert_eq!(batch.iter().collect::<Vec<_>>(), vec![trip(1), trip(2), trip(3)]);
+        assert_eq!(batch.select(&[2, 0]).iter().collect::<Vec<_>>(), vec![trip(3), trip(1)]);
+    }
+}
