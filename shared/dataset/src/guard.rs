@@ -1,0 +1,84 @@
+//! What is refused before anything is decoded: a few kilobytes of Parquet can ask for gigabytes.
+
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::reader::ReadError;
+
+/// Bounds of a file that is read. The defaults hold the largest month that the TLC has published several times over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Bytes of the footer.
+    pub footer_bytes: u64,
+    /// Rows of the file.
+    pub rows: u64,
+    /// Row groups of the file.
+    pub row_groups: u64,
+    /// Columns of the file.
+    pub columns: u64,
+    /// Decoded bytes of one column of one row group, as the footer states them.
+    pub chunk_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_bytes: 2 << 30,
+            footer_bytes: 16 << 20,
+            rows: 100_000_000,
+            row_groups: 10_000,
+            columns: 200,
+            chunk_bytes: 512 << 20,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn check_file(&self, file_bytes: u64) -> Result<(), ReadError> {
+        at_most("bytes", file_bytes, self.file_bytes)
+    }
+
+    /// Checks the footer's length, the last 8 bytes of a file being that length and `PAR1`.
+    pub(crate) fn check_tail(&self, tail: &[u8]) -> Result<(), ReadError> {
+        let footer = tail.split_last_chunk::<4>().filter(|(_, magic)| *magic == b"PAR1");
+        let length = footer.and_then(|(rest, _)| rest.split_last_chunk::<4>());
+        let (_, length) = length.ok_or_else(|| ReadError::NotParquet {
+            detail: "expected it to end with a footer length and PAR1".into(),
+        })?;
+        at_most("bytes of footer", u64::from(u32::from_le_bytes(*length)), self.footer_bytes)
+    }
+
+    pub(crate) fn check_metadata(&self, metadata: &ParquetMetaData, file_bytes: u64) -> Result<(), ReadError> {
+        let file = metadata.file_metadata();
+        let counted = |what: &str, found: i64| {
+            u64::try_from(found).map_err(|_| ReadError::NotParquet { detail: format!("it states {found} {what}") })
+        };
+        at_most("rows", counted("rows", file.num_rows())?, self.rows)?;
+        at_most("row groups", metadata.num_row_groups() as u64, self.row_groups)?;
+        at_most("columns", file.schema_descr().num_columns() as u64, self.columns)?;
+        let mut rows = 0;
+        for group in metadata.row_groups() {
+            rows += counted("rows in a row group", group.num_rows())?;
+            for chunk in group.columns() {
+                let (start, bytes) = chunk.byte_range();
+                if start.checked_add(bytes).is_none_or(|end| end > file_bytes) {
+                    let column = chunk.column_path();
+                    let detail = format!("column {column} lies outside of the file's {file_bytes} bytes");
+                    return Err(ReadError::NotParquet { detail });
+                }
+                let decoded = counted("bytes in a column", chunk.uncompressed_size())?;
+                at_most("decoded bytes in a column", decoded, self.chunk_bytes)?;
+            }
+        }
+        if rows != counted("rows", file.num_rows())? {
+            let detail = format!("its row groups have {rows} rows, it states {}", file.num_rows());
+            return Err(ReadError::NotParquet { detail });
+        }
+        Ok(())
+    }
+}
+
+fn at_most(what: &'static str, found: u64, limit: u64) -> Result<(), ReadError> {
+    if found > limit { Err(ReadError::Limit { what, found, limit }) } else { Ok(()) }
+}

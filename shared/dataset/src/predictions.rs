@@ -1,0 +1,135 @@
+//! Predictions as a Parquet file, in parts as they come. The same rows give the same bytes.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use model::outcome::duration_min;
+use model::{Month, PredictionBatch, Zone};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+use crate::reader::Rows;
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("encoding {what} as parquet")]
+pub struct WriteError {
+    /// What was to be written.
+    what: &'static str,
+    /// The encoder's reason.
+    #[source]
+    source: ParquetError,
+}
+
+impl WriteError {
+    pub(crate) fn of(what: &'static str) -> impl Fn(ParquetError) -> Self {
+        move |source| Self { what, source }
+    }
+    pub(crate) fn arrow(what: &'static str) -> impl Fn(arrow_schema::ArrowError) -> Self {
+        move |source| Self { what, source: source.into() }
+    }
+}
+
+const WHAT: &str = "predictions";
+
+/// Writes predictions: `ride_id`, `pickup_datetime`, `PULocationID`, `DOLocationID`, `predicted_duration`, `lower`,
+/// `upper` (minutes), `tip_probability`, `actual_duration`, `diff` (actual less predicted), `flags` (what was missing or
+/// odd, comma separated), `model_version` (the bundle's).
+pub struct PredictionsWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
+    ride_id_prefix: String,
+    bundle: String,
+}
+
+impl PredictionsWriter {
+    /// A writer for the file called `name`, of `month` if its name says so, predicted by the bundle `bundle`.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn new(name: &str, month: Option<Month>, bundle: &str) -> Result<Self, WriteError> {
+        let field = |name, kind, nullable| Field::new(name, kind, nullable);
+        let schema = Arc::new(Schema::new(vec![
+            field("ride_id", DataType::Utf8, false),
+            field("pickup_datetime", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+            field("PULocationID", DataType::Int32, true),
+            field("DOLocationID", DataType::Int32, true),
+            field("predicted_duration", DataType::Float64, false),
+            field("lower", DataType::Float64, false),
+            field("upper", DataType::Float64, false),
+            field("tip_probability", DataType::Float64, true),
+            field("actual_duration", DataType::Float64, true),
+            field("diff", DataType::Float64, true),
+            field("flags", DataType::Utf8, false),
+            field("model_version", DataType::Utf8, false),
+        ]));
+        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties()))
+            .map_err(WriteError::of(WHAT))?;
+        let ride_id_prefix =
+            month.map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
+        Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.to_string() })
+    }
+
+    /// Adds rows with what was predicted of each trip.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write(&mut self, rows: &Rows, predictions: &PredictionBatch) -> Result<(), WriteError> {
+        let trips = &rows.trips;
+        let zones = |zones: &[Option<Zone>]| -> ArrayRef {
+            Arc::new(zones.iter().map(|zone| zone.map(|zone| i32::from(zone.id()))).collect::<Int32Array>())
+        };
+        let minutes = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
+        let actual: Vec<Option<f64>> =
+            (0..trips.len()).map(|row| duration_min(trips.pickup[row], rows.outcomes.dropoff[row])).collect();
+        let diff = actual.iter().zip(&predictions.duration_min).map(|(actual, said)| actual.map(|was| was - said));
+        let tip = match &predictions.tip_probability {
+            Some(probabilities) => minutes(probabilities),
+            None => Arc::new(Float64Array::new_null(trips.len())),
+        };
+        let ids = rows.positions.iter().map(|row| Some(format!("{}_{row}", self.ride_id_prefix)));
+        let flags = trips.iter().map(|trip| Some(trip.flags().join(",")));
+        let pickups = trips.pickup.iter().map(|at| at.map(|at| at.and_utc().timestamp_micros()));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(ids.collect::<StringArray>()),
+            Arc::new(pickups.collect::<TimestampMicrosecondArray>()),
+            zones(&trips.pickup_zone),
+            zones(&trips.dropoff_zone),
+            minutes(&predictions.duration_min),
+            minutes(&predictions.lower_min),
+            minutes(&predictions.upper_min),
+            tip,
+            Arc::new(actual.iter().copied().collect::<Float64Array>()),
+            Arc::new(diff.collect::<Float64Array>()),
+            Arc::new(flags.collect::<StringArray>()),
+            Arc::new(StringArray::from(vec![self.bundle.as_str(); trips.len()])),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(WriteError::arrow(WHAT))?;
+        self.writer.write(&batch).map_err(WriteError::of(WHAT))
+    }
+
+    /// Takes the bytes that are ready: whole row groups, in order.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.writer.inner_mut())
+    }
+
+    /// Ends the file: the bytes that were not taken yet.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn finish(mut self) -> Result<Vec<u8>, WriteError> {
+        self.writer.finish().map_err(WriteError::of(WHAT))?;
+        Ok(self.take())
+    }
+}
+
+pub(crate) fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(Default::default()))
+        .set_max_row_group_row_count(Some(262_144))
+        .set_created_by(concat!("tripcast ", env!("CARGO_PKG_VERSION")).into())
+        .build()
+}

@@ -1,0 +1,246 @@
+use arrow_array::{
+    ArrayRef, Float64Array, Int32Array, Int64Array, LargeStringArray, NullArray, TimestampMicrosecondArray,
+};
+use model::features::FeatureRows;
+use model::request::local_time;
+use model::{TripRequest, features};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use proptest::prelude::*;
+
+use super::*;
+
+/// A file with these columns.
+fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression, rows_a_group: usize) -> Bytes {
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(compression)
+        .set_max_row_group_row_count(Some(rows_a_group))
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    Bytes::from(writer.into_inner().unwrap())
+}
+
+fn int32(values: Vec<Option<i32>>) -> ArrayRef {
+    Arc::new(Int32Array::from(values))
+}
+fn int64(values: Vec<Option<i64>>) -> ArrayRef {
+    Arc::new(Int64Array::from(values))
+}
+fn double(values: Vec<Option<f64>>) -> ArrayRef {
+    Arc::new(Float64Array::from(values))
+}
+fn micros(values: &[&str]) -> ArrayRef {
+    let micros = values.iter().map(|at| local_time(at).map(|at| at.and_utc().timestamp_micros()));
+    Arc::new(micros.collect::<TimestampMicrosecondArray>())
+}
+
+fn read(file: &Bytes) -> Result<LabelledTrips, ReadError> {
+    read_all(file, None, Limits::default())
+}
+
+#[test]
+fn the_tlc_s_physical_types_mean_the_same_trips() {
+    let (from, to) = (&["2021-01-01 00:15:56", "2021-01-01 01:00:00"], &["2021-01-01 00:19:52", "2021-01-01 01:10:00"]);
+    let before_2023 = parquet(
+        vec![
+            ("VendorID", int64(vec![Some(2), Some(1)])),
+            ("lpep_pickup_datetime", micros(from)),
+            ("lpep_dropoff_datetime", micros(to)),
+            ("PULocationID", int64(vec![Some(43), Some(166)])),
+            ("DOLocationID", int64(vec![Some(151), Some(239)])),
+            ("passenger_count", double(vec![Some(1.0), None])),
+            ("trip_distance", double(vec![Some(1.01), Some(2.53)])),
+            ("payment_type", double(vec![Some(2.0), None])),
+        ],
+        Compression::GZIP(Default::default()),
+        1000,
+    );
+    // Columns in another order, narrower types, types of text that are not read, one row a row group.
+    let since_2023 = parquet(
+        vec![
+            ("ehail_fee", Arc::new(NullArray::new(2))),
+            ("trip_distance", double(vec![Some(1.01), Some(2.53)])),
+            ("passenger_count", int64(vec![Some(1), None])),
+            ("payment_type", int64(vec![Some(2), None])),
+            ("store_and_fwd_flag", Arc::new(LargeStringArray::from(vec!["N", "Y"]))),
+            ("DOLocationID", int32(vec![Some(151), Some(239)])),
+            ("PULocationID", int32(vec![Some(43), Some(166)])),
+            ("tpep_dropoff_datetime", micros(to)),
+            ("tpep_pickup_datetime", micros(from)),
+            ("VendorID", int32(vec![Some(2), Some(1)])),
+        ],
+        Compression::ZSTD(Default::default()),
+        1,
+    );
+    let (one, other) = (read(&before_2023).unwrap(), read(&since_2023).unwrap());
+    assert_eq!(one, other);
+    assert_eq!(one.trips.passengers, [Some(1), None]);
+    assert_eq!(one.outcomes.payment_type, [Some(2), None]);
+    let minutes = one.label(model::Target::Duration, 0).unwrap();
+    assert!((minutes - 3.0 - 56.0 / 60.0).abs() < 1e-12);
+}
+
+#[test]
+fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
+    let file = parquet(
+        vec![
+            ("PULocationID", double(vec![Some(1.0), None, Some(1.5), Some(999.0), Some(-1.0)])),
+            ("DOLocationID", double(vec![None, Some(1.0), Some(1.0), Some(1.0), Some(264.0)])),
+        ],
+        Compression::SNAPPY,
+        1000,
+    );
+    let mut reader = TripReader::new(file.len() as u64, Columns::Trips, Limits::default()).unwrap();
+    let mut needs = vec![reader.first_need()];
+    let rows = loop {
+        for range in std::mem::take(&mut needs) {
+            reader.supply(range.clone(), file.slice(range.start as usize..range.end as usize)).unwrap();
+        }
+        match reader.step().unwrap() {
+            Step::Need(ranges) => needs = ranges,
+            Step::Rows(rows) => break rows,
+            Step::Done => panic!("there are rows"),
+        }
+    };
+    let reasons: Vec<_> = rows.rejected.iter().map(|row| (row.row, row.rejection.reason)).collect();
+    assert_eq!(reasons, [(0, Reason::MissingDropoffZone), (1, Reason::MissingPickupZone), (2, Reason::InvalidZone)]);
+    assert_eq!(rows.positions, [3, 4]);
+    assert_eq!(rows.trips.trip(0).flags(), ["unknown_pickup_zone", "no_pickup_time", "no_distance"]);
+    assert_eq!(reader.summary().unwrap().rows, 5);
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let only_one = parquet(vec![("PULocationID", int32(vec![Some(1)]))], Compression::SNAPPY, 9);
+    let texts: ArrayRef = Arc::new(LargeStringArray::from(vec!["a"]));
+    let text_zone =
+        parquet(vec![("PULocationID", texts), ("DOLocationID", int32(vec![Some(1)]))], Compression::SNAPPY, 9);
+    let no_magic = Bytes::from_static(b"PAR1 and then nothing that ends alike");
+    let forged_footer = Bytes::from_static(b"PAR1....\xff\xff\xff\x7fPAR1");
+    for (file, kind, detail) in [
+        (Bytes::from_static(b"x"), "Dataset.NotParquet", "expected a footer"),
+        (no_magic, "Dataset.NotParquet", "PAR1"),
+        (forged_footer, "Dataset.Limit", "2147483647 bytes of footer"),
+        (only_one, "Dataset.MissingColumn", "no column DOLocationID; its columns are: PULocationID"),
+        (text_zone, "Dataset.ColumnType", "column PULocationID has type Utf8"),
+    ] {
+        let error = read(&file).unwrap_err();
+        assert_eq!(error.error_type(), kind);
+        assert!(error.to_string().contains(detail), "{error} should say {detail:?}");
+    }
+}
+
+#[test]
+fn limits_hold_before_anything_is_decoded() {
+    let file = parquet(
+        vec![("PULocationID", int32(vec![Some(1); 50])), ("DOLocationID", int32(vec![Some(1); 50]))],
+        Compression::SNAPPY,
+        10,
+    );
+    let limits = Limits::default();
+    for (limits, what) in [
+        (Limits { file_bytes: 100, ..limits }, "bytes"),
+        (Limits { footer_bytes: 10, ..limits }, "bytes of footer"),
+        (Limits { rows: 49, ..limits }, "rows"),
+        (Limits { row_groups: 4, ..limits }, "row groups"),
+        (Limits { columns: 1, ..limits }, "columns"),
+        (Limits { chunk_bytes: 10, ..limits }, "decoded bytes in a column"),
+    ] {
+        match read_all(&file, None, limits) {
+            Err(ReadError::Limit { what: said, .. }) => assert_eq!(said, what),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+    assert_eq!(read(&file).unwrap().trips.len(), 50);
+}
+
+/// A trip as JSON, with the values that a file can hold as well.
+fn any_trip() -> impl Strategy<Value = serde_json::Value> {
+    let code = || prop::option::weighted(0.8, 0u8..10);
+    let miles = prop::option::weighted(0.9, prop_oneof![-1.0..30.0f64, Just(0.0), 90.0..1e6]);
+    let time = prop::option::weighted(0.9, 1_500_000_000i64..1_700_000_000);
+    (0u16..300, 0u16..300, time, miles, code(), code(), code(), code()).prop_map(|(from, to, time, miles, p, r, t, v)| {
+        let at = time.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
+        serde_json::json!({"PULocationID": from, "DOLocationID": to, "trip_distance": miles,
+            "pickup_datetime": at.map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string()),
+            "passenger_count": p, "RatecodeID": r, "trip_type": t, "VendorID": v})
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A ride sent as a message and the same ride in a file get the same features, bit for bit.
+    #[test]
+    fn a_trip_has_the_same_features_by_message_and_by_file(rides in prop::collection::vec(any_trip(), 1..20)) {
+        let parsed = rides.iter().map(|ride| {
+            let body = serde_json::json!({"ride_id": 1, "ride": ride}).to_string();
+            TripRequest::decode(&body).unwrap().parse().unwrap().trip
+        });
+        let by_message: TripBatch = parsed.collect();
+        let mut outcomes = OutcomeBatch::default();
+        (0..by_message.len()).for_each(|_| outcomes.push(Outcome::default()));
+        let file = Bytes::from(crate::trips::to_parquet(&by_message, &outcomes).unwrap());
+        let by_file = read(&file).unwrap().trips;
+        let bits = |trips: &TripBatch| FeatureRows::of(trips).values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&by_message).len(), rides.len() * features::NAMES.len());
+        prop_assert_eq!(bits(&by_message), bits(&by_file));
+        prop_assert_eq!(by_message, by_file);
+    }
+
+    /// Whatever one byte of a file becomes, reading ends with rows or with an error.
+    #[test]
+    fn a_damaged_byte_never_takes_the_reader_down(at in any::<prop::sample::Index>(), flip in 1u8..=255) {
+        let trips: TripBatch = (0..30).map(|row| Trip { pickup_zone: Zone::new(row), ..Trip::default() }).collect();
+        let mut outcomes = OutcomeBatch::default();
+        (0..30).for_each(|_| outcomes.push(Outcome::default()));
+        let mut file = crate::trips::to_parquet(&trips, &outcomes).unwrap();
+        let at = at.index(file.len());
+        file[at] ^= flip;
+        let limits = Limits { chunk_bytes: 1 << 20, ..Limits::default() };
+        match read_all(&Bytes::from(file), None, limits) {
+            Ok(read) => prop_assert!(read.trips.len() <= 30),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}
+
+#[test]
+fn predictions_are_written_alike_and_completely() {
+    let rows = Rows {
+        trips: [Trip { pickup_zone: Zone::new(7), pickup: local_time("2021-03-01 10:00:00"), ..Trip::default() }]
+            .into_iter()
+            .collect(),
+        outcomes: {
+            let mut outcomes = OutcomeBatch::default();
+            outcomes.push(Outcome { dropoff: local_time("2021-03-01 10:12:00"), ..Outcome::default() });
+            outcomes
+        },
+        positions: vec![4],
+        rejected: vec![],
+    };
+    let said = model::PredictionBatch {
+        duration_min: vec![10.0],
+        lower_min: vec![5.0],
+        upper_min: vec![15.0],
+        tip_probability: None,
+    };
+    let write = || {
+        let mut writer = crate::PredictionsWriter::new("x", "2021-03".parse().ok(), "0123456789ab").unwrap();
+        writer.write(&rows, &said).unwrap();
+        let mut bytes = writer.take();
+        bytes.extend(writer.finish().unwrap());
+        Bytes::from(bytes)
+    };
+    assert_eq!(write(), write());
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(write()).unwrap();
+    let batch = reader.build().unwrap().next().unwrap().unwrap();
+    use arrow_array::cast::AsArray;
+    assert_eq!(batch.column_by_name("ride_id").unwrap().as_string::<i32>().value(0), "2021/03_4");
+    let diff = batch.column_by_name("diff").unwrap();
+    assert_eq!(diff.as_primitive::<arrow_array::types::Float64Type>().value(0), 2.0);
+    assert_eq!(batch.column_by_name("flags").unwrap().as_string::<i32>().value(0), "unknown_dropoff_zone,no_distance");
+}
