@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""AWS on this machine, without Docker: one process on the loopback interface that runs the whole of template.yaml.
+
+  up        make the environment if need be (once, about half a minute), start the server
+  deploy    create or update the stack from template.yaml and the packages made by infra/package.py
+  outputs   print the stack's outputs (queue URLs, bucket and function names) as JSON
+  status    say whether it runs, and where its log is
+  down      stop it; everything it held is gone
+
+The port is LOCAL_AWS_PORT (default 4566); several ports run side by side, each with its own state.
+Clients need AWS_ENDPOINT_URL=http://127.0.0.1:<port>, AWS_REGION=us-east-1 and the keys test/test.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import environment
+import server
+from failure import Failure
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def up(args: argparse.Namespace) -> None:
+    python = environment.ensure()
+    print(server.start(args.port, python))
+
+
+def down(args: argparse.Namespace) -> None:
+    print(server.stop(args.port))
+
+
+def status(args: argparse.Namespace) -> None:
+    print(server.describe(args.port))
+
+
+def deploy(args: argparse.Namespace) -> None:
+    environment.reenter()
+    # Not before: boto3 and the SAM reader exist only in the environment.
+    import stack
+
+    endpoint = server.running_endpoint(args.port)
+    outputs = stack.deploy(endpoint, args.stack, PROJECT / "template.yaml", args.zips, dict(args.parameter))
+    print(json.dumps(outputs, indent=2))
+
+
+def outputs(args: argparse.Namespace) -> None:
+    environment.reenter()
+    import stack
+
+    print(json.dumps(stack.outputs(server.running_endpoint(args.port), args.stack), indent=2))
+
+
+def key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def port_from_environment() -> int:
+    text = os.environ.get("LOCAL_AWS_PORT") or "4566"
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise Failure(f"LOCAL_AWS_PORT must be a port number, got {text!r}")
+    return int(text)
+
+
+def command_line() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb, about in ((up, "start the local AWS"), (down, "stop it"), (status, "say whether it runs")):
+        verbs.add_parser(verb.__name__, help=about, description=about).set_defaults(run=verb)
+
+    about = "create or update the stack; its outputs as one JSON document on stdout, progress on stderr"
+    deploying = verbs.add_parser("deploy", help=about, description=about)
+    deploying.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
+    deploying.add_argument("--zips", type=Path, default=PROJECT / "target" / "lambda", metavar="DIR",
+                           help="where infra/package.py wrote <binary>/bootstrap.zip (default: target/lambda)")
+    deploying.add_argument("--parameter", type=key_value, action="append", default=[], metavar="KEY=VALUE",
+                           help="a template parameter, for example TripsVisibilitySeconds=2; repeat for more")
+    deploying.set_defaults(run=deploy)
+
+    about = "print the outputs of a deployed stack as JSON"
+    showing = verbs.add_parser("outputs", help=about, description=about)
+    showing.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
+    showing.set_defaults(run=outputs)
+    return parser
+
+
+def main() -> None:
+    args = command_line().parse_args()
+    try:
+        args.port = port_from_environment()
+        args.run(args)
+    except Failure as failure:
+        sys.exit(f"local AWS: {failure}")
+    except OSError as error:
+        sys.exit(f"local AWS: {error}")
+    except KeyboardInterrupt:
+        sys.exit("local AWS: interrupted")
+
+
+if __name__ == "__main__":
+    main()

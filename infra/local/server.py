@@ -1,0 +1,228 @@
+"""The server process: started, recognised again, stopped. One record per port below .state/."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from environment import STATE, exclusive
+from failure import Failure
+
+HOST = "127.0.0.1"
+START_SECONDS_MAX = 30
+STOP_SECONDS_MAX = 10
+# The server gives functions 2 s after SIGTERM.
+RESET_SECONDS_MAX = 8
+LOG_TAIL_LINES = 15
+
+
+def endpoint(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def start(port: int, python: Path) -> str:
+    with exclusive(str(port)):
+        if recorded(port) and healthy(port):
+            return f"local AWS already up on {endpoint(port)}"
+        stop_process(port)
+        forget(port)
+        refuse_taken_port(port)
+        launch(port, python)
+    return f"local AWS ready on {endpoint(port)}"
+
+
+def stop(port: int) -> str:
+    with exclusive(str(port)):
+        was_running = recorded(port) is not None
+        stop_process(port)
+        forget(port)
+    return f"local AWS on port {port} stopped" if was_running else f"local AWS is not running on port {port}"
+
+
+def describe(port: int) -> str:
+    record = recorded(port)
+    if not record:
+        return f"local AWS is not running on port {port}"
+    state = "up" if healthy(port) else "started but not answering"
+    return f"local AWS {state} on {endpoint(port)} (pid {record['pid']}, log {record['log']})"
+
+
+def running_endpoint(port: int) -> str:
+    if not recorded(port) or not healthy(port):
+        raise Failure(f"it is not running on port {port}; run `up` first")
+    return endpoint(port)
+
+
+# --- starting ---
+
+
+def launch(port: int, python: Path) -> None:
+    home = home_of(port)
+    (home / "tmp").mkdir(parents=True)
+    log = STATE / f"{port}.log"
+    with open(log, "wb") as output:
+        # A session of its own: it outlives the shell, and its functions can be told from everything else.
+        process = subprocess.Popen(
+            [str(python), "-m", "ministack"], cwd=home, env=clean_environment(port, home),
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+    record = {"pid": process.pid, "started_at": started_at(process.pid), "port": port, "log": str(log)}
+    record_file(port).write_text(json.dumps(record))
+    wait_until_healthy(port, process, log)
+
+
+def clean_environment(port: int, home: Path) -> dict[str, str]:
+    """All of it: functions inherit the server's environment, so nothing of the user's may be in it."""
+    return {
+        "PATH": os.defpath,
+        "HOME": str(home),
+        "TMPDIR": str(home / "tmp"),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONUNBUFFERED": "1",
+        # The server. Left alone it binds every interface and keeps its files in /tmp.
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": HOST,
+        "STATE_DIR": str(home / "state"),
+        "S3_DATA_DIR": str(home / "s3"),
+        "LAMBDA_EXECUTOR": "local",
+        # Listeners of other services bind every interface too; none is needed.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # It tidies up containers of earlier runs where it finds a Docker daemon; this one never made any.
+        "DOCKER_HOST": f"unix://{home}/no-docker",
+        # What functions see. Without the endpoint they would talk to the real AWS.
+        "AWS_ENDPOINT_URL": endpoint(port),
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        # As the server does: connections of an earlier run still closing are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise Failure(f"port {port} is taken by something else; set LOCAL_AWS_PORT to a free one") from None
+
+
+def wait_until_healthy(port: int, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not healthy(port):
+        exited = process.poll() is not None
+        if exited or time.monotonic() > deadline:
+            stop_process(port)
+            forget(port)
+            happened = "ended at once" if exited else f"did not answer within {START_SECONDS_MAX} s"
+            raise Failure(f"the server {happened}; the end of {log}:\n{tail(log)}")
+        time.sleep(0.1)
+
+
+def healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint(port)}/_ministack/health", timeout=2) as answer:
+            return answer.status == 200
+    except (OSError, ValueError):
+        return False
+
+
+def tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+
+# --- recognising ---
+
+
+def record_file(port: int) -> Path:
+    return STATE / f"{port}.json"
+
+
+def home_of(port: int) -> Path:
+    return STATE / str(port)
+
+
+def forget(port: int) -> None:
+    """All that was kept of a server except its log, which says how it ended."""
+    record_file(port).unlink(missing_ok=True)
+    shutil.rmtree(home_of(port), ignore_errors=True)
+
+
+def recorded(port: int) -> dict | None:
+    """The record of a server that still runs. A pid alone proves nothing: the system gives it out again."""
+    try:
+        record = json.loads(record_file(port).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if record["started_at"] and started_at(record["pid"]) == record["started_at"] else None
+
+
+def started_at(pid: int) -> str | None:
+    """When the process started, in whatever words the system has for it; None once it has ended.
+
+    Its command line would say more, but is still empty for a moment after a start.
+    """
+    try:
+        # The name in the second field may hold spaces; after its parenthesis come the fields from the third on.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else started_at_by_ps(pid)
+    state, started = fields[0], fields[19]
+    return None if state == "Z" else started
+
+
+def started_at_by_ps(pid: int) -> str | None:
+    """Where there is no /proc (macOS)."""
+    done = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    state, _, started = done.stdout.strip().partition(" ")
+    return None if not started or state.startswith("Z") else started.strip()
+
+
+# --- stopping ---
+
+
+def stop_process(port: int) -> None:
+    record = recorded(port)
+    if not record:
+        return
+    pid = record["pid"]
+    release_functions(port)
+    signal_group(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while recorded(port) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # The group is the server's session: what is left of it are functions that ignored SIGTERM, or the server itself.
+    signal_group(pid, signal.SIGKILL)
+    while recorded(port):
+        time.sleep(0.1)
+
+
+def release_functions(port: int) -> None:
+    """The server leaves its functions running when it ends; a reset gives them SIGTERM and time to flush."""
+    request = urllib.request.Request(f"{endpoint(port)}/_ministack/reset", method="POST")
+    try:
+        urllib.request.urlopen(request, timeout=RESET_SECONDS_MAX).close()
+    except (OSError, ValueError):
+        pass  # It hangs or is gone: the signals that follow do not need its help.
+
+
+def signal_group(leader: int, which: signal.Signals) -> None:
+    try:
+        os.killpg(leader, which)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        pass  # macOS says so of a group in which only ended processes are left.

@@ -1,0 +1,169 @@
+"""The stack: template.yaml as it stands, the packages in place of the sources, CloudFormation for the rest."""
+
+import hashlib
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from samtranslator.yaml_helper import yaml_parse
+from yaml import YAMLError
+
+from failure import Failure
+
+DEPLOY_SECONDS_MAX = 120
+POLL_SECONDS = 0.3
+DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+# CloudFormation can only delete a stack whose creation failed.
+DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
+FAILED_RESOURCE = {"CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"}
+
+
+def deploy(endpoint: str, stack: str, template_file: Path, zips: Path, parameters: dict[str, str]) -> dict[str, str]:
+    """Creates or updates the stack; its outputs."""
+    template = read_template(template_file)
+    packages = find_packages(template, zips)
+    try:
+        upload_packages(endpoint, stack, template, packages)
+        apply(client(endpoint, "cloudformation"), stack, template, {"Architecture": architecture(), **parameters})
+    except (BotoCoreError, ClientError) as error:
+        raise Failure(f"deploying stack {stack}: {error}") from error
+    return outputs(endpoint, stack)
+
+
+def outputs(endpoint: str, stack: str) -> dict[str, str]:
+    found = describe(client(endpoint, "cloudformation"), stack)
+    if found is None:
+        raise Failure(f"there is no stack {stack}; run `deploy` first")
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def client(endpoint: str, service: str):
+    return boto3.client(
+        service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test",
+        aws_secret_access_key="test", config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
+    )
+
+
+def progress(text: str) -> None:
+    print(f"local AWS: {text}", file=sys.stderr)
+
+
+# --- the template and its packages ---
+
+
+def read_template(file: Path) -> dict:
+    try:
+        return yaml_parse(file.read_text())
+    except (OSError, ValueError, YAMLError) as error:
+        raise Failure(f"cannot read {file.name}: {error}") from error
+
+
+def functions(template: dict) -> dict[str, dict]:
+    return {
+        name: resource for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def find_packages(template: dict, zips: Path) -> dict[str, Path]:
+    """Logical id of each function -> its package."""
+    packages = {}
+    for name, function in functions(template).items():
+        binary = function["Metadata"]["BuildProperties"]["Binary"]
+        packages[name] = zips / binary / "bootstrap.zip"
+    missing = [str(package) for package in packages.values() if not package.is_file()]
+    if missing:
+        raise Failure(f"no package {', '.join(missing)}; make them with infra/package.py")
+    return packages
+
+
+def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[str, Path]) -> None:
+    s3 = client(endpoint, "s3")
+    bucket = f"{stack.lower()}-artifacts"
+    s3.create_bucket(Bucket=bucket)
+    for name, package in packages.items():
+        content = package.read_bytes()
+        # A key by content: CloudFormation sees new code exactly when there is some.
+        key = f"{package.parent.name}/{hashlib.sha256(content).hexdigest()}.zip"
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        template["Resources"][name]["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
+        progress(f"uploaded {package.parent.name} ({len(content) / 1_000_000:.1f} MB)")
+
+
+def architecture() -> str:
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+
+
+# --- CloudFormation ---
+
+
+def apply(cloudformation, stack: str, template: dict, parameters: dict[str, str]) -> None:
+    found = describe(cloudformation, stack)
+    if found and found["StackStatus"] in DEAD:
+        progress(f"removing what is left of a failed {stack}")
+        cloudformation.delete_stack(StackName=stack)
+        wait_until_settled(cloudformation, stack)
+        found = None
+    request = {
+        "StackName": stack,
+        "TemplateBody": json.dumps(template),
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    earlier_events = event_ids(cloudformation, stack) if found else set()
+    progress(f"{'updating' if found else 'creating'} stack {stack}")
+    try:
+        cloudformation.update_stack(**request) if found else cloudformation.create_stack(**request)
+    except ClientError as error:
+        if "No updates are to be performed" not in str(error):
+            raise
+        progress("nothing has changed")
+        return
+    status = wait_until_settled(cloudformation, stack)
+    if status not in DONE:
+        reasons = failure_reasons(cloudformation, stack, earlier_events)
+        raise Failure(f"stack {stack} ended as {status}:\n{reasons}")
+
+
+def describe(cloudformation, stack: str) -> dict | None:
+    try:
+        return cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+
+
+def wait_until_settled(cloudformation, stack: str) -> str:
+    deadline = time.monotonic() + DEPLOY_SECONDS_MAX
+    while True:
+        found = describe(cloudformation, stack)
+        status = found["StackStatus"] if found else "DELETE_COMPLETE"
+        if not status.endswith("_IN_PROGRESS"):
+            return status
+        if time.monotonic() > deadline:
+            raise Failure(f"stack {stack} is still {status} after {DEPLOY_SECONDS_MAX} s")
+        time.sleep(POLL_SECONDS)
+
+
+def event_ids(cloudformation, stack: str) -> set[str]:
+    return {event["EventId"] for event in events(cloudformation, stack)}
+
+
+def events(cloudformation, stack: str) -> list[dict]:
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack)
+    return [event for page in pages for event in page["StackEvents"]]
+
+
+def failure_reasons(cloudformation, stack: str, earlier_events: set[str]) -> str:
+    lines = [
+        f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason given')}"
+        for event in reversed(events(cloudformation, stack))
+        if event["ResourceStatus"] in FAILED_RESOURCE and event["EventId"] not in earlier_events
+    ]
+    return "\n".join(lines) or "  no resource says why; see the log that `status` names"
