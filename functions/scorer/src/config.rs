@@ -1,0 +1,51 @@
+//! What the scorer is told by its environment.
+
+use std::time::Duration;
+
+use platform::env::{Env, EnvError, Variable};
+use platform::store::StoreUri;
+
+/// Every variable it reads.
+pub const VARIABLES: [Variable; 5] = [
+    Variable { name: "MODEL_STORE", meaning: "store of the models: s3://bucket or a directory", default: None },
+    Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue that predictions are sent to", default: None },
+    Variable { name: "DLQ_URL", meaning: "queue that rejected messages are sent to", default: None },
+    Variable {
+        name: "MODEL_REFRESH_SECONDS",
+        meaning: "seconds after which the champions are asked for again",
+        default: Some("30"),
+    },
+    Variable {
+        name: "DEADLINE_RESERVE_MS",
+        meaning: "milliseconds before the deadline at which no more work is begun",
+        default: Some("2000"),
+    },
+];
+
+/// The same, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // see VARIABLES
+pub struct Config {
+    pub model_store: StoreUri,
+    pub predictions_queue_url: String,
+    pub dlq_url: String,
+    pub model_refresh: Duration,
+    pub deadline_reserve: Duration,
+}
+
+impl Config {
+    /// The configuration of this process.
+    ///
+    /// # Errors
+    /// [`EnvError`], naming all that is missing or what cannot be meant.
+    pub fn from_env() -> Result<Self, EnvError> {
+        let env = Env::of_process(&VARIABLES)?;
+        Ok(Self {
+            model_store: env.get("MODEL_STORE")?,
+            predictions_queue_url: env.get("PREDICTIONS_QUEUE_URL")?,
+            dlq_url: env.get("DLQ_URL")?,
+            model_refresh: Duration::from_secs(env.get("MODEL_REFRESH_SECONDS")?),
+            deadline_reserve: Duration::from_millis(env.get("DEADLINE_RESERVE_MS")?),
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! The scorer: messages with trips in, predictions out, nothing lost.
+//!
+//! One walk, front to back: [`Scorer::handle`] takes the Lambda event apart; [`score`] decodes each message, predicts
+//! all of them at once and sends the answers; a message ends only by an acknowledgement, as a prediction or in the
+//! dead-letter queue. Whatever is not acknowledged comes back.
+//!
+//! It does not know where models come from (`platform::models`), nor what a feature is (`model`).
+
+pub mod config;
+pub mod prediction;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use model::{Bundle, Rejection, TripBatch, TripRequest};
+use platform::lambda::Deadline;
+use platform::models::{ModelError, Models};
+use platform::outcome::{BatchOutcomes, Unreportable};
+use platform::queue::{Outgoing, Sink, sendable};
+use platform::telemetry::{Metric, emit};
+use platform::{Classified, chain};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The detail of a rejection is for people; SQS counts it towards the message's size.
+const DETAIL_BYTES_MAX: usize = 1024;
+
+/// Why a whole batch comes back.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// The event is no batch of SQS messages.
+    #[error("expected an SQS event with Records")]
+    Event(#[source] serde_json::Error),
+    /// There is nothing to answer with.
+    #[error("scoring a batch")]
+    Models(#[from] ModelError),
+    /// What failed cannot be named.
+    #[error("scoring a batch")]
+    Unreportable(#[from] Unreportable),
+}
+
+impl Classified for ScoreError {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "Event.Unknown",
+            Self::Models(source) => source.error_type(),
+            Self::Unreportable(_) => "Event.NoMessageId",
+        }
+    }
+    fn is_transient(&self) -> bool {
+        !matches!(self, Self::Event(_))
+    }
+}
+
+/// The function with its ports; clones share them.
+#[derive(Debug, Clone)]
+pub struct Scorer {
+    models: Models,
+    predictions: Arc<dyn Sink>,
+    dead_letters: Arc<dyn Sink>,
+    deadline_reserve: Duration,
+}
+
+/// One message of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The queue's name for it.
+    pub id: Option<String>,
+    /// Its text.
+    pub body: String,
+}
+
+/// Where answers and rejections go.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports<'a> {
+    /// Takes predictions.
+    pub predictions: &'a dyn Sink,
+    /// Takes what can never be predicted.
+    pub dead_letters: &'a dyn Sink,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scored {
+    /// Message by message.
+    pub outcomes: BatchOutcomes,
+    /// Predictions that were acknowledged.
+    pub predicted: usize,
+    /// Rejections that were acknowledged.
+    pub rejected: usize,
+}
+
+impl Scorer {
+    /// A scorer on these ports, which begins nothing within `deadline_reserve` of its deadline.
+    pub fn new(
+        models: Models,
+        predictions: impl Sink + 'static,
+        dead_letters: impl Sink + 'static,
+        deadline_reserve: Duration,
+    ) -> Self {
+        Self { models, predictions: Arc::new(predictions), dead_letters: Arc::new(dead_letters), deadline_reserve }
+    }
+
+    /// Answers one Lambda event: the messages that must come back.
+    ///
+    /// # Errors
+    /// [`ScoreError`]: all of them must.
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<SqsBatchResponse, ScoreError> {
+        let started = Instant::now();
+        let deadline = Deadline::of(&event.context);
+        let messages = messages(event.payload)?;
+        let bundle = self.models.bundle().await?;
+        let may_go_on = || deadline.left() > self.deadline_reserve;
+        let ports = Ports { predictions: &*self.predictions, dead_letters: &*self.dead_letters };
+        let scored = score(&messages, &bundle, ports, may_go_on).await;
+        let metrics = [
+            (Metric::MessagesPredicted, scored.predicted as f64),
+            (Metric::MessagesRejected, scored.rejected as f64),
+            (Metric::MessagesFailed, scored.outcomes.failed() as f64),
+            (Metric::BatchMilliseconds, started.elapsed().as_secs_f64() * 1e3),
+        ];
+        emit("scorer", &metrics, &json!({"bundle": bundle.id(), "messages": messages.len()}));
+        Ok(scored.outcomes.response()?)
+    }
+}
+
+fn messages(event: Value) -> Result<Vec<Message>, ScoreError> {
+    let event = SqsEvent::deserialize(event).map_err(ScoreError::Event)?;
+    let message = |record: aws_lambda_events::sqs::SqsMessage| Message {
+        id: record.message_id,
+        body: record.body.unwrap_or_default(),
+    };
+    Ok(event.records.into_iter().map(message).collect())
+}
+
+/// Predicts every message that can be, and sends the others away with their reason. Stops beginning work when
+/// `may_go_on` says no; what was not begun comes back.
+pub async fn score(
+    messages: &[Message],
+    bundle: &Bundle,
+    ports: Ports<'_>,
+    may_go_on: impl Fn() -> bool,
+) -> Scored {
+    let ids = messages.iter().map(|message| message.id.clone()).collect();
+    let mut scored = Scored { outcomes: BatchOutcomes::new(ids), predicted: 0, rejected: 0 };
+    let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), TripBatch::default());
+    for (at, message) in messages.iter().enumerate() {
+        probe(&message.body);
+        match TripRequest::decode(&message.body).and_then(|request| Ok((request.parse()?, request))) {
+            Err(rejection) => rejected.push((at, dead_letter(message, &rejection))),
+            Ok((parsed, request)) => {
+                if !parsed.unusable.is_empty() {
+                    tracing::debug!(ride_id = ?request.ride_id, fields = ?parsed.unusable, "unusable values");
+                }
+                trips.push(parsed.trip);
+                accepted.push((at, request));
+            }
+        }
+    }
+    if may_go_on() {
+        scored.rejected = send(ports.dead_letters, rejected, &mut scored.outcomes).await;
+    }
+    if may_go_on() {
+        let answers = bundle.predict(&trips);
+        let answer = |(row, (at, request)): (usize, &(usize, TripRequest))| {
+            (*at, Outgoing::new(prediction::message(bundle, request, &answers, row).to_string()))
+        };
+        let answered = accepted.iter().enumerate().map(answer).collect();
+        scored.predicted = send(ports.predictions, answered, &mut scored.outcomes).await;
+    }
+    scored
+}
+
+/// Sends each message and clears those that were acknowledged; how many were.
+async fn send(sink: &dyn Sink, messages: Vec<(usize, Outgoing)>, outcomes: &mut BatchOutcomes) -> usize {
+    let (positions, messages): (Vec<usize>, Vec<Outgoing>) = messages.into_iter().unzip();
+    let mut acknowledged = 0;
+    for (at, result) in positions.into_iter().zip(sink.send(messages).await) {
+        match result {
+            Ok(()) => {
+                outcomes.clear(at);
+                acknowledged += 1;
+            }
+            Err(error) => tracing::warn!(message = at, error_message = chain(&error), "not acknowledged"),
+        }
+    }
+    acknowledged
+}
+
+fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
+    tracing::info!(message_id = message.id, reason = rejection.reason.code(), rejection.detail, "rejected");
+    Outgoing {
+        // SQS takes no empty body, and brings none either.
+        body: if message.body.is_empty() { "(empty)".into() } else { message.body.clone() },
+        attributes: vec![
+            ("reason", rejection.reason.code().to_string()),
+            ("detail", sendable(&rejection.detail, DETAIL_BYTES_MAX)),
+            ("source_message_id", message.id.clone().unwrap_or_default()),
+        ],
+    }
+}
+
+#[cfg(feature = "panic-probe")]
+#[allow(clippy::panic)]
+fn probe(body: &str) {
+    if body.contains("tripcast-panic-probe") {
+        panic!("tripcast-panic-probe");
+    }
+}
+
+#[cfg(not(feature = "panic-probe"))]
+fn probe(_: &str) {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! Wiring of the scorer: configuration in, ports made once, events to the handler.
+
+use platform::models::Models;
+use platform::queue::SqsSink;
+use platform::registry::Registry;
+use platform::{lambda, telemetry};
+use scorer::Scorer;
+use scorer::config::Config;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let aws = platform::aws_config().await;
+    let registry = Registry::new(config.model_store.open_with(&aws));
+    let scorer = Scorer::new(
+        Models::new(registry, config.model_refresh),
+        SqsSink::new(&aws, config.predictions_queue_url),
+        SqsSink::new(&aws, config.dlq_url),
+        config.deadline_reserve,
+    );
+    lambda::run(move |event| {
+        let scorer = scorer.clone();
+        async move { scorer.handle(event).await }
+    })
+    .await
+}

@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lambda_runtime::{Config as LambdaConfig, Context};
+use model::candidates::FitParams;
+use model::{Artifact, Candidate, Examples, Family, LabelledTrips, Target, Trip, Zone};
+use platform::queue::MemorySink;
+use platform::registry::Registry;
+use platform::store::MemoryStore;
+
+use super::*;
+
+fn sample(name: &str) -> Value {
+    let path = format!("{}/../../infra/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn artifact() -> Bytes {
+    let trip = |zone| Trip { pickup_zone: Zone::new(zone), dropoff_zone: Zone::new(205), ..Trip::default() };
+    let examples = Examples { trips: [trip(130), trip(131)].into_iter().collect(), labels: vec![10.0, 20.0] };
+    let params = FitParams::default();
+    let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
+    Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+}
+
+fn bundle() -> Bundle {
+    Bundle::from_bytes(&artifact(), None).unwrap()
+}
+
+fn batch(name: &str) -> Vec<Message> {
+    messages(sample(name)).unwrap()
+}
+
+async fn run(messages: &[Message], sinks: &(MemorySink, MemorySink), go_on: bool) -> Scored {
+    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    score(messages, &bundle(), ports, || go_on).await
+}
+
+fn failed(scored: &Scored) -> Vec<String> {
+    let response = scored.outcomes.response().unwrap();
+    response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+}
+
+#[tokio::test]
+async fn every_message_ends_as_a_prediction_or_a_dead_letter() {
+    let (messages, sinks) = (batch("scorer-sqs-mixed"), Default::default());
+    let scored = run(&messages, &sinks, true).await;
+    assert_eq!((scored.predicted, scored.rejected, failed(&scored)), (1, 2, vec![]));
+    let answer: Value = serde_json::from_str(&sinks.0.sent()[0].body).unwrap();
+    assert_eq!(answer["model"], "ride_duration_prediction_model");
+    assert_eq!(answer["prediction"]["ride_id"], 256);
+    assert_eq!(answer["prediction"]["ride_duration"], 10.0);
+    assert_eq!(answer["prediction"]["tip_probability"], Value::Null);
+    assert_eq!(answer["version"], answer["versions"]["duration"]);
+    assert_eq!(answer["id"].as_str().unwrap().len(), 64);
+    let letters = sinks.1.sent();
+    let attribute = |at: usize, name: &str| {
+        letters[at].attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    };
+    assert_eq!((attribute(0, "reason"), attribute(1, "reason")), (Some("undecodable"), Some("missing_pickup_zone")));
+    assert_eq!(attribute(0, "source_message_id"), messages[1].id.as_deref());
+    assert_eq!(letters[0].body, messages[1].body);
+}
+
+#[tokio::test]
+async fn what_a_sink_does_not_take_comes_back() {
+    let (messages, sinks): (_, (MemorySink, MemorySink)) = (batch("scorer-sqs"), Default::default());
+    sinks.0.refuse(Some("\"ride_id\":256"));
+    let scored = run(&messages, &sinks, true).await;
+    assert_eq!((scored.predicted, failed(&scored)), (2, vec![messages[0].id.clone().unwrap()]));
+    let mixed = batch("scorer-sqs-mixed");
+    sinks.1.refuse(Some("ride_id"));
+    let scored = run(&mixed, &sinks, true).await;
+    assert_eq!((scored.rejected, failed(&scored).len()), (0, 3), "a dead letter that was not taken is not lost either");
+}
+
+#[tokio::test]
+async fn near_the_deadline_nothing_is_begun_and_all_comes_back() {
+    let (messages, sinks) = (batch("scorer-sqs"), Default::default());
+    let scored = run(&messages, &sinks, false).await;
+    assert_eq!((failed(&scored).len(), sinks.0.sent().len()), (3, 0));
+}
+
+#[tokio::test]
+async fn a_resent_message_gets_the_same_id() {
+    let sinks = Default::default();
+    run(&batch("scorer-sqs"), &sinks, true).await;
+    run(&batch("scorer-sqs"), &sinks, true).await;
+    let ids: Vec<String> =
+        sinks.0.sent().iter().map(|sent| serde_json::from_str::<Value>(&sent.body).unwrap()["id"].to_string()).collect();
+    assert_eq!(ids[..3], ids[3..]);
+}
+
+fn event(payload: Value) -> LambdaEvent<Value> {
+    let mut context = Context::default();
+    context.deadline = u64::MAX;
+    context.env_config = Arc::new(LambdaConfig::default());
+    LambdaEvent::new(payload, context)
+}
+
+#[tokio::test]
+async fn a_cold_start_without_a_champion_fails_loudly() {
+    let registry = Registry::new(Arc::new(MemoryStore::default()));
+    let models = Models::new(registry.clone(), Duration::ZERO);
+    let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO);
+    let refused = scorer.handle(event(sample("scorer-sqs"))).await.unwrap_err();
+    assert_eq!((refused.error_type(), refused.is_transient()), ("Models.NoChampion", true));
+    let version = registry.publish(Target::Duration, artifact(), &Value::Null, String::new()).await.unwrap();
+    registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
+    let answered = scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
+    assert_eq!(answered.batch_item_failures.len(), 0, "the promotion is picked up");
+    let other = scorer.handle(event(sample("retrainer-now"))).await.unwrap_err();
+    assert_eq!((other.error_type(), other.is_transient()), ("Event.Unknown", false));
+}

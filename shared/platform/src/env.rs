@@ -1,0 +1,118 @@
+//! Configuration: environment variables, declared in one list a function and read once.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// A variable that a function reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, with its unit.
+    pub meaning: &'static str,
+    /// The value that counts where it is not set; a variable without one must be set.
+    pub default: Option<&'static str>,
+}
+
+/// Why a function cannot be configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvError {
+    /// Variables that must be set are not: all of them.
+    #[error("environment variables are not set: {}", list(.0))]
+    Missing(Vec<Variable>),
+    /// A value that cannot be meant.
+    #[error("environment variable {name}={value:?}: {expected}")]
+    Value {
+        /// Which variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What was expected.
+        expected: String,
+    },
+}
+
+fn list(missing: &[Variable]) -> String {
+    missing.iter().map(|one| format!("{} ({})", one.name, one.meaning)).collect::<Vec<_>>().join(", ")
+}
+
+/// The values of a function's variables.
+#[derive(Debug, Clone)]
+pub struct Env {
+    values: BTreeMap<&'static str, String>,
+}
+
+impl Env {
+    /// Reads `variables` from the environment of this process.
+    ///
+    /// # Errors
+    /// [`EnvError::Missing`], naming every one that is missing. An empty value counts as missing.
+    pub fn of_process(variables: &[Variable]) -> Result<Self, EnvError> {
+        #[allow(clippy::disallowed_methods)] // here, and nowhere else
+        Self::from_lookup(variables, |name| std::env::var(name).ok())
+    }
+
+    /// Reads `variables` from `lookup`.
+    ///
+    /// # Errors
+    /// As [`Env::of_process`].
+    pub fn from_lookup(
+        variables: &[Variable],
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, EnvError> {
+        let (mut values, mut missing) = (BTreeMap::new(), Vec::new());
+        for variable in variables {
+            let set = lookup(variable.name).filter(|value| !value.is_empty());
+            match set.or_else(|| variable.default.map(String::from)) {
+                Some(value) => drop(values.insert(variable.name, value)),
+                None => missing.push(*variable),
+            }
+        }
+        if missing.is_empty() { Ok(Self { values }) } else { Err(EnvError::Missing(missing)) }
+    }
+
+    /// The value of `name`, which was declared.
+    ///
+    /// # Errors
+    /// [`EnvError::Value`] if it is no `T`; a name that was not declared has the value of an empty text.
+    pub fn get<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, EnvError> {
+        let value = self.values.get(name).map(String::as_str).unwrap_or_default();
+        value.parse().map_err(|error: T::Err| EnvError::Value {
+            name,
+            value: value.to_string(),
+            expected: error.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VARIABLES: [Variable; 3] = [
+        Variable { name: "STORE", meaning: "where models are", default: None },
+        Variable { name: "QUEUE", meaning: "where answers go", default: None },
+        Variable { name: "SECONDS", meaning: "seconds between polls", default: Some("30") },
+    ];
+
+    fn env(set: &[(&str, &str)]) -> Result<Env, EnvError> {
+        Env::from_lookup(&VARIABLES, |name| {
+            set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn all_missing_variables_are_named_at_once() {
+        let error = env(&[("QUEUE", "")]).unwrap_err().to_string();
+        assert_eq!(error, "environment variables are not set: STORE (where models are), QUEUE (where answers go)");
+    }
+
+    #[test]
+    fn a_knob_has_a_default_and_a_bad_value_is_named() {
+        let set = [("STORE", "s"), ("QUEUE", "q")];
+        assert_eq!(env(&set).unwrap().get::<u64>("SECONDS"), Ok(30));
+        let bad = env(&[set[0], set[1], ("SECONDS", "soon")]).unwrap().get::<u64>("SECONDS").unwrap_err();
+        assert_eq!(bad.to_string(), "environment variable SECONDS=\"soon\": invalid digit found in string");
+    }
+}

@@ -1,0 +1,203 @@
+//! What wakes a function, decoded from JSON by our own envelopes: the crates' types fail on shapes that AWS sends.
+
+use chrono::{DateTime, NaiveDate};
+use model::Target;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// An object that appeared in a bucket. Its key is decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectCreated {
+    /// The bucket.
+    pub bucket: String,
+    /// The key as it is in the bucket.
+    pub key: String,
+    /// The version, where the bucket keeps versions and the event says so.
+    pub version: Option<String>,
+    /// The ETag, without quotes.
+    pub etag: Option<String>,
+}
+
+/// An event of another shape than was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub struct EventError {
+    expected: &'static str,
+    found: String,
+}
+
+impl EventError {
+    fn new(expected: &'static str, found: &Value) -> Self {
+        // Enough to recognise the event by, not all of it: it may hold what should not be logged.
+        let found = found.to_string().chars().take(200).collect();
+        Self { expected, found }
+    }
+}
+
+impl crate::Classified for EventError {
+    fn error_type(&self) -> &'static str {
+        "Event.Unknown"
+    }
+    fn is_transient(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct S3Object {
+    key: String,
+    #[serde(default, alias = "etag")]
+    e_tag: Option<String>,
+    #[serde(default, alias = "version-id")]
+    version_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct InBucket {
+    bucket: Bucket,
+    object: S3Object,
+}
+
+impl InBucket {
+    fn created(self, key: String) -> ObjectCreated {
+        let etag = self.object.e_tag.map(|etag| etag.trim_matches('"').to_string());
+        let version = self.object.version_id.filter(|version| !version.is_empty() && version != "null");
+        ObjectCreated { bucket: self.bucket.name, key, version, etag }
+    }
+}
+
+/// The objects that an event tells of: EventBridge "Object Created" (raw keys), classic S3 notifications (form-encoded
+/// keys, several records), or none for the `s3:TestEvent` that S3 sends when a notification is set up.
+///
+/// # Errors
+/// [`EventError`] for anything else.
+pub fn objects_created(event: &Value) -> Result<Vec<ObjectCreated>, EventError> {
+    let unknown = || EventError::new("an EventBridge \"Object Created\" event or an S3 notification", event);
+    if event["Event"] == "s3:TestEvent" {
+        return Ok(Vec::new());
+    }
+    if event["source"] == "aws.s3" && event["detail-type"] == "Object Created" {
+        let detail = InBucket::deserialize(&event["detail"]).map_err(|_| unknown())?;
+        let key = detail.object.key.clone();
+        return Ok(vec![detail.created(key)]);
+    }
+    let records = event["Records"].as_array().ok_or_else(unknown)?;
+    let created = |record: &Value| -> Option<Result<ObjectCreated, EventError>> {
+        if !record["eventName"].as_str().is_some_and(|name| name.contains("ObjectCreated")) {
+            return None;
+        }
+        Some(InBucket::deserialize(&record["s3"]).map_err(|_| unknown()).and_then(|found| {
+            let key = form_decoded(&found.object.key).ok_or_else(unknown)?;
+            Ok(found.created(key))
+        }))
+    };
+    if records.iter().any(|record| record["s3"].is_null()) {
+        return Err(unknown());
+    }
+    records.iter().filter_map(created).collect()
+}
+
+fn form_decoded(key: &str) -> Option<String> {
+    let spaced = key.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(|key| key.into_owned())
+}
+
+/// What a retraining was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetrainRequest {
+    /// The day to retrain as of; none is today.
+    pub now: Option<NaiveDate>,
+    /// The target; none is every target.
+    pub target: Option<Target>,
+}
+
+/// The request in an event: our own `{"now": "2021-03-15", "target": "tip"}`, both optional, or what EventBridge
+/// Scheduler sends (its `time` is the day).
+///
+/// # Errors
+/// [`EventError`] for a day or a target that is none, and for anything else.
+pub fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
+    let unknown = || EventError::new("a scheduled event or {\"now\": \"yyyy-mm-dd\", \"target\": \"duration|tip\"}", event);
+    let fields = event.as_object().ok_or_else(unknown)?;
+    let scheduled = fields.contains_key("detail-type");
+    if !scheduled && fields.keys().any(|name| name != "now" && name != "target") {
+        return Err(unknown());
+    }
+    let day = |value: &Value| {
+        let text = value.as_str()?;
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        day.or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|at| at.date_naive()))
+    };
+    let stated = match (&event["now"], &event["time"]) {
+        (Value::Null, Value::Null) => None,
+        (Value::Null, time) => Some(day(time).ok_or_else(unknown)?),
+        (now, _) => Some(day(now).ok_or_else(unknown)?),
+    };
+    let target = match &event["target"] {
+        Value::Null => None,
+        target => Some(Target::deserialize(target).map_err(|_| unknown())?),
+    };
+    Ok(RetrainRequest { now: stated, target })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample(name: &str) -> Value {
+        let path = format!("{}/../../infra/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_eventbridge_key_is_raw() {
+        let mut event = sample("batch-predictor-eventbridge");
+        event["detail"]["object"]["key"] = json!("incoming/late trips + 100%.parquet");
+        let created = objects_created(&event).unwrap();
+        assert_eq!(created[0].key, "incoming/late trips + 100%.parquet");
+        assert_eq!(created[0].version.as_deref(), Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"));
+        assert_eq!(created[0].etag.as_deref(), Some("b1946ac92492d2347c6235b4d2611184"));
+    }
+
+    #[test]
+    fn a_classic_key_is_form_encoded() {
+        let created = objects_created(&sample("batch-predictor-s3")).unwrap();
+        assert_eq!(created[0].key, "incoming/late trips + 100%/green_tripdata_2021-03.parquet");
+        assert_eq!(created[0].bucket, "tripcast-databucket-1a2b3c4d5e6f");
+    }
+
+    #[test]
+    fn a_test_event_tells_of_nothing_and_another_event_is_refused() {
+        assert_eq!(objects_created(&sample("batch-predictor-s3-test-event")), Ok(vec![]));
+        for other in [json!({}), json!(null), json!({"Records": [{}]}), sample("scorer-sqs")] {
+            let refused = objects_created(&other).unwrap_err().to_string();
+            assert!(refused.starts_with("expected an EventBridge \"Object Created\" event"), "{refused}");
+        }
+        let removed = json!({"Records": [{"eventName": "ObjectRemoved:Delete", "s3": {}}]});
+        assert_eq!(objects_created(&removed), Ok(vec![]), "known, and nothing appeared");
+    }
+
+    #[test]
+    fn a_retraining_is_asked_for_by_a_schedule_or_by_hand() {
+        let day = |text: &str| Some(text.parse::<NaiveDate>().unwrap());
+        let request = |event: &Value| retrain_request(event).unwrap();
+        let (march, tip) = (day("2021-03-15"), Some(Target::Tip));
+        assert_eq!(request(&sample("retrainer-schedule")), RetrainRequest { now: march, target: None });
+        assert_eq!(request(&sample("retrainer-now")), RetrainRequest { now: march, target: None });
+        assert_eq!(request(&json!({})), RetrainRequest::default());
+        let by_hand = json!({"now": "2021-03-15T09:00:00Z", "target": "tip"});
+        assert_eq!(request(&by_hand), RetrainRequest { now: march, target: tip });
+        for bad in [json!({"now": "soon"}), json!({"target": "fare"}), json!({"when": 1}), json!([])] {
+            assert!(retrain_request(&bad).is_err(), "{bad}");
+        }
+    }
+}

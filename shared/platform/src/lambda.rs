@@ -1,0 +1,115 @@
+//! Running a handler: panics and errors of one event cost that event, under stable names.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::FutureExt;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Classified, chain};
+
+/// When an invocation ends, whatever it is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    at_ms: u64,
+}
+
+impl Deadline {
+    /// The deadline of an invocation.
+    pub fn of(context: &Context) -> Self {
+        Self { at_ms: context.deadline }
+    }
+
+    /// A deadline `left` from now.
+    pub fn after(left: Duration) -> Self {
+        Self { at_ms: crate::telemetry::now_ms() + left.as_millis() as u64 }
+    }
+
+    /// What is left of it; zero once it has passed.
+    pub fn left(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Duration::from_millis(self.at_ms).saturating_sub(now)
+    }
+}
+
+/// Serves events until Lambda ends the process. The event is JSON as it came: what it is, the handler decides, so that
+/// no shape of event can fail before our code runs.
+///
+/// # Errors
+/// Those of lambda_runtime, when the runtime interface cannot be reached.
+pub async fn run<H, F, R, E>(handler: H) -> Result<(), lambda_runtime::Error>
+where
+    H: Fn(LambdaEvent<Value>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<R, E>> + Send + 'static,
+    R: Serialize + Send + 'static,
+    E: Classified + Send + 'static,
+{
+    lambda_runtime::run_concurrent(service_fn(move |event: LambdaEvent<Value>| {
+        let handler = handler.clone();
+        async move { guarded(move || handler(event)).await }
+    }))
+    .await
+}
+
+// A panic unwinds to here and no further: it is reported under a name of its own, and the next event is served.
+async fn guarded<F, R, E>(start: impl FnOnce() -> F) -> Result<R, Diagnostic>
+where
+    F: Future<Output = Result<R, E>>,
+    E: Classified,
+{
+    let outcome = AssertUnwindSafe(async move { start().await }).catch_unwind().await;
+    match outcome {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => {
+            let (error_type, error_message) = (error.error_type().to_string(), chain(&error));
+            tracing::error!(error_type, error_message, transient = error.is_transient(), "the event failed");
+            Err(Diagnostic { error_type, error_message })
+        }
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(error_type = "Handler.Panic", error_message = said, "the handler panicked");
+            Err(Diagnostic { error_type: "Handler.Panic".into(), error_message: said })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("sending to the queue")]
+    struct Throttled(#[source] std::fmt::Error);
+    impl Classified for Throttled {
+        fn error_type(&self) -> &'static str {
+            "Queue.Throttled"
+        }
+        fn is_transient(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_keeps_its_name_and_its_causes() {
+        let failed = guarded(|| async { Err::<(), _>(Throttled(std::fmt::Error)) }).await.unwrap_err();
+        assert_eq!(failed.error_type, "Queue.Throttled");
+        assert!(failed.error_message.starts_with("sending to the queue: an error occurred"), "{failed:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_of_that_event() {
+        let failed = guarded(|| async { if true { panic!("out of {}", 7) } Ok::<(), Throttled>(()) }).await.unwrap_err();
+        assert_eq!((failed.error_type.as_str(), failed.error_message.as_str()), ("Handler.Panic", "out of 7"));
+        assert_eq!(guarded(|| async { Ok::<_, Throttled>(3) }).await.unwrap(), 3);
+    }
+
+    #[test]
+    fn a_deadline_passes() {
+        assert!(Deadline::after(Duration::from_secs(9)).left() > Duration::from_secs(8));
+        assert_eq!(Deadline { at_ms: 5 }.left(), Duration::ZERO);
+    }
+}

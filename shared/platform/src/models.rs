@@ -1,0 +1,177 @@
+//! The champions, warm: loaded once, looked after at most every so often, never dropped for a failed reload.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::bundle::BundleError;
+use model::{Bundle, Target};
+use tokio::sync::Mutex;
+
+use crate::registry::{Champion, Registry, RegistryError};
+use crate::{Classified, chain};
+
+/// Why there is nothing to answer with.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No duration model has been promoted.
+    #[error("there is no champion of duration in the registry: retrain or promote a model first")]
+    NoChampion,
+    /// The registry cannot be read.
+    #[error("loading the champions")]
+    Registry(#[from] RegistryError),
+    /// A champion cannot be served by this build.
+    #[error("loading the champions")]
+    Bundle(#[from] BundleError),
+}
+
+impl Classified for ModelError {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::NoChampion => "Models.NoChampion",
+            Self::Registry(source) => source.error_type(),
+            Self::Bundle(_) => "Models.Unusable",
+        }
+    }
+    fn is_transient(&self) -> bool {
+        // A champion may be promoted, or mended, while a message waits.
+        true
+    }
+}
+
+/// The bundle of champions of a registry.
+#[derive(Debug, Clone)]
+pub struct Models {
+    registry: Registry,
+    refresh: Duration,
+    state: Arc<Mutex<Option<Loaded>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Loaded {
+    bundle: Arc<Bundle>,
+    duration: Champion,
+    tip: Option<Champion>,
+    looked: Instant,
+}
+
+impl Models {
+    /// The champions of `registry`, asked for at most every `refresh`.
+    pub fn new(registry: Registry, refresh: Duration) -> Self {
+        Self { registry, refresh, state: Arc::default() }
+    }
+
+    /// The champions to answer a whole batch with. The last good ones keep serving if a reload fails.
+    ///
+    /// # Errors
+    /// [`ModelError`], only while nothing has been loaded yet.
+    pub async fn bundle(&self) -> Result<Arc<Bundle>, ModelError> {
+        let mut state = self.state.lock().await;
+        let Some(loaded) = state.as_mut() else {
+            let loaded = self.load().await?;
+            tracing::info!(bundle = loaded.bundle.id(), "loaded the champions");
+            return Ok(Arc::clone(&state.insert(loaded).bundle));
+        };
+        if loaded.looked.elapsed() >= self.refresh {
+            // Looked at now, whatever comes of it: a store in trouble is not asked at every batch.
+            loaded.looked = Instant::now();
+            match self.changed(loaded).await {
+                Ok(None) => (),
+                Ok(Some(new)) => {
+                    tracing::info!(from = loaded.bundle.id(), to = new.bundle.id(), "reloaded the champions");
+                    *loaded = new;
+                }
+                Err(error) => tracing::warn!(
+                    error_type = error.error_type(),
+                    error_message = chain(&error),
+                    bundle = loaded.bundle.id(),
+                    "reloading failed: the last good champions keep serving"
+                ),
+            }
+        }
+        Ok(Arc::clone(&loaded.bundle))
+    }
+
+    async fn load(&self) -> Result<Loaded, ModelError> {
+        let duration = self.registry.champion(Target::Duration).await?.ok_or(ModelError::NoChampion)?;
+        let tip = self.registry.champion(Target::Tip).await?;
+        self.read(duration, tip).await
+    }
+
+    async fn read(&self, duration: Champion, tip: Option<Champion>) -> Result<Loaded, ModelError> {
+        let duration_bytes = self.registry.artifact(Target::Duration, &duration.alias.version).await?;
+        let tip_bytes = match &tip {
+            Some(tip) => Some(self.registry.artifact(Target::Tip, &tip.alias.version).await?),
+            None => None,
+        };
+        let bundle = Arc::new(Bundle::from_bytes(&duration_bytes, tip_bytes.as_deref())?);
+        Ok(Loaded { bundle, duration, tip, looked: Instant::now() })
+    }
+
+    async fn changed(&self, loaded: &Loaded) -> Result<Option<Loaded>, ModelError> {
+        let duration = self.registry.champion_if_changed(Target::Duration, &loaded.duration.etag).await?;
+        let tip = match &loaded.tip {
+            Some(tip) => self.registry.champion_if_changed(Target::Tip, &tip.etag).await?,
+            None => self.registry.champion(Target::Tip).await?,
+        };
+        if duration.is_none() && tip.is_none() {
+            return Ok(None);
+        }
+        let duration = duration.unwrap_or_else(|| loaded.duration.clone());
+        let tip = tip.or_else(|| loaded.tip.clone());
+        self.read(duration, tip).await.map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use model::candidates::FitParams;
+    use model::{Artifact, Candidate, Examples, Family, LabelledTrips, ModelVersion, Trip, Zone};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::store::{Condition, MemoryStore, ObjectKey, Store};
+
+    /// A duration model that answers `minutes` for every trip.
+    fn artifact(minutes: f64) -> Bytes {
+        let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
+        let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![minutes] };
+        let params = FitParams::default();
+        let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
+        Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+    }
+
+    async fn promote(registry: &Registry, bytes: Bytes) -> ModelVersion {
+        let version = registry.publish(Target::Duration, bytes, &Value::Null, String::new()).await.unwrap();
+        let champion = registry.champion(Target::Duration).await.unwrap();
+        registry.promote(Target::Duration, &version, champion.as_ref(), "", "").await.unwrap();
+        version
+    }
+
+    #[tokio::test]
+    async fn a_promotion_is_picked_up_and_a_broken_one_is_not() {
+        let store = MemoryStore::default();
+        let registry = Registry::new(Arc::new(store.clone()));
+        let models = Models::new(registry.clone(), Duration::ZERO);
+        assert!(matches!(models.bundle().await, Err(ModelError::NoChampion)));
+        let one = promote(&registry, artifact(10.0)).await;
+        assert_eq!(models.bundle().await.unwrap().duration_version(), &one);
+        let two = promote(&registry, artifact(20.0)).await;
+        assert_eq!(models.bundle().await.unwrap().duration_version(), &two);
+        promote(&registry, Bytes::from_static(b"no model")).await;
+        assert_eq!(models.bundle().await.unwrap().duration_version(), &two, "the last good one keeps serving");
+        let alias = ObjectKey::new("duration/aliases/champion.json").unwrap();
+        store.put(&alias, Bytes::from_static(b"{"), Condition::Always).await.unwrap();
+        assert_eq!(models.bundle().await.unwrap().duration_version(), &two, "so it does when the alias is damaged");
+    }
+
+    #[tokio::test]
+    async fn the_registry_is_asked_at_most_every_so_often() {
+        let registry = Registry::new(Arc::new(MemoryStore::default()));
+        let models = Models::new(registry.clone(), Duration::from_secs(3600));
+        let one = promote(&registry, artifact(10.0)).await;
+        assert_eq!(models.bundle().await.unwrap().duration_version(), &one);
+        promote(&registry, artifact(20.0)).await;
+        assert_eq!(models.bundle().await.unwrap().duration_version(), &one, "not asked yet");
+    }
+}

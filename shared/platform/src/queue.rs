@@ -1,0 +1,194 @@
+//! Messages out: in tens, at most 1 MiB a call, each acknowledged or failed on its own.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+
+use crate::chain;
+
+/// SQS takes at most ten messages a call.
+const ENTRIES_A_CALL: usize = 10;
+/// SQS takes at most 1 MiB a message and a call, attributes included.
+const BYTES_A_CALL: usize = 1 << 20;
+
+/// A message to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its text, not empty.
+    pub body: String,
+    /// Named texts beside it; empty ones are not sent, since SQS takes none.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+impl Outgoing {
+    /// A message without attributes.
+    pub fn new(body: String) -> Self {
+        Self { body, attributes: Vec::new() }
+    }
+
+    /// What it counts towards SQS's limits.
+    fn bytes(&self) -> usize {
+        let attribute = |(name, value): &(&str, String)| name.len() + value.len() + "String".len();
+        self.body.len() + self.attributes.iter().map(attribute).sum::<usize>()
+    }
+}
+
+/// Why one message was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("sending to {queue}: {detail}")]
+pub struct SendError {
+    queue: String,
+    detail: String,
+}
+
+/// Where messages go.
+#[async_trait]
+pub trait Sink: std::fmt::Debug + Send + Sync {
+    /// Sends every message; one result each, in their order. An error is of that message alone.
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), SendError>>;
+}
+
+/// A queue of SQS.
+#[derive(Debug, Clone)]
+pub struct SqsSink {
+    client: Client,
+    url: String,
+}
+
+impl SqsSink {
+    /// The queue at `url`.
+    pub fn new(config: &SdkConfig, url: String) -> Self {
+        Self { client: Client::new(config), url }
+    }
+
+    async fn call(&self, messages: &[Outgoing]) -> Vec<Result<(), SendError>> {
+        let failed = |detail: String| SendError { queue: self.url.clone(), detail };
+        let entries = messages.iter().enumerate().map(|(at, message)| entry(at, message));
+        let entries = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => entries,
+            Err(error) => return vec![Err(failed(chain(&error))); messages.len()],
+        };
+        let answer = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return vec![Err(failed(chain(&error))); messages.len()],
+        };
+        // Sent is what SQS names as sent; whatever it does not name, was not.
+        let mut results = vec![Err(failed("the queue did not acknowledge it".into())); messages.len()];
+        let at = |id: &str| id.parse::<usize>().ok();
+        for sent in &answer.successful {
+            at(&sent.id).and_then(|at| results.get_mut(at)).into_iter().for_each(|result| *result = Ok(()));
+        }
+        for refused in &answer.failed {
+            let detail = format!("{}: {}", refused.code, refused.message.as_deref().unwrap_or("no reason given"));
+            let result = at(&refused.id).and_then(|at| results.get_mut(at));
+            result.into_iter().for_each(|result| *result = Err(failed(detail.clone())));
+        }
+        results
+    }
+}
+
+#[async_trait]
+impl Sink for SqsSink {
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), SendError>> {
+        let mut results = Vec::with_capacity(messages.len());
+        for call in calls(&messages) {
+            results.extend(self.call(call).await);
+        }
+        results
+    }
+}
+
+fn entry(
+    at: usize,
+    message: &Outgoing,
+) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+    let mut entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(&message.body);
+    for (name, value) in message.attributes.iter().filter(|(_, value)| !value.is_empty()) {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
+        entry = entry.message_attributes(*name, value);
+    }
+    entry.build()
+}
+
+/// Runs of messages that fit one call each, in order.
+fn calls(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
+    let (mut calls, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, message) in messages.iter().enumerate() {
+        let full = at - start == ENTRIES_A_CALL || (at > start && bytes + message.bytes() > BYTES_A_CALL);
+        if full {
+            calls.push(&messages[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += message.bytes();
+    }
+    if start < messages.len() {
+        calls.push(&messages[start..]);
+    }
+    calls
+}
+
+/// The characters of `text` that SQS takes (those of XML 1.0), at most `limit` bytes; others become a question mark.
+pub fn sendable(text: &str, limit: usize) -> String {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let mut sendable = String::new();
+    for c in text.chars().map(|c| if allowed(c) { c } else { '?' }) {
+        if sendable.len() + c.len_utf8() > limit {
+            break;
+        }
+        sendable.push(c);
+    }
+    sendable
+}
+
+/// A sink in memory that refuses what it is told to: for tests.
+#[derive(Debug, Default)]
+pub struct MemorySink {
+    state: Mutex<MemoryState>,
+}
+
+#[derive(Debug, Default)]
+struct MemoryState {
+    sent: Vec<Outgoing>,
+    refuse: Option<String>,
+}
+
+impl MemorySink {
+    /// Refuses, from now on, every message that contains `text`; none if none.
+    pub fn refuse(&self, text: Option<&str>) {
+        self.state().refuse = text.map(String::from);
+    }
+
+    /// What was sent so far.
+    pub fn sent(&self) -> Vec<Outgoing> {
+        self.state().sent.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, MemoryState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), SendError>> {
+        let mut state = self.state();
+        let refuse = state.refuse.clone();
+        let mut send = |message: Outgoing| match &refuse {
+            Some(text) if message.body.contains(text) => {
+                Err(SendError { queue: "memory".into(), detail: "told to refuse".into() })
+            }
+            _ => {
+                state.sent.push(message);
+                Ok(())
+            }
+        };
+        messages.into_iter().map(&mut send).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! Models on a store: immutable versions, an alias that is the commit, a history that only grows.
+//!
+//! ```text
+//! <target>/versions/<version>/{card.json,card.md,model.bin}   create-only, model.bin last
+//! <target>/aliases/champion.json                              created by IfAbsent, changed by IfMatch
+//! <target>/history/<seq>.json                                 create-only: what the alias was at seq
+//! ```
+//! `seq` only grows, also in a rollback: old bytes of the alias would bring back their old ETag, and a stale writer
+//! would then win. Whoever moves the alias from seq n writes `history/n` first; a promoter that dies in between leaves
+//! a record of what still is, which the next one finds equal to its own and passes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::artifact::sha256_hex;
+use model::{ModelVersion, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Classified;
+use crate::store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
+
+/// Which model answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// 1 for the first champion, one more for each change.
+    pub seq: u64,
+    /// The model.
+    pub version: ModelVersion,
+    /// sha256 of its artifact, hex.
+    pub sha256: String,
+    /// The champion before it.
+    pub previous: Option<ModelVersion>,
+    /// When, RFC 3339, UTC.
+    pub since: String,
+    /// Why: a decision's reason, or who rolled back.
+    pub reason: String,
+}
+
+/// An alias as it was read, with what is needed to change exactly that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Champion {
+    /// The alias.
+    pub alias: Alias,
+    /// Its ETag.
+    pub etag: ETag,
+}
+
+/// Why the registry did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The store did not.
+    #[error("{doing} of {target}")]
+    Store {
+        /// What was done.
+        doing: &'static str,
+        /// Of which target.
+        target: Target,
+        /// The store's reason.
+        #[source]
+        source: StoreError,
+    },
+    /// There is no such model.
+    #[error("there is no {target} model {version} in the registry")]
+    UnknownVersion {
+        /// Of which target.
+        target: Target,
+        /// The version asked for.
+        version: ModelVersion,
+    },
+    /// The bytes are not those that were published.
+    #[error("{target} model {version}: its bytes have version {found}; the store was altered")]
+    Altered {
+        /// Of which target.
+        target: Target,
+        /// The version asked for.
+        version: ModelVersion,
+        /// The version of the bytes.
+        found: ModelVersion,
+    },
+    /// Another promotion was first.
+    #[error("the champion of {target} was changed by somebody else meanwhile: nothing was done")]
+    Lost {
+        /// Of which target.
+        target: Target,
+    },
+    /// There is no earlier champion.
+    #[error("{target} has no earlier champion to roll back to")]
+    NoPrevious {
+        /// Of which target.
+        target: Target,
+    },
+}
+
+impl Classified for RegistryError {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Store { source, .. } => source.error_type(),
+            Self::UnknownVersion { .. } => "Registry.UnknownVersion",
+            Self::Altered { .. } => "Registry.Altered",
+            Self::Lost { .. } => "Registry.Lost",
+            Self::NoPrevious { .. } => "Registry.NoPrevious",
+        }
+    }
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.is_transient(),
+            Self::UnknownVersion { .. } | Self::Altered { .. } | Self::Lost { .. } | Self::NoPrevious { .. } => false,
+        }
+    }
+}
+
+/// The models of a store.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    store: Arc<dyn Store>,
+}
+
+impl Registry {
+    /// The models on `store`.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The champion of `target`, if there is one.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub async fn champion(&self, target: Target) -> Result<Option<Champion>, RegistryError> {
+        let read = json::read::<Alias>(&*self.store, &alias_key(target)?).await;
+        let found = read.map_err(store_error("reading the champion", target))?;
+        Ok(found.map(|(alias, etag)| Champion { alias, etag }))
+    }
+
+    /// The champion of `target` if it is not the one with `known` ETag any more; none if it is, or if there is none.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub async fn champion_if_changed(&self, target: Target, known: &ETag) -> Result<Option<Champion>, RegistryError> {
+        let what = Get { if_none_match: Some(known.clone()), ..Get::default() };
+        match self.store.get(&alias_key(target)?, what).await {
+            Err(StoreError::NotModified { .. } | StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(store_error("reading the champion", target)(error)),
+            Ok(_) => self.champion(target).await,
+        }
+    }
+
+    /// The artifact of a version, checked to be that version's.
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownVersion`], [`RegistryError::Altered`], [`RegistryError::Store`].
+    pub async fn artifact(&self, target: Target, version: &ModelVersion) -> Result<Bytes, RegistryError> {
+        let key = version_key(target, version, "model.bin")?;
+        let object = match self.store.get(&key, Get::default()).await {
+            Err(StoreError::NotFound { .. }) => {
+                return Err(RegistryError::UnknownVersion { target, version: version.clone() });
+            }
+            other => other.map_err(store_error("reading a model", target))?,
+        };
+        let found = ModelVersion::of(&object.bytes);
+        if found != *version {
+            return Err(RegistryError::Altered { target, version: version.clone(), found });
+        }
+        Ok(object.bytes)
+    }
+
+    /// The card of a version.
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownVersion`], [`RegistryError::Store`].
+    pub async fn card(&self, target: Target, version: &ModelVersion) -> Result<Value, RegistryError> {
+        let read = json::read::<Value>(&*self.store, &version_key(target, version, "card.json")?).await;
+        let found = read.map_err(store_error("reading a card", target))?;
+        let unknown = || RegistryError::UnknownVersion { target, version: version.clone() };
+        Ok(found.ok_or_else(unknown)?.0)
+    }
+
+    /// Publishes an artifact with its card; what is there already stays as it is, since a version is its bytes.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub async fn publish(
+        &self,
+        target: Target,
+        artifact: Bytes,
+        card: &Value,
+        card_md: String,
+    ) -> Result<ModelVersion, RegistryError> {
+        let version = ModelVersion::of(&artifact);
+        let card = serde_json::to_vec_pretty(card).unwrap_or_default();
+        // The model comes last: where it stands, its card stands beside it.
+        for (name, bytes) in [("card.json", card.into()), ("card.md", card_md.into()), ("model.bin", artifact)] {
+            let key = version_key(target, &version, name)?;
+            match self.store.put(&key, bytes, Condition::IfAbsent).await {
+                Ok(_) | Err(StoreError::Precondition { .. }) => (),
+                Err(error) => return Err(store_error("publishing a model", target)(error)),
+            }
+        }
+        Ok(version)
+    }
+
+    /// Every published version of `target`, with its size in bytes.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub async fn versions(&self, target: Target) -> Result<Vec<(ModelVersion, u64)>, RegistryError> {
+        let prefix = format!("{target}/versions/");
+        let found = self.store.list(&prefix).await.map_err(store_error("listing models", target))?;
+        let version = |key: &str| key.strip_prefix(&prefix)?.strip_suffix("/model.bin")?.parse().ok();
+        Ok(found.iter().filter_map(|meta| Some((version(meta.key.as_str())?, meta.bytes))).collect())
+    }
+
+    /// Makes `version` the champion, if the champion still is `expected` (none: if there is none yet).
+    ///
+    /// # Errors
+    /// [`RegistryError::Lost`] if it is not, and then nothing was done; [`RegistryError::UnknownVersion`];
+    /// [`RegistryError::Store`].
+    pub async fn promote(
+        &self,
+        target: Target,
+        version: &ModelVersion,
+        expected: Option<&Champion>,
+        reason: &str,
+        since: &str,
+    ) -> Result<Alias, RegistryError> {
+        let artifact = self.artifact(target, version).await?;
+        let next = Alias {
+            seq: expected.map_or(1, |champion| champion.alias.seq + 1),
+            version: version.clone(),
+            sha256: sha256_hex(&artifact),
+            previous: expected.map(|champion| champion.alias.version.clone()),
+            since: since.to_string(),
+            reason: reason.to_string(),
+        };
+        let condition = match expected {
+            None => Condition::IfAbsent,
+            Some(champion) => {
+                self.record(target, &champion.alias).await?;
+                Condition::IfMatch(champion.etag.clone())
+            }
+        };
+        match json::write(&*self.store, &alias_key(target)?, &next, condition).await {
+            Ok(_) => Ok(next),
+            Err(StoreError::Precondition { .. }) => self.lost_or_ours(target, next).await,
+            Err(error) => Err(store_error("promoting a model", target)(error)),
+        }
+    }
+
+    /// Brings back the champion before the present one.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoPrevious`], and those of [`Registry::promote`].
+    pub async fn rollback(&self, target: Target, reason: &str, since: &str) -> Result<Alias, RegistryError> {
+        let none = RegistryError::NoPrevious { target };
+        let Some(champion) = self.champion(target).await? else { return Err(none) };
+        let Some(previous) = champion.alias.previous.clone() else { return Err(none) };
+        self.promote(target, &previous, Some(&champion), reason, since).await
+    }
+
+    /// Every champion of `target` there was, oldest first, the present one last.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub async fn history(&self, target: Target) -> Result<Vec<Alias>, RegistryError> {
+        let prefix = format!("{target}/history/");
+        let found = self.store.list(&prefix).await.map_err(store_error("listing the history", target))?;
+        let mut aliases = Vec::new();
+        for meta in found {
+            let read = json::read::<Alias>(&*self.store, &meta.key).await;
+            aliases.extend(read.map_err(store_error("reading the history", target))?.map(|(alias, _)| alias));
+        }
+        let present = self.champion(target).await?.map(|champion| champion.alias);
+        // A promoter that died left a record of what still is.
+        aliases.retain(|alias| present.as_ref().is_none_or(|present| alias.seq < present.seq));
+        aliases.extend(present);
+        aliases.sort_unstable_by_key(|alias| alias.seq);
+        Ok(aliases)
+    }
+
+    async fn record(&self, target: Target, present: &Alias) -> Result<(), RegistryError> {
+        let key = ObjectKey::new(format!("{target}/history/{:08}.json", present.seq));
+        let key = key.map_err(store_error("recording the history", target))?;
+        match json::write(&*self.store, &key, present, Condition::IfAbsent).await {
+            Ok(_) | Err(StoreError::Precondition { .. }) => Ok(()),
+            Err(error) => Err(store_error("recording the history", target)(error)),
+        }
+    }
+
+    // A write whose answer was lost is sent again by the SDK, and then fails on what it wrote itself.
+    async fn lost_or_ours(&self, target: Target, ours: Alias) -> Result<Alias, RegistryError> {
+        match self.champion(target).await? {
+            Some(present) if present.alias == ours => Ok(ours),
+            _ => Err(RegistryError::Lost { target }),
+        }
+    }
+}
+
+fn store_error(doing: &'static str, target: Target) -> impl Fn(StoreError) -> RegistryError {
+    move |source| RegistryError::Store { doing, target, source }
+}
+
+fn alias_key(target: Target) -> Result<ObjectKey, RegistryError> {
+    ObjectKey::new(format!("{target}/aliases/champion.json")).map_err(store_error("naming the champion", target))
+}
+
+fn version_key(target: Target, version: &ModelVersion, name: &str) -> Result<ObjectKey, RegistryError> {
+    let key = ObjectKey::new(format!("{target}/versions/{version}/{name}"));
+    key.map_err(store_error("naming a model", target))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! A store in memory: linearizable, so that a race has the outcome that it must have on S3.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Condition, ETag, Get, Object, ObjectKey, ObjectMeta, Store, StoreError, Upload};
+
+/// Objects of this process; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    writes: u64,
+    objects: BTreeMap<String, Object>,
+}
+
+impl MemoryStore {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves whole objects behind: every change is one insertion.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {
+        let state = self.state();
+        let object = state.objects.get(key.as_str()).ok_or_else(|| not_found("reading", key))?;
+        select(key, object.clone(), &what)
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
+        let state = self.state();
+        let object = state.objects.get(key.as_str()).ok_or_else(|| not_found("looking at", key))?;
+        Ok(ObjectMeta { key: key.clone(), bytes: object.bytes.len() as u64, etag: object.etag.clone() })
+    }
+
+    async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
+        let mut state = self.state();
+        let found = state.objects.get(key.as_str()).map(|object| &object.etag);
+        if !holds(&condition, found) {
+            return Err(StoreError::Precondition { operation: "writing", key: key.to_string() });
+        }
+        state.writes += 1;
+        let etag = ETag(format!("m{}", state.writes));
+        state.objects.insert(key.to_string(), Object { bytes, etag: etag.clone() });
+        Ok(etag)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        let state = self.state();
+        let within = state.objects.range(prefix.to_string()..).take_while(|(key, _)| key.starts_with(prefix));
+        within
+            .map(|(key, object)| {
+                let key = ObjectKey::new(key.clone())?;
+                Ok(ObjectMeta { key, bytes: object.bytes.len() as u64, etag: object.etag.clone() })
+            })
+            .collect()
+    }
+
+    async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn Upload>, StoreError> {
+        Ok(Box::new(MemoryUpload { store: self.clone(), key: key.clone(), parts: Vec::new() }))
+    }
+}
+
+struct MemoryUpload {
+    store: MemoryStore,
+    key: ObjectKey,
+    parts: Vec<u8>,
+}
+
+#[async_trait]
+impl Upload for MemoryUpload {
+    async fn part(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.parts.extend_from_slice(&bytes);
+        Ok(())
+    }
+    async fn complete(self: Box<Self>) -> Result<ETag, StoreError> {
+        self.store.put(&self.key, Bytes::from(self.parts), Condition::Always).await
+    }
+    async fn abort(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+pub(super) fn not_found(operation: &'static str, key: &ObjectKey) -> StoreError {
+    StoreError::NotFound { operation, key: key.to_string() }
+}
+
+pub(super) fn holds(condition: &Condition, found: Option<&ETag>) -> bool {
+    match condition {
+        Condition::Always => true,
+        Condition::IfAbsent => found.is_none(),
+        Condition::IfMatch(etag) => found == Some(etag),
+    }
+}
+
+/// The part of a whole object that was asked for.
+pub(super) fn select(key: &ObjectKey, object: Object, what: &Get) -> Result<Object, StoreError> {
+    let key = || key.to_string();
+    if what.if_match.as_ref().is_some_and(|etag| *etag != object.etag) {
+        return Err(StoreError::Precondition { operation: "reading", key: key() });
+    }
+    if what.if_none_match.as_ref().is_some_and(|etag| *etag == object.etag) {
+        return Err(StoreError::NotModified { operation: "reading", key: key() });
+    }
+    let Some(range) = &what.range else { return Ok(object) };
+    let (start, end) = (range.start as usize, (range.end as usize).min(object.bytes.len()));
+    if start >= end {
+        let source = format!("bytes {}..{} of {}", range.start, range.end, object.bytes.len()).into();
+        return Err(StoreError::Unavailable { operation: "reading a range of", key: key(), source });
+    }
+    Ok(Object { bytes: object.bytes.slice(start..end), etag: object.etag })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_in_memory_conforms() {
+        crate::store::conformance::check(&MemoryStore::default()).await;
+    }
+}

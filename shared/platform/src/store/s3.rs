@@ -1,0 +1,162 @@
+//! A store in an S3 bucket.
+
+use std::error::Error;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
+
+use super::{Condition, ETag, Get, Object, ObjectKey, ObjectMeta, Store, StoreError, Upload};
+
+/// Objects of a bucket, below a prefix.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    prefix: String,
+}
+
+impl S3Store {
+    /// The objects of `bucket` whose keys start with `prefix`, which the store's own keys do not name.
+    pub fn new(config: &SdkConfig, bucket: String, prefix: String) -> Self {
+        Self { client: Client::new(config), bucket, prefix }
+    }
+
+    fn full(&self, key: &ObjectKey) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {
+        let operation = "reading";
+        let range = what.range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let sent = self.client.get_object().bucket(&self.bucket).key(self.full(key)).set_range(range);
+        let sent = sent.set_if_match(what.if_match.map(quoted)).set_if_none_match(what.if_none_match.map(quoted));
+        let found = sent.set_version_id(what.version).send().await.map_err(|error| failure(operation, key, error))?;
+        let etag = etag(found.e_tag);
+        let body = found.body.collect().await;
+        let body = body.map_err(|error| unavailable(operation, key, error))?;
+        Ok(Object { bytes: body.into_bytes(), etag })
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
+        let sent = self.client.head_object().bucket(&self.bucket).key(self.full(key)).send();
+        let found = sent.await.map_err(|error| failure("looking at", key, error))?;
+        let bytes = u64::try_from(found.content_length.unwrap_or_default()).unwrap_or_default();
+        Ok(ObjectMeta { key: key.clone(), bytes, etag: etag(found.e_tag) })
+    }
+
+    async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
+        let swapping = matches!(condition, Condition::IfMatch(_));
+        let sent = self.client.put_object().bucket(&self.bucket).key(self.full(key)).body(ByteStream::from(bytes));
+        let sent = match condition {
+            Condition::Always => sent,
+            Condition::IfAbsent => sent.if_none_match("*"),
+            Condition::IfMatch(etag) => sent.if_match(quoted(etag)),
+        };
+        let put = sent.send().await.map_err(|error| match failure("writing", key, error) {
+            // S3 says NoSuchKey where there is nothing to compare with: the state is not the expected one either.
+            StoreError::NotFound { operation, key } if swapping => StoreError::Precondition { operation, key },
+            other => other,
+        })?;
+        Ok(etag(put.e_tag))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        let listing = ObjectKey(prefix.to_string());
+        let sent = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}{prefix}", self.prefix));
+        let mut pages = sent.into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            for object in page.map_err(|error| failure("listing", &listing, error))?.contents.unwrap_or_default() {
+                let key = object.key.unwrap_or_default();
+                let key = ObjectKey::new(key.strip_prefix(&self.prefix).unwrap_or(&key))?;
+                let bytes = u64::try_from(object.size.unwrap_or_default()).unwrap_or_default();
+                found.push(ObjectMeta { key, bytes, etag: etag(object.e_tag) });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn Upload>, StoreError> {
+        let sent = self.client.create_multipart_upload().bucket(&self.bucket).key(self.full(key)).send();
+        let begun = sent.await.map_err(|error| failure("beginning", key, error))?;
+        let upload_id = begun.upload_id.unwrap_or_default();
+        Ok(Box::new(S3Upload { store: self.clone(), key: key.clone(), upload_id, parts: Vec::new() }))
+    }
+}
+
+struct S3Upload {
+    store: S3Store,
+    key: ObjectKey,
+    upload_id: String,
+    parts: Vec<CompletedPart>,
+}
+
+#[async_trait]
+impl Upload for S3Upload {
+    async fn part(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let number = self.parts.len() as i32 + 1;
+        let sent = self.store.client.upload_part().bucket(&self.store.bucket).key(self.store.full(&self.key));
+        let sent = sent.upload_id(&self.upload_id).part_number(number).body(ByteStream::from(bytes));
+        let put = sent.send().await.map_err(|error| failure("writing a part of", &self.key, error))?;
+        self.parts.push(CompletedPart::builder().part_number(number).set_e_tag(put.e_tag).build());
+        Ok(())
+    }
+
+    async fn complete(self: Box<Self>) -> Result<ETag, StoreError> {
+        let sent = self.store.client.complete_multipart_upload().bucket(&self.store.bucket);
+        let sent = sent.key(self.store.full(&self.key)).upload_id(&self.upload_id);
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts)).build();
+        let done = sent.multipart_upload(parts).send().await;
+        Ok(etag(done.map_err(|error| failure("completing", &self.key, error))?.e_tag))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), StoreError> {
+        let sent = self.store.client.abort_multipart_upload().bucket(&self.store.bucket);
+        let sent = sent.key(self.store.full(&self.key)).upload_id(&self.upload_id).send();
+        sent.await.map(drop).map_err(|error| failure("giving up", &self.key, error))
+    }
+}
+
+fn quoted(etag: ETag) -> String {
+    format!("\"{}\"", etag.0)
+}
+
+fn etag(found: Option<String>) -> ETag {
+    ETag(found.unwrap_or_default().trim_matches('"').to_string())
+}
+
+// Most of these answers are not modelled by the SDK, so they are told apart by status and code.
+fn failure<E>(operation: &'static str, key: &ObjectKey, error: SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(String::from);
+    let key = key.to_string();
+    match (status, code.as_deref()) {
+        (Some(304), _) => StoreError::NotModified { operation, key },
+        // 409 is what S3 says to the slower of two conditional writes under way at once.
+        (Some(412), _) | (_, Some("PreconditionFailed" | "ConditionalRequestConflict")) => {
+            StoreError::Precondition { operation, key }
+        }
+        (_, Some("NoSuchBucket")) => StoreError::Unavailable { operation, key, source: Box::new(error) },
+        (Some(404), _) => StoreError::NotFound { operation, key },
+        (Some(429 | 503), _) | (_, Some("SlowDown" | "Throttling" | "RequestLimitExceeded")) => {
+            StoreError::Throttled { operation, key, source: Box::new(error) }
+        }
+        (Some(401 | 403), _) => StoreError::Denied { operation, key, source: Box::new(error) },
+        _ => StoreError::Unavailable { operation, key, source: Box::new(error) },
+    }
+}
+
+fn unavailable(operation: &'static str, key: &ObjectKey, error: impl Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable { operation, key: key.to_string(), source: Box::new(error) }
+}
