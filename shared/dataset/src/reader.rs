@@ -150,6 +150,7 @@ pub struct TripReader {
     columns: Columns,
     limits: Limits,
     next_row: u64,
+    begun: bool,
     state: State,
 }
 
@@ -171,12 +172,13 @@ impl TripReader {
             return Err(ReadError::NotParquet { detail });
         }
         let footer = ParquetMetaDataPushDecoder::try_new(file_bytes).map_err(ReadError::Decode)?;
-        Ok(Self { file_bytes, columns, limits, next_row: 0, state: State::Footer(footer) })
+        Ok(Self { file_bytes, columns, limits, next_row: 0, begun: false, state: State::Footer(footer) })
     }
 
-    /// The bytes to bring before the first step: the end of the file.
-    pub fn first_need(&self) -> Range<u64> {
-        self.file_bytes.saturating_sub(TAIL_BYTES)..self.file_bytes
+    /// The bytes to bring before the first step, the end of the file; none once they were brought.
+    pub fn first_need(&self) -> Option<Range<u64>> {
+        let tail = self.file_bytes.saturating_sub(TAIL_BYTES)..self.file_bytes;
+        (matches!(self.state, State::Footer(_)) && !self.begun).then_some(tail)
     }
 
     /// Takes the bytes of `range`.
@@ -185,6 +187,7 @@ impl TripReader {
     /// [`ReadError::NotParquet`] for an end that is no footer's; [`ReadError::Decode`] for a range that was not asked
     /// for.
     pub fn supply(&mut self, range: Range<u64>, bytes: Bytes) -> Result<(), ReadError> {
+        self.begun = true;
         match &mut self.state {
             State::Footer(footer) => {
                 if range.end == self.file_bytes {
@@ -339,7 +342,7 @@ pub fn read_all(file: &Bytes, month: Option<Month>, limits: Limits) -> Result<La
     let mut reader = TripReader::new(file.len() as u64, Columns::Labelled, limits)?;
     let mut all = LabelledTrips { month, ..LabelledTrips::default() };
     let mut rejections = RejectionCounts::default();
-    let mut needs = vec![reader.first_need()];
+    let mut needs: Vec<_> = reader.first_need().into_iter().collect();
     loop {
         for range in std::mem::take(&mut needs) {
             let bytes = file.slice(range.start as usize..range.end as usize);

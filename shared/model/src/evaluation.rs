@@ -145,18 +145,50 @@ fn measure(answers: &Answers, labels: &[f64], rows: &[usize]) -> Metrics {
 }
 
 fn duration_figures(answers: &DurationAnswers, labels: &[f64], rows: &[usize]) -> Figures {
-    let mean = |of: &dyn Fn(usize) -> f64| rows.iter().map(|&row| of(row)).sum::<f64>() / rows.len().max(1) as f64;
-    let stray = |row: usize| answers.minutes[row] - labels[row];
-    let squared = mean(&|row| stray(row).powi(2));
-    let mean_label = mean(&|row| labels[row]);
-    let variance = mean(&|row| (labels[row] - mean_label).powi(2));
-    let (lower, upper) = (&answers.lower_min, &answers.upper_min);
-    Figures::Duration {
-        rmse: squared.sqrt(),
-        mae: mean(&|row| stray(row).abs()),
-        r2: if variance > 0.0 { 1.0 - squared / variance } else { 0.0 },
-        coverage: mean(&|row| f64::from(u8::from((lower[row]..=upper[row]).contains(&labels[row])))),
-        interval_width_min: mean(&|row| upper[row] - lower[row]),
+    let mut tally = DurationTally::default();
+    for &row in rows {
+        tally.add(answers.minutes[row], (answers.lower_min[row], answers.upper_min[row]), labels[row]);
+    }
+    tally.metrics().figures
+}
+
+/// Figures of durations as rows pass by, for files that are not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DurationTally {
+    rows: u64,
+    squared: f64,
+    absolute: f64,
+    covered: u64,
+    width: f64,
+    mean_label: f64,
+    label_squares: f64,
+}
+
+impl DurationTally {
+    /// Counts one trip: what was said, its interval, and what was; minutes.
+    pub fn add(&mut self, said: f64, (lower, upper): (f64, f64), was: f64) {
+        self.rows += 1;
+        self.squared += (said - was).powi(2);
+        self.absolute += (said - was).abs();
+        self.covered += u64::from((lower..=upper).contains(&was));
+        self.width += upper - lower;
+        let stray = was - self.mean_label;
+        self.mean_label += stray / self.rows as f64;
+        self.label_squares += stray * (was - self.mean_label);
+    }
+
+    /// The figures so far; zeros of no rows.
+    pub fn metrics(&self) -> Metrics {
+        let mean = |sum: f64| sum / self.rows.max(1) as f64;
+        let explained = if self.label_squares > 0.0 { 1.0 - self.squared / self.label_squares } else { 0.0 };
+        let figures = Figures::Duration {
+            rmse: mean(self.squared).sqrt(),
+            mae: mean(self.absolute),
+            r2: explained,
+            coverage: mean(self.covered as f64),
+            interval_width_min: mean(self.width),
+        };
+        Metrics { rows: self.rows, figures }
     }
 }
 

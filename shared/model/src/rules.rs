@@ -61,9 +61,14 @@ impl Rules {
         (examples, dropped)
     }
 
+    /// Whether a trip of this duration is judged: the course's filter.
+    pub fn judges(minutes: f64) -> bool {
+        (1.0..=60.0).contains(&minutes)
+    }
+
     fn refuses(self, target: Target, file: &LabelledTrips, row: usize) -> Option<Reason> {
         let minutes = file.label(Target::Duration, row);
-        if !minutes.is_some_and(|minutes| (1.0..=60.0).contains(&minutes)) {
+        if !minutes.is_some_and(Self::judges) {
             return Some(Reason::Duration);
         }
         if target == Target::Tip

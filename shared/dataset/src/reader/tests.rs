@@ -94,7 +94,7 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
         1000,
     );
     let mut reader = TripReader::new(file.len() as u64, Columns::Trips, Limits::default()).unwrap();
-    let mut needs = vec![reader.first_need()];
+    let mut needs: Vec<_> = reader.first_need().into_iter().collect();
     let rows = loop {
         for range in std::mem::take(&mut needs) {
             reader.supply(range.clone(), file.slice(range.start as usize..range.end as usize)).unwrap();

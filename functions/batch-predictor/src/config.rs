@@ -1,0 +1,44 @@
+//! What the batch predictor is told by its environment.
+
+use std::time::Duration;
+
+use platform::env::{Env, EnvError, Variable};
+use platform::store::StoreUri;
+
+/// Every variable it reads.
+pub const VARIABLES: [Variable; 4] = [
+    Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
+    Variable { name: "MODEL_STORE", meaning: "store of the models: s3://bucket or a directory", default: None },
+    Variable { name: "TAXI", meaning: "colour of the taxis that the models are of", default: Some("green") },
+    Variable {
+        name: "MODEL_REFRESH_SECONDS",
+        meaning: "seconds after which the champions are asked for again",
+        default: Some("0"),
+    },
+];
+
+/// The same, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // see VARIABLES
+pub struct Config {
+    pub data_store: StoreUri,
+    pub model_store: StoreUri,
+    pub taxi: String,
+    pub model_refresh: Duration,
+}
+
+impl Config {
+    /// The configuration of this process.
+    ///
+    /// # Errors
+    /// [`EnvError`], naming all that is missing or what cannot be meant.
+    pub fn from_env() -> Result<Self, EnvError> {
+        let env = Env::of_process(&VARIABLES)?;
+        Ok(Self {
+            data_store: env.get("DATA_STORE")?,
+            model_store: env.get("MODEL_STORE")?,
+            taxi: env.get("TAXI")?,
+            model_refresh: Duration::from_secs(env.get("MODEL_REFRESH_SECONDS")?),
+        })
+    }
+}

@@ -1,0 +1,285 @@
+//! The batch predictor: a Parquet object of trips in, an object of predictions out.
+//!
+//! One walk, front to back: [`BatchPredictor::handle`] takes the event apart; [`BatchPredictor::predict`] answers one
+//! file: [`source`] reads it in ranges of one pinned version, the models answer row group by row group, [`results`]
+//! writes the predictions in parts that are seen only when complete. A file that can never be predicted leaves its
+//! reason in the quarantine and is done; only what may succeed later is an error, which Lambda retries and then sends
+//! to the failure queue.
+//!
+//! It does not know Lambda's event shapes (`platform::event`), nor Parquet (`dataset`).
+
+pub mod config;
+pub mod keys;
+mod results;
+mod source;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dataset::{Columns, Limits, ReadError, Rows, Step, TripReader, WriteError};
+use lambda_runtime::LambdaEvent;
+use model::Bundle;
+use platform::event::{EventError, ObjectCreated, objects_created};
+use platform::models::{ModelError, Models};
+use platform::store::{Store, StoreError};
+use platform::telemetry::{Metric, emit};
+use platform::{Classified, chain};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use keys::Dropped;
+use results::Results;
+use source::Source;
+
+/// Why a file was not predicted, and may be later.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    /// The event tells of no object.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The store did not read or write.
+    #[error("predicting {key}")]
+    Store {
+        /// Which file.
+        key: String,
+        /// The store's reason.
+        #[source]
+        source: StoreError,
+    },
+    /// The models could not be loaded.
+    #[error("predicting {key}")]
+    Models {
+        /// Which file.
+        key: String,
+        /// The reason.
+        #[source]
+        source: ModelError,
+    },
+    /// The predictions could not be encoded.
+    #[error("predicting {key}")]
+    Write {
+        /// Which file.
+        key: String,
+        /// The reason.
+        #[source]
+        source: WriteError,
+    },
+}
+
+impl Classified for PredictError {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Event(source) => source.error_type(),
+            Self::Store { source, .. } => source.error_type(),
+            Self::Models { source, .. } => source.error_type(),
+            Self::Write { .. } => "Dataset.Write",
+        }
+    }
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Event(_) | Self::Write { .. } => false,
+            Self::Store { source, .. } => source.is_transient(),
+            Self::Models { source, .. } => source.is_transient(),
+        }
+    }
+}
+
+/// How a file ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its predictions are there.
+    Predicted {
+        /// The file.
+        key: String,
+        /// Where they are.
+        predictions: String,
+        /// Rows predicted.
+        rows: u64,
+        /// Rows rejected.
+        rejected: u64,
+    },
+    /// It can never be predicted; the reason lies in the quarantine.
+    Refused {
+        /// The file.
+        key: String,
+        /// A stable name.
+        error_type: String,
+        /// For people.
+        detail: String,
+    },
+    /// There is no champion; the quarantine says so.
+    NoModel {
+        /// The file.
+        key: String,
+    },
+    /// It was replaced or removed before it was read: its own event tells of what is there now.
+    Gone {
+        /// The file.
+        key: String,
+    },
+    /// Not a file below `incoming/` of the bucket of trips.
+    Ignored {
+        /// What it was.
+        key: String,
+    },
+}
+
+/// The function with its ports; clones share them.
+#[derive(Debug, Clone)]
+pub struct BatchPredictor {
+    data: Arc<dyn Store>,
+    bucket: Option<String>,
+    models: Models,
+    taxi: String,
+    limits: Limits,
+}
+
+impl BatchPredictor {
+    /// A predictor of the files on `data`, which is `bucket` if it is one, by models of `taxi`.
+    pub fn new(data: Arc<dyn Store>, bucket: Option<String>, models: Models, taxi: String) -> Self {
+        Self { data, bucket, models, taxi, limits: Limits::default() }
+    }
+
+    /// Answers one Lambda event: how each of its files ended.
+    ///
+    /// # Errors
+    /// [`PredictError`] of the first file that may succeed later; the others are predicted all the same.
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Vec<Outcome>, PredictError> {
+        let (mut outcomes, mut failure) = (Vec::new(), None);
+        for object in objects_created(&event.payload)? {
+            let started = Instant::now();
+            match self.predict(&object).await {
+                Ok(outcome) => {
+                    tell(&outcome, started);
+                    outcomes.push(outcome);
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(outcomes), Err)
+    }
+
+    /// Predicts one dropped file.
+    ///
+    /// # Errors
+    /// [`PredictError`].
+    pub async fn predict(&self, object: &ObjectCreated) -> Result<Outcome, PredictError> {
+        let key = || object.key.clone();
+        let dropped = Dropped::new(&object.key)
+            .filter(|_| self.bucket.as_ref().is_none_or(|bucket| *bucket == object.bucket));
+        let Some(dropped) = dropped else { return Ok(Outcome::Ignored { key: key() }) };
+        let store_error = |source| PredictError::Store { key: key(), source };
+        let bundle = match self.models.bundle().await {
+            Ok(bundle) => bundle,
+            Err(ModelError::NoChampion) => {
+                let why = json!({"outcome": "no_model", "key": object.key, "detail": ModelError::NoChampion.to_string()});
+                results::explain(&*self.data, &dropped, &why).await.map_err(store_error)?;
+                return Ok(Outcome::NoModel { key: key() });
+            }
+            Err(source) => return Err(PredictError::Models { key: key(), source }),
+        };
+        match self.walk(object, &dropped, &bundle).await {
+            Ok(outcome) => Ok(outcome),
+            Err(Ended::Gone) => Ok(Outcome::Gone { key: key() }),
+            Err(Ended::Store(source)) => Err(store_error(source)),
+            Err(Ended::Write(source)) => Err(PredictError::Write { key: key(), source }),
+            Err(Ended::Unreadable(error)) => {
+                let (error_type, detail) = (error.error_type().to_string(), chain(&error));
+                let why = json!({"outcome": "refused", "key": object.key, "error_type": error_type, "detail": detail});
+                results::explain(&*self.data, &dropped, &why).await.map_err(store_error)?;
+                Ok(Outcome::Refused { key: key(), error_type, detail })
+            }
+        }
+    }
+
+    async fn walk(&self, object: &ObjectCreated, dropped: &Dropped, bundle: &Bundle) -> Result<Outcome, Ended> {
+        let source = Source::open(&*self.data, object, dropped).await?;
+        let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.limits)?;
+        // Nothing is begun before the file has shown that it can be read at all.
+        let mut step = next(&mut reader, &source).await?;
+        let mut results = Results::begin(&*self.data, dropped, bundle).await?;
+        let mut ended = Ok(());
+        while let (Some(rows), Ok(())) = (&step, &ended) {
+            ended = results.add(rows).await;
+            if ended.is_ok() {
+                (step, ended) = match next(&mut reader, &source).await {
+                    Ok(rows) => (rows, Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+            }
+        }
+        match ended {
+            Ok(()) => results.complete(source.etag(), &self.taxi).await,
+            Err(error) => {
+                results.abandon().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The next rows, or none at the end, fetching what the reader needs on the way.
+async fn next(reader: &mut TripReader, source: &Source<'_>) -> Result<Option<Rows>, Ended> {
+    let mut needs = reader.first_need().into_iter().collect();
+    loop {
+        for (range, bytes) in source.fetch(std::mem::take(&mut needs)).await? {
+            reader.supply(range, bytes)?;
+        }
+        match reader.step()? {
+            Step::Need(ranges) => needs = ranges,
+            Step::Rows(rows) => return Ok(Some(rows)),
+            Step::Done => return Ok(None),
+        }
+    }
+}
+
+/// Why the walk of a file ended early.
+#[derive(Debug)]
+enum Ended {
+    Gone,
+    Store(StoreError),
+    Write(WriteError),
+    Unreadable(ReadError),
+}
+
+impl From<ReadError> for Ended {
+    fn from(error: ReadError) -> Self {
+        Self::Unreadable(error)
+    }
+}
+impl From<WriteError> for Ended {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn tell(outcome: &Outcome, started: Instant) {
+    tracing::info!(outcome = ?outcome, "file ended");
+    let milliseconds = (Metric::FileMilliseconds, started.elapsed().as_secs_f64() * 1e3);
+    let notes = json!(outcome);
+    match outcome {
+        Outcome::Predicted { rows, rejected, .. } => emit(
+            "batch-predictor",
+            &[
+                (Metric::FilesPredicted, 1.0),
+                (Metric::RowsPredicted, *rows as f64),
+                (Metric::RowsRejected, *rejected as f64),
+                milliseconds,
+            ],
+            &notes,
+        ),
+        Outcome::Refused { .. } | Outcome::NoModel { .. } => {
+            emit("batch-predictor", &[(Metric::FilesRefused, 1.0), milliseconds], &notes);
+        }
+        Outcome::Gone { .. } | Outcome::Ignored { .. } => (),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! What a file leaves behind: predictions seen only when complete, rejected rows, a summary or a reason.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use dataset::{PredictionsWriter, RejectedRow, Rows};
+use model::evaluation::DurationTally;
+use model::outcome::duration_min;
+use model::rejection::RejectionCounts;
+use model::{Bundle, PredictionBatch, Rules};
+use platform::chain;
+use platform::store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
+use serde_json::{Value, json};
+
+use crate::keys::Dropped;
+use crate::{Ended, Outcome};
+
+/// Rejected rows that are written with their details; the others are counted. A file of nothing but bad rows must not
+/// fill the memory.
+const REJECTED_ROWS_MAX: usize = 1_000_000;
+
+pub(crate) struct Results<'a> {
+    store: &'a dyn Store,
+    dropped: &'a Dropped,
+    bundle: &'a Bundle,
+    predictions: ObjectKey,
+    writer: PredictionsWriter,
+    upload: Box<dyn Upload>,
+    part: Vec<u8>,
+    rejected: Vec<RejectedRow>,
+    counts: RejectionCounts,
+    flags: BTreeMap<&'static str, u64>,
+    rows: u64,
+    tally: DurationTally,
+}
+
+impl<'a> Results<'a> {
+    pub(crate) async fn begin(
+        store: &'a dyn Store,
+        dropped: &'a Dropped,
+        bundle: &'a Bundle,
+    ) -> Result<Results<'a>, Ended> {
+        let predictions = dropped.predictions(&bundle.id())?;
+        Ok(Self {
+            store,
+            dropped,
+            bundle,
+            writer: PredictionsWriter::new(dropped.name(), dropped.month(), &bundle.id())?,
+            upload: store.upload(&predictions).await?,
+            predictions,
+            part: Vec::new(),
+            rejected: Vec::new(),
+            counts: RejectionCounts::default(),
+            flags: BTreeMap::new(),
+            rows: 0,
+            tally: DurationTally::default(),
+        })
+    }
+
+    /// Predicts rows and passes on what is ready.
+    pub(crate) async fn add(&mut self, rows: &Rows) -> Result<(), Ended> {
+        let said = self.bundle.predict(&rows.trips);
+        self.count(rows, &said);
+        self.writer.write(rows, &said)?;
+        self.part.append(&mut self.writer.take());
+        if self.part.len() >= PART_BYTES_MIN {
+            self.upload.part(Bytes::from(std::mem::take(&mut self.part))).await?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, rows: &Rows, said: &PredictionBatch) {
+        self.rows += rows.trips.len() as u64;
+        for (row, trip) in rows.trips.iter().enumerate() {
+            trip.flags().into_iter().for_each(|flag| *self.flags.entry(flag).or_default() += 1);
+            let was = duration_min(trip.pickup, rows.outcomes.dropoff[row]).filter(|was| Rules::judges(*was));
+            if let Some(was) = was {
+                self.tally.add(said.duration_min[row], (said.lower_min[row], said.upper_min[row]), was);
+            }
+        }
+        rows.rejected.iter().for_each(|row| self.counts.add(row.rejection.reason));
+        let room = REJECTED_ROWS_MAX - self.rejected.len();
+        self.rejected.extend(rows.rejected.iter().take(room).cloned());
+    }
+
+    /// Writes the rejected rows, makes the predictions seen, then the summary: where it is, all is there.
+    pub(crate) async fn complete(mut self, etag: &ETag, taxi: &str) -> Result<Outcome, Ended> {
+        if !self.rejected.is_empty() {
+            let rejected = dataset::rejected::to_parquet(&self.rejected)?;
+            self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
+        }
+        let summary = self.summary(etag, taxi);
+        let mut last = std::mem::take(&mut self.part);
+        last.append(&mut self.writer.finish()?);
+        self.upload.part(Bytes::from(last)).await?;
+        self.upload.complete().await?;
+        json::write(self.store, &self.dropped.summary(&self.bundle.id())?, &summary, Condition::Always).await?;
+        Ok(Outcome::Predicted {
+            key: self.dropped.key().to_string(),
+            predictions: self.predictions.to_string(),
+            rows: self.rows,
+            rejected: self.counts.total(),
+        })
+    }
+
+    /// Gives the upload up; what cannot be given up now, the bucket's lifecycle rule removes.
+    pub(crate) async fn abandon(self) {
+        if let Err(error) = self.upload.abort().await {
+            tracing::warn!(key = %self.predictions, error_message = chain(&error), "the upload was not given up");
+        }
+    }
+
+    // No time and no run in it: a repeat writes the same bytes.
+    fn summary(&self, etag: &ETag, taxi: &str) -> Value {
+        let judged = self.tally.metrics();
+        json!({
+            "source": {"key": self.dropped.key(), "etag": etag},
+            "predictions": self.predictions,
+            "bundle": self.bundle.id(),
+            "versions": {"duration": self.bundle.duration_version(), "tip": self.bundle.tip_version()},
+            "taxi_of_models": taxi,
+            "rows": self.rows + self.counts.total(),
+            "predicted": self.rows,
+            "rejected": self.counts,
+            "flags": self.flags,
+            "metrics": (judged.rows > 0).then(|| json!({"rules": Rules::Course, "duration": judged})),
+        })
+    }
+}
+
+/// Leaves the reason for a whole file in the quarantine.
+pub(crate) async fn explain(store: &dyn Store, dropped: &Dropped, why: &Value) -> Result<(), StoreError> {
+    json::write(store, &dropped.error()?, why, Condition::Always).await.map(drop)
+}

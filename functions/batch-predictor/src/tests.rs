@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::candidates::FitParams;
+use model::request::local_time;
+use model::{
+    Artifact, Candidate, Examples, Family, LabelledTrips, Outcome as TripOutcome, OutcomeBatch, Target, Trip, TripBatch,
+    Zone,
+};
+use platform::registry::Registry;
+use platform::store::{Condition, Get, MemoryStore, ObjectKey};
+
+use super::*;
+
+const KEY: &str = "incoming/late trips + 100%/green_tripdata_2021-03.parquet";
+
+async fn promoted_model(models: &MemoryStore) {
+    let trip = Trip { pickup_zone: Zone::new(1), dropoff_zone: Zone::new(2), ..Trip::default() };
+    let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![10.0] };
+    let params = FitParams::default();
+    let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
+    let bytes = Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0;
+    let registry = Registry::new(Arc::new(models.clone()));
+    let version = registry.publish(Target::Duration, bytes.into(), &Value::Null, String::new()).await.unwrap();
+    registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
+}
+
+/// 100 trips of 12 minutes.
+fn month() -> Bytes {
+    let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+    for row in 0..100u16 {
+        let pickup = local_time("2021-03-01 10:00:00");
+        trips.push(Trip { pickup_zone: Zone::new(row), dropoff_zone: Zone::new(2), pickup, ..Trip::default() });
+        outcomes.push(TripOutcome { dropoff: local_time("2021-03-01 10:12:00"), ..TripOutcome::default() });
+    }
+    Bytes::from(dataset::trips::to_parquet(&trips, &outcomes).unwrap())
+}
+
+struct Bench {
+    data: MemoryStore,
+    models: MemoryStore,
+    predictor: BatchPredictor,
+}
+
+fn bench() -> Bench {
+    let (data, models) = (MemoryStore::default(), MemoryStore::default());
+    let champions = Models::new(Registry::new(Arc::new(models.clone())), Duration::ZERO);
+    let bucket = Some("trips".to_string());
+    let predictor = BatchPredictor::new(Arc::new(data.clone()), bucket, champions, "green".into());
+    Bench { data, models, predictor }
+}
+
+fn key(text: &str) -> ObjectKey {
+    ObjectKey::new(text).unwrap()
+}
+
+async fn drop_file(bench: &Bench, at: &str, bytes: Bytes) -> Result<Outcome, PredictError> {
+    let etag = bench.data.put(&key(at), bytes, Condition::Always).await.unwrap();
+    let (bucket, etag) = ("trips".into(), Some(etag.0));
+    bench.predictor.predict(&ObjectCreated { bucket, key: at.into(), version: None, etag }).await
+}
+
+async fn document(bench: &Bench, at: &str) -> Value {
+    serde_json::from_slice(&bench.data.get(&key(at), Get::default()).await.unwrap().bytes).unwrap()
+}
+
+async fn keys(bench: &Bench) -> Vec<String> {
+    bench.data.list("").await.unwrap().into_iter().map(|meta| meta.key.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_dropped_month_becomes_predictions_and_a_summary() {
+    let bench = bench();
+    promoted_model(&bench.models).await;
+    let Outcome::Predicted { predictions, rows, rejected, .. } = drop_file(&bench, KEY, month()).await.unwrap() else {
+        panic!("predicted")
+    };
+    assert_eq!((rows, rejected), (100, 0));
+    let summary = document(&bench, &format!("{predictions}.summary.json")).await;
+    assert_eq!((&summary["rows"], &summary["predicted"]), (&json!(100), &json!(100)));
+    assert_eq!(summary["flags"]["unknown_pickup_zone"], 1, "row 0 has zone 0");
+    assert_eq!(summary["metrics"]["rules"], "course");
+    assert_eq!((&summary["metrics"]["duration"]["rmse"], &summary["metrics"]["duration"]["rows"]), (&json!(2.0), &json!(100)));
+    let once = bench.data.get(&key(&predictions), Get::default()).await.unwrap().bytes;
+    let (before, again) = (keys(&bench).await, drop_file(&bench, KEY, month()).await.unwrap());
+    assert!(matches!(again, Outcome::Predicted { .. }));
+    assert_eq!(bench.data.get(&key(&predictions), Get::default()).await.unwrap().bytes, once, "the same bytes");
+    assert_eq!(keys(&bench).await, before, "at the same place");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_parquet_leaves_its_reason_and_no_predictions() {
+    let bench = bench();
+    promoted_model(&bench.models).await;
+    let refused = drop_file(&bench, "incoming/notes.txt", Bytes::from_static(b"no trips in here at all")).await.unwrap();
+    assert!(matches!(&refused, Outcome::Refused { error_type, .. } if error_type == "Dataset.NotParquet"), "{refused:?}");
+    let why = document(&bench, "quarantine/notes.txt.error.json").await;
+    assert_eq!((&why["outcome"], &why["error_type"]), (&json!("refused"), &json!("Dataset.NotParquet")));
+    let mut damaged = month().to_vec();
+    let middle = damaged.len() / 3;
+    damaged[middle..middle + 40].fill(0xff);
+    let refused = drop_file(&bench, "incoming/damaged.parquet", Bytes::from(damaged)).await.unwrap();
+    assert!(matches!(refused, Outcome::Refused { .. }), "{refused:?}");
+    assert!(!keys(&bench).await.iter().any(|key| key.starts_with("predictions/")), "nothing is partly visible");
+}
+
+#[tokio::test]
+async fn without_a_champion_the_quarantine_says_so() {
+    let bench = bench();
+    assert_eq!(drop_file(&bench, KEY, month()).await.unwrap(), Outcome::NoModel { key: KEY.into() });
+    let why = document(&bench, &KEY.replace("incoming/", "quarantine/").replace(".parquet", ".parquet.error.json")).await;
+    assert_eq!(why["outcome"], "no_model");
+}
+
+#[tokio::test]
+async fn what_was_replaced_removed_or_lies_elsewhere_is_left_alone() {
+    let bench = bench();
+    promoted_model(&bench.models).await;
+    drop_file(&bench, "incoming/a.parquet", month()).await.unwrap();
+    let told = |bucket: &str, key: &str, etag: &str| ObjectCreated {
+        bucket: bucket.into(),
+        key: key.into(),
+        version: None,
+        etag: Some(etag.into()),
+    };
+    for (event, expected) in [
+        (told("trips", "incoming/a.parquet", "older"), Outcome::Gone { key: "incoming/a.parquet".into() }),
+        (told("trips", "incoming/b.parquet", "x"), Outcome::Gone { key: "incoming/b.parquet".into() }),
+        (told("trips", "history/a.parquet", "x"), Outcome::Ignored { key: "history/a.parquet".into() }),
+        (told("others", "incoming/a.parquet", "x"), Outcome::Ignored { key: "incoming/a.parquet".into() }),
+    ] {
+        assert_eq!(bench.predictor.predict(&event).await.unwrap(), expected);
+    }
+}

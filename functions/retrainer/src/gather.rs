@@ -1,0 +1,138 @@
+//! The months of a plan, read whole, as they were when the plan was made, with their fingerprints.
+
+use dataset::{Limits, ReadError, read_all};
+use model::LabelledTrips;
+use model::artifact::sha256_hex;
+use platform::store::{Get, Store, StoreError};
+use platform::{Classified, chain};
+use serde::Serialize;
+
+use crate::plan::{Plan, Source};
+
+/// What was read of one month: enough to say which bytes a model is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fingerprint {
+    /// Which month.
+    pub month: String,
+    /// Where it was read.
+    pub key: String,
+    /// Its ETag.
+    pub etag: String,
+    /// sha256 of its bytes, hex.
+    pub sha256: String,
+    /// Its rows, before any rule.
+    pub rows: u64,
+}
+
+/// A month that could not be learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Where it is.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The trips of a plan.
+#[derive(Debug)]
+pub struct Gathered {
+    /// To learn from.
+    pub train: Vec<LabelledTrips>,
+    /// To judge on: one month.
+    pub validate: Vec<LabelledTrips>,
+    /// Where each came from, training first, then the month to judge on.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Training months that were left out.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Why a plan could not be gathered.
+#[derive(Debug, thiserror::Error)]
+pub enum GatherError {
+    /// The store did not read.
+    #[error("gathering {key}")]
+    Store {
+        /// Which file.
+        key: String,
+        /// Why not.
+        #[source]
+        source: StoreError,
+    },
+    /// It holds no trips.
+    #[error("gathering {key}")]
+    Read {
+        /// Which file.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: ReadError,
+    },
+    /// None of the training months could be read.
+    #[error("none of the {months} months to learn from can be read")]
+    NothingLeft {
+        /// How many were planned.
+        months: usize,
+    },
+}
+
+impl Classified for GatherError {
+    fn error_type(&self) -> &'static str {
+        match self {
+            Self::Store { source, .. } => source.error_type(),
+            Self::Read { source, .. } => source.error_type(),
+            Self::NothingLeft { .. } => "Retraining.NothingToLearnFrom",
+        }
+    }
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store { source, .. } if source.is_transient())
+    }
+}
+
+/// Reads the months of `plan`. A training month that cannot be read is left out and named, so that one bad file does
+/// not stop retraining for a year; without the month to judge on there is no judgement, so that is an error.
+///
+/// # Errors
+/// [`GatherError`].
+pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherError> {
+    let mut gathered =
+        Gathered { train: Vec::new(), validate: Vec::new(), fingerprints: Vec::new(), left_out: Vec::new() };
+    for source in &plan.train {
+        match read(store, source).await {
+            Ok((trips, fingerprint)) => {
+                gathered.train.push(trips);
+                gathered.fingerprints.push(fingerprint);
+            }
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(key = %source.key, reason, "a training month is left out");
+                gathered.left_out.push(LeftOut { key: source.key.to_string(), reason });
+            }
+        }
+    }
+    if gathered.train.is_empty() {
+        return Err(GatherError::NothingLeft { months: plan.train.len() });
+    }
+    let (trips, fingerprint) = read(store, &plan.validate).await?;
+    gathered.validate.push(trips);
+    gathered.fingerprints.push(fingerprint);
+    Ok(gathered)
+}
+
+async fn read(store: &dyn Store, source: &Source) -> Result<(LabelledTrips, Fingerprint), GatherError> {
+    let key = source.key.to_string();
+    let pinned = Get { if_match: Some(source.etag.clone()), ..Get::default() };
+    let object = store.get(&source.key, pinned).await;
+    let object = object.map_err(|source| GatherError::Store { key: key.clone(), source })?;
+    let trips = read_all(&object.bytes, Some(source.month), Limits::default());
+    let mut trips = trips.map_err(|source| GatherError::Read { key: key.clone(), source })?;
+    trips.sha256 = sha256_hex(&object.bytes);
+    let fingerprint = Fingerprint {
+        month: source.month.to_string(),
+        key,
+        etag: source.etag.0.clone(),
+        sha256: trips.sha256.clone(),
+        rows: trips.trips.len() as u64 + trips.rejections.total(),
+    };
+    Ok((trips, fingerprint))
+}

@@ -1,0 +1,19 @@
+//! Wiring of the retrainer: configuration in, ports made once, events to the handler.
+
+use platform::{lambda, telemetry};
+use retrainer::Retrainer;
+use retrainer::config::Config;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let aws = platform::aws_config().await;
+    let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));
+    let retrainer = Retrainer::new(data, models, config.settings());
+    lambda::run(move |event| {
+        let retrainer = retrainer.clone();
+        async move { retrainer.handle(event).await }
+    })
+    .await
+}

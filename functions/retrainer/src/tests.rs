@@ -1,0 +1,117 @@
+use model::request::local_time;
+use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
+use platform::store::{Get, MemoryStore};
+
+use super::*;
+
+/// A month of 600 card trips of `minutes` (by zone) whose tip depends on the zone.
+fn month(month: &str, minutes: impl Fn(u16) -> i64) -> Vec<u8> {
+    let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+    for row in 0..600u16 {
+        let zone = row % 7 + 1;
+        let pickup = local_time(&format!("{month}-{:02} 10:00:00", row % 28 + 1)).unwrap();
+        trips.push(Trip {
+            pickup_zone: Zone::new(zone),
+            dropoff_zone: Zone::new(9),
+            pickup: Some(pickup),
+            distance_miles: Some(f64::from(row % 50) / 10.0 + 0.1),
+            ..Trip::default()
+        });
+        outcomes.push(Outcome {
+            dropoff: Some(pickup + chrono::TimeDelta::minutes(minutes(zone))),
+            tip_amount: Some(if zone > 3 && row % 5 > 0 { 1.0 } else { 0.0 }),
+            fare_amount: Some(9.0),
+            payment_type: Some(1),
+        });
+    }
+    dataset::trips::to_parquet(&trips, &outcomes).unwrap()
+}
+
+struct Bench {
+    data: MemoryStore,
+    models: MemoryStore,
+    retrainer: Retrainer,
+}
+
+fn bench() -> Bench {
+    let (data, models) = (MemoryStore::default(), MemoryStore::default());
+    let settings = Settings { taxi: "green".into(), training_months: 12, params: FitParams::default() };
+    let retrainer = Retrainer::new(Arc::new(data.clone()), Arc::new(models.clone()), settings);
+    Bench { data, models, retrainer }
+}
+
+async fn seed(bench: &Bench, of: &str, bytes: Vec<u8>) {
+    assert!(of.parse::<Month>().is_ok());
+    let key = ObjectKey::new(format!("history/green_tripdata_{of}.parquet")).unwrap();
+    bench.data.put(&key, bytes.into(), Condition::Always).await.unwrap();
+}
+
+async fn retrain(bench: &Bench, now: &str, request: &str) -> Run {
+    bench.retrainer.retrain(now.parse().unwrap(), &Target::ALL, request).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_first_models_become_champions_and_the_same_data_changes_nothing() {
+    let bench = bench();
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
+    let first = retrain(&bench, "2021-03-15", "one").await;
+    assert_eq!(first.targets.iter().map(|target| target.promoted).collect::<Vec<_>>(), [true, true]);
+    assert_eq!(first.data.iter().map(|file| file.month.as_str()).collect::<Vec<_>>(), ["2021-01", "2021-02"]);
+    let again = retrain(&bench, "2021-03-15", "two").await;
+    assert_eq!(again.targets.iter().map(|target| target.promoted).collect::<Vec<_>>(), [false, false]);
+    assert!(again.targets[0].decision.reason.contains("champion already"), "{:?}", again.targets[0]);
+    assert_eq!(first.targets[0].version, again.targets[0].version, "same data, same seed, same version");
+    let registry = Registry::new(Arc::new(bench.models.clone()));
+    let card = registry.card(Target::Duration, &first.targets[0].version).await.unwrap();
+    assert_eq!(card["run"], "2021-03-15-one", "the card of the first stays");
+    assert_eq!(card["validate"]["rules"], "course");
+    let record = ObjectKey::new("runs/2021-03-15-two/run.json").unwrap();
+    let record: Value = serde_json::from_slice(&bench.models.get(&record, Get::default()).await.unwrap().bytes).unwrap();
+    assert_eq!(record["targets"][1]["target"], "tip");
+}
+
+#[tokio::test]
+async fn a_later_model_is_promoted_only_if_it_is_better_on_the_same_rows() {
+    let bench = bench();
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 5)).await;
+    retrain(&bench, "2021-03-15", "one").await;
+    // The city slowed down: what learns from February too is better on March.
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 15)).await;
+    seed(&bench, "2021-03", month("2021-03", |zone| i64::from(zone) + 15)).await;
+    let better = &retrain(&bench, "2021-04-15", "two").await.targets[0];
+    assert!(better.promoted, "{better:?}");
+    let champion = better.champion.as_ref().unwrap();
+    assert_eq!(champion.metrics.rows, better.challenger.metrics.rows);
+    // And back: what learned from the slow months is worse than the champion on a month of the old kind.
+    seed(&bench, "2021-03", month("2021-03", |zone| i64::from(zone) + 40)).await;
+    seed(&bench, "2021-04", month("2021-04", |zone| i64::from(zone) + 5)).await;
+    let worse = &retrain(&bench, "2021-05-15", "three").await.targets[0];
+    assert!(!worse.promoted && worse.decision.reason.starts_with("kept the champion"), "{worse:?}");
+}
+
+#[tokio::test]
+async fn nothing_to_do_is_said_and_recorded() {
+    let bench = bench();
+    seed(&bench, "2021-01", month("2021-01", |_| 10)).await;
+    let run = retrain(&bench, "2021-03-15", "one").await;
+    assert!(run.nothing_to_do.as_deref().unwrap().contains("no green trips of 2021-02"));
+    assert_eq!(bench.models.list("").await.unwrap().len(), 1, "the record of the run, and nothing else");
+}
+
+#[tokio::test]
+async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
+    let bench = bench();
+    seed(&bench, "2020-12", b"this is not a month of trips".to_vec()).await;
+    seed(&bench, "2021-01", month("2021-01", |_| 10)).await;
+    seed(&bench, "2021-02", month("2021-02", |_| 10)).await;
+    let run = retrain(&bench, "2021-03-15", "one").await;
+    assert_eq!(run.left_out.len(), 1);
+    assert!(run.left_out[0].reason.contains("not a readable parquet file"), "{:?}", run.left_out);
+    let stopped = bench.retrainer.retrain("2021-01-15".parse().unwrap(), &Target::ALL, "two").await;
+    assert_eq!(stopped.unwrap().nothing_to_do.is_some(), true);
+    seed(&bench, "2021-02", b"this is not a month of trips".to_vec()).await;
+    let stopped = bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "three").await.unwrap_err();
+    assert_eq!((stopped.error_type(), stopped.is_transient()), ("Dataset.NotParquet", false));
+}
