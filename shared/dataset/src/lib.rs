@@ -1,6 +1,6 @@
 //! TLC Parquet bytes to columns of trips, and predictions to Parquet bytes. Bytes in, bytes out.
 //!
-//! Map: [`TripReader`] asks for ranges of a file and answers with rows ([`Rows`]); [`read_all`] walks it over bytes
+//! Map: [`TripReader`] asks for ranges of a file and answers with rows ([`Rows`]); [`rows_of`] and [`read_all`] walk it over bytes
 //! at hand; [`schema`] is the one logical schema over the TLC's many physical ones; [`PredictionsWriter`],
 //! [`rejected`] and [`trips`] write.
 //!
@@ -16,4 +16,4 @@ pub mod trips;
 
 pub use guard::Limits;
 pub use predictions::{PredictionsWriter, WriteError};
-pub use reader::{Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader, read_all};
+pub use reader::{Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader, read_all, rows_of, summary_of};

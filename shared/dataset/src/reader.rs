@@ -8,7 +8,6 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use bytes::Bytes;
-use model::rejection::RejectionCounts;
 use model::request::{code, zone_from};
 use model::{LabelledTrips, Month, Outcome, OutcomeBatch, Reason, Rejection, Trip, TripBatch, Zone};
 use parquet::DecodeResult;
@@ -334,14 +333,28 @@ fn zone(name: &str, stated: Option<f64>, missing: Reason) -> Result<Option<Zone>
     }
 }
 
-/// Reads all of a file at hand with its outcomes. `sha256` of the result is left empty for the caller, who knows it.
+/// The rows of a file at hand, some at a time. Ends after the first error.
 ///
 /// # Errors
-/// See [`ReadError`].
-pub fn read_all(file: &Bytes, month: Option<Month>, limits: Limits) -> Result<LabelledTrips, ReadError> {
-    let mut reader = TripReader::new(file.len() as u64, Columns::Labelled, limits)?;
-    let mut all = LabelledTrips { month, ..LabelledTrips::default() };
-    let mut rejections = RejectionCounts::default();
+/// [`ReadError`] if its size alone forbids reading; the iterator gives the others.
+pub fn rows_of(
+    file: &Bytes,
+    columns: Columns,
+    limits: Limits,
+) -> Result<impl Iterator<Item = Result<Rows, ReadError>> + '_, ReadError> {
+    let mut reader = TripReader::new(file.len() as u64, columns, limits)?;
+    let mut ended = false;
+    Ok(std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let next = next_rows(&mut reader, file);
+        ended = !matches!(next, Ok(Some(_)));
+        next.transpose()
+    }))
+}
+
+fn next_rows(reader: &mut TripReader, file: &Bytes) -> Result<Option<Rows>, ReadError> {
     let mut needs: Vec<_> = reader.first_need().into_iter().collect();
     loop {
         for range in std::mem::take(&mut needs) {
@@ -350,16 +363,35 @@ pub fn read_all(file: &Bytes, month: Option<Month>, limits: Limits) -> Result<La
         }
         match reader.step()? {
             Step::Need(ranges) => needs = ranges,
-            Step::Done => break,
-            Step::Rows(rows) => {
-                all.trips.extend(rows.trips.iter());
-                (0..rows.trips.len()).for_each(|row| all.outcomes.push(rows.outcomes.outcome(row)));
-                rows.rejected.iter().for_each(|rejected| rejections.add(rejected.rejection.reason));
-            }
+            Step::Rows(rows) => return Ok(Some(rows)),
+            Step::Done => return Ok(None),
         }
     }
-    all.rejections = rejections;
+}
+
+/// Reads all of a file at hand with its outcomes. `sha256` of the result is left empty for the caller, who knows it.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_all(file: &Bytes, month: Option<Month>, limits: Limits) -> Result<LabelledTrips, ReadError> {
+    let mut all = LabelledTrips { month, ..LabelledTrips::default() };
+    for rows in rows_of(file, Columns::Labelled, limits)? {
+        let rows = rows?;
+        all.trips.extend(rows.trips.iter());
+        (0..rows.trips.len()).for_each(|row| all.outcomes.push(rows.outcomes.outcome(row)));
+        rows.rejected.iter().for_each(|rejected| all.rejections.add(rejected.rejection.reason));
+    }
     Ok(all)
+}
+
+/// What a file at hand says of itself.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn summary_of(file: &Bytes, limits: Limits) -> Result<FileSummary, ReadError> {
+    let mut reader = TripReader::new(file.len() as u64, Columns::Trips, limits)?;
+    next_rows(&mut reader, file)?;
+    reader.summary().ok_or_else(|| ReadError::NotParquet { detail: "it has no footer".into() })
 }
 
 #[cfg(test)]

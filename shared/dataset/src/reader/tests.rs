@@ -93,23 +93,12 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
         Compression::SNAPPY,
         1000,
     );
-    let mut reader = TripReader::new(file.len() as u64, Columns::Trips, Limits::default()).unwrap();
-    let mut needs: Vec<_> = reader.first_need().into_iter().collect();
-    let rows = loop {
-        for range in std::mem::take(&mut needs) {
-            reader.supply(range.clone(), file.slice(range.start as usize..range.end as usize)).unwrap();
-        }
-        match reader.step().unwrap() {
-            Step::Need(ranges) => needs = ranges,
-            Step::Rows(rows) => break rows,
-            Step::Done => panic!("there are rows"),
-        }
-    };
+    let rows = rows_of(&file, Columns::Trips, Limits::default()).unwrap().next().unwrap().unwrap();
     let reasons: Vec<_> = rows.rejected.iter().map(|row| (row.row, row.rejection.reason)).collect();
     assert_eq!(reasons, [(0, Reason::MissingDropoffZone), (1, Reason::MissingPickupZone), (2, Reason::InvalidZone)]);
     assert_eq!(rows.positions, [3, 4]);
     assert_eq!(rows.trips.trip(0).flags(), ["unknown_pickup_zone", "no_pickup_time", "no_distance"]);
-    assert_eq!(reader.summary().unwrap().rows, 5);
+    assert_eq!(summary_of(&file, Limits::default()).unwrap().rows, 5);
 }
 
 #[test]

@@ -1,0 +1,147 @@
+//! `tripcast data generate`: months that look like the TLC's, for who has none.
+//!
+//! Made up, with the structure that models live on (zones, distance, hour, payment) and the oddities that they have to
+//! bear (no distance, no passengers, reversals, wrong clocks). Figures on such months say nothing about New York.
+
+use std::path::PathBuf;
+
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Timelike};
+use model::zones::straight_miles;
+use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use serde::Serialize;
+
+use crate::files;
+use crate::output::{Failure, Output, progress};
+
+/// Make synthetic months of green taxi trips in the TLC's format.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  tripcast data generate --month 2021-01 --month 2021-02 --rows 50000 --to trips")]
+pub struct Args {
+    /// A month, yyyy-mm; repeat for more.
+    #[arg(long, required = true)]
+    month: Vec<Month>,
+    /// Rows a month.
+    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
+    rows: u32,
+    /// Seeds every random choice.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Folder to write to; made if it is not there.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    to: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Written {
+    file: PathBuf,
+    rows: usize,
+    bytes: usize,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    std::fs::create_dir_all(&args.to)?;
+    let bar = progress(args.month.len() as u64, "generating months");
+    let mut written = Vec::new();
+    for month in &args.month {
+        let (trips, outcomes) = generate(*month, args.rows, args.seed);
+        let bytes = dataset::trips::to_parquet(&trips, &outcomes)?;
+        let file = args.to.join(format!("green_tripdata_{month}.parquet"));
+        files::write(&file, &bytes)?;
+        written.push(Written { file, rows: trips.len(), bytes: bytes.len() });
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let line = |one: &Written| format!("{}: {} synthetic rows, {} bytes", one.file.display(), one.rows, one.bytes);
+    out.print(&written, || written.iter().map(line).collect())
+}
+
+/// The trips of a month; the same for the same month, rows and seed.
+fn generate(month: Month, rows: u32, seed: u64) -> (TripBatch, OutcomeBatch) {
+    let stream = seed ^ ((month.year() as u64) << 8) ^ u64::from(month.month());
+    let mut rng = ChaCha12Rng::seed_from_u64(stream);
+    let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+    for _ in 0..rows {
+        let (trip, outcome) = one(&mut rng, month);
+        trips.push(trip);
+        outcomes.push(outcome);
+        if rng.random_bool(0.001) {
+            // A reversal: the same trip with the fare taken back.
+            trips.push(trip);
+            outcomes.push(Outcome { fare_amount: outcome.fare_amount.map(|fare| -fare), ..outcome });
+        }
+    }
+    (trips, outcomes)
+}
+
+fn one(rng: &mut ChaCha12Rng, month: Month) -> (Trip, Outcome) {
+    // A few zones have most of the pickups: the square of a uniform draw leans to one end.
+    let leaning = |rng: &mut ChaCha12Rng| (rng.random::<f64>().powi(2) * 263.0) as u16 + 1;
+    let (from, to) = (Zone::new(leaning(rng) * 74 % 263 + 1), Zone::new(leaning(rng) * 41 % 263 + 1));
+    let pickup = pickup(rng, month);
+    let straight = f64::from(straight_miles(from, to).unwrap_or(2.0)).max(0.4);
+    let miles = straight * (1.3 + 0.25 * noise(rng)).max(1.0);
+    let rush = matches!(pickup.hour(), 7..=9 | 15..=18);
+    let miles_an_hour = if rush { 10.0 } else { 15.0 } + 1.5 * noise(rng);
+    let minutes = (3.0 + 60.0 * miles / miles_an_hour.max(5.0)) * (1.0 + 0.15 * noise(rng)).max(0.4);
+    let card = rng.random_bool(0.55);
+    let tipped = card && rng.random_bool(if rush { 0.85 } else { 0.65 } - if miles > 8.0 { 0.2 } else { 0.0 });
+    let dispatched = rng.random_bool(0.3);
+    let fare = 3.0 + 2.5 * miles;
+    let cents = |dollars: f64| (dollars * 100.0).round() / 100.0;
+    let trip = Trip {
+        pickup_zone: from,
+        dropoff_zone: to,
+        pickup: Some(pickup),
+        distance_miles: Some(if rng.random_bool(0.03) { 0.0 } else { cents(miles) }),
+        passengers: (!dispatched).then(|| 1 + (rng.random::<f64>().powi(4) * 6.0) as u8),
+        rate_code: (!dispatched).then_some(if rng.random_bool(0.03) { 5 } else { 1 }),
+        trip_type: (!dispatched).then_some(1),
+        vendor: Some(if rng.random_bool(0.85) { 2 } else { 1 }),
+    };
+    let outcome = Outcome {
+        dropoff: Some(pickup + TimeDelta::milliseconds((minutes * 60e3) as i64)),
+        tip_amount: Some(if tipped { cents(fare * 0.2) } else { 0.0 }),
+        fare_amount: Some(cents(fare)),
+        payment_type: (!dispatched).then_some(if card { 1 } else { 2 }),
+    };
+    (trip, outcome)
+}
+
+fn pickup(rng: &mut ChaCha12Rng, month: Month) -> NaiveDateTime {
+    if rng.random_bool(0.0003) {
+        return NaiveDateTime::default(); // a clock that was reset
+    }
+    let day = rng.random_range(1..=28);
+    let (morning, evening) = (9.0 + 2.5 * noise(rng), 17.0 + 3.0 * noise(rng));
+    let hour: f64 = if rng.random_bool(0.4) { morning } else { evening };
+    let start = NaiveDate::from_ymd_opt(month.year(), month.month(), day).unwrap_or_default().and_time(Default::default());
+    start + TimeDelta::seconds((hour.clamp(0.0, 23.99) * 3600.0) as i64)
+}
+
+/// About normal, mean 0, deviation 1: the sum of twelve uniform draws, less six.
+fn noise(rng: &mut ChaCha12Rng) -> f64 {
+    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_the_same_for_the_same_seed_and_looks_like_trips() {
+        let month: Month = "2021-02".parse().unwrap();
+        let (trips, outcomes) = generate(month, 2000, 7);
+        assert_eq!((trips.clone(), outcomes.clone()), generate(month, 2000, 7));
+        assert_ne!(trips, generate(month, 2000, 8).0);
+        assert!(trips.len() >= 2000);
+        let within = trips.pickup.iter().flatten().filter(|at| month.contains(**at)).count();
+        assert!(within as f64 > 0.99 * trips.len() as f64, "{within}");
+        let minutes = |row: usize| model::outcome::duration_min(trips.pickup[row], outcomes.dropoff[row]).unwrap();
+        let mean = (0..trips.len()).map(minutes).sum::<f64>() / trips.len() as f64;
+        assert!((8.0..50.0).contains(&mean), "{mean} minutes");
+    }
+}

@@ -1,0 +1,108 @@
+//! `tripcast data inspect`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use dataset::{FileSummary, Limits, read_all, summary_of};
+use model::artifact::sha256_hex;
+use model::rejection::RejectionCounts;
+use model::{LabelledTrips, Rules, Target};
+use serde::Serialize;
+
+use crate::files::{self, FileError};
+use crate::output::{Failure, Output, progress};
+
+/// Say what is in files of trips: rows, columns, what is odd, what each list of rules keeps.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  tripcast data inspect green_tripdata_2021-01.parquet")]
+pub struct Args {
+    /// TLC Parquet files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    file: PathBuf,
+    bytes: u64,
+    sha256: String,
+    month: Option<String>,
+    rows: u64,
+    row_groups: u64,
+    columns: BTreeMap<String, String>,
+    rejected: RejectionCounts,
+    flags: BTreeMap<&'static str, u64>,
+    kept: Vec<Kept>,
+}
+
+#[derive(Serialize)]
+struct Kept {
+    target: Target,
+    rules: Rules,
+    rows: u64,
+    dropped: RejectionCounts,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    let bar = progress(args.files.len() as u64, "inspecting");
+    let mut reports = Vec::new();
+    for path in &args.files {
+        reports.push(inspect(path)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    out.print(&reports, || reports.iter().flat_map(table).collect())
+}
+
+fn inspect(path: &PathBuf) -> Result<Report, FileError> {
+    let bytes = files::read(path)?;
+    let unreadable = |source| FileError::Trips { path: path.clone(), source };
+    let FileSummary { rows, row_groups, columns } = summary_of(&bytes, Limits::default()).map_err(unreadable)?;
+    let trips = read_all(&bytes, files::month_of(path), Limits::default()).map_err(unreadable)?;
+    let mut flags = BTreeMap::new();
+    trips.trips.iter().flat_map(|trip| trip.flags()).for_each(|flag| *flags.entry(flag).or_default() += 1);
+    Ok(Report {
+        file: path.clone(),
+        bytes: bytes.len() as u64,
+        sha256: sha256_hex(&bytes),
+        month: trips.month.map(|month| month.to_string()),
+        rows,
+        row_groups,
+        columns: columns.into_iter().collect(),
+        rejected: trips.rejections.clone(),
+        flags,
+        kept: kept(&trips),
+    })
+}
+
+fn kept(trips: &LabelledTrips) -> Vec<Kept> {
+    let mut kept = Vec::new();
+    for target in Target::ALL {
+        for rules in [Rules::Course, Rules::Strict] {
+            let (rows, dropped) = rules.rows(target, trips);
+            kept.push(Kept { target, rules, rows: rows.len() as u64, dropped });
+        }
+    }
+    kept
+}
+
+fn table(report: &Report) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{}: {} rows in {} row groups, {} columns, {} bytes",
+        report.file.display(),
+        report.rows,
+        report.row_groups,
+        report.columns.len(),
+        report.bytes
+    )];
+    lines.extend(report.flags.iter().map(|(flag, rows)| format!("  {flag:24} {rows:>9} rows")));
+    lines.push(format!("  {:24} {:>9} rows", "rejected", report.rejected.total()));
+    let kept = |kept: &Kept| {
+        let name = format!("{} by {} rules", kept.target, kept.rules.name());
+        format!("  {name:24} {:>9} rows kept", kept.rows)
+    };
+    lines.extend(report.kept.iter().map(kept));
+    lines
+}

@@ -1,0 +1,57 @@
+//! `tripcast`: the code of the functions from a terminal.
+//!
+//! One file a verb. What is printed, how progress is shown and how a failure reads: [`output`].
+
+mod data;
+mod evaluate;
+mod files;
+mod output;
+mod predict;
+mod registry;
+mod score;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Forecast taxi trips: train, judge and serve models of duration and tip.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    /// Print one JSON document on stdout instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Train(train::Args),
+    Evaluate(evaluate::Args),
+    Predict(predict::Args),
+    Score(score::Args),
+    #[command(subcommand)]
+    Registry(registry::Verb),
+    #[command(subcommand)]
+    Data(data::Verb),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = output::Output { json: cli.json };
+    let done = match cli.verb {
+        Verb::Train(args) => train::run(&args, &out),
+        Verb::Evaluate(args) => evaluate::run(&args, &out),
+        Verb::Predict(args) => predict::run(&args, &out),
+        Verb::Score(args) => score::run(&args),
+        Verb::Registry(verb) => registry::run(verb, &out).await,
+        Verb::Data(verb) => data::run(verb, &out).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output::fail(failure.as_ref()),
+    }
+}

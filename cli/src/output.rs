@@ -1,0 +1,60 @@
+//! What a person or a program sees: results on stdout, progress and failures on stderr.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Any failure of a verb; its chain of causes is printed.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// How results are printed.
+pub struct Output {
+    /// One JSON document instead of a table.
+    pub json: bool,
+}
+
+impl Output {
+    /// Prints `document` as JSON, or else the lines of `table`.
+    pub fn print<T: Serialize>(&self, document: &T, table: impl FnOnce() -> Vec<String>) -> Result<(), Failure> {
+        let text = if self.json { serde_json::to_string_pretty(document)? } else { table().join("\n") };
+        match writeln!(std::io::stdout(), "{text}") {
+            // Whoever reads has read enough: `tripcast ... | head`.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            done => Ok(done?),
+        }
+    }
+}
+
+/// Prints a failure with all its causes in one line and gives exit code 1.
+pub fn fail(failure: &dyn Error) -> ExitCode {
+    let mut line = format!("error: {failure}");
+    let mut cause = failure.source();
+    while let Some(inner) = cause {
+        line.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    let _ = writeln!(std::io::stderr(), "{line}");
+    ExitCode::FAILURE
+}
+
+/// A bar of `length` steps on stderr; nothing where stderr is no terminal.
+pub fn progress(length: u64, doing: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(doing.to_string());
+    bar
+}
+
+/// A sign of life for work of unknown length.
+pub fn spinner(doing: &str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.set_message(doing.to_string());
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
+}

@@ -1,0 +1,74 @@
+//! `tripcast predict`.
+
+use std::path::PathBuf;
+
+use dataset::{Columns, Limits, PredictionsWriter, rows_of, summary_of};
+use model::Bundle;
+use model::rejection::RejectionCounts;
+use serde::Serialize;
+
+use crate::files::{self, FileError};
+use crate::output::{Failure, Output, progress};
+
+/// Predict a file of trips, as the batch predictor does.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  tripcast predict --model duration.bin --tip-model tip.bin \\
+      --input green_tripdata_2021-03.parquet --output predictions.parquet")]
+pub struct Args {
+    /// A duration model.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// A tip model; without one there are no tip probabilities.
+    #[arg(long, value_name = "FILE")]
+    tip_model: Option<PathBuf>,
+    /// Trips (TLC Parquet).
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Where to write the predictions (Parquet).
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Report {
+    bundle: String,
+    rows: u64,
+    predicted: u64,
+    rejected: RejectionCounts,
+    output: PathBuf,
+}
+
+/// Reads the models named on a command line.
+pub fn bundle(duration: &std::path::Path, tip: Option<&std::path::Path>) -> Result<Bundle, Failure> {
+    let tip = tip.map(files::read).transpose()?;
+    Ok(Bundle::from_bytes(&files::read(duration)?, tip.as_deref())?)
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    let bundle = bundle(&args.model, args.tip_model.as_deref())?;
+    let input = files::read(&args.input)?;
+    let unreadable = |source| FileError::Trips { path: args.input.clone(), source };
+    let summary = summary_of(&input, Limits::default()).map_err(unreadable)?;
+    let name = files::name_of(&args.input);
+    let mut writer = PredictionsWriter::new(&name, files::month_of(&args.input), &bundle.id())?;
+    let bar = progress(summary.rows, "predicting rows");
+    let (mut bytes, mut predicted, mut rejected) = (Vec::new(), 0, RejectionCounts::default());
+    for rows in rows_of(&input, Columns::Labelled, Limits::default()).map_err(unreadable)? {
+        let rows = rows.map_err(unreadable)?;
+        writer.write(&rows, &bundle.predict(&rows.trips))?;
+        bytes.append(&mut writer.take());
+        predicted += rows.trips.len() as u64;
+        rows.rejected.iter().for_each(|row| rejected.add(row.rejection.reason));
+        bar.inc((rows.trips.len() + rows.rejected.len()) as u64);
+    }
+    bytes.append(&mut writer.finish()?);
+    bar.finish_and_clear();
+    files::write(&args.output, &bytes)?;
+    let report = Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, output: args.output.clone() };
+    out.print(&report, || {
+        let (rejected, output) = (report.rejected.total(), report.output.display());
+        vec![format!("{predicted} of {} rows predicted by {}, {rejected} rejected: {output}", report.rows, report.bundle)]
+    })
+}

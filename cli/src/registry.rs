@@ -1,0 +1,141 @@
+//! `tripcast registry`.
+
+use chrono::{SecondsFormat, Utc};
+use model::{ModelVersion, Target};
+use platform::registry::{Alias, Registry};
+use platform::store::StoreUri;
+use serde::Serialize;
+
+use crate::output::{Failure, Output};
+use crate::train::TargetName;
+
+/// Look at the models of a registry, and change which one answers.
+#[derive(clap::Subcommand)]
+#[command(after_help = "Examples:
+  tripcast registry list --store s3://my-model-bucket
+  tripcast registry rollback --target duration --reason 'drifted' --store ./models")]
+pub enum Verb {
+    /// List every model, and which are champions.
+    List(In),
+    /// Show the card of a model; of the champion if no version is named.
+    Show {
+        #[command(flatten)]
+        of: Of,
+        /// The version, 12 hex digits.
+        #[arg(long)]
+        version: Option<ModelVersion>,
+    },
+    /// Make a model the champion.
+    Promote {
+        #[command(flatten)]
+        of: Of,
+        /// The version, 12 hex digits.
+        #[arg(long)]
+        version: ModelVersion,
+        /// Why, for the history.
+        #[arg(long, default_value = "promoted by hand")]
+        reason: String,
+    },
+    /// Bring back the champion before the present one.
+    Rollback {
+        #[command(flatten)]
+        of: Of,
+        /// Why, for the history.
+        #[arg(long, default_value = "rolled back by hand")]
+        reason: String,
+    },
+    /// List every champion there was, oldest first.
+    History(Of),
+}
+
+/// Which registry.
+#[derive(clap::Args)]
+pub struct In {
+    /// Store of the models: s3://bucket, s3://bucket/prefix or a directory.
+    #[arg(long)]
+    store: StoreUri,
+}
+
+/// Which models of a registry.
+#[derive(clap::Args)]
+pub struct Of {
+    #[command(flatten)]
+    registry: In,
+    /// Which target's.
+    #[arg(long, value_enum)]
+    target: TargetName,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    target: Target,
+    version: ModelVersion,
+    bytes: u64,
+    champion: bool,
+}
+
+/// Runs the verb.
+pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+    match verb {
+        Verb::List(of) => list(&open(&of).await, out).await,
+        Verb::Show { of, version } => {
+            let (registry, target) = (open(&of.registry).await, of.target.into());
+            let version = match version {
+                Some(version) => version,
+                None => champion(&registry, target).await?.version,
+            };
+            let card = registry.card(target, &version).await?;
+            let page = serde_json::to_string_pretty(&card)?;
+            out.print(&card, || vec![page])
+        }
+        Verb::Promote { of, version, reason } => {
+            let (registry, target) = (open(&of.registry).await, of.target.into());
+            let present = registry.champion(target).await?;
+            if present.as_ref().is_some_and(|present| present.alias.version == version) {
+                return Err(format!("{target} model {version} is the champion already").into());
+            }
+            let alias = registry.promote(target, &version, present.as_ref(), &reason, &now).await?;
+            out.print(&alias, || vec![line(&alias)])
+        }
+        Verb::Rollback { of, reason } => {
+            let alias = open(&of.registry).await.rollback(of.target.into(), &reason, &now).await?;
+            out.print(&alias, || vec![line(&alias)])
+        }
+        Verb::History(of) => {
+            let history = open(&of.registry).await.history(of.target.into()).await?;
+            out.print(&history, || history.iter().map(line).collect())
+        }
+    }
+}
+
+async fn open(of: &In) -> Registry {
+    Registry::new(of.store.open().await)
+}
+
+async fn champion(registry: &Registry, target: Target) -> Result<Alias, Failure> {
+    let champion = registry.champion(target).await?;
+    Ok(champion.ok_or_else(|| format!("{target} has no champion yet"))?.alias)
+}
+
+async fn list(registry: &Registry, out: &Output) -> Result<(), Failure> {
+    let mut listed = Vec::new();
+    for target in Target::ALL {
+        let champion = registry.champion(target).await?.map(|champion| champion.alias.version);
+        for (version, bytes) in registry.versions(target).await? {
+            let is_champion = champion.as_ref() == Some(&version);
+            listed.push(Listed { target, version, bytes, champion: is_champion });
+        }
+    }
+    out.print(&listed, || {
+        let row = |one: &Listed| {
+            let mark = if one.champion { "  champion" } else { "" };
+            format!("{:8} {} {:>10} bytes{mark}", one.target, one.version, one.bytes)
+        };
+        if listed.is_empty() { vec!["no models yet".into()] } else { listed.iter().map(row).collect() }
+    })
+}
+
+fn line(alias: &Alias) -> String {
+    format!("{:>4}  {}  {}  {}", alias.seq, alias.version, alias.since, alias.reason)
+}

@@ -1,0 +1,203 @@
+//! `tripcast train`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use dataset::Limits;
+use model::candidates::FitParams;
+use model::evaluation::Figures;
+use model::rejection::RejectionCounts;
+use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target};
+use serde::Serialize;
+
+use crate::files;
+use crate::output::{Failure, Output, spinner};
+
+/// Train a model on months of trips and measure it on others.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  tripcast train --target duration --train green_tripdata_2021-01.parquet \\
+      --validate green_tripdata_2021-02.parquet --out duration.bin
+  tripcast train --target tip --rules course --train 2021-01.parquet --validate 2021-02.parquet --json")]
+pub struct Args {
+    /// What to predict.
+    #[arg(long, value_enum)]
+    target: TargetName,
+    /// Months to learn from (TLC Parquet files).
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    train: Vec<PathBuf>,
+    /// Months to measure on.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    validate: Vec<PathBuf>,
+    /// Further months to measure on.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    test: Vec<PathBuf>,
+    /// What kind of model; auto takes the best that learns the target.
+    #[arg(long, value_enum, default_value = "auto")]
+    family: FamilyName,
+    /// Which rows to learn from: course is the course's filter alone. Measuring always uses course.
+    #[arg(long, value_enum, default_value = "strict")]
+    rules: RulesName,
+    /// Seeds every random choice.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// L2 penalty of the linear family; 0 is least squares.
+    #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
+    ridge: f64,
+    /// Threads to train on; the model does not depend on it. (The families of today train on one.)
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Where to write the model.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Names of targets on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum TargetName {
+    Duration,
+    Tip,
+}
+
+impl From<TargetName> for Target {
+    fn from(name: TargetName) -> Self {
+        match name {
+            TargetName::Duration => Self::Duration,
+            TargetName::Tip => Self::Tip,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FamilyName {
+    Linear,
+    Tree,
+    Auto,
+}
+
+impl FamilyName {
+    fn of(self, target: Target) -> Family {
+        match self {
+            Self::Linear => Family::Linear,
+            Self::Tree => Family::Tree,
+            Self::Auto => Family::of(target)[0],
+        }
+    }
+}
+
+/// Names of rules on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RulesName {
+    Course,
+    Strict,
+}
+
+impl From<RulesName> for Rules {
+    fn from(name: RulesName) -> Self {
+        match name {
+            RulesName::Course => Self::Course,
+            RulesName::Strict => Self::Strict,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    target: Target,
+    family: Family,
+    rules: Rules,
+    seed: u64,
+    version: String,
+    train: Metrics,
+    validate: Judgement,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<Judgement>,
+    dropped: RejectionCounts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coefficients: Option<Coefficients>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Coefficients {
+    slope_min_per_mile: f64,
+    unseen_intercept_min: f64,
+    pairs: usize,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    let target = Target::from(args.target);
+    let family = args.family.of(target);
+    let params =
+        FitParams { rules: args.rules.into(), seed: args.seed, ridge: args.ridge, ..FitParams::default() };
+    let months = |paths: &[PathBuf]| files::months(paths, Limits::default());
+    let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
+    let working = spinner("training");
+    let trained = model::train(target, family, &params, &train)?;
+    working.set_message("measuring");
+    let judge = |files: &[LabelledTrips]| model::judge(&trained.artifact.model, Rules::Course, files);
+    let report = Report {
+        target,
+        family,
+        rules: params.rules,
+        seed: args.seed,
+        version: trained.version.to_string(),
+        train: trained.train.clone(),
+        validate: judge(&validate),
+        test: (!test.is_empty()).then(|| judge(&test)),
+        dropped: trained.dropped.clone(),
+        coefficients: coefficients(&trained.artifact.model),
+        out: args.out.clone(),
+    };
+    working.finish_and_clear();
+    if let Some(path) = &args.out {
+        files::write(path, &trained.bytes)?;
+    }
+    out.print(&report, || table(&report))
+}
+
+fn coefficients(model: &Model) -> Option<Coefficients> {
+    let Model::Duration(duration) = model else { return None };
+    Some(Coefficients {
+        slope_min_per_mile: duration.estimate.slope_min_per_mile(),
+        unseen_intercept_min: duration.estimate.unseen_intercept_min(),
+        pairs: duration.estimate.n_pairs(),
+    })
+}
+
+fn table(report: &Report) -> Vec<String> {
+    let mut lines = vec![
+        format!("{} model {} ({}, rules {})", report.target, report.version, report.family.name(), report.rules.name()),
+        heading(report.target),
+        figures("train", &report.train),
+        figures("validate", &report.validate.metrics),
+    ];
+    lines.extend(report.test.as_ref().map(|test| figures("test", &test.metrics)));
+    lines.extend(report.out.as_ref().map(|path| format!("written to {}", path.display())));
+    lines
+}
+
+/// The heading over lines of [`figures`].
+pub fn heading(target: Target) -> String {
+    let names = match target {
+        Target::Duration => ["rmse", "mae", "r2", "coverage"],
+        Target::Tip => ["auc", "log_loss", "brier", "base_rate"],
+    };
+    format!("{:24} {:>9} {:>10} {:>10} {:>10} {:>10}", "", "rows", names[0], names[1], names[2], names[3])
+}
+
+/// One line of figures.
+pub fn figures(name: &str, metrics: &Metrics) -> String {
+    let values = match metrics.figures {
+        Figures::Duration { rmse, mae, r2, coverage, .. } => [rmse, mae, r2, coverage],
+        Figures::Tip { auc, log_loss, brier, base_rate } => [auc, log_loss, brier, base_rate],
+    };
+    let values = values.map(|value| format!("{value:>10.6}")).join(" ");
+    format!("{name:24} {:>9} {values}", metrics.rows)
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|value: &f64| *value >= 0.0 && value.is_finite()).ok_or("expected 0 or more".into())
+}
