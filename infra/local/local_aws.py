@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """AWS on this machine, without Docker: one process on the loopback interface that runs the whole of template.yaml.
 
-  up        make the environment if need be (once, about half a minute), start the server
+  install   make the environment if need be (once, about half a minute)
+  up        make the environment if need be, start the server
   deploy    create or update the stack from template.yaml and the packages made by infra/package.py
   outputs   print the stack's outputs (queue URLs, bucket and function names) as JSON
   status    say whether it runs, and where its log is
@@ -22,6 +23,10 @@ import server
 from failure import Failure
 
 PROJECT = Path(__file__).resolve().parents[2]
+
+
+def install(args: argparse.Namespace) -> None:
+    environment.ensure()
 
 
 def up(args: argparse.Namespace) -> None:
@@ -71,7 +76,7 @@ def port_from_environment() -> int:
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb, about in ((up, "start the local AWS"), (down, "stop it"), (status, "say whether it runs")):
+    for verb, about in ((install, "make the environment"), (up, "start the local AWS"), (down, "stop it"), (status, "say whether it runs")):
         verbs.add_parser(verb.__name__, help=about, description=about).set_defaults(run=verb)
 
     about = "create or update the stack; its outputs as one JSON document on stdout, progress on stderr"

@@ -1,0 +1,76 @@
+# What a person types. `make` alone says what there is.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+FUNCTIONS := scorer batch-predictor retrainer
+# Always the same packages together: cargo would build the dependencies again for another selection.
+RELEASE := cargo build --release --locked $(addprefix -p ,$(FUNCTIONS)) -p tripcast
+TEST := cargo test --workspace --locked
+LOCAL_AWS := python3 infra/local/local_aws.py
+# The tests' own local AWS, beside one that you may have up.
+E2E_PORT ?= 4576
+
+.PHONY: help
+help: ## Say what there is
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: build ## See the whole system once on this machine: trips in, predictions out
+	@python3 infra/local/demo.py
+
+.PHONY: test
+test: lint unit e2e ## The gate: format, clippy, unit tests, one release build, end to end on it
+
+.PHONY: verify
+verify: test ## The gate and the longer proofs, before an issue is closed
+
+.PHONY: build
+build: ## Build the release binaries and the functions' packages (target/lambda)
+	$(RELEASE)
+	@python3 infra/package.py $(FUNCTIONS)
+
+.PHONY: probe
+probe: ## Build the scorer that panics on demand, for the tests of what a panic costs
+	@mkdir -p target/probe
+	$(RELEASE) --features scorer/panic-probe --bin scorer
+	@cp target/release/scorer target/probe/scorer
+
+.PHONY: lint
+lint: ## Check format and clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: unit
+unit: venv ## Unit tests, contracts between files, golden numbers on real months
+	$(TEST) -- --skip bootstraps:: --skip end_to_end::
+
+.PHONY: e2e
+e2e: venv probe build ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
+	@trap 'LOCAL_AWS_PORT=$(E2E_PORT) $(LOCAL_AWS) down' EXIT; \
+	LOCAL_AWS_PORT=$(E2E_PORT) $(LOCAL_AWS) up; \
+	LOCAL_AWS_PORT=$(E2E_PORT) $(TEST) --test system -- bootstraps:: end_to_end:: --nocapture
+
+.PHONY: venv
+venv: ## Install the local AWS (once)
+	@$(LOCAL_AWS) install
+
+.PHONY: up
+up: ## Start the local AWS (LOCAL_AWS_PORT, default 4566)
+	@$(LOCAL_AWS) up
+
+.PHONY: deploy
+deploy: build ## Deploy template.yaml to the local AWS
+	@$(LOCAL_AWS) deploy
+
+.PHONY: down
+down: ## Stop the local AWS
+	@$(LOCAL_AWS) down
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean

@@ -1,0 +1,196 @@
+"""The deployed application as its users meet it: queues that take and give messages, a bucket, a retrainer to call."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+import stack
+from failure import Failure
+
+# What SQS takes and gives in one call.
+MESSAGES_A_CALL = 10
+CALLERS = 4
+RETRAIN_SECONDS_MAX = 300
+WAIT_SECONDS_MAX = 120
+POLL_SECONDS = 0.1
+# Dead letters are only looked at: they come back after this for whoever looks next.
+PEEK_SECONDS = 2
+
+
+@dataclass
+class Seen:
+    """What has come out of the application so far."""
+
+    predictions: dict[str, dict] = field(default_factory=dict)
+    repeats: int = 0
+    dead_letters: int = 0
+    trips_left: int = 0
+    summary: dict | None = None
+    # When the last prediction and the file's summary were seen, on the monotonic clock.
+    last_prediction_at: float = 0
+    summary_at: float = 0
+
+    def lacks(self, predictions: int, dead_letters: int) -> list[str]:
+        states = [
+            (len(self.predictions) == predictions, f"{len(self.predictions)} of {predictions} predictions"),
+            (self.dead_letters == dead_letters, f"{self.dead_letters} of {dead_letters} dead letters"),
+            (self.trips_left == 0, f"{self.trips_left} messages still in the trips queue"),
+            (self.summary is not None, "no predictions of the file yet"),
+        ]
+        return [text for reached, text in states if not reached]
+
+
+class Application:
+    def __init__(self, endpoint: str, outputs: dict[str, str]):
+        self.endpoint = endpoint
+        self.outputs = outputs
+        self.s3 = stack.client(endpoint, "s3")
+        self.sqs = stack.client(endpoint, "sqs")
+
+    # --- in ---
+
+    def put(self, file: Path, folder: str) -> str:
+        key = f"{folder}/{file.name}"
+        self.s3.put_object(Bucket=self.outputs["DataBucketName"], Key=key, Body=file.read_bytes())
+        return key
+
+    def retrain(self, now: str) -> dict:
+        """Has the models trained as of a day, and waits for it; the retrainer's own record of the run."""
+        # A retraining that is asked for twice runs twice, so patience instead of tries.
+        patient = Config(read_timeout=RETRAIN_SECONDS_MAX, retries={"max_attempts": 0})
+        lambda_ = boto3.client(
+            "lambda", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id="test",
+            aws_secret_access_key="test", config=patient,
+        )
+        name = self.outputs["RetrainerFunctionName"]
+        answer = lambda_.invoke(FunctionName=name, Payload=json.dumps({"now": now}))
+        run = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise Failure(f"the retrainer failed: {run.get('errorType')}: {run.get('errorMessage')}")
+        if "targets" not in run:
+            raise Failure(f"the retrainer did not answer with a run but with {json.dumps(run)[:200]}")
+        if reason := run.get("nothing_to_do"):
+            raise Failure(f"the retrainer found nothing to do: {reason}")
+        return run
+
+    def send(self, bodies: list[str]) -> None:
+        calls = [bodies[at:at + MESSAGES_A_CALL] for at in range(0, len(bodies), MESSAGES_A_CALL)]
+        with ThreadPoolExecutor(CALLERS) as pool:
+            list(pool.map(self.send_call, calls))
+
+    def send_call(self, bodies: list[str]) -> None:
+        entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
+        answer = self.sqs.send_message_batch(QueueUrl=self.outputs["TripsQueueUrl"], Entries=entries)
+        if failed := answer.get("Failed"):
+            raise Failure(f"the trips queue refused {len(failed)} messages: {failed[0].get('Message')}")
+
+    # --- out ---
+
+    def wait(self, predictions: int, dead_letters: int, file: str) -> Seen:
+        """Waits for that many predictions and dead letters and for the predictions of a file."""
+        seen, deadline = Seen(), time.monotonic() + WAIT_SECONDS_MAX
+        try:
+            while lacks := self.look(seen, file).lacks(predictions, dead_letters):
+                live(", ".join(lacks))
+                self.refuse_dead_ends(seen, dead_letters, file)
+                if time.monotonic() > deadline:
+                    raise Failure(f"not done after {WAIT_SECONDS_MAX} s: {', '.join(lacks)}")
+                time.sleep(POLL_SECONDS)
+        finally:
+            live("")
+        return seen
+
+    def look(self, seen: Seen, file: str) -> Seen:
+        for prediction in self.take_predictions():
+            seen.repeats += prediction["id"] in seen.predictions
+            seen.predictions[prediction["id"]] = prediction
+            seen.last_prediction_at = time.monotonic()
+        seen.dead_letters = self.waiting("DeadLetterQueueUrl")
+        seen.trips_left = self.waiting("TripsQueueUrl")
+        if seen.summary is None and (found := self.summary(file)):
+            seen.summary, seen.summary_at = found, time.monotonic()
+        return seen
+
+    def take_predictions(self) -> Iterable[dict]:
+        """All there are now; they are gone from the queue then, as for every consumer."""
+        with ThreadPoolExecutor(CALLERS) as pool:
+            while calls := [call for call in pool.map(self.take_call, range(CALLERS)) if call]:
+                yield from (prediction for call in calls for prediction in call)
+
+    def take_call(self, _: int) -> list[dict]:
+        queue = self.outputs["PredictionsQueueUrl"]
+        messages = self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=MESSAGES_A_CALL).get("Messages", [])
+        handles = [{"Id": str(at), "ReceiptHandle": message["ReceiptHandle"]} for at, message in enumerate(messages)]
+        if handles:
+            self.sqs.delete_message_batch(QueueUrl=queue, Entries=handles)
+        return [json.loads(message["Body"]) for message in messages]
+
+    def waiting(self, queue: str) -> int:
+        """Messages in a queue, those a consumer holds included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+    def dead_letters(self, count: int) -> list[dict[str, str]]:
+        """The dead letters with their reasons; they stay in their queue."""
+        letters, deadline = {}, time.monotonic() + PEEK_SECONDS
+        while len(letters) < count and time.monotonic() < deadline:
+            answer = self.sqs.receive_message(
+                QueueUrl=self.outputs["DeadLetterQueueUrl"], MaxNumberOfMessages=MESSAGES_A_CALL,
+                VisibilityTimeout=PEEK_SECONDS, MessageAttributeNames=["All"],
+            )
+            letters.update({message["MessageId"]: message for message in answer.get("Messages", [])})
+        return [letter(message) for message in letters.values()]
+
+    def summary(self, file: str) -> dict | None:
+        """What the batch predictor says of a dropped file, once its predictions are there."""
+        key = next((key for key in self.keys("predictions/") if key.endswith(f"/{file}.summary.json")), None)
+        return self.read(key) if key else None
+
+    def refuse_dead_ends(self, seen: Seen, dead_letters: int, file: str) -> None:
+        """What no waiting will mend."""
+        if seen.dead_letters > dead_letters:
+            reasons = sorted({letter["reason"] for letter in self.dead_letters(seen.dead_letters)})
+            raise Failure(f"{seen.dead_letters} dead letters, expected {dead_letters} ({', '.join(reasons)})")
+        key = f"quarantine/{file}.error.json"
+        if key in self.keys(key):
+            why = self.read(key)
+            raise Failure(f"{file} was not predicted: {why.get('outcome')}, {why.get('detail')}")
+        if self.waiting("BatchFailuresQueueUrl"):
+            raise Failure(f"predicting {file} failed for good; the failures queue holds the event and its error")
+
+    def keys(self, prefix: str) -> list[str]:
+        answer = self.s3.list_objects_v2(Bucket=self.outputs["DataBucketName"], Prefix=prefix)
+        return [found["Key"] for found in answer.get("Contents", [])]
+
+    def read(self, key: str) -> dict:
+        return json.loads(self.s3.get_object(Bucket=self.outputs["DataBucketName"], Key=key)["Body"].read())
+
+    def write_logs(self, to: Path) -> None:
+        """What the functions logged: the server itself writes only a part of it to its own log."""
+        client = stack.client(self.endpoint, "logs")
+        with open(to, "w") as log:
+            for group in client.describe_log_groups()["logGroups"]:
+                print(f"== {group['logGroupName']}", file=log)
+                pages = client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+                log.writelines(f"{event['message'].strip()}\n" for page in pages for event in page["events"])
+
+
+def letter(message: dict) -> dict[str, str]:
+    attributes = message.get("MessageAttributes", {})
+    # SQS itself gives no reason for what it moves here after too many receives.
+    reason = attributes.get("reason", {}).get("StringValue", "received too often")
+    return {"reason": reason, "detail": attributes.get("detail", {}).get("StringValue", ""), "body": message["Body"]}
+
+
+def live(text: str) -> None:
+    """A line that replaces itself: for people only, it would fill a log."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""The whole system once, on this machine: two months of trips become models, the models answer a thousand messages
+and a month in one file, and what happened is told in one page.
+
+It needs the release binaries and their packages: `make demo` builds them first. The local AWS is a fresh one on port
+LOCAL_AWS_PORT (default 4566) and stays up for a look around. Trips come from TRIPS_DIR, else from ../shared/data, else
+from the TLC, else they are made up, and the page says which.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import environment
+import local_aws
+import months
+import server
+from failure import Failure
+
+STACK = "tripcast"
+PARAMETERS = {"TripsVisibilitySeconds": "6", "ModelRefreshSeconds": "1"}
+LEARN_MONTH, JUDGE_MONTH, LIVE_MONTH = months.MONTHS
+NOW = "2021-03-15"
+MESSAGES = 1_000
+# Durations that figures are about: the course's rule, which the models and the file are judged by, too.
+JUDGED_MIN = (1, 60)
+# Place among the messages -> what a careless sender makes of that message.
+BROKEN: dict[int, Callable[[dict], str]] = {
+    250: lambda message: json.dumps(message)[:40],
+    500: lambda message: json.dumps({**message, "ride": without(message["ride"], "PULocationID")}),
+    750: lambda message: json.dumps({**message, "ride_id": [message["ride_id"]]}),
+}
+
+
+class Steps:
+    """The steps of the demo: announced, timed, and named when they fail."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(self, doing: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        say(doing)
+        started = time.monotonic()
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise Failure(f"{doing}: {error}") from error
+        self.seconds[doing] = time.monotonic() - started
+
+
+def demo(port: int, source: months.Source, steps: Steps) -> str:
+    """Runs all of it; the page that tells what happened."""
+    # Only now, under the environment's Python, which has boto3.
+    from application import Application
+
+    with steps.step("starting the local AWS and deploying"):
+        app = Application(server.endpoint(port), deploy_fresh(port))
+    try:
+        page = walk(app, source, steps)
+    finally:
+        keep_logs(app, port)
+    return f"{page}\n\n{where(port, app.outputs)}"
+
+
+def walk(app, source: months.Source, steps: Steps) -> str:
+    """Once through the deployed application."""
+    with steps.step("training both models"):
+        for month in (LEARN_MONTH, JUDGE_MONTH):
+            app.put(source.file(month), "history")
+        run = app.retrain(NOW)
+    if not any(target["promoted"] for target in run["targets"] if target["target"] == "duration"):
+        raise Failure("no duration model was promoted, so nothing can be predicted")
+    file = source.file(LIVE_MONTH)
+    with steps.step("reading trips as messages"):
+        messages = months.sample(file, MESSAGES)
+        took = {json.dumps(message["ride_id"]): message.pop("actual_duration", None) for message in messages}
+    with steps.step("predicting messages and file"):
+        begun = time.monotonic()
+        app.put(file, "incoming")
+        app.send([body(place, message) for place, message in enumerate(messages)])
+        seen = app.wait(MESSAGES - len(BROKEN), len(BROKEN), file.name)
+        letters = app.dead_letters(len(BROKEN))
+    predicted = {"messages": seen.last_prediction_at - begun, "file": seen.summary_at - begun}
+    parts = [
+        heading(source), models(run), streamed(seen, messages, took, letters), dropped(seen.summary),
+        timings(steps.seconds, predicted),
+    ]
+    return "\n\n".join(parts)
+
+
+def keep_logs(app, port: int) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    # A server that is gone gives no logs; why it went is the failure to tell, not this.
+    with contextlib.suppress(BotoCoreError, ClientError):
+        app.write_logs(functions_log(port))
+
+
+def deploy_fresh(port: int) -> dict[str, str]:
+    """A stack that has seen nothing yet: a server that was running is ended, and what it held with it."""
+    import stack
+
+    functions_log(port).unlink(missing_ok=True)
+    if server.recorded(port):
+        say(f"the local AWS on port {port} is started anew: what it held is gone")
+        server.stop(port)
+    server.start(port, environment.PYTHON)
+    zips = months.PROJECT / "target" / "lambda"
+    return stack.deploy(server.endpoint(port), STACK, months.PROJECT / "template.yaml", zips, PARAMETERS)
+
+
+def body(place: int, message: dict) -> str:
+    return BROKEN.get(place, json.dumps)(message)
+
+
+def without(fields: dict, name: str) -> dict:
+    return {key: value for key, value in fields.items() if key != name}
+
+
+# --- the page ---
+
+
+def heading(source: months.Source) -> str:
+    use = f"green {LEARN_MONTH} to learn from, {JUDGE_MONTH} to judge on, {LIVE_MONTH} to predict"
+    return f"tripcast demo\n\nData\n  {source.about}\n  {use}"
+
+
+def models(run: dict) -> str:
+    lines = [f"Models (run {run['run']})"]
+    for target in run["targets"]:
+        name = f"{target['target']:<9} {target['family']:<7} {target['version']}"
+        became = "champion" if target["promoted"] else "not promoted"
+        lines += [
+            f"  {name}  {became}; {target['decision']['reason']}",
+            f"  {'':<9} on {target['challenger']['rows']:,} trips of {JUDGE_MONTH}: {figures(target['challenger'])}",
+        ]
+    lines += [f"  left out: {left['key']}: {left['reason']}" for left in run["left_out"]]
+    return "\n".join(lines)
+
+
+def streamed(seen, messages: list[dict], took: dict[str, float | None], letters: list[dict]) -> str:
+    answers = {json.dumps(answer["prediction"]["ride_id"]): answer for answer in seen.predictions.values()}
+    if strangers := answers.keys() - took.keys():
+        raise Failure(f"{len(strangers)} predictions are of rides that nobody sent, such as {min(strangers)}")
+    repeats = f" ({seen.repeats} repeats dropped by id)" if seen.repeats else ""
+    lines = [f"Messages\n  {len(messages):,} sent, {len(answers):,} predicted{repeats}, {len(letters)} dead letters"]
+    lines += [f"  dead letter  {letter['reason']}: {letter['detail']}" for letter in letters]
+    request = example(messages, answers)
+    ride = json.dumps(request["ride_id"])
+    lines += [f"  for example  {json.dumps(request)}", f"  is answered  {json.dumps(answers[ride])}"]
+    if took[ride] is not None:
+        lines.append(f"  it took      {took[ride]:.1f} min")
+    lines.append(f"  {against_truth(answers, took)}")
+    return "\n".join(lines)
+
+
+def example(messages: list[dict], answers: dict[str, dict]) -> dict:
+    """The first answered trip with a distance, if there is one: those without say little about the models."""
+    answered = [message for message in messages if json.dumps(message["ride_id"]) in answers]
+    return next((message for message in answered if message["ride"].get("trip_distance")), answered[0])
+
+
+def against_truth(answers: dict[str, dict], took: dict[str, float | None]) -> str:
+    low, high = JUDGED_MIN
+    judged = [(answer["prediction"], took[ride]) for ride, answer in answers.items()]
+    judged = [(said, was) for said, was in judged if was is not None and low <= was <= high]
+    if not judged:
+        return f"none of them took {low} to {high} min, so there is nothing to compare with"
+    errors = [said["ride_duration"] - was for said, was in judged]
+    inside = [said["ride_duration_interval"][0] <= was <= said["ride_duration_interval"][1] for said, was in judged]
+    measured = {
+        "rmse": math.sqrt(sum(error**2 for error in errors) / len(errors)),
+        "mae": sum(map(abs, errors)) / len(errors),
+        "coverage": sum(inside) / len(inside),
+    }
+    return f"on the {len(judged):,} that took {low} to {high} min: {figures(measured)}"
+
+
+def dropped(summary: dict) -> str:
+    rejected = summary["rejected"]
+    reasons = "".join(f"; {count:,} {reason}" for reason, count in rejected.items())
+    flags = ", ".join(f"{count:,} {flag}" for flag, count in summary["flags"].items()) or "none"
+    lines = [
+        f"File {summary['source']['key']} -> {summary['predictions']}",
+        f"  {summary['rows']:,} rows, {summary['predicted']:,} predicted, {sum(rejected.values()):,} rejected{reasons}",
+        f"  predicted all the same, with a flag: {flags}",
+    ]
+    if metrics := summary["metrics"]:
+        low, high = JUDGED_MIN
+        duration = metrics["duration"]
+        lines.append(f"  on the {duration['rows']:,} that took {low} to {high} min: {figures(duration)}")
+    return "\n".join(lines)
+
+
+def figures(metrics: dict) -> str:
+    if "rmse" in metrics:
+        covered = f"90 % interval covers {metrics['coverage']:.1%}"
+        return f"RMSE {metrics['rmse']:.2f} min, MAE {metrics['mae']:.2f} min, {covered}"
+    tipped = f"tipped {metrics['base_rate']:.1%}"
+    return f"AUC {metrics['auc']:.3f}, log loss {metrics['log_loss']:.3f}, Brier {metrics['brier']:.3f}, {tipped}"
+
+
+def timings(seconds: dict[str, float], predicted: dict[str, float]) -> str:
+    lines = [f"  {took:5.1f} s  {doing}" for doing, took in seconds.items()]
+    # Both at once, in the last step.
+    lines[-1] += f" (all messages after {predicted['messages']:.1f} s, the file after {predicted['file']:.1f} s)"
+    return "\n".join(["Time", *lines, f"  {sum(seconds.values()):5.1f} s  in all"])
+
+
+def where(port: int, outputs: dict[str, str]) -> str:
+    data, model = outputs["DataBucketName"], outputs["ModelBucketName"]
+    places = {
+        "endpoint": f"{server.endpoint(port)} (AWS_ENDPOINT_URL; region us-east-1, keys test/test)",
+        "files": f"s3://{data}/ (history/, incoming/, predictions/)",
+        "models": f"s3://{model}/ (duration/, tip/, runs/)",
+        "trips": outputs["TripsQueueUrl"],
+        "predictions": f"{outputs['PredictionsQueueUrl']} (emptied by this demo)",
+        "dead letters": outputs["DeadLetterQueueUrl"],
+        "logs": f"{functions_log(port)} (as of now), the server's {server_log(port)}",
+        "stop it": make_down(port),
+    }
+    return "\n".join(["Look around (it is still up)", *(f"  {name:<13}{place}" for name, place in places.items())])
+
+
+def make_down(port: int) -> str:
+    return f"LOCAL_AWS_PORT={port} make down" if "LOCAL_AWS_PORT" in os.environ else "make down"
+
+
+def functions_log(port: int) -> Path:
+    return server.STATE / f"{port}-functions.log"
+
+
+def server_log(port: int) -> str | None:
+    record = server.recorded(port)
+    return record["log"] if record else None
+
+
+def say(text: str) -> None:
+    print(f"demo: {text}", file=sys.stderr, flush=True)
+
+
+def explained(failure: BaseException, port: int) -> str:
+    """The failure, and where to read more."""
+    logs = [functions_log(port)] if functions_log(port).exists() else []
+    logs += [server_log(port)] if server_log(port) else []
+    hint = f"\ndemo: see {' and '.join(map(str, logs))}; stop the local AWS with: {make_down(port)}" if logs else ""
+    return f"demo: {failure}{hint}"
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    steps = Steps()
+    try:
+        port = local_aws.port_from_environment()
+        environment.ensure()
+        environment.reenter()
+        with steps.step("finding trips"):
+            source = months.find()
+        say(source.about)
+    except (Failure, OSError) as failure:
+        sys.exit(f"demo: {failure}")
+    except KeyboardInterrupt:
+        sys.exit("demo: interrupted")
+    try:
+        print(demo(port, source, steps))
+    except (Failure, OSError) as failure:
+        sys.exit(explained(failure, port))
+    except KeyboardInterrupt:
+        sys.exit(explained(KeyboardInterrupt("interrupted"), port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+//! A built bootstrap, run as Lambda runs it, against a double of the Runtime API.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+/// What a bootstrap said of one event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// It answered.
+    Response(Value),
+    /// It reported an error.
+    Error(Value),
+}
+
+#[derive(Default)]
+struct Api {
+    waiting: VecDeque<Value>,
+    said: Vec<Said>,
+    first_poll: Option<Instant>,
+}
+
+type Shared = Arc<Mutex<Api>>;
+
+/// A running bootstrap.
+pub struct Bootstrap {
+    api: Shared,
+    child: Child,
+    started: Instant,
+}
+
+impl Bootstrap {
+    /// Starts `binary` with these variables and nothing else of our environment.
+    pub async fn start(binary: &Path, variables: &[(&str, &str)]) -> Self {
+        let api = Shared::default();
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .with_state(Arc::clone(&api));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let mut command = Command::new(binary);
+        command.env_clear().kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("AWS_LAMBDA_RUNTIME_API", address).env("AWS_LAMBDA_FUNCTION_NAME", "test");
+        command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512").env("AWS_LAMBDA_FUNCTION_VERSION", "1");
+        command.env("AWS_REGION", "us-east-1").env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        let started = Instant::now();
+        let child = command.envs(variables.iter().copied()).spawn().unwrap();
+        Self { api, child, started }
+    }
+
+    /// Hands over one event and waits for what is said of it.
+    pub async fn handle(&mut self, event: Value) -> Said {
+        let already = self.api.lock().unwrap().said.len();
+        self.api.lock().unwrap().waiting.push_back(event);
+        self.wait("an answer", |api| api.said.get(already).cloned()).await
+    }
+
+    /// Time from the start of the process to its first poll.
+    pub async fn first_poll(&mut self) -> Duration {
+        let at = self.wait("a first poll", |api| api.first_poll).await;
+        at - self.started
+    }
+
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The exit code of a process that is expected to end.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.unwrap().unwrap().code()
+    }
+
+    async fn wait<T>(&mut self, what: &str, look: impl Fn(&Api) -> Option<T>) -> T {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(found) = look(&self.api.lock().unwrap()) {
+                return found;
+            }
+            assert!(Instant::now() < until, "the bootstrap gave no {what}");
+            assert!(self.is_alive(), "the bootstrap ended before it gave {what}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+async fn next(State(api): State<Shared>) -> Response {
+    api.lock().unwrap().first_poll.get_or_insert_with(Instant::now);
+    loop {
+        let event = api.lock().unwrap().waiting.pop_front();
+        if let Some(event) = event {
+            let mut headers = HeaderMap::new();
+            headers.insert("lambda-runtime-aws-request-id", HeaderValue::from_static("request-1"));
+            let deadline = (platform::telemetry::now_ms() + 60_000).to_string();
+            headers.insert("lambda-runtime-deadline-ms", HeaderValue::from_str(&deadline).unwrap());
+            let arn = "arn:aws:lambda:us-east-1:123456789012:function:test";
+            headers.insert("lambda-runtime-invoked-function-arn", HeaderValue::from_static(arn));
+            return (headers, event.to_string()).into_response();
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn response(State(api): State<Shared>, UrlPath(_): UrlPath<String>, body: String) -> StatusCode {
+    let said = Said::Response(serde_json::from_str(&body).unwrap_or(Value::Null));
+    api.lock().unwrap().said.push(said);
+    StatusCode::ACCEPTED
+}
+
+async fn error(State(api): State<Shared>, UrlPath(_): UrlPath<String>, body: String) -> StatusCode {
+    let said = Said::Error(serde_json::from_str(&body).unwrap_or(Value::Null));
+    api.lock().unwrap().said.push(said);
+    StatusCode::ACCEPTED
+}

@@ -1,0 +1,30 @@
+//! What the system's tests stand on: the local AWS with a stack of its own for each test, a double of Lambda's Runtime
+//! API for built bootstraps, and months of trips.
+//!
+//! It asserts: a test that cannot be set up has failed, with a sentence that says what is missing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+pub mod bootstrap;
+pub mod months;
+pub mod stack;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// A variable of the tests' own; the functions' are read by `platform::env`.
+#[allow(clippy::disallowed_methods)]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A release binary.
+pub fn release_binary(name: &str) -> PathBuf {
+    let path = root().join("target/release").join(name);
+    assert!(path.exists(), "{} is not built: run `make build`", path.display());
+    path
+}

@@ -1,0 +1,164 @@
+//! A stack on the local AWS, deployed from template.yaml for one test alone.
+
+use std::collections::HashMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry};
+use bytes::Bytes;
+use platform::store::{S3Store, Store};
+use serde_json::Value;
+
+/// A deployed stack with clients of its services.
+pub struct Stack {
+    pub name: String,
+    pub config: SdkConfig,
+    pub sqs: aws_sdk_sqs::Client,
+    pub s3: aws_sdk_s3::Client,
+    outputs: HashMap<String, String>,
+    endpoint: String,
+}
+
+impl Stack {
+    /// Deploys the built packages as stack `name`. `make e2e` has the local AWS up.
+    pub fn deploy(name: &str) -> Self {
+        let port = crate::variable("LOCAL_AWS_PORT").expect("the local AWS is not up: run `make e2e`");
+        let root = crate::root();
+        let mut command = Command::new("python3");
+        command.arg(root.join("infra/local/local_aws.py")).args(["deploy", "--stack", name]);
+        command.args(["--parameter", "TripsVisibilitySeconds=2", "--parameter", "ModelRefreshSeconds=1"]);
+        let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "deploying {name} failed: {said}");
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+            .endpoint_url(&endpoint)
+            .build();
+        Self {
+            name: name.into(),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            s3: aws_sdk_s3::Client::new(&config),
+            config,
+            outputs: serde_json::from_slice(&output.stdout).unwrap(),
+            endpoint,
+        }
+    }
+
+    /// An output of the stack.
+    pub fn output(&self, key: &str) -> &str {
+        self.outputs.get(key).unwrap_or_else(|| panic!("the stack has no output {key}"))
+    }
+
+    /// The bucket of trips as a store.
+    pub fn data(&self) -> S3Store {
+        S3Store::new(&self.config, self.output("DataBucketName").into(), String::new())
+    }
+
+    /// The bucket of models as a store.
+    pub fn models(&self) -> S3Store {
+        S3Store::new(&self.config, self.output("ModelBucketName").into(), String::new())
+    }
+
+    /// Invokes a function and waits; its answer, or its error as `Err`.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Value> {
+        let name = self.output(&format!("{function}Name"));
+        let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
+        let answer = reqwest::Client::new().post(url).json(event).send().await.unwrap();
+        let failed = answer.headers().contains_key("x-amz-function-error");
+        let answer: Value = answer.json().await.unwrap();
+        if failed { Err(answer) } else { Ok(answer) }
+    }
+
+    /// Invokes a function as an event source does: asynchronously, with retries and a destination for failures.
+    pub async fn invoke_async(&self, function: &str, event: &Value) {
+        let name = self.output(&format!("{function}Name"));
+        let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
+        let request = reqwest::Client::new().post(url).header("x-amz-invocation-type", "Event").json(event);
+        assert_eq!(request.send().await.unwrap().status(), 202);
+    }
+
+    /// Puts January and February 2021 into history and retrains as of 2021-03-15.
+    pub async fn retrain(&self) -> Value {
+        for month in ["2021-01", "2021-02"] {
+            self.put(&format!("history/green_tripdata_{month}.parquet"), crate::months::green_bytes(month)).await;
+        }
+        let event = serde_json::json!({"now": "2021-03-15"});
+        self.invoke("RetrainerFunction", &event).await.unwrap_or_else(|error| panic!("retraining failed: {error}"))
+    }
+
+    /// Puts an object into the bucket of trips.
+    pub async fn put(&self, key: &str, bytes: Bytes) {
+        let key = platform::store::ObjectKey::new(key).unwrap();
+        self.data().put(&key, bytes, platform::store::Condition::Always).await.unwrap();
+    }
+
+    /// The bytes of an object of the bucket of trips, once it is there.
+    pub async fn wait_for(&self, key: &str, seconds: u64) -> Bytes {
+        let object = platform::store::ObjectKey::new(key).unwrap();
+        let until = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            match self.data().get(&object, platform::store::Get::default()).await {
+                Ok(found) => return found.bytes,
+                Err(error) => assert!(Instant::now() < until, "{key} did not appear in {seconds} s: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Sends bodies to a queue, in tens.
+    pub async fn send(&self, queue: &str, bodies: &[String]) {
+        for ten in bodies.chunks(10) {
+            let entries = ten.iter().enumerate().map(|(at, body)| {
+                SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(body).build().unwrap()
+            });
+            let sent = self.sqs.send_message_batch().queue_url(self.output(queue));
+            let sent = sent.set_entries(Some(entries.collect())).send().await.unwrap();
+            assert!(sent.failed.is_empty(), "{:?}", sent.failed);
+        }
+    }
+
+    /// Takes messages off a queue until there are `count` and then none for a while; all that came.
+    pub async fn receive(&self, queue: &str, count: usize, seconds: u64) -> Vec<Message> {
+        let (mut messages, until) = (Vec::new(), Instant::now() + Duration::from_secs(seconds));
+        let mut quiet = Instant::now();
+        while Instant::now() < until && (messages.len() < count || quiet.elapsed() < Duration::from_secs(2)) {
+            let received = self.sqs.receive_message().queue_url(self.output(queue)).max_number_of_messages(10);
+            let received = received.message_attribute_names("All");
+            let received = received.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
+            let received = received.unwrap().messages.unwrap_or_default();
+            for message in &received {
+                let handle = message.receipt_handle.as_deref().unwrap();
+                self.sqs.delete_message().queue_url(self.output(queue)).receipt_handle(handle).send().await.unwrap();
+            }
+            if received.is_empty() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            } else {
+                quiet = Instant::now();
+            }
+            messages.extend(received);
+        }
+        messages
+    }
+
+    /// Messages of a queue, waiting and in flight.
+    pub async fn depth(&self, queue: &str) -> usize {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let asked = self.sqs.get_queue_attributes().queue_url(self.output(queue));
+        let asked = asked.set_attribute_names(Some(names.to_vec())).send().await.unwrap();
+        asked.attributes.unwrap_or_default().values().map(|count| count.parse::<usize>().unwrap()).sum()
+    }
+}
+
+/// The text of a message attribute.
+pub fn attribute<'a>(message: &'a Message, name: &str) -> &'a str {
+    let found = message.message_attributes.as_ref().and_then(|attributes| attributes.get(name));
+    found.and_then(|value| value.string_value.as_deref()).unwrap_or_default()
+}

@@ -1,0 +1,118 @@
+//! The built bootstraps, as Lambda runs them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::bootstrap::{Bootstrap, Said};
+use tests::{release_binary, root};
+
+fn sample(name: &str) -> Value {
+    let text = std::fs::read_to_string(root().join(format!("infra/events/{name}.json"))).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Variables with which each function works on directories below `folder`.
+fn variables(folder: &Path) -> Vec<(&'static str, String)> {
+    let at = |name: &str| folder.join(name).display().to_string();
+    vec![
+        ("DATA_STORE", at("data")),
+        ("MODEL_STORE", at("models")),
+        ("PREDICTIONS_QUEUE_URL", "http://127.0.0.1:9/0/predictions".into()),
+        ("DLQ_URL", "http://127.0.0.1:9/0/dlq".into()),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9".into()),
+    ]
+}
+
+async fn start(binary: &Path, folder: &Path) -> Bootstrap {
+    let variables = variables(folder);
+    let borrowed: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Bootstrap::start(binary, &borrowed).await
+}
+
+/// A folder with January to March 2021: history to learn from, and a dropped file.
+fn folder_with_trips() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (month, place) in [("2021-01", "history"), ("2021-02", "history"), ("2021-03", "incoming")] {
+        let place = folder.path().join("data").join(place);
+        std::fs::create_dir_all(&place).unwrap();
+        let from = tests::months::green(month);
+        std::fs::copy(&from, place.join(from.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+#[tokio::test]
+async fn a_directory_is_enough_to_retrain_and_predict() {
+    let folder = folder_with_trips();
+    let mut retrainer = start(&release_binary("retrainer"), folder.path()).await;
+    let Said::Response(run) = retrainer.handle(sample("retrainer-now")).await else { panic!("retrained") };
+    assert_eq!(run["targets"].as_array().unwrap().iter().filter(|target| target["promoted"] == true).count(), 2);
+    let mut predictor = start(&release_binary("batch-predictor"), folder.path()).await;
+    let mut event = sample("batch-predictor-eventbridge");
+    event["detail"]["object"] = json!({"key": "incoming/green_tripdata_2021-03.parquet"});
+    let Said::Response(outcome) = predictor.handle(event).await else { panic!("predicted") };
+    assert_eq!(outcome[0]["outcome"], "predicted");
+    let predictions = folder.path().join("data").join(outcome[0]["predictions"].as_str().unwrap());
+    assert!(std::fs::metadata(predictions).unwrap().len() > 100_000);
+    let none = predictor.handle(sample("batch-predictor-s3-test-event")).await;
+    assert_eq!(none, Said::Response(json!([])), "a test event tells of nothing");
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_event_and_the_function_stays_alive() {
+    let probe = root().join("target/probe/scorer");
+    assert!(probe.exists(), "the probe is not built: run `make probe`");
+    let folder = folder_with_trips();
+    let mut retrainer = start(&release_binary("retrainer"), folder.path()).await;
+    assert!(matches!(retrainer.handle(sample("retrainer-now")).await, Said::Response(_)));
+    let mut scorer = start(&probe, folder.path()).await;
+    let mut event = sample("scorer-sqs");
+    event["Records"][0]["body"] = json!("tripcast-panic-probe");
+    let Said::Error(error) = scorer.handle(event).await else { panic!("an error is posted") };
+    assert_eq!((&error["errorType"], &error["errorMessage"]), (&json!("Handler.Panic"), &json!("tripcast-panic-probe")));
+    // The queue cannot be reached, so every message of the next event comes back; but it is served.
+    let Said::Response(served) = scorer.handle(sample("scorer-sqs")).await else { panic!("the next event is served") };
+    assert_eq!(served["batchItemFailures"].as_array().unwrap().len(), 3);
+    assert!(scorer.is_alive());
+}
+
+#[tokio::test]
+async fn what_is_missing_in_the_environment_ends_the_start() {
+    for function in ["scorer", "batch-predictor", "retrainer"] {
+        let mut bootstrap = Bootstrap::start(&release_binary(function), &[]).await;
+        assert_ne!(bootstrap.exit_code().await, Some(0), "{function}");
+    }
+}
+
+#[test]
+fn packages_are_small_and_hold_no_probe() {
+    let probe = b"tripcast-panic-probe";
+    let contains = |path: PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(probe.len()).any(|window| window == probe)
+    };
+    assert!(contains(root().join("target/probe/scorer")), "the probe is in the build that is meant to have it");
+    for (function, bytes_max) in [("scorer", 5_000_000), ("batch-predictor", 10_000_000), ("retrainer", 10_000_000)] {
+        assert!(!contains(release_binary(function)), "{function}");
+        let package = root().join(format!("target/lambda/{function}/bootstrap.zip"));
+        let bytes = std::fs::metadata(&package).unwrap_or_else(|_| panic!("run `make build`")).len();
+        assert!(bytes < bytes_max, "{function}: {bytes} bytes, at most {bytes_max}");
+    }
+}
+
+/// Printed, not asserted: a busy machine is no defect.
+#[tokio::test]
+async fn the_start_to_the_first_poll_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for function in ["scorer", "batch-predictor", "retrainer"] {
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let mut bootstrap = start(&release_binary(function), folder.path()).await;
+            times.push(bootstrap.first_poll().await);
+        }
+        times.sort_unstable();
+        eprintln!("{function}: process start to first poll {:?} (median of {})", times[times.len() / 2], times.len());
+        assert!(times[0] < Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,190 @@
+//! What files promise each other: who may know whom, how rooms are kept, one list of variables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+use platform::env::Variable;
+use serde_json::Value;
+use tests::root;
+
+/// Members of the workspace with the members they depend on, outside of tests.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
+    let names: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let known = |package: &cargo_metadata::Package| {
+        let used = package.dependencies.iter().filter(|used| used.kind == DependencyKind::Normal);
+        let ours = used.map(|used| used.name.clone()).filter(|name| names.contains(name)).collect();
+        (package.name.to_string(), ours)
+    };
+    metadata.packages.iter().map(known).collect()
+}
+
+#[test]
+fn everybody_knows_only_whom_they_may() {
+    let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("trees", &[][..]),
+        ("model", &["trees"]),
+        ("dataset", &["model"]),
+        ("platform", &["model"]),
+        ("scorer", &["platform", "model"]),
+        ("batch-predictor", &["platform", "dataset", "model"]),
+        ("retrainer", &["platform", "dataset", "model"]),
+    ]);
+    let free = ["tripcast", "tests"];
+    for (package, known) in dependencies() {
+        if free.contains(&package.as_str()) {
+            continue;
+        }
+        let allowed = may.get(package.as_str()).unwrap_or_else(|| panic!("{package} has no place in the drawing yet"));
+        for name in known {
+            assert!(allowed.contains(&name.as_str()), "{package} must not know {name}: it may know {allowed:?}");
+        }
+    }
+}
+
+/// Crates that stop at one of ours: only the named members may depend on them.
+#[test]
+fn foreign_types_stop_where_they_should() {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
+    let stops: [(&str, &[&str]); 6] = [
+        ("parquet", &["dataset"]),
+        ("arrow-", &["dataset"]),
+        ("aws-sdk-", &["platform", "tests"]),
+        ("aws-config", &["platform", "tests"]),
+        ("linfa", &["model"]),
+        ("tokio", &["platform", "scorer", "batch-predictor", "retrainer", "tripcast", "tests"]),
+    ];
+    for package in &metadata.packages {
+        for used in package.dependencies.iter().filter(|used| used.kind == DependencyKind::Normal) {
+            for (prefix, allowed) in stops {
+                let stopped = used.name.starts_with(prefix) && !allowed.contains(&package.name.as_str());
+                assert!(!stopped, "{} must not depend on {}: only {allowed:?} may", package.name, used.name);
+            }
+        }
+    }
+}
+
+fn rust_files() -> Vec<(PathBuf, String)> {
+    let output = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output().unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().map(|name| (name.into(), std::fs::read_to_string(root().join(name)).unwrap())).collect()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.starts_with("tests") || path.ends_with("tests.rs") || path.ends_with("conformance.rs")
+}
+
+/// Lines before the tests of a file, blank ones not counted.
+fn lines_of_code(text: &str) -> usize {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    code.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+#[test]
+fn rooms_stay_small() {
+    for (path, text) in rust_files() {
+        let lines = lines_of_code(&text);
+        let limit = if path.ends_with("main.rs") && path.starts_with("functions") { 60 } else { 400 };
+        assert!(lines <= limit || is_test(&path), "{}: {lines} lines, at most {limit}", path.display());
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_or_unproved() {
+    // Spelt apart, so that this file does not find itself.
+    let banned = [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("#[ig", "nore"), concat!("FIX", "ME")];
+    for (path, text) in rust_files() {
+        for word in banned {
+            assert!(!text.contains(word), "{}: {word}", path.display());
+        }
+        let tests = text.matches("#[test]").count() + text.matches("#[tokio::test]").count();
+        let proofs = ["assert", "check(", "near("].iter().map(|proof| text.matches(proof).count()).sum::<usize>();
+        assert!(proofs >= tests, "{}: {tests} tests, {proofs} assertions", path.display());
+    }
+}
+
+#[test]
+fn a_crate_opens_with_what_it_is() {
+    for (path, text) in rust_files() {
+        if path.ends_with("lib.rs") || path.ends_with("main.rs") {
+            assert!(text.starts_with("//! "), "{}: expected it to open with what it is", path.display());
+        }
+    }
+}
+
+/// The functions' lists of variables, by the name of their crate and of their resource in the template.
+fn functions() -> [(&'static str, &'static str, &'static [Variable]); 3] {
+    [
+        ("scorer", "ScorerFunction", &scorer::config::VARIABLES),
+        ("batch-predictor", "BatchPredictorFunction", &batch_predictor::config::VARIABLES),
+        ("retrainer", "RetrainerFunction", &retrainer::config::VARIABLES),
+    ]
+}
+
+/// template.yaml as JSON, read by the environment of the local AWS.
+fn template() -> Value {
+    let python = root().join("infra/local/.venv/bin/python");
+    assert!(python.exists(), "the environment of the local AWS is not there: run `make venv`");
+    let read = "import json, sys; from samtranslator.yaml_helper import yaml_parse; \
+                print(json.dumps(yaml_parse(open(sys.argv[1]).read()), default=str))";
+    let output = Command::new(python).args(["-c", read]).arg(root().join("template.yaml")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_template_sets_what_functions_read_and_nothing_else() {
+    let template = template();
+    for (function, resource, variables) in functions() {
+        let set = template["Resources"][resource]["Properties"]["Environment"]["Variables"].as_object().unwrap();
+        let known: BTreeSet<&str> = variables.iter().map(|variable| variable.name).collect();
+        for name in set.keys() {
+            assert!(known.contains(name.as_str()), "{resource} sets {name}, which {function} does not read");
+        }
+        for variable in variables.iter().filter(|variable| variable.default.is_none()) {
+            assert!(set.contains_key(variable.name), "{resource} does not set {}, which has no default", variable.name);
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_variable() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for (function, _, variables) in functions() {
+        for variable in variables {
+            let default = variable.default.map_or("must be set".into(), |default| format!("`{default}`"));
+            let row = format!("| {function} | `{}` | {} | {default} |", variable.name, variable.meaning);
+            assert!(readme.contains(&row), "README.md lacks the row: {row}");
+        }
+    }
+}
+
+#[test]
+fn queues_keep_messages_long_enough() {
+    let template = template();
+    let resources = &template["Resources"];
+    let properties = |name: &str| &resources[name]["Properties"];
+    let default = |name: &str| template["Parameters"][name]["Default"].as_u64().unwrap();
+    let timeout = properties("ScorerFunction")["Timeout"].as_u64().unwrap();
+    assert_eq!(properties("TripsQueue")["VisibilityTimeout"]["Ref"], "TripsVisibilitySeconds");
+    assert!(default("TripsVisibilitySeconds") > 6 * timeout, "visibility of at least six timeouts and the window");
+    assert_eq!(properties("TripsQueue")["RedrivePolicy"]["maxReceiveCount"], 5);
+    assert_eq!(properties("DeadLetterQueue")["MessageRetentionPeriod"], 14 * 24 * 3600);
+    let events = properties("ScorerFunction")["Events"].as_object().unwrap();
+    let sqs = events.values().find(|event| event["Type"] == "SQS").unwrap();
+    assert_eq!(sqs["Properties"]["FunctionResponseTypes"][0], "ReportBatchItemFailures");
+    let schedules = properties("RetrainerFunction")["Events"].as_object().unwrap();
+    let schedule = schedules.values().find(|event| event["Type"] == "ScheduleV2").unwrap();
+    assert_eq!(schedule["Properties"]["ScheduleExpression"], "cron(0 9 15 * ? *)");
+}
+
+#[test]
+fn a_dropped_file_triggers_and_a_result_does_not() {
+    let template = template();
+    let events = template["Resources"]["BatchPredictorFunction"]["Properties"]["Events"].as_object().unwrap();
+    let rule = events.values().find(|event| event["Type"] == "EventBridgeRule").unwrap();
+    let keys = &rule["Properties"]["Pattern"]["detail"]["object"]["key"];
+    assert_eq!(keys, &serde_json::json!([{"wildcard": "incoming/*"}]), "one pattern: a list of two means either");
+}

@@ -1,0 +1,238 @@
+//! The whole on the local AWS: the built packages, deployed from template.yaml, a stack for each test.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use platform::registry::Registry;
+use platform::store::{Store, conformance};
+use serde_json::{Value, json};
+use tests::months;
+use tests::release_binary;
+use tests::stack::{Stack, attribute};
+
+/// `count` messages from trips of March 2021.
+fn messages(count: usize) -> Vec<String> {
+    let mut command = Command::new(release_binary("tripcast"));
+    command.args(["data", "sample", "--rows", &count.to_string(), "--input"]).arg(months::green("2021-03"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()
+}
+
+fn document(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn ids(messages: &[aws_sdk_sqs::types::Message]) -> Vec<String> {
+    let id = |message: &aws_sdk_sqs::types::Message| document(message.body().unwrap())["id"].as_str().unwrap().into();
+    messages.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn a_thousand_messages_end_once_each() {
+    let stack = Stack::deploy("thousand");
+    let run = stack.retrain().await;
+    for target in run["targets"].as_array().unwrap() {
+        assert_eq!(target["promoted"], true, "{target}");
+    }
+    let mut bodies = messages(1000);
+    assert_eq!(bodies.len(), 1000);
+    bodies[100] = "not json".into();
+    bodies[500] = json!({"ride_id": 1, "ride": {"DOLocationID": 7}}).to_string();
+    bodies[900] = json!({"ride_id": [1], "ride": {"PULocationID": 7, "DOLocationID": 7}}).to_string();
+    stack.send("TripsQueueUrl", &bodies).await;
+    let predictions = stack.receive("PredictionsQueueUrl", 997, 120).await;
+    let distinct: HashSet<String> = ids(&predictions).into_iter().collect();
+    assert_eq!((predictions.len(), distinct.len()), (997, 997), "each exactly once by id");
+    let sent: HashSet<String> = bodies
+        .iter()
+        .filter_map(|body| model::TripRequest::decode(body).ok().filter(|request| request.parse().is_ok()))
+        .map(|request| request.prediction_id())
+        .collect();
+    assert_eq!(distinct, sent, "the ids are those of what was sent");
+    let example = document(predictions[0].body().unwrap());
+    assert_eq!(example["versions"]["duration"], example["version"]);
+    let probability = example["prediction"]["tip_probability"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&probability));
+    let letters = stack.receive("DeadLetterQueueUrl", 3, 30).await;
+    let reasons: HashMap<&str, usize> =
+        letters.iter().map(|letter| attribute(letter, "reason")).fold(HashMap::new(), |mut counts, reason| {
+            *counts.entry(reason).or_default() += 1;
+            counts
+        });
+    let expected = [("undecodable", 1), ("missing_pickup_zone", 1), ("invalid_ride_id", 1)];
+    assert_eq!(reasons, expected.into_iter().collect());
+    for letter in &letters {
+        assert!(!attribute(letter, "detail").is_empty() && !attribute(letter, "source_message_id").is_empty());
+        assert!(bodies.iter().any(|body| body == letter.body().unwrap()), "the body as it was sent");
+    }
+    assert_eq!(stack.depth("TripsQueueUrl").await, 0);
+}
+
+#[tokio::test]
+async fn a_failing_sink_is_retried_and_nothing_is_lost() {
+    let stack = Stack::deploy("failing-sink");
+    stack.retrain().await;
+    let queue = stack.output("PredictionsQueueUrl").to_string();
+    let name = queue.rsplit('/').next().unwrap().to_string();
+    stack.sqs.delete_queue().queue_url(&queue).send().await.unwrap();
+    let bodies = messages(50);
+    stack.send("TripsQueueUrl", &bodies).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(stack.depth("TripsQueueUrl").await, 50, "what could not be delivered waits");
+    stack.sqs.create_queue().queue_name(name).send().await.unwrap();
+    let predictions = stack.receive("PredictionsQueueUrl", 50, 30).await;
+    assert_eq!(ids(&predictions).into_iter().collect::<HashSet<_>>().len(), 50);
+    assert_eq!((stack.depth("TripsQueueUrl").await, stack.depth("DeadLetterQueueUrl").await), (0, 0));
+}
+
+#[tokio::test]
+async fn without_a_model_messages_and_files_wait_or_say_so() {
+    let stack = Stack::deploy("no-model");
+    stack.put("incoming/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
+    let why = stack.wait_for("quarantine/green_tripdata_2021-03.parquet.error.json", 30).await;
+    assert_eq!(document(std::str::from_utf8(&why).unwrap())["outcome"], "no_model");
+    let failed = stack.invoke("ScorerFunction", &sqs_event(&messages(1))).await.unwrap_err();
+    assert_eq!(failed["errorType"], "Models.NoChampion");
+    stack.send("TripsQueueUrl", &messages(5)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(stack.depth("TripsQueueUrl").await, 5, "they wait for a champion");
+    stack.retrain().await;
+    assert_eq!(stack.receive("PredictionsQueueUrl", 5, 30).await.len(), 5);
+}
+
+fn sqs_event(bodies: &[String]) -> Value {
+    let record = |(at, body): (usize, &String)| json!({"messageId": format!("m{at}"), "body": body});
+    json!({"Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn dropped_files_become_predictions_or_reasons() {
+    let stack = Stack::deploy("dropped");
+    let run = stack.retrain().await;
+    let version = &run["targets"][0]["version"];
+    let month = months::green_bytes("2021-03");
+    // A space, a plus and a percent sign: what key encodings trip over.
+    stack.put("incoming/late trips + 100%/green_tripdata_2021-03.parquet", month.clone()).await;
+    stack.put("incoming/notes.parquet", Bytes::from_static(b"these are notes and not parquet")).await;
+    let why = stack.wait_for("quarantine/notes.parquet.error.json", 60).await;
+    assert_eq!(document(std::str::from_utf8(&why).unwrap())["error_type"], "Dataset.NotParquet");
+    let (predictions, summary) = results(&stack, "late trips + 100%/green_tripdata_2021-03.parquet").await;
+    assert_eq!(&summary["versions"]["duration"], version);
+    assert_eq!(summary["source"]["key"], "incoming/late trips + 100%/green_tripdata_2021-03.parquet");
+    let rows = dataset::summary_of(&month, dataset::Limits::default()).unwrap().rows;
+    assert_eq!((summary["rows"].as_u64(), summary["predicted"].as_u64()), (Some(rows), Some(rows)));
+    let rmse = summary["metrics"]["duration"]["rmse"].as_f64().unwrap();
+    assert!((1.0..20.0).contains(&rmse), "{rmse}");
+
+    // The same file again: the same bytes at the same place, written anew.
+    let key = predictions_key(&stack, "late trips + 100%/green_tripdata_2021-03.parquet").await;
+    let before = last_modified(&stack, &key).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    stack.put("incoming/late trips + 100%/green_tripdata_2021-03.parquet", month).await;
+    let until = Instant::now() + Duration::from_secs(60);
+    while last_modified(&stack, &key).await == before {
+        assert!(Instant::now() < until, "the second drop was not predicted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(stack.wait_for(&key, 1).await, predictions);
+    assert_eq!(stack.depth("BatchFailuresQueueUrl").await, 0);
+}
+
+async fn predictions_key(stack: &Stack, below: &str) -> String {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = stack.data().list("predictions/").await.unwrap();
+        let ending = format!("/{below}.summary.json");
+        if let Some(meta) = found.iter().find(|meta| meta.key.as_str().ends_with(&ending)) {
+            return meta.key.as_str().trim_end_matches(".summary.json").to_string();
+        }
+        assert!(Instant::now() < until, "no predictions of {below}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The predictions of a file and their summary.
+async fn results(stack: &Stack, below: &str) -> (Bytes, Value) {
+    let key = predictions_key(stack, below).await;
+    let summary = stack.wait_for(&format!("{key}.summary.json"), 5).await;
+    (stack.wait_for(&key, 5).await, document(std::str::from_utf8(&summary).unwrap()))
+}
+
+async fn last_modified(stack: &Stack, key: &str) -> String {
+    let head = stack.s3.head_object().bucket(stack.output("DataBucketName")).key(key).send().await.unwrap();
+    format!("{:?}", head.last_modified)
+}
+
+#[tokio::test]
+async fn a_promotion_reaches_a_warm_scorer_and_a_file_that_cannot_be_handled_is_kept() {
+    let stack = Stack::deploy("warm");
+    let run = stack.retrain().await;
+    let first = run["targets"][0]["version"].as_str().unwrap().to_string();
+    stack.send("TripsQueueUrl", &messages(1)).await;
+    let answered = stack.receive("PredictionsQueueUrl", 1, 30).await;
+    assert_eq!(document(answered[0].body().unwrap())["version"], first.as_str());
+
+    // Another model, published from a terminal's training and promoted by hand.
+    let other = other_model();
+    let registry = Registry::new(std::sync::Arc::new(stack.models()));
+    let version = registry.publish(model::Target::Duration, other, &Value::Null, String::new()).await.unwrap();
+    let store = format!("s3://{}", stack.output("ModelBucketName"));
+    let mut command = Command::new(release_binary("tripcast"));
+    command.args(["registry", "promote", "--target", "duration", "--store", &store, "--version", version.as_str()]);
+    let endpoint = stack.config.endpoint_url().unwrap();
+    command.env("AWS_ENDPOINT_URL", endpoint).env("AWS_REGION", "us-east-1");
+    let output = command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    stack.send("TripsQueueUrl", &messages(1)).await;
+    let answered = stack.receive("PredictionsQueueUrl", 1, 30).await;
+    assert_eq!(document(answered[0].body().unwrap())["version"], version.as_str());
+    assert_eq!(registry.history(model::Target::Duration).await.unwrap().len(), 2);
+
+    // An event that is none: after its retries it lies in the queue of failures, whole.
+    stack.invoke_async("BatchPredictorFunction", &json!({"what": "is this"})).await;
+    let failures = stack.receive("BatchFailuresQueueUrl", 1, 30).await;
+    assert_eq!(document(failures[0].body().unwrap())["requestPayload"], json!({"what": "is this"}));
+}
+
+/// A duration model of January with a ridge penalty, so that it is another than the champion.
+fn other_model() -> Bytes {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("model.bin");
+    let (january, february) = (months::green("2021-01"), months::green("2021-02"));
+    let mut command = Command::new(release_binary("tripcast"));
+    command.args(["train", "--target", "duration", "--ridge", "5", "--train"]).arg(january);
+    command.arg("--validate").arg(february).arg("--out").arg(&path);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bytes = Bytes::from(std::fs::read(&path).unwrap());
+    score_says(&path, &bytes);
+    bytes
+}
+
+/// The terminal answers with the same model, line by line, and names the line it cannot answer.
+fn score_says(model_file: &std::path::Path, bytes: &[u8]) {
+    let mut command = Command::new(release_binary("tripcast"));
+    command.arg("score").arg("--model").arg(model_file);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = format!("{}\nnot json\n", messages(1)[0]);
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let answer = document(std::str::from_utf8(&output.stdout).unwrap().trim());
+    assert_eq!(answer["version"], model::ModelVersion::of(bytes).as_str());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("\"line\":2") && said.contains("1 of 2 lines were rejected"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_store_in_s3_conforms() {
+    let stack = Stack::deploy("conformance");
+    let bucket = stack.output("ModelBucketName").to_string();
+    conformance::check(&platform::store::S3Store::new(&stack.config, bucket, "some/prefix/".into())).await;
+    assert_eq!(stack.models().list("whole/").await.unwrap(), [], "nothing lies outside of the prefix");
+}

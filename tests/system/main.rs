@@ -1,0 +1,13 @@
+//! The system's tests, one binary.
+//!
+//! - `contracts`: what files promise each other; needs nothing but the checkout.
+//! - `real_data`: golden numbers on real months; needs those.
+//! - `bootstraps`: built functions under a double of the Runtime API; needs `make build`.
+//! - `end_to_end`: the whole on the local AWS; `make e2e` brings it up.
+
+#![allow(missing_docs)]
+
+mod bootstraps;
+mod contracts;
+mod end_to_end;
+mod real_data;
