@@ -49,7 +49,12 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         let mut lines = vec![format!("{} model {} (rules {})", report.target, report.version, rules.name())];
         lines.push(heading(report.target));
         lines.push(figures("all", &report.data.metrics));
-        lines.extend(report.slices.iter().map(|slice| figures(&format!("{} {}", slice.by, slice.value), &slice.metrics)));
+        lines.extend(
+            report
+                .slices
+                .iter()
+                .map(|slice| figures(&format!("{} {}", slice.by, slice.value), &slice.metrics)),
+        );
         lines
     })
 }

@@ -87,6 +87,7 @@ pub fn months(paths: &[PathBuf], limits: Limits) -> Result<Vec<LabelledTrips>, F
 /// A model with its version.
 pub fn model(path: &Path) -> Result<(Artifact, ModelVersion), FileError> {
     let bytes = read(path)?;
-    let artifact = Artifact::from_bytes(&bytes).map_err(|source| FileError::Model { path: path.into(), source })?;
+    let artifact =
+        Artifact::from_bytes(&bytes).map_err(|source| FileError::Model { path: path.into(), source })?;
     Ok((artifact, ModelVersion::of(&bytes)))
 }

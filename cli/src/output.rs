@@ -19,7 +19,11 @@ pub struct Output {
 
 impl Output {
     /// Prints `document` as JSON, or else the lines of `table`.
-    pub fn print<T: Serialize>(&self, document: &T, table: impl FnOnce() -> Vec<String>) -> Result<(), Failure> {
+    pub fn print<T: Serialize>(
+        &self,
+        document: &T,
+        table: impl FnOnce() -> Vec<String>,
+    ) -> Result<(), Failure> {
         let text = if self.json { serde_json::to_string_pretty(document)? } else { table().join("\n") };
         match writeln!(std::io::stdout(), "{text}") {
             // Whoever reads has read enough: `tripcast ... | head`.

@@ -66,9 +66,13 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     bytes.append(&mut writer.finish()?);
     bar.finish_and_clear();
     files::write(&args.output, &bytes)?;
-    let report = Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, output: args.output.clone() };
+    let report =
+        Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, output: args.output.clone() };
     out.print(&report, || {
         let (rejected, output) = (report.rejected.total(), report.output.display());
-        vec![format!("{predicted} of {} rows predicted by {}, {rejected} rejected: {output}", report.rows, report.bundle)]
+        vec![format!(
+            "{predicted} of {} rows predicted by {}, {rejected} rejected: {output}",
+            report.rows, report.bundle
+        )]
     })
 }

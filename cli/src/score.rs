@@ -57,7 +57,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if rejected > 0 { Err(format!("{rejected} of {lines} lines were rejected").into()) } else { Ok(()) }
 }
 
-fn answer(bundle: &Bundle, waiting: &mut Vec<(model::Trip, TripRequest)>, out: &mut impl Write) -> Result<(), Failure> {
+fn answer(
+    bundle: &Bundle,
+    waiting: &mut Vec<(model::Trip, TripRequest)>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let (trips, requests): (TripBatch, Vec<TripRequest>) = waiting.drain(..).unzip();
     let answers = bundle.predict(&trips);
     for (row, request) in requests.iter().enumerate() {

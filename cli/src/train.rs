@@ -169,7 +169,13 @@ fn coefficients(model: &Model) -> Option<Coefficients> {
 
 fn table(report: &Report) -> Vec<String> {
     let mut lines = vec![
-        format!("{} model {} ({}, rules {})", report.target, report.version, report.family.name(), report.rules.name()),
+        format!(
+            "{} model {} ({}, rules {})",
+            report.target,
+            report.version,
+            report.family.name(),
+            report.rules.name()
+        ),
         heading(report.target),
         figures("train", &report.train),
         figures("validate", &report.validate.metrics),
@@ -199,5 +205,8 @@ pub fn figures(name: &str, metrics: &Metrics) -> String {
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|value: &f64| *value >= 0.0 && value.is_finite()).ok_or("expected 0 or more".into())
+    text.parse()
+        .ok()
+        .filter(|value: &f64| *value >= 0.0 && value.is_finite())
+        .ok_or("expected 0 or more".into())
 }

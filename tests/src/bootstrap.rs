@@ -55,7 +55,10 @@ impl Bootstrap {
         command.env_clear().kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::null());
         command.env("AWS_LAMBDA_RUNTIME_API", address).env("AWS_LAMBDA_FUNCTION_NAME", "test");
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512").env("AWS_LAMBDA_FUNCTION_VERSION", "1");
-        command.env("AWS_REGION", "us-east-1").env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test");
         let started = Instant::now();
         let child = command.envs(variables.iter().copied()).spawn().unwrap();
         Self { api, child, started }

@@ -3,7 +3,7 @@
 //!
 //! It asserts: a test that cannot be set up has failed, with a sentence that says what is missing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 pub mod bootstrap;
 pub mod months;

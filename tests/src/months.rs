@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 /// The folder of real months: `TRIPS_DIR`, else `../shared/data`.
 pub fn real() -> Option<PathBuf> {
-    let folder = crate::variable("TRIPS_DIR").map_or_else(|| crate::root().join("../shared/data"), PathBuf::from);
+    let folder =
+        crate::variable("TRIPS_DIR").map_or_else(|| crate::root().join("../shared/data"), PathBuf::from);
     folder.join("green_tripdata_2021-01.parquet").exists().then_some(folder)
 }
 
@@ -38,7 +39,8 @@ fn generated() -> PathBuf {
         let folder = crate::root().join("target/generated-trips");
         let months = ["2021-01", "2021-02", "2021-03"].into_iter().flat_map(|month| ["--month", month]);
         let mut command = Command::new(crate::release_binary("tripcast"));
-        let made = command.args(["data", "generate", "--rows", "20000", "--to"]).arg(&folder).args(months).status();
+        let made =
+            command.args(["data", "generate", "--rows", "20000", "--to"]).arg(&folder).args(months).status();
         assert!(made.unwrap().success(), "tripcast data generate failed");
         folder
     };

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use bytes::Bytes;
 use platform::store::{S3Store, Store};
 use serde_json::Value;
@@ -36,7 +38,9 @@ impl Stack {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "test", "test", None, None, "test",
+            )))
             .endpoint_url(&endpoint)
             .build();
         Self {
@@ -85,10 +89,13 @@ impl Stack {
     /// Puts January and February 2021 into history and retrains as of 2021-03-15.
     pub async fn retrain(&self) -> Value {
         for month in ["2021-01", "2021-02"] {
-            self.put(&format!("history/green_tripdata_{month}.parquet"), crate::months::green_bytes(month)).await;
+            self.put(&format!("history/green_tripdata_{month}.parquet"), crate::months::green_bytes(month))
+                .await;
         }
         let event = serde_json::json!({"now": "2021-03-15"});
-        self.invoke("RetrainerFunction", &event).await.unwrap_or_else(|error| panic!("retraining failed: {error}"))
+        self.invoke("RetrainerFunction", &event)
+            .await
+            .unwrap_or_else(|error| panic!("retraining failed: {error}"))
     }
 
     /// Puts an object into the bucket of trips.
@@ -127,13 +134,21 @@ impl Stack {
         let (mut messages, until) = (Vec::new(), Instant::now() + Duration::from_secs(seconds));
         let mut quiet = Instant::now();
         while Instant::now() < until && (messages.len() < count || quiet.elapsed() < Duration::from_secs(2)) {
-            let received = self.sqs.receive_message().queue_url(self.output(queue)).max_number_of_messages(10);
+            let received =
+                self.sqs.receive_message().queue_url(self.output(queue)).max_number_of_messages(10);
             let received = received.message_attribute_names("All");
-            let received = received.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
+            let received =
+                received.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
             let received = received.unwrap().messages.unwrap_or_default();
             for message in &received {
                 let handle = message.receipt_handle.as_deref().unwrap();
-                self.sqs.delete_message().queue_url(self.output(queue)).receipt_handle(handle).send().await.unwrap();
+                self.sqs
+                    .delete_message()
+                    .queue_url(self.output(queue))
+                    .receipt_handle(handle)
+                    .send()
+                    .await
+                    .unwrap();
             }
             if received.is_empty() {
                 tokio::time::sleep(Duration::from_millis(100)).await;

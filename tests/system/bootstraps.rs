@@ -47,7 +47,10 @@ async fn a_directory_is_enough_to_retrain_and_predict() {
     let folder = folder_with_trips();
     let mut retrainer = start(&release_binary("retrainer"), folder.path()).await;
     let Said::Response(run) = retrainer.handle(sample("retrainer-now")).await else { panic!("retrained") };
-    assert_eq!(run["targets"].as_array().unwrap().iter().filter(|target| target["promoted"] == true).count(), 2);
+    assert_eq!(
+        run["targets"].as_array().unwrap().iter().filter(|target| target["promoted"] == true).count(),
+        2
+    );
     let mut predictor = start(&release_binary("batch-predictor"), folder.path()).await;
     let mut event = sample("batch-predictor-eventbridge");
     event["detail"]["object"] = json!({"key": "incoming/green_tripdata_2021-03.parquet"});
@@ -70,9 +73,14 @@ async fn a_panic_costs_one_event_and_the_function_stays_alive() {
     let mut event = sample("scorer-sqs");
     event["Records"][0]["body"] = json!("tripcast-panic-probe");
     let Said::Error(error) = scorer.handle(event).await else { panic!("an error is posted") };
-    assert_eq!((&error["errorType"], &error["errorMessage"]), (&json!("Handler.Panic"), &json!("tripcast-panic-probe")));
+    assert_eq!(
+        (&error["errorType"], &error["errorMessage"]),
+        (&json!("Handler.Panic"), &json!("tripcast-panic-probe"))
+    );
     // The queue cannot be reached, so every message of the next event comes back; but it is served.
-    let Said::Response(served) = scorer.handle(sample("scorer-sqs")).await else { panic!("the next event is served") };
+    let Said::Response(served) = scorer.handle(sample("scorer-sqs")).await else {
+        panic!("the next event is served")
+    };
     assert_eq!(served["batchItemFailures"].as_array().unwrap().len(), 3);
     assert!(scorer.is_alive());
 }
@@ -92,8 +100,13 @@ fn packages_are_small_and_hold_no_probe() {
         let bytes = std::fs::read(path).unwrap();
         bytes.windows(probe.len()).any(|window| window == probe)
     };
-    assert!(contains(root().join("target/probe/scorer")), "the probe is in the build that is meant to have it");
-    for (function, bytes_max) in [("scorer", 5_000_000), ("batch-predictor", 10_000_000), ("retrainer", 10_000_000)] {
+    assert!(
+        contains(root().join("target/probe/scorer")),
+        "the probe is in the build that is meant to have it"
+    );
+    for (function, bytes_max) in
+        [("scorer", 5_000_000), ("batch-predictor", 10_000_000), ("retrainer", 10_000_000)]
+    {
         assert!(!contains(release_binary(function)), "{function}");
         let package = root().join(format!("target/lambda/{function}/bootstrap.zip"));
         let bytes = std::fs::metadata(&package).unwrap_or_else(|_| panic!("run `make build`")).len();
@@ -112,7 +125,11 @@ async fn the_start_to_the_first_poll_is_told() {
             times.push(bootstrap.first_poll().await);
         }
         times.sort_unstable();
-        eprintln!("{function}: process start to first poll {:?} (median of {})", times[times.len() / 2], times.len());
+        eprintln!(
+            "{function}: process start to first poll {:?} (median of {})",
+            times[times.len() / 2],
+            times.len()
+        );
         assert!(times[0] < Duration::from_secs(60));
     }
 }

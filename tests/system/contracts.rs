@@ -37,9 +37,13 @@ fn everybody_knows_only_whom_they_may() {
         if free.contains(&package.as_str()) {
             continue;
         }
-        let allowed = may.get(package.as_str()).unwrap_or_else(|| panic!("{package} has no place in the drawing yet"));
+        let allowed =
+            may.get(package.as_str()).unwrap_or_else(|| panic!("{package} has no place in the drawing yet"));
         for name in known {
-            assert!(allowed.contains(&name.as_str()), "{package} must not know {name}: it may know {allowed:?}");
+            assert!(
+                allowed.contains(&name.as_str()),
+                "{package} must not know {name}: it may know {allowed:?}"
+            );
         }
     }
 }
@@ -94,13 +98,15 @@ fn rooms_stay_small() {
 #[test]
 fn nothing_is_left_to_do_or_unproved() {
     // Spelt apart, so that this file does not find itself.
-    let banned = [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("#[ig", "nore"), concat!("FIX", "ME")];
+    let banned =
+        [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("#[ig", "nore"), concat!("FIX", "ME")];
     for (path, text) in rust_files() {
         for word in banned {
             assert!(!text.contains(word), "{}: {word}", path.display());
         }
         let tests = text.matches("#[test]").count() + text.matches("#[tokio::test]").count();
-        let proofs = ["assert", "check(", "near("].iter().map(|proof| text.matches(proof).count()).sum::<usize>();
+        let proofs =
+            ["assert", "check(", "near("].iter().map(|proof| text.matches(proof).count()).sum::<usize>();
         assert!(proofs >= tests, "{}: {tests} tests, {proofs} assertions", path.display());
     }
 }
@@ -138,13 +144,18 @@ fn template() -> Value {
 fn the_template_sets_what_functions_read_and_nothing_else() {
     let template = template();
     for (function, resource, variables) in functions() {
-        let set = template["Resources"][resource]["Properties"]["Environment"]["Variables"].as_object().unwrap();
+        let set =
+            template["Resources"][resource]["Properties"]["Environment"]["Variables"].as_object().unwrap();
         let known: BTreeSet<&str> = variables.iter().map(|variable| variable.name).collect();
         for name in set.keys() {
             assert!(known.contains(name.as_str()), "{resource} sets {name}, which {function} does not read");
         }
         for variable in variables.iter().filter(|variable| variable.default.is_none()) {
-            assert!(set.contains_key(variable.name), "{resource} does not set {}, which has no default", variable.name);
+            assert!(
+                set.contains_key(variable.name),
+                "{resource} does not set {}, which has no default",
+                variable.name
+            );
         }
     }
 }
@@ -169,7 +180,10 @@ fn queues_keep_messages_long_enough() {
     let default = |name: &str| template["Parameters"][name]["Default"].as_u64().unwrap();
     let timeout = properties("ScorerFunction")["Timeout"].as_u64().unwrap();
     assert_eq!(properties("TripsQueue")["VisibilityTimeout"]["Ref"], "TripsVisibilitySeconds");
-    assert!(default("TripsVisibilitySeconds") > 6 * timeout, "visibility of at least six timeouts and the window");
+    assert!(
+        default("TripsVisibilitySeconds") > 6 * timeout,
+        "visibility of at least six timeouts and the window"
+    );
     assert_eq!(properties("TripsQueue")["RedrivePolicy"]["maxReceiveCount"], 5);
     assert_eq!(properties("DeadLetterQueue")["MessageRetentionPeriod"], 14 * 24 * 3600);
     let events = properties("ScorerFunction")["Events"].as_object().unwrap();
@@ -186,5 +200,9 @@ fn a_dropped_file_triggers_and_a_result_does_not() {
     let events = template["Resources"]["BatchPredictorFunction"]["Properties"]["Events"].as_object().unwrap();
     let rule = events.values().find(|event| event["Type"] == "EventBridgeRule").unwrap();
     let keys = &rule["Properties"]["Pattern"]["detail"]["object"]["key"];
-    assert_eq!(keys, &serde_json::json!([{"wildcard": "incoming/*"}]), "one pattern: a list of two means either");
+    assert_eq!(
+        keys,
+        &serde_json::json!([{"wildcard": "incoming/*"}]),
+        "one pattern: a list of two means either"
+    );
 }

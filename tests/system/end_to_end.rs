@@ -27,7 +27,9 @@ fn document(text: &str) -> Value {
 }
 
 fn ids(messages: &[aws_sdk_sqs::types::Message]) -> Vec<String> {
-    let id = |message: &aws_sdk_sqs::types::Message| document(message.body().unwrap())["id"].as_str().unwrap().into();
+    let id = |message: &aws_sdk_sqs::types::Message| {
+        document(message.body().unwrap())["id"].as_str().unwrap().into()
+    };
     messages.iter().map(id).collect()
 }
 
@@ -58,15 +60,19 @@ async fn a_thousand_messages_end_once_each() {
     let probability = example["prediction"]["tip_probability"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&probability));
     let letters = stack.receive("DeadLetterQueueUrl", 3, 30).await;
-    let reasons: HashMap<&str, usize> =
-        letters.iter().map(|letter| attribute(letter, "reason")).fold(HashMap::new(), |mut counts, reason| {
+    let reasons: HashMap<&str, usize> = letters.iter().map(|letter| attribute(letter, "reason")).fold(
+        HashMap::new(),
+        |mut counts, reason| {
             *counts.entry(reason).or_default() += 1;
             counts
-        });
+        },
+    );
     let expected = [("undecodable", 1), ("missing_pickup_zone", 1), ("invalid_ride_id", 1)];
     assert_eq!(reasons, expected.into_iter().collect());
     for letter in &letters {
-        assert!(!attribute(letter, "detail").is_empty() && !attribute(letter, "source_message_id").is_empty());
+        assert!(
+            !attribute(letter, "detail").is_empty() && !attribute(letter, "source_message_id").is_empty()
+        );
         assert!(bodies.iter().any(|body| body == letter.body().unwrap()), "the body as it was sent");
     }
     assert_eq!(stack.depth("TripsQueueUrl").await, 0);
@@ -179,13 +185,24 @@ async fn a_promotion_reaches_a_warm_scorer_and_a_file_that_cannot_be_handled_is_
     // Another model, published from a terminal's training and promoted by hand.
     let other = other_model();
     let registry = Registry::new(std::sync::Arc::new(stack.models()));
-    let version = registry.publish(model::Target::Duration, other, &Value::Null, String::new()).await.unwrap();
+    let version =
+        registry.publish(model::Target::Duration, other, &Value::Null, String::new()).await.unwrap();
     let store = format!("s3://{}", stack.output("ModelBucketName"));
     let mut command = Command::new(release_binary("tripcast"));
-    command.args(["registry", "promote", "--target", "duration", "--store", &store, "--version", version.as_str()]);
+    command.args([
+        "registry",
+        "promote",
+        "--target",
+        "duration",
+        "--store",
+        &store,
+        "--version",
+        version.as_str(),
+    ]);
     let endpoint = stack.config.endpoint_url().unwrap();
     command.env("AWS_ENDPOINT_URL", endpoint).env("AWS_REGION", "us-east-1");
-    let output = command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").output().unwrap();
+    let output =
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     tokio::time::sleep(Duration::from_millis(1200)).await;
     stack.send("TripsQueueUrl", &messages(1)).await;
@@ -218,7 +235,8 @@ fn other_model() -> Bytes {
 fn score_says(model_file: &std::path::Path, bytes: &[u8]) {
     let mut command = Command::new(release_binary("tripcast"));
     command.arg("score").arg("--model").arg(model_file);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = format!("{}\nnot json\n", messages(1)[0]);
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -5,7 +5,7 @@
 //! - `bootstraps`: built functions under a double of the Runtime API; needs `make build`.
 //! - `end_to_end`: the whole on the local AWS; `make e2e` brings it up.
 
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 mod bootstraps;
 mod contracts;

@@ -14,7 +14,8 @@ fn month(folder: &Path, name: &str) -> LabelledTrips {
     let path = folder.join(format!("{name}.parquet"));
     let bytes = Bytes::from(std::fs::read(&path).unwrap());
     let month = name.rsplit_once('_').and_then(|(_, month)| month.parse().ok());
-    let mut trips = read_all(&bytes, month, Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut trips =
+        read_all(&bytes, month, Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
     trips.sha256 = sha256_hex(&bytes);
     trips
 }
@@ -100,8 +101,10 @@ fn every_month_of_every_schema_is_read_whole() {
         assert_eq!((trips.trips.len(), trips.rejections.total()), (rows, 0), "{name}");
         assert_eq!(Rules::Course.rows(Target::Duration, &trips).0.len(), kept, "{name}");
     }
-    let files = std::fs::read_dir(&folder).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
-    let names: Vec<String> = files.filter_map(|name| name.strip_suffix(".parquet").map(String::from)).collect();
+    let files =
+        std::fs::read_dir(&folder).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    let names: Vec<String> =
+        files.filter_map(|name| name.strip_suffix(".parquet").map(String::from)).collect();
     assert!(names.len() >= 3);
     for name in names {
         assert!(!month(&folder, &name).trips.is_empty(), "{name}");

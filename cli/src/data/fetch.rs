@@ -61,11 +61,14 @@ struct Fetched {
 /// Runs the verb.
 pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     std::fs::create_dir_all(&args.to)?;
-    let client = Client::builder().connect_timeout(Duration::from_secs(10)).read_timeout(Duration::from_secs(60));
+    let client =
+        Client::builder().connect_timeout(Duration::from_secs(10)).read_timeout(Duration::from_secs(60));
     let client = client.build()?;
     let manifest_path = args.to.join(MANIFEST);
     let mut manifest: Manifest = match std::fs::read(&manifest_path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", manifest_path.display()))?,
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", manifest_path.display()))?
+        }
         Err(_) => Manifest::new(),
     };
     let mut fetched = Vec::new();
@@ -123,7 +126,11 @@ async fn fetch(client: &Client, url: &str, file: &Path) -> Result<Entry, Failure
     let bytes = std::fs::read(&part)?;
     if total.is_some_and(|total| total != bytes.len() as u64) {
         let total = total.unwrap_or_default();
-        return Err(format!("{url} ended early: {} of {total} bytes; run the same command again to go on", bytes.len()).into());
+        return Err(format!(
+            "{url} ended early: {} of {total} bytes; run the same command again to go on",
+            bytes.len()
+        )
+        .into());
     }
     if !(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1")) {
         std::fs::remove_file(&part)?;

@@ -55,7 +55,8 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let line = |one: &Written| format!("{}: {} synthetic rows, {} bytes", one.file.display(), one.rows, one.bytes);
+    let line =
+        |one: &Written| format!("{}: {} synthetic rows, {} bytes", one.file.display(), one.rows, one.bytes);
     out.print(&written, || written.iter().map(line).collect())
 }
 
@@ -64,11 +65,11 @@ fn generate(month: Month, rows: u32, seed: u64) -> (TripBatch, OutcomeBatch) {
     let stream = seed ^ ((month.year() as u64) << 8) ^ u64::from(month.month());
     let mut rng = ChaCha12Rng::seed_from_u64(stream);
     let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
-    for _ in 0..rows {
+    while trips.len() < rows as usize {
         let (trip, outcome) = one(&mut rng, month);
         trips.push(trip);
         outcomes.push(outcome);
-        if rng.random_bool(0.001) {
+        if trips.len() < rows as usize && rng.random_bool(0.001) {
             // A reversal: the same trip with the fare taken back.
             trips.push(trip);
             outcomes.push(Outcome { fare_amount: outcome.fare_amount.map(|fare| -fare), ..outcome });
@@ -80,15 +81,20 @@ fn generate(month: Month, rows: u32, seed: u64) -> (TripBatch, OutcomeBatch) {
 fn one(rng: &mut ChaCha12Rng, month: Month) -> (Trip, Outcome) {
     // A few zones have most of the pickups: the square of a uniform draw leans to one end.
     let leaning = |rng: &mut ChaCha12Rng| (rng.random::<f64>().powi(2) * 263.0) as u16 + 1;
-    let (from, to) = (Zone::new(leaning(rng) * 74 % 263 + 1), Zone::new(leaning(rng) * 41 % 263 + 1));
+    let from = Zone::new(leaning(rng) * 74 % 263 + 1);
+    // Most trips stay near: of a dozen zones the nearest.
+    let far = |to: &Option<Zone>| straight_miles(from, *to).unwrap_or(99.0);
+    let drawn: Vec<Option<Zone>> = (0..12).map(|_| Zone::new(leaning(rng) * 41 % 263 + 1)).collect();
+    let to = drawn.into_iter().min_by(|a, b| far(a).total_cmp(&far(b))).flatten();
     let pickup = pickup(rng, month);
-    let straight = f64::from(straight_miles(from, to).unwrap_or(2.0)).max(0.4);
+    let straight = f64::from(far(&to)).clamp(0.4, 20.0);
     let miles = straight * (1.3 + 0.25 * noise(rng)).max(1.0);
     let rush = matches!(pickup.hour(), 7..=9 | 15..=18);
     let miles_an_hour = if rush { 10.0 } else { 15.0 } + 1.5 * noise(rng);
     let minutes = (3.0 + 60.0 * miles / miles_an_hour.max(5.0)) * (1.0 + 0.15 * noise(rng)).max(0.4);
     let card = rng.random_bool(0.55);
-    let tipped = card && rng.random_bool(if rush { 0.85 } else { 0.65 } - if miles > 8.0 { 0.2 } else { 0.0 });
+    let tipped =
+        card && rng.random_bool(if rush { 0.85 } else { 0.65 } - if miles > 8.0 { 0.2 } else { 0.0 });
     let dispatched = rng.random_bool(0.3);
     let fare = 3.0 + 2.5 * miles;
     let cents = |dollars: f64| (dollars * 100.0).round() / 100.0;
@@ -118,7 +124,9 @@ fn pickup(rng: &mut ChaCha12Rng, month: Month) -> NaiveDateTime {
     let day = rng.random_range(1..=28);
     let (morning, evening) = (9.0 + 2.5 * noise(rng), 17.0 + 3.0 * noise(rng));
     let hour: f64 = if rng.random_bool(0.4) { morning } else { evening };
-    let start = NaiveDate::from_ymd_opt(month.year(), month.month(), day).unwrap_or_default().and_time(Default::default());
+    let start = NaiveDate::from_ymd_opt(month.year(), month.month(), day)
+        .unwrap_or_default()
+        .and_time(Default::default());
     start + TimeDelta::seconds((hour.clamp(0.0, 23.99) * 3600.0) as i64)
 }
 
@@ -137,11 +145,14 @@ mod tests {
         let (trips, outcomes) = generate(month, 2000, 7);
         assert_eq!((trips.clone(), outcomes.clone()), generate(month, 2000, 7));
         assert_ne!(trips, generate(month, 2000, 8).0);
-        assert!(trips.len() >= 2000);
+        assert_eq!(trips.len(), 2000);
         let within = trips.pickup.iter().flatten().filter(|at| month.contains(**at)).count();
         assert!(within as f64 > 0.99 * trips.len() as f64, "{within}");
-        let minutes = |row: usize| model::outcome::duration_min(trips.pickup[row], outcomes.dropoff[row]).unwrap();
+        let minutes =
+            |row: usize| model::outcome::duration_min(trips.pickup[row], outcomes.dropoff[row]).unwrap();
         let mean = (0..trips.len()).map(minutes).sum::<f64>() / trips.len() as f64;
-        assert!((8.0..50.0).contains(&mean), "{mean} minutes");
+        assert!((8.0..30.0).contains(&mean), "{mean} minutes");
+        let judged = (0..trips.len()).filter(|row| model::Rules::judges(minutes(*row))).count();
+        assert!(judged as f64 > 0.9 * trips.len() as f64, "{judged} of 1 to 60 minutes");
     }
 }

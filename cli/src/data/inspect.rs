@@ -1,7 +1,7 @@
 //! `tripcast data inspect`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dataset::{FileSummary, Limits, read_all, summary_of};
 use model::artifact::sha256_hex;
@@ -56,15 +56,16 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     out.print(&reports, || reports.iter().flat_map(table).collect())
 }
 
-fn inspect(path: &PathBuf) -> Result<Report, FileError> {
+fn inspect(path: &Path) -> Result<Report, FileError> {
     let bytes = files::read(path)?;
-    let unreadable = |source| FileError::Trips { path: path.clone(), source };
-    let FileSummary { rows, row_groups, columns } = summary_of(&bytes, Limits::default()).map_err(unreadable)?;
+    let unreadable = |source| FileError::Trips { path: path.into(), source };
+    let FileSummary { rows, row_groups, columns } =
+        summary_of(&bytes, Limits::default()).map_err(unreadable)?;
     let trips = read_all(&bytes, files::month_of(path), Limits::default()).map_err(unreadable)?;
     let mut flags = BTreeMap::new();
     trips.trips.iter().flat_map(|trip| trip.flags()).for_each(|flag| *flags.entry(flag).or_default() += 1);
     Ok(Report {
-        file: path.clone(),
+        file: path.into(),
         bytes: bytes.len() as u64,
         sha256: sha256_hex(&bytes),
         month: trips.month.map(|month| month.to_string()),

@@ -8,7 +8,11 @@ use platform::store::StoreUri;
 /// Every variable it reads.
 pub const VARIABLES: [Variable; 4] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
-    Variable { name: "MODEL_STORE", meaning: "store of the models: s3://bucket or a directory", default: None },
+    Variable {
+        name: "MODEL_STORE",
+        meaning: "store of the models: s3://bucket or a directory",
+        default: None,
+    },
     Variable { name: "TAXI", meaning: "colour of the taxis that the models are of", default: Some("green") },
     Variable {
         name: "MODEL_REFRESH_SECONDS",

@@ -36,6 +36,11 @@ impl Dropped {
         self.name().rsplit_once('_')?.1.parse().ok()
     }
 
+    /// The taxis in its name.
+    pub fn taxi(&self) -> Option<&str> {
+        self.name().split_once("_tripdata_").map(|(taxi, _)| taxi)
+    }
+
     /// Where its predictions by `bundle` go.
     pub fn predictions(&self, bundle: &str) -> Result<ObjectKey, StoreError> {
         ObjectKey::new(format!("predictions/{bundle}/{}", self.below))
@@ -66,10 +71,14 @@ mod tests {
         let dropped = Dropped::new("incoming/a b/green_tripdata_2021-03.parquet").unwrap();
         let text = |key: Result<ObjectKey, StoreError>| key.unwrap().to_string();
         assert_eq!(text(dropped.predictions("ab12")), "predictions/ab12/a b/green_tripdata_2021-03.parquet");
-        assert_eq!(text(dropped.summary("ab12")), "predictions/ab12/a b/green_tripdata_2021-03.parquet.summary.json");
+        assert_eq!(
+            text(dropped.summary("ab12")),
+            "predictions/ab12/a b/green_tripdata_2021-03.parquet.summary.json"
+        );
         assert_eq!(text(dropped.rejected()), "quarantine/a b/green_tripdata_2021-03.parquet");
         assert_eq!(text(dropped.error()), "quarantine/a b/green_tripdata_2021-03.parquet.error.json");
         assert_eq!((dropped.name(), dropped.month()), ("green_tripdata_2021-03", "2021-03".parse().ok()));
+        assert_eq!(dropped.taxi(), Some("green"));
         assert_eq!(Dropped::new("incoming/mine.parquet").unwrap().month(), None);
     }
 

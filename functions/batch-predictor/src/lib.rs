@@ -193,7 +193,12 @@ impl BatchPredictor {
         }
     }
 
-    async fn walk(&self, object: &ObjectCreated, dropped: &Dropped, bundle: &Bundle) -> Result<Outcome, Ended> {
+    async fn walk(
+        &self,
+        object: &ObjectCreated,
+        dropped: &Dropped,
+        bundle: &Bundle,
+    ) -> Result<Outcome, Ended> {
         let source = Source::open(&*self.data, object, dropped).await?;
         let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.limits)?;
         // Nothing is begun before the file has shown that it can be read at all.
@@ -228,7 +233,7 @@ async fn next(reader: &mut TripReader, source: &Source<'_>) -> Result<Option<Row
         }
         match reader.step()? {
             Step::Need(ranges) => needs = ranges,
-            Step::Rows(rows) => return Ok(Some(rows)),
+            Step::Rows(rows) => return Ok(Some(*rows)),
             Step::Done => return Ok(None),
         }
     }
@@ -260,9 +265,9 @@ impl From<StoreError> for Ended {
 }
 
 fn tell(outcome: &Outcome, started: Instant) {
-    tracing::info!(outcome = ?outcome, "file ended");
     let milliseconds = (Metric::FileMilliseconds, started.elapsed().as_secs_f64() * 1e3);
     let notes = json!(outcome);
+    tracing::info!(outcome = %notes, "file ended");
     match outcome {
         Outcome::Predicted { rows, rejected, .. } => emit(
             "batch-predictor",

@@ -7,7 +7,7 @@ use platform::registry::Registry;
 use platform::{lambda, telemetry};
 
 #[tokio::main]
-async fn main() -> Result<(), lambda_runtime::Error> {
+async fn main() -> Result<(), lambda::StartError> {
     telemetry::init();
     let config = Config::from_env()?;
     let aws = platform::aws_config().await;

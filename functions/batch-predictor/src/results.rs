@@ -94,7 +94,8 @@ impl<'a> Results<'a> {
         last.append(&mut self.writer.finish()?);
         self.upload.part(Bytes::from(last)).await?;
         self.upload.complete().await?;
-        json::write(self.store, &self.dropped.summary(&self.bundle.id())?, &summary, Condition::Always).await?;
+        json::write(self.store, &self.dropped.summary(&self.bundle.id())?, &summary, Condition::Always)
+            .await?;
         Ok(Outcome::Predicted {
             key: self.dropped.key().to_string(),
             predictions: self.predictions.to_string(),
@@ -113,12 +114,16 @@ impl<'a> Results<'a> {
     // No time and no run in it: a repeat writes the same bytes.
     fn summary(&self, etag: &ETag, taxi: &str) -> Value {
         let judged = self.tally.metrics();
+        let other = self.dropped.taxi().filter(|of_file| *of_file != taxi);
+        if let Some(of_file) = other {
+            tracing::warn!(key = %self.dropped.key(), of_file, of_models = taxi, "predicted by models of other taxis");
+        }
         json!({
             "source": {"key": self.dropped.key(), "etag": etag},
             "predictions": self.predictions,
             "bundle": self.bundle.id(),
             "versions": {"duration": self.bundle.duration_version(), "tip": self.bundle.tip_version()},
-            "taxi_of_models": taxi,
+            "taxi": {"of_file": self.dropped.taxi(), "of_models": taxi},
             "rows": self.rows + self.counts.total(),
             "predicted": self.rows,
             "rejected": self.counts,

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use model::candidates::FitParams;
 use model::request::local_time;
 use model::{
-    Artifact, Candidate, Examples, Family, LabelledTrips, Outcome as TripOutcome, OutcomeBatch, Target, Trip, TripBatch,
-    Zone,
+    Artifact, Candidate, Examples, Family, LabelledTrips, Outcome as TripOutcome, OutcomeBatch, Target, Trip,
+    TripBatch, Zone,
 };
 use platform::registry::Registry;
 use platform::store::{Condition, Get, MemoryStore, ObjectKey};
@@ -21,7 +21,8 @@ async fn promoted_model(models: &MemoryStore) {
     let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
     let bytes = Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0;
     let registry = Registry::new(Arc::new(models.clone()));
-    let version = registry.publish(Target::Duration, bytes.into(), &Value::Null, String::new()).await.unwrap();
+    let version =
+        registry.publish(Target::Duration, bytes.into(), &Value::Null, String::new()).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
 }
 
@@ -30,7 +31,12 @@ fn month() -> Bytes {
     let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
     for row in 0..100u16 {
         let pickup = local_time("2021-03-01 10:00:00");
-        trips.push(Trip { pickup_zone: Zone::new(row), dropoff_zone: Zone::new(2), pickup, ..Trip::default() });
+        trips.push(Trip {
+            pickup_zone: Zone::new(row),
+            dropoff_zone: Zone::new(2),
+            pickup,
+            ..Trip::default()
+        });
         outcomes.push(TripOutcome { dropoff: local_time("2021-03-01 10:12:00"), ..TripOutcome::default() });
     }
     Bytes::from(dataset::trips::to_parquet(&trips, &outcomes).unwrap())
@@ -72,19 +78,29 @@ async fn keys(bench: &Bench) -> Vec<String> {
 async fn a_dropped_month_becomes_predictions_and_a_summary() {
     let bench = bench();
     promoted_model(&bench.models).await;
-    let Outcome::Predicted { predictions, rows, rejected, .. } = drop_file(&bench, KEY, month()).await.unwrap() else {
+    let Outcome::Predicted { predictions, rows, rejected, .. } =
+        drop_file(&bench, KEY, month()).await.unwrap()
+    else {
         panic!("predicted")
     };
     assert_eq!((rows, rejected), (100, 0));
     let summary = document(&bench, &format!("{predictions}.summary.json")).await;
     assert_eq!((&summary["rows"], &summary["predicted"]), (&json!(100), &json!(100)));
     assert_eq!(summary["flags"]["unknown_pickup_zone"], 1, "row 0 has zone 0");
+    assert_eq!(summary["taxi"], json!({"of_file": "green", "of_models": "green"}));
     assert_eq!(summary["metrics"]["rules"], "course");
-    assert_eq!((&summary["metrics"]["duration"]["rmse"], &summary["metrics"]["duration"]["rows"]), (&json!(2.0), &json!(100)));
+    assert_eq!(
+        (&summary["metrics"]["duration"]["rmse"], &summary["metrics"]["duration"]["rows"]),
+        (&json!(2.0), &json!(100))
+    );
     let once = bench.data.get(&key(&predictions), Get::default()).await.unwrap().bytes;
     let (before, again) = (keys(&bench).await, drop_file(&bench, KEY, month()).await.unwrap());
     assert!(matches!(again, Outcome::Predicted { .. }));
-    assert_eq!(bench.data.get(&key(&predictions), Get::default()).await.unwrap().bytes, once, "the same bytes");
+    assert_eq!(
+        bench.data.get(&key(&predictions), Get::default()).await.unwrap().bytes,
+        once,
+        "the same bytes"
+    );
     assert_eq!(keys(&bench).await, before, "at the same place");
 }
 
@@ -92,8 +108,13 @@ async fn a_dropped_month_becomes_predictions_and_a_summary() {
 async fn a_file_that_is_not_parquet_leaves_its_reason_and_no_predictions() {
     let bench = bench();
     promoted_model(&bench.models).await;
-    let refused = drop_file(&bench, "incoming/notes.txt", Bytes::from_static(b"no trips in here at all")).await.unwrap();
-    assert!(matches!(&refused, Outcome::Refused { error_type, .. } if error_type == "Dataset.NotParquet"), "{refused:?}");
+    let refused = drop_file(&bench, "incoming/notes.txt", Bytes::from_static(b"no trips in here at all"))
+        .await
+        .unwrap();
+    assert!(
+        matches!(&refused, Outcome::Refused { error_type, .. } if error_type == "Dataset.NotParquet"),
+        "{refused:?}"
+    );
     let why = document(&bench, "quarantine/notes.txt.error.json").await;
     assert_eq!((&why["outcome"], &why["error_type"]), (&json!("refused"), &json!("Dataset.NotParquet")));
     let mut damaged = month().to_vec();
@@ -101,14 +122,19 @@ async fn a_file_that_is_not_parquet_leaves_its_reason_and_no_predictions() {
     damaged[middle..middle + 40].fill(0xff);
     let refused = drop_file(&bench, "incoming/damaged.parquet", Bytes::from(damaged)).await.unwrap();
     assert!(matches!(refused, Outcome::Refused { .. }), "{refused:?}");
-    assert!(!keys(&bench).await.iter().any(|key| key.starts_with("predictions/")), "nothing is partly visible");
+    assert!(
+        !keys(&bench).await.iter().any(|key| key.starts_with("predictions/")),
+        "nothing is partly visible"
+    );
 }
 
 #[tokio::test]
 async fn without_a_champion_the_quarantine_says_so() {
     let bench = bench();
     assert_eq!(drop_file(&bench, KEY, month()).await.unwrap(), Outcome::NoModel { key: KEY.into() });
-    let why = document(&bench, &KEY.replace("incoming/", "quarantine/").replace(".parquet", ".parquet.error.json")).await;
+    let why =
+        document(&bench, &KEY.replace("incoming/", "quarantine/").replace(".parquet", ".parquet.error.json"))
+            .await;
     assert_eq!(why["outcome"], "no_model");
 }
 

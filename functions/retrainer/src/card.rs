@@ -42,7 +42,12 @@ impl Card<'_> {
         let mut lines = vec![
             format!("# {} model {}", lineage.target, self.trained.version),
             String::new(),
-            format!("Family {}, trained by run `{}` on rules `{}`.", lineage.family.name(), self.run, lineage.params.rules.name()),
+            format!(
+                "Family {}, trained by run `{}` on rules `{}`.",
+                lineage.family.name(),
+                self.run,
+                lineage.params.rules.name()
+            ),
             String::new(),
             "| rows | figures |".into(),
             "|---|---|".into(),
@@ -53,11 +58,31 @@ impl Card<'_> {
                 figures(&self.validate.metrics.figures)
             ),
         ];
-        lines.extend(["".into(), "## Data".into(), "".into(), "| month | rows | sha256 |".into(), "|---|--:|---|".into()]);
-        lines.extend(self.data.iter().map(|file| format!("| {} | {} | `{}` |", file.month, file.rows, file.sha256)));
-        lines.extend(["".into(), "## By slice".into(), "".into(), "| slice | rows | figures |".into(), "|---|--:|---|".into()]);
+        lines.extend([
+            "".into(),
+            "## Data".into(),
+            "".into(),
+            "| month | rows | sha256 |".into(),
+            "|---|--:|---|".into(),
+        ]);
+        lines.extend(
+            self.data.iter().map(|file| format!("| {} | {} | `{}` |", file.month, file.rows, file.sha256)),
+        );
+        lines.extend([
+            "".into(),
+            "## By slice".into(),
+            "".into(),
+            "| slice | rows | figures |".into(),
+            "|---|--:|---|".into(),
+        ]);
         let slice = |slice: &Slice| {
-            format!("| {} {} | {} | {} |", slice.by, slice.value, slice.metrics.rows, figures(&slice.metrics.figures))
+            format!(
+                "| {} {} | {} | {} |",
+                slice.by,
+                slice.value,
+                slice.metrics.rows,
+                figures(&slice.metrics.figures)
+            )
         };
         lines.extend(self.slices.iter().map(slice));
         lines.join("\n") + "\n"
@@ -77,7 +102,10 @@ fn figures(figures: &Figures) -> String {
             format!("RMSE {rmse:.3} min, MAE {mae:.3} min, 90 % interval covers {:.1} %", coverage * 100.0)
         }
         Figures::Tip { auc, log_loss, brier, base_rate } => {
-            format!("AUC {auc:.3}, log loss {log_loss:.4}, Brier {brier:.4}, tipped {:.1} %", base_rate * 100.0)
+            format!(
+                "AUC {auc:.3}, log loss {log_loss:.4}, Brier {brier:.4}, tipped {:.1} %",
+                base_rate * 100.0
+            )
         }
     }
 }

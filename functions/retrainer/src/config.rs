@@ -9,8 +9,16 @@ use crate::Settings;
 /// Every variable it reads.
 pub const VARIABLES: [Variable; 5] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
-    Variable { name: "MODEL_STORE", meaning: "store of the models: s3://bucket or a directory", default: None },
-    Variable { name: "TAXI", meaning: "colour of the taxis to learn from: green or yellow", default: Some("green") },
+    Variable {
+        name: "MODEL_STORE",
+        meaning: "store of the models: s3://bucket or a directory",
+        default: None,
+    },
+    Variable {
+        name: "TAXI",
+        meaning: "colour of the taxis to learn from: green or yellow",
+        default: Some("green"),
+    },
     Variable { name: "TRAINING_MONTHS", meaning: "months to learn from, at most", default: Some("12") },
     Variable { name: "SEED", meaning: "seed of every random choice", default: Some("42") },
 ];

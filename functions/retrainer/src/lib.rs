@@ -20,7 +20,8 @@ use model::artifact::ArtifactError;
 use model::candidates::FitParams;
 use model::training::TrainError;
 use model::{
-    Artifact, Decision, Family, Judgement, ModelVersion, Rules, Target, Trained, decide, judge, judge_slices, train,
+    Artifact, Decision, Family, Judgement, ModelVersion, Rules, Target, Trained, decide, judge, judge_slices,
+    train,
 };
 use platform::event::{EventError, retrain_request};
 use platform::registry::{Champion, Registry, RegistryError};
@@ -161,7 +162,12 @@ impl Retrainer {
     ///
     /// # Errors
     /// [`RetrainError`]. That there is nothing to learn from is no error but a run that says so.
-    pub async fn retrain(&self, now: NaiveDate, targets: &[Target], request: &str) -> Result<Run, RetrainError> {
+    pub async fn retrain(
+        &self,
+        now: NaiveDate,
+        targets: &[Target],
+        request: &str,
+    ) -> Result<Run, RetrainError> {
         let mut run = Run {
             run: format!("{now}-{request}"),
             now: now.to_string(),
@@ -191,7 +197,12 @@ impl Retrainer {
         Ok(run)
     }
 
-    async fn retrain_target(&self, target: Target, data: &Gathered, run: &str) -> Result<Retrained, RetrainError> {
+    async fn retrain_target(
+        &self,
+        target: Target,
+        data: &Gathered,
+        run: &str,
+    ) -> Result<Retrained, RetrainError> {
         let registry = Registry::new(Arc::clone(&self.models));
         let champion = registry.champion(target).await?;
         let family = Family::of(target)[0];
@@ -206,7 +217,8 @@ impl Retrainer {
             _ => decide(incumbent.as_ref().map(|judged| &judged.metrics), &challenger.metrics),
         };
         let version = publish(&registry, target, &trained, &challenger, data, run).await?;
-        let promoted = decision.promote && promote(&registry, target, &version, champion.as_ref(), &decision).await?;
+        let promoted =
+            decision.promote && promote(&registry, target, &version, champion.as_ref(), &decision).await?;
         tracing::info!(%target, %version, promoted, reason = decision.reason, "decided");
         Ok(Retrained { target, family, version, challenger, champion: incumbent, decision, promoted })
     }

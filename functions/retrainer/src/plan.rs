@@ -54,7 +54,12 @@ pub enum PlanError {
 ///
 /// # Errors
 /// [`PlanError`].
-pub fn plan(now: NaiveDate, available: &[ObjectMeta], taxi: &str, training_months: u32) -> Result<Plan, PlanError> {
+pub fn plan(
+    now: NaiveDate,
+    available: &[ObjectMeta],
+    taxi: &str,
+    training_months: u32,
+) -> Result<Plan, PlanError> {
     let last_full = Month::of(now).minus(1);
     let source = |month: Month| {
         let found = ["history", "incoming"].iter().find_map(|folder| {
@@ -65,7 +70,8 @@ pub fn plan(now: NaiveDate, available: &[ObjectMeta], taxi: &str, training_month
     };
     let validate = source(last_full)
         .ok_or_else(|| PlanError::NothingToJudgeOn { taxi: taxi.to_string(), month: last_full })?;
-    let train: Vec<Source> = (1..=training_months).rev().filter_map(|back| source(last_full.minus(back))).collect();
+    let train: Vec<Source> =
+        (1..=training_months).rev().filter_map(|back| source(last_full.minus(back))).collect();
     if train.is_empty() {
         let taxi = taxi.to_string();
         return Err(PlanError::NothingToLearnFrom { taxi, months: training_months, month: last_full });
@@ -99,7 +105,10 @@ mod tests {
     fn the_last_full_month_judges_what_was_learned_before_it() {
         let expected = Ok((vec![JANUARY.to_string()], FEBRUARY.to_string()));
         assert_eq!(check("2021-03-15", &[JANUARY, FEBRUARY], 12), expected);
-        assert_eq!(check("2021-03-01", &[FEBRUARY, JANUARY, "history/green_tripdata_2021-03.parquet"], 12), expected);
+        assert_eq!(
+            check("2021-03-01", &[FEBRUARY, JANUARY, "history/green_tripdata_2021-03.parquet"], 12),
+            expected
+        );
     }
 
     #[test]

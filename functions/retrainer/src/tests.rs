@@ -67,7 +67,8 @@ async fn the_first_models_become_champions_and_the_same_data_changes_nothing() {
     assert_eq!(card["run"], "2021-03-15-one", "the card of the first stays");
     assert_eq!(card["validate"]["rules"], "course");
     let record = ObjectKey::new("runs/2021-03-15-two/run.json").unwrap();
-    let record: Value = serde_json::from_slice(&bench.models.get(&record, Get::default()).await.unwrap().bytes).unwrap();
+    let record: Value =
+        serde_json::from_slice(&bench.models.get(&record, Get::default()).await.unwrap().bytes).unwrap();
     assert_eq!(record["targets"][1]["target"], "tip");
 }
 
@@ -110,8 +111,9 @@ async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
     assert_eq!(run.left_out.len(), 1);
     assert!(run.left_out[0].reason.contains("not a readable parquet file"), "{:?}", run.left_out);
     let stopped = bench.retrainer.retrain("2021-01-15".parse().unwrap(), &Target::ALL, "two").await;
-    assert_eq!(stopped.unwrap().nothing_to_do.is_some(), true);
+    assert!(stopped.unwrap().nothing_to_do.is_some());
     seed(&bench, "2021-02", b"this is not a month of trips".to_vec()).await;
-    let stopped = bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "three").await.unwrap_err();
+    let stopped =
+        bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "three").await.unwrap_err();
     assert_eq!((stopped.error_type(), stopped.is_transient()), ("Dataset.NotParquet", false));
 }

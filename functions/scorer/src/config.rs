@@ -7,7 +7,11 @@ use platform::store::StoreUri;
 
 /// Every variable it reads.
 pub const VARIABLES: [Variable; 5] = [
-    Variable { name: "MODEL_STORE", meaning: "store of the models: s3://bucket or a directory", default: None },
+    Variable {
+        name: "MODEL_STORE",
+        meaning: "store of the models: s3://bucket or a directory",
+        default: None,
+    },
     Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue that predictions are sent to", default: None },
     Variable { name: "DLQ_URL", meaning: "queue that rejected messages are sent to", default: None },
     Variable {

@@ -9,6 +9,7 @@
 pub mod config;
 pub mod prediction;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,8 @@ pub struct Scored {
     pub predicted: usize,
     /// Rejections that were acknowledged.
     pub rejected: usize,
+    /// The models that answered, if any were asked.
+    pub bundle: Option<String>,
 }
 
 impl Scorer {
@@ -100,7 +103,12 @@ impl Scorer {
         dead_letters: impl Sink + 'static,
         deadline_reserve: Duration,
     ) -> Self {
-        Self { models, predictions: Arc::new(predictions), dead_letters: Arc::new(dead_letters), deadline_reserve }
+        Self {
+            models,
+            predictions: Arc::new(predictions),
+            dead_letters: Arc::new(dead_letters),
+            deadline_reserve,
+        }
     }
 
     /// Answers one Lambda event: the messages that must come back.
@@ -111,17 +119,16 @@ impl Scorer {
         let started = Instant::now();
         let deadline = Deadline::of(&event.context);
         let messages = messages(event.payload)?;
-        let bundle = self.models.bundle().await?;
         let may_go_on = || deadline.left() > self.deadline_reserve;
         let ports = Ports { predictions: &*self.predictions, dead_letters: &*self.dead_letters };
-        let scored = score(&messages, &bundle, ports, may_go_on).await;
+        let scored = score(&messages, || self.models.bundle(), ports, may_go_on).await?;
         let metrics = [
             (Metric::MessagesPredicted, scored.predicted as f64),
             (Metric::MessagesRejected, scored.rejected as f64),
             (Metric::MessagesFailed, scored.outcomes.failed() as f64),
             (Metric::BatchMilliseconds, started.elapsed().as_secs_f64() * 1e3),
         ];
-        emit("scorer", &metrics, &json!({"bundle": bundle.id(), "messages": messages.len()}));
+        emit("scorer", &metrics, &json!({"bundle": scored.bundle, "messages": messages.len()}));
         Ok(scored.outcomes.response()?)
     }
 }
@@ -135,16 +142,20 @@ fn messages(event: Value) -> Result<Vec<Message>, ScoreError> {
     Ok(event.records.into_iter().map(message).collect())
 }
 
-/// Predicts every message that can be, and sends the others away with their reason. Stops beginning work when
-/// `may_go_on` says no; what was not begun comes back.
-pub async fn score(
+/// Predicts every message that can be, and sends the others away with their reason, models or not. Stops beginning
+/// work when `may_go_on` says no; what was not begun comes back.
+///
+/// # Errors
+/// [`ModelError`] if nothing of the batch could be ended for want of models. If something was, that must not come back,
+/// so the others do one by one.
+pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     messages: &[Message],
-    bundle: &Bundle,
+    bundle: impl FnOnce() -> F,
     ports: Ports<'_>,
     may_go_on: impl Fn() -> bool,
-) -> Scored {
+) -> Result<Scored, ModelError> {
     let ids = messages.iter().map(|message| message.id.clone()).collect();
-    let mut scored = Scored { outcomes: BatchOutcomes::new(ids), predicted: 0, rejected: 0 };
+    let mut scored = Scored { outcomes: BatchOutcomes::new(ids), predicted: 0, rejected: 0, bundle: None };
     let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), TripBatch::default());
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
@@ -162,15 +173,28 @@ pub async fn score(
     if may_go_on() {
         scored.rejected = send(ports.dead_letters, rejected, &mut scored.outcomes).await;
     }
+    if accepted.is_empty() || !may_go_on() {
+        return Ok(scored);
+    }
+    let bundle = match bundle().await {
+        Ok(bundle) => bundle,
+        Err(error) if scored.rejected == 0 => return Err(error),
+        Err(error) => {
+            let (error_type, error_message) = (error.error_type(), chain(&error));
+            tracing::error!(error_type, error_message, "no models: what was not rejected comes back");
+            return Ok(scored);
+        }
+    };
+    let answers = bundle.predict(&trips);
+    let answer = |(row, (at, request)): (usize, &(usize, TripRequest))| {
+        (*at, Outgoing::new(prediction::message(&bundle, request, &answers, row).to_string()))
+    };
+    let answered = accepted.iter().enumerate().map(answer).collect();
     if may_go_on() {
-        let answers = bundle.predict(&trips);
-        let answer = |(row, (at, request)): (usize, &(usize, TripRequest))| {
-            (*at, Outgoing::new(prediction::message(bundle, request, &answers, row).to_string()))
-        };
-        let answered = accepted.iter().enumerate().map(answer).collect();
         scored.predicted = send(ports.predictions, answered, &mut scored.outcomes).await;
     }
-    scored
+    scored.bundle = Some(bundle.id());
+    Ok(scored)
 }
 
 /// Sends each message and clears those that were acknowledged; how many were.
@@ -190,7 +214,12 @@ async fn send(sink: &dyn Sink, messages: Vec<(usize, Outgoing)>, outcomes: &mut 
 }
 
 fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
-    tracing::info!(message_id = message.id, reason = rejection.reason.code(), rejection.detail, "rejected");
+    tracing::info!(
+        message_id = message.id,
+        reason = rejection.reason.code(),
+        detail = rejection.detail,
+        "rejected"
+    );
     Outgoing {
         // SQS takes no empty body, and brings none either.
         body: if message.body.is_empty() { "(empty)".into() } else { message.body.clone() },

@@ -8,7 +8,7 @@ use scorer::Scorer;
 use scorer::config::Config;
 
 #[tokio::main]
-async fn main() -> Result<(), lambda_runtime::Error> {
+async fn main() -> Result<(), lambda::StartError> {
     telemetry::init();
     let config = Config::from_env()?;
     let aws = platform::aws_config().await;

@@ -33,7 +33,7 @@ fn batch(name: &str) -> Vec<Message> {
 
 async fn run(messages: &[Message], sinks: &(MemorySink, MemorySink), go_on: bool) -> Scored {
     let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
-    score(messages, &bundle(), ports, || go_on).await
+    score(messages, || async { Ok(Arc::new(bundle())) }, ports, || go_on).await.unwrap()
 }
 
 fn failed(scored: &Scored) -> Vec<String> {
@@ -57,7 +57,10 @@ async fn every_message_ends_as_a_prediction_or_a_dead_letter() {
     let attribute = |at: usize, name: &str| {
         letters[at].attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     };
-    assert_eq!((attribute(0, "reason"), attribute(1, "reason")), (Some("undecodable"), Some("missing_pickup_zone")));
+    assert_eq!(
+        (attribute(0, "reason"), attribute(1, "reason")),
+        (Some("undecodable"), Some("missing_pickup_zone"))
+    );
     assert_eq!(attribute(0, "source_message_id"), messages[1].id.as_deref());
     assert_eq!(letters[0].body, messages[1].body);
 }
@@ -71,7 +74,11 @@ async fn what_a_sink_does_not_take_comes_back() {
     let mixed = batch("scorer-sqs-mixed");
     sinks.1.refuse(Some("ride_id"));
     let scored = run(&mixed, &sinks, true).await;
-    assert_eq!((scored.rejected, failed(&scored).len()), (0, 3), "a dead letter that was not taken is not lost either");
+    assert_eq!(
+        (scored.rejected, failed(&scored).len()),
+        (0, 3),
+        "a dead letter that was not taken is not lost either"
+    );
 }
 
 #[tokio::test]
@@ -86,9 +93,27 @@ async fn a_resent_message_gets_the_same_id() {
     let sinks = Default::default();
     run(&batch("scorer-sqs"), &sinks, true).await;
     run(&batch("scorer-sqs"), &sinks, true).await;
-    let ids: Vec<String> =
-        sinks.0.sent().iter().map(|sent| serde_json::from_str::<Value>(&sent.body).unwrap()["id"].to_string()).collect();
+    let ids: Vec<String> = sinks
+        .0
+        .sent()
+        .iter()
+        .map(|sent| serde_json::from_str::<Value>(&sent.body).unwrap()["id"].to_string())
+        .collect();
     assert_eq!(ids[..3], ids[3..]);
+}
+
+#[tokio::test]
+async fn without_models_what_can_never_be_predicted_is_rejected_all_the_same() {
+    let sinks: (MemorySink, MemorySink) = Default::default();
+    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    let none = || async { Err(ModelError::NoChampion) };
+    let mixed = batch("scorer-sqs-mixed");
+    let scored = score(&mixed, none, ports, || true).await.unwrap();
+    assert_eq!((scored.rejected, failed(&scored)), (2, vec![mixed[0].id.clone().unwrap()]));
+    let refused = score(&batch("scorer-sqs"), none, ports, || true).await;
+    assert!(matches!(refused, Err(ModelError::NoChampion)), "loud where nothing was ended");
+    let only_broken = score(&mixed[1..], none, ports, || true).await.unwrap();
+    assert_eq!((only_broken.rejected, failed(&only_broken).len()), (2, 0));
 }
 
 fn event(payload: Value) -> LambdaEvent<Value> {

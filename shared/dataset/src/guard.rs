@@ -49,10 +49,15 @@ impl Limits {
         at_most("bytes of footer", u64::from(u32::from_le_bytes(*length)), self.footer_bytes)
     }
 
-    pub(crate) fn check_metadata(&self, metadata: &ParquetMetaData, file_bytes: u64) -> Result<(), ReadError> {
+    pub(crate) fn check_metadata(
+        &self,
+        metadata: &ParquetMetaData,
+        file_bytes: u64,
+    ) -> Result<(), ReadError> {
         let file = metadata.file_metadata();
         let counted = |what: &str, found: i64| {
-            u64::try_from(found).map_err(|_| ReadError::NotParquet { detail: format!("it states {found} {what}") })
+            u64::try_from(found)
+                .map_err(|_| ReadError::NotParquet { detail: format!("it states {found} {what}") })
         };
         at_most("rows", counted("rows", file.num_rows())?, self.rows)?;
         at_most("row groups", metadata.num_row_groups() as u64, self.row_groups)?;

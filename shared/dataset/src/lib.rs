@@ -16,4 +16,6 @@ pub mod trips;
 
 pub use guard::Limits;
 pub use predictions::{PredictionsWriter, WriteError};
-pub use reader::{Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader, read_all, rows_of, summary_of};
+pub use reader::{
+    Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader, read_all, rows_of, summary_of,
+};

@@ -68,8 +68,8 @@ impl PredictionsWriter {
         ]));
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties()))
             .map_err(WriteError::of(WHAT))?;
-        let ride_id_prefix =
-            month.map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
+        let ride_id_prefix = month
+            .map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
         Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.to_string() })
     }
 
@@ -85,7 +85,8 @@ impl PredictionsWriter {
         let minutes = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
         let actual: Vec<Option<f64>> =
             (0..trips.len()).map(|row| duration_min(trips.pickup[row], rows.outcomes.dropoff[row])).collect();
-        let diff = actual.iter().zip(&predictions.duration_min).map(|(actual, said)| actual.map(|was| was - said));
+        let diff =
+            actual.iter().zip(&predictions.duration_min).map(|(actual, said)| actual.map(|was| was - said));
         let tip = match &predictions.tip_probability {
             Some(probabilities) => minutes(probabilities),
             None => Arc::new(Float64Array::new_null(trips.len())),
@@ -107,7 +108,8 @@ impl PredictionsWriter {
             Arc::new(flags.collect::<StringArray>()),
             Arc::new(StringArray::from(vec![self.bundle.as_str(); trips.len()])),
         ];
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(WriteError::arrow(WHAT))?;
+        let batch =
+            RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(WriteError::arrow(WHAT))?;
         self.writer.write(&batch).map_err(WriteError::of(WHAT))
     }
 

@@ -127,7 +127,7 @@ pub enum Step {
     /// It needs these bytes: pass them to [`TripReader::supply`], then step again.
     Need(Vec<Range<u64>>),
     /// The next rows.
-    Rows(Rows),
+    Rows(Box<Rows>),
     /// There are no more.
     Done,
 }
@@ -249,7 +249,7 @@ impl TripReader {
             DecodeResult::Data(batch) => {
                 let rows = rows(&batch, self.next_row)?;
                 self.next_row += batch.num_rows() as u64;
-                Ok(Step::Rows(rows))
+                Ok(Step::Rows(Box::new(rows)))
             }
         }
     }
@@ -294,8 +294,9 @@ fn rows(batch: &RecordBatch, first_row: u64) -> Result<Rows, ReadError> {
     let mut rows = Rows::default();
     for row in 0..batch.num_rows() {
         let position = first_row + row as u64;
-        let zones = zone("PULocationID", pickup_zones[row], Reason::MissingPickupZone)
-            .and_then(|from| Ok((from, zone("DOLocationID", dropoff_zones[row], Reason::MissingDropoffZone)?)));
+        let zones = zone("PULocationID", pickup_zones[row], Reason::MissingPickupZone).and_then(|from| {
+            Ok((from, zone("DOLocationID", dropoff_zones[row], Reason::MissingDropoffZone)?))
+        });
         match zones {
             Err(rejection) => rows.rejected.push(RejectedRow { row: position, rejection }),
             Ok((pickup_zone, dropoff_zone)) => {
@@ -326,9 +327,10 @@ fn rows(batch: &RecordBatch, first_row: u64) -> Result<Rows, ReadError> {
 fn zone(name: &str, stated: Option<f64>, missing: Reason) -> Result<Option<Zone>, Rejection> {
     match stated {
         None => Err(Rejection::new(missing, format!("{name}: expected a taxi zone, found nothing"))),
-        Some(number) if number.fract() != 0.0 => {
-            Err(Rejection::new(Reason::InvalidZone, format!("{name}: expected a whole number, found {number}")))
-        }
+        Some(number) if number.fract() != 0.0 => Err(Rejection::new(
+            Reason::InvalidZone,
+            format!("{name}: expected a whole number, found {number}"),
+        )),
         Some(number) => Ok(zone_from(number)),
     }
 }
@@ -363,7 +365,7 @@ fn next_rows(reader: &mut TripReader, file: &Bytes) -> Result<Option<Rows>, Read
         }
         match reader.step()? {
             Step::Need(ranges) => needs = ranges,
-            Step::Rows(rows) => return Ok(Some(rows)),
+            Step::Rows(rows) => return Ok(Some(*rows)),
             Step::Done => return Ok(None),
         }
     }

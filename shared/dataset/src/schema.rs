@@ -3,8 +3,8 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
@@ -30,9 +30,11 @@ pub const PICKUP_ZONE: Column = column(&["PULocationID"], true);
 /// Where it ends.
 pub const DROPOFF_ZONE: Column = column(&["DOLocationID"], true);
 /// When it starts: green, yellow, and the course's own spelling.
-pub const PICKUP: Column = column(&["lpep_pickup_datetime", "tpep_pickup_datetime", "pickup_datetime"], false);
+pub const PICKUP: Column =
+    column(&["lpep_pickup_datetime", "tpep_pickup_datetime", "pickup_datetime"], false);
 /// When it ends.
-pub const DROPOFF: Column = column(&["lpep_dropoff_datetime", "tpep_dropoff_datetime", "dropoff_datetime"], false);
+pub const DROPOFF: Column =
+    column(&["lpep_dropoff_datetime", "tpep_dropoff_datetime", "dropoff_datetime"], false);
 /// Metered miles.
 pub const DISTANCE: Column = column(&["trip_distance"], false);
 /// Passengers.

@@ -22,13 +22,19 @@ pub fn to_parquet(trips: &TripBatch, outcomes: &OutcomeBatch) -> Result<Vec<u8>,
     };
     let zones = |zones: &[Option<Zone>]| -> ArrayRef {
         // A zone that is no zone is written as 0: it was stated, and a missing one would say nothing.
-        Arc::new(zones.iter().map(|zone| Some(zone.map_or(0, |zone| i32::from(zone.id())))).collect::<Int32Array>())
+        Arc::new(
+            zones
+                .iter()
+                .map(|zone| Some(zone.map_or(0, |zone| i32::from(zone.id()))))
+                .collect::<Int32Array>(),
+        )
     };
     let times = |times: &[Option<NaiveDateTime>]| -> ArrayRef {
         let micros = times.iter().map(|at| at.map(|at| at.and_utc().timestamp_micros()));
         Arc::new(micros.collect::<TimestampMicrosecondArray>())
     };
-    let numbers = |values: &[Option<f64>]| -> ArrayRef { Arc::new(values.iter().copied().collect::<Float64Array>()) };
+    let numbers =
+        |values: &[Option<f64>]| -> ArrayRef { Arc::new(values.iter().copied().collect::<Float64Array>()) };
     let vendors = trips.vendor.iter().map(|vendor| vendor.map(i32::from)).collect::<Int32Array>();
     let named: [(&str, ArrayRef); 12] = [
         ("VendorID", Arc::new(vendors)),

@@ -50,7 +50,9 @@ impl FromStr for ModelVersion {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        digits.then(|| Self(text.into())).ok_or_else(|| format!("model version {text:?}: expected 12 hex digits"))
+        digits
+            .then(|| Self(text.into()))
+            .ok_or_else(|| format!("model version {text:?}: expected 12 hex digits"))
     }
 }
 
@@ -229,11 +231,14 @@ mod tests {
     use crate::trip::{Trip, Zone};
 
     fn artifact() -> Artifact {
-        let trip = |id| Trip { pickup_zone: Zone::new(id), distance_miles: Some(f64::from(id)), ..Trip::default() };
-        let examples = Examples { trips: (1..20).map(trip).collect(), labels: (1..20).map(f64::from).collect() };
+        let trip =
+            |id| Trip { pickup_zone: Zone::new(id), distance_miles: Some(f64::from(id)), ..Trip::default() };
+        let examples =
+            Examples { trips: (1..20).map(trip).collect(), labels: (1..20).map(f64::from).collect() };
         let params = FitParams::default();
         let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
-        let file = LabelledTrips { sha256: sha256_hex(b"data"), trips: examples.trips, ..LabelledTrips::default() };
+        let file =
+            LabelledTrips { sha256: sha256_hex(b"data"), trips: examples.trips, ..LabelledTrips::default() };
         Artifact::new(candidate, params, &[file])
     }
 
@@ -284,6 +289,9 @@ mod tests {
         assert!(refused.contains("feature schema 000000000000"), "{refused}");
         other = artifact();
         other.lineage.target = Target::Tip;
-        assert!(matches!(Artifact::from_bytes(&other.to_bytes().unwrap().0), Err(ArtifactError::Target { .. })));
+        assert!(matches!(
+            Artifact::from_bytes(&other.to_bytes().unwrap().0),
+            Err(ArtifactError::Target { .. })
+        ));
     }
 }

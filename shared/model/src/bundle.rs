@@ -3,10 +3,10 @@
 use sha2::{Digest, Sha256};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
+use crate::candidates::tip_tree::TipTree;
 use crate::candidates::{DurationModel, Model};
 use crate::outcome::Target;
 use crate::request::MESSAGE_SCHEMA_VERSION;
-use crate::candidates::tip_tree::TipTree;
 use crate::trip::{PredictionBatch, TripBatch};
 
 /// The name of the course's model, which consumers of predictions expect.

@@ -159,7 +159,12 @@ impl Candidate {
     ///
     /// # Errors
     /// See [`FitError`].
-    pub fn fit(target: Target, family: Family, examples: &Examples, params: &FitParams) -> Result<Self, FitError> {
+    pub fn fit(
+        target: Target,
+        family: Family,
+        examples: &Examples,
+        params: &FitParams,
+    ) -> Result<Self, FitError> {
         if examples.is_empty() {
             return Err(FitError::NoExamples { target });
         }
@@ -191,9 +196,16 @@ impl DurationModel {
         };
         let seen = LinearModel::fit(&examples.filter(|row| !held_out(row)), params);
         let unseen = examples.filter(held_out);
-        let mut strays: Vec<f64> =
-            seen.minutes(&unseen.trips).iter().zip(&unseen.labels).map(|(said, was)| (said - was).abs()).collect();
-        Self { estimate: LinearModel::fit(examples, params), interval_half_width_min: quantile(&mut strays, 0.9) }
+        let mut strays: Vec<f64> = seen
+            .minutes(&unseen.trips)
+            .iter()
+            .zip(&unseen.labels)
+            .map(|(said, was)| (said - was).abs())
+            .collect();
+        Self {
+            estimate: LinearModel::fit(examples, params),
+            interval_half_width_min: quantile(&mut strays, 0.9),
+        }
     }
 
     /// Minutes and interval of every trip.
@@ -229,7 +241,8 @@ mod tests {
     #[test]
     fn a_family_refuses_what_it_does_not_learn() {
         let examples = Examples { trips: [crate::Trip::default()].into_iter().collect(), labels: vec![1.0] };
-        let refused = Candidate::fit(Target::Tip, Family::Linear, &examples, &FitParams::default()).unwrap_err();
+        let refused =
+            Candidate::fit(Target::Tip, Family::Linear, &examples, &FitParams::default()).unwrap_err();
         assert_eq!(refused.to_string(), "the linear family does not learn tip: expected one of tree");
         let refused = Candidate::fit(Target::Tip, Family::Tree, &Examples::default(), &FitParams::default());
         assert!(matches!(refused, Err(FitError::NoExamples { .. })));

@@ -18,7 +18,8 @@ pub struct Decision {
 pub fn decide(champion: Option<&Metrics>, challenger: &Metrics) -> Decision {
     let (name, challenger_figure) = challenger.figures.deciding();
     if challenger.rows == 0 || !challenger_figure.is_finite() {
-        let reason = format!("refused: {name} {challenger_figure} on {} rows is no measurement", challenger.rows);
+        let reason =
+            format!("refused: {name} {challenger_figure} on {} rows is no measurement", challenger.rows);
         return Decision { promote: false, reason };
     }
     let Some(champion) = champion else {

@@ -193,7 +193,8 @@ impl DurationTally {
 }
 
 fn tip_figures(probabilities: &[f64], labels: &[f64], rows: &[usize]) -> Figures {
-    let mean = |of: &dyn Fn(usize) -> f64| rows.iter().map(|&row| of(row)).sum::<f64>() / rows.len().max(1) as f64;
+    let mean =
+        |of: &dyn Fn(usize) -> f64| rows.iter().map(|&row| of(row)).sum::<f64>() / rows.len().max(1) as f64;
     let likelihood = |row: usize| {
         let p = probabilities[row].clamp(1e-15, 1.0 - 1e-15);
         if labels[row] > 0.0 { p.ln() } else { (1.0 - p).ln() }
@@ -263,7 +264,8 @@ mod tests {
         };
         assert_eq!((rmse, mae, coverage, interval_width_min), (15f64.sqrt(), 3.0, 2.0 / 3.0, 10.0));
         assert!((r2 - (1.0 - 15.0 / (182.0 / 3.0))).abs() < 1e-12);
-        let Figures::Tip { auc, log_loss, brier, base_rate } = tip_figures(&[0.8, 0.4], &[1.0, 0.0], &[0, 1]) else {
+        let Figures::Tip { auc, log_loss, brier, base_rate } = tip_figures(&[0.8, 0.4], &[1.0, 0.0], &[0, 1])
+        else {
             panic!("tips")
         };
         assert_eq!((auc, base_rate), (1.0, 0.5));

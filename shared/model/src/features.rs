@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn an_impossible_distance_is_missing() {
-        let body = r#"{"ride_id": 1, "ride": {"PULocationID": 1, "DOLocationID": 2, "trip_distance": 99999}}"#;
+        let body =
+            r#"{"ride_id": 1, "ride": {"PULocationID": 1, "DOLocationID": 2, "trip_distance": 99999}}"#;
         assert!(named(body, "distance_miles").is_nan());
     }
 

@@ -3,8 +3,11 @@
 //! Only `ride_id` and the two zones must be there. Whatever else is missing, or is no such value, is a missing
 //! value and is counted by name in [`Parsed::unusable`]: a ride is predicted rather than refused.
 
+use std::fmt;
+
 use chrono::NaiveDateTime;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::rejection::{Reason, Rejection};
@@ -35,28 +38,41 @@ pub struct TripRequest {
 }
 
 /// The stated fields of a ride. Fields that are not named here are ignored.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs)] // the names are the TLC's
 pub struct Ride {
-    #[serde(rename = "PULocationID")]
     pub pickup_zone: Stated,
-    #[serde(rename = "DOLocationID")]
     pub dropoff_zone: Stated,
     pub trip_distance: Stated,
-    #[serde(alias = "lpep_pickup_datetime", alias = "tpep_pickup_datetime")]
     pub pickup_datetime: Stated,
     pub passenger_count: Stated,
-    #[serde(rename = "RatecodeID")]
     pub rate_code: Stated,
     pub trip_type: Stated,
-    #[serde(rename = "VendorID")]
     pub vendor: Stated,
 }
 
+impl Ride {
+    fn from_fields(fields: &Map<String, Value>) -> Self {
+        // Of several spellings the first that states something counts.
+        let stated = |names: &[&str]| {
+            let found = names.iter().filter_map(|name| fields.get(*name)).find(|value| !value.is_null());
+            found.map_or(Stated::Missing, Stated::of)
+        };
+        Self {
+            pickup_zone: stated(&["PULocationID"]),
+            dropoff_zone: stated(&["DOLocationID"]),
+            trip_distance: stated(&["trip_distance"]),
+            pickup_datetime: stated(&["pickup_datetime", "lpep_pickup_datetime", "tpep_pickup_datetime"]),
+            passenger_count: stated(&["passenger_count"]),
+            rate_code: stated(&["RatecodeID"]),
+            trip_type: stated(&["trip_type"]),
+            vendor: stated(&["VendorID"]),
+        }
+    }
+}
+
 /// One value of a message before it means anything.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(from = "serde_json::Value")]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Stated {
     /// Not there, or null.
     #[default]
@@ -69,13 +85,13 @@ pub enum Stated {
     Other,
 }
 
-impl From<serde_json::Value> for Stated {
-    fn from(value: serde_json::Value) -> Self {
-        match value {
-            serde_json::Value::Null => Self::Missing,
-            serde_json::Value::Number(number) => number.as_f64().map_or(Self::Other, Self::Number),
-            serde_json::Value::String(text) => Self::Text(text),
-            _ => Self::Other,
+impl fmt::Display for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("nothing"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Other => f.write_str("no single value"),
         }
     }
 }
@@ -89,13 +105,6 @@ pub struct Parsed {
     pub unusable: Vec<&'static str>,
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    #[serde(default)]
-    ride_id: serde_json::Value,
-    ride: Option<Ride>,
-}
-
 impl TripRequest {
     /// Decodes one message.
     ///
@@ -103,24 +112,27 @@ impl TripRequest {
     /// [`Reason::Undecodable`] for what is not JSON or not of the message's shape, [`Reason::InvalidRideId`] for a
     /// ride id that is neither an integer nor a text.
     pub fn decode(body: &str) -> Result<Self, Rejection> {
-        let envelope: Envelope = serde_json::from_str(body).map_err(|error| {
-            Rejection::new(Reason::Undecodable, format!("expected {{\"ride_id\": ..., \"ride\": {{...}}}}: {error}"))
-        })?;
-        let ride_id = match &envelope.ride_id {
-            serde_json::Value::String(text) if !text.is_empty() => Some(RideId::Text(text.clone())),
-            serde_json::Value::Number(number) => {
+        let undecodable = |found: String| {
+            let expected = "expected {\"ride_id\": ..., \"ride\": {...}}";
+            Rejection::new(Reason::Undecodable, format!("{expected}: {found}"))
+        };
+        let message: Value = serde_json::from_str(body).map_err(|error| undecodable(error.to_string()))?;
+        let message = message.as_object().ok_or_else(|| undecodable("it is no object".into()))?;
+        let ride_id = match message.get("ride_id") {
+            Some(Value::String(text)) if !text.is_empty() => Some(RideId::Text(text.clone())),
+            Some(Value::Number(number)) => {
                 number.as_i64().map(RideId::Number).or_else(|| number.as_u64().map(RideId::Large))
             }
             _ => None,
         };
         let ride_id = ride_id.ok_or_else(|| {
-            let detail = format!("ride_id: expected an integer or a text, not {}", envelope.ride_id);
+            let found = message.get("ride_id").map_or("nothing".into(), Value::to_string);
+            let detail = format!("ride_id: expected a 64 bit integer or a text, found {found}");
             Rejection::new(Reason::InvalidRideId, detail)
         })?;
-        let ride = envelope
-            .ride
-            .ok_or_else(|| Rejection::new(Reason::Undecodable, "ride: expected an object with the trip's fields"))?;
-        Ok(Self { ride_id, ride })
+        let ride = message.get("ride").and_then(Value::as_object);
+        let ride = ride.ok_or_else(|| undecodable("ride is no object".into()))?;
+        Ok(Self { ride_id, ride: Ride::from_fields(ride) })
     }
 
     /// The trip that the message means.
@@ -133,7 +145,12 @@ impl TripRequest {
         let mut unusable = Vec::new();
         let trip = Trip {
             pickup_zone: zone("PULocationID", &ride.pickup_zone, Reason::MissingPickupZone, &mut unusable)?,
-            dropoff_zone: zone("DOLocationID", &ride.dropoff_zone, Reason::MissingDropoffZone, &mut unusable)?,
+            dropoff_zone: zone(
+                "DOLocationID",
+                &ride.dropoff_zone,
+                Reason::MissingDropoffZone,
+                &mut unusable,
+            )?,
             pickup: usable("pickup_datetime", &ride.pickup_datetime, Stated::datetime, &mut unusable),
             distance_miles: usable("trip_distance", &ride.trip_distance, Stated::number, &mut unusable),
             passengers: usable("passenger_count", &ride.passenger_count, Stated::code, &mut unusable),
@@ -153,7 +170,8 @@ impl TripRequest {
         // One line of JSON, fields in this order, numbers as f64, times in one spelling: what the request says,
         // not how it was written.
         let ride = &self.ride;
-        let pickup = ride.pickup_datetime.datetime().map(|at| Stated::Text(at.format("%FT%T%.6f").to_string()));
+        let pickup =
+            ride.pickup_datetime.datetime().map(|at| Stated::Text(at.format("%FT%T%.6f").to_string()));
         let fields = [
             &ride.pickup_zone,
             &ride.dropoff_zone,
@@ -164,13 +182,22 @@ impl TripRequest {
             &ride.trip_type,
             &ride.vendor,
         ];
-        let fields: Vec<serde_json::Value> = fields.into_iter().map(Stated::canonical).collect();
+        let fields: Vec<Value> = fields.into_iter().map(Stated::canonical).collect();
         let canonical = serde_json::json!([MESSAGE_SCHEMA_VERSION, self.ride_id, fields]);
         crate::hex(&Sha256::digest(canonical.to_string().as_bytes()))
     }
 }
 
 impl Stated {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Missing,
+            Value::Number(number) => number.as_f64().map_or(Self::Other, Self::Number),
+            Value::String(text) => Self::Text(text.clone()),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => Self::Other,
+        }
+    }
+
     fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -191,11 +218,11 @@ impl Stated {
         }
     }
 
-    fn canonical(&self) -> serde_json::Value {
+    fn canonical(&self) -> Value {
         match (self, self.number()) {
             (_, Some(number)) => number.into(),
             (Self::Text(text), None) => text.as_str().into(),
-            (_, None) => serde_json::Value::Null,
+            (_, None) => Value::Null,
         }
     }
 }
@@ -235,7 +262,7 @@ fn zone(
         return Err(Rejection::new(missing, format!("{name}: expected a taxi zone, found nothing")));
     }
     let number = stated.number().filter(|number| number.fract() == 0.0).ok_or_else(|| {
-        Rejection::new(Reason::InvalidZone, format!("{name}: expected a taxi zone's number, found {stated:?}"))
+        Rejection::new(Reason::InvalidZone, format!("{name}: expected a taxi zone's number, found {stated}"))
     })?;
     let zone = zone_from(number);
     if zone.is_none() {
@@ -246,7 +273,8 @@ fn zone(
 
 /// The zone with that number, if it is one.
 pub fn zone_from(number: f64) -> Option<Zone> {
-    (number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number)).then(|| Zone::new(number as u16))?
+    (number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number))
+        .then(|| Zone::new(number as u16))?
 }
 
 #[cfg(test)]

@@ -41,9 +41,9 @@ impl Rules {
         let reversed = if self == Self::Strict { reversals(file) } else { Vec::new() };
         let mut dropped = RejectionCounts::default();
         let rows = (0..file.trips.len()).filter(|&row| {
-            let reason = self.refuses(target, file, row).or_else(|| {
-                (reversed.get(row) == Some(&true)).then_some(Reason::Reversal)
-            });
+            let reason = self
+                .refuses(target, file, row)
+                .or_else(|| (reversed.get(row) == Some(&true)).then_some(Reason::Reversal));
             reason.into_iter().for_each(|reason| dropped.add(reason));
             reason.is_none()
         });
@@ -119,7 +119,11 @@ mod tests {
     fn file(rows: &[(&str, &str, f64, u8)]) -> LabelledTrips {
         let mut file = LabelledTrips { month: "2021-02".parse().ok(), ..LabelledTrips::default() };
         for (pickup, dropoff, fare, payment_type) in rows {
-            file.trips.push(Trip { pickup_zone: Zone::new(7), pickup: local_time(pickup), ..Trip::default() });
+            file.trips.push(Trip {
+                pickup_zone: Zone::new(7),
+                pickup: local_time(pickup),
+                ..Trip::default()
+            });
             file.outcomes.push(Outcome {
                 dropoff: local_time(dropoff),
                 tip_amount: Some(1.0),
@@ -156,7 +160,8 @@ mod tests {
     #[test]
     fn strict_drops_a_reversal_with_the_one_charge_it_takes_back() {
         let (from, to, later) = ("2021-02-01 10:00:00", "2021-02-01 10:10:00", "2021-02-01 10:11:00");
-        let file = file(&[(from, to, 5.0, 1), (from, to, -5.0, 1), (from, to, 6.0, 1), (from, later, 5.0, 1)]);
+        let file =
+            file(&[(from, to, 5.0, 1), (from, to, -5.0, 1), (from, to, 6.0, 1), (from, later, 5.0, 1)]);
         check(Rules::Strict, Target::Duration, &file, &[2, 3], &[(Reason::Reversal, 2)]);
         check(Rules::Course, Target::Duration, &file, &[0, 1, 2, 3], &[]);
     }

@@ -60,8 +60,11 @@ pub fn train(
     files: &[LabelledTrips],
 ) -> Result<Trained, TrainError> {
     let (examples, dropped) = params.rules.examples(target, files);
-    let candidate = Candidate::fit(target, family, &examples, params)
-        .map_err(|source| TrainError::Fit { target, family, source })?;
+    let candidate = Candidate::fit(target, family, &examples, params).map_err(|source| TrainError::Fit {
+        target,
+        family,
+        source,
+    })?;
     let train = evaluate(&candidate.model, &examples);
     let artifact = Artifact::new(candidate, params.clone(), files);
     let (bytes, version) = artifact.to_bytes().map_err(|source| TrainError::Artifact { target, source })?;

@@ -22,14 +22,16 @@ pub enum EnvError {
     #[error("environment variables are not set: {}", list(.0))]
     Missing(Vec<Variable>),
     /// A value that cannot be meant.
-    #[error("environment variable {name}={value:?}: {expected}")]
+    #[error("environment variable {name}={value:?}: expected {meaning} ({detail})")]
     Value {
         /// Which variable.
         name: &'static str,
         /// Its value.
         value: String,
-        /// What was expected.
-        expected: String,
+        /// What the variable means.
+        meaning: &'static str,
+        /// Why the value cannot mean that.
+        detail: String,
     },
 }
 
@@ -40,7 +42,7 @@ fn list(missing: &[Variable]) -> String {
 /// The values of a function's variables.
 #[derive(Debug, Clone)]
 pub struct Env {
-    values: BTreeMap<&'static str, String>,
+    values: BTreeMap<&'static str, (&'static str, String)>,
 }
 
 impl Env {
@@ -65,7 +67,7 @@ impl Env {
         for variable in variables {
             let set = lookup(variable.name).filter(|value| !value.is_empty());
             match set.or_else(|| variable.default.map(String::from)) {
-                Some(value) => drop(values.insert(variable.name, value)),
+                Some(value) => drop(values.insert(variable.name, (variable.meaning, value))),
                 None => missing.push(*variable),
             }
         }
@@ -77,11 +79,15 @@ impl Env {
     /// # Errors
     /// [`EnvError::Value`] if it is no `T`; a name that was not declared has the value of an empty text.
     pub fn get<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, EnvError> {
-        let value = self.values.get(name).map(String::as_str).unwrap_or_default();
+        let (meaning, value) = self
+            .values
+            .get(name)
+            .map_or(("a variable that is declared", ""), |(meaning, value)| (*meaning, value));
         value.parse().map_err(|error: T::Err| EnvError::Value {
             name,
             value: value.to_string(),
-            expected: error.to_string(),
+            meaning,
+            detail: error.to_string(),
         })
     }
 }
@@ -105,7 +111,10 @@ mod tests {
     #[test]
     fn all_missing_variables_are_named_at_once() {
         let error = env(&[("QUEUE", "")]).unwrap_err().to_string();
-        assert_eq!(error, "environment variables are not set: STORE (where models are), QUEUE (where answers go)");
+        assert_eq!(
+            error,
+            "environment variables are not set: STORE (where models are), QUEUE (where answers go)"
+        );
     }
 
     #[test]
@@ -113,6 +122,9 @@ mod tests {
         let set = [("STORE", "s"), ("QUEUE", "q")];
         assert_eq!(env(&set).unwrap().get::<u64>("SECONDS"), Ok(30));
         let bad = env(&[set[0], set[1], ("SECONDS", "soon")]).unwrap().get::<u64>("SECONDS").unwrap_err();
-        assert_eq!(bad.to_string(), "environment variable SECONDS=\"soon\": invalid digit found in string");
+        assert_eq!(
+            bad.to_string(),
+            "environment variable SECONDS=\"soon\": expected seconds between polls (invalid digit found in string)"
+        );
     }
 }

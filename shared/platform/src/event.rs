@@ -124,7 +124,9 @@ pub struct RetrainRequest {
 /// # Errors
 /// [`EventError`] for a day or a target that is none, and for anything else.
 pub fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
-    let unknown = || EventError::new("a scheduled event or {\"now\": \"yyyy-mm-dd\", \"target\": \"duration|tip\"}", event);
+    let unknown = || {
+        EventError::new("a scheduled event or {\"now\": \"yyyy-mm-dd\", \"target\": \"duration|tip\"}", event)
+    };
     let fields = event.as_object().ok_or_else(unknown)?;
     let scheduled = fields.contains_key("detail-type");
     if !scheduled && fields.keys().any(|name| name != "now" && name != "target") {

@@ -35,12 +35,37 @@ impl Deadline {
     }
 }
 
+/// Why a function did not start. `main` prints an error by its `Debug`, which is made to be read here.
+pub struct StartError(String);
+
+impl std::fmt::Debug for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<crate::env::EnvError> for StartError {
+    fn from(error: crate::env::EnvError) -> Self {
+        let error_message = chain(&error);
+        tracing::error!(error_type = "Start.Configuration", error_message, "the function did not start");
+        Self(error_message)
+    }
+}
+
 /// Serves events until Lambda ends the process. The event is JSON as it came: what it is, the handler decides, so that
 /// no shape of event can fail before our code runs.
 ///
 /// # Errors
-/// Those of lambda_runtime, when the runtime interface cannot be reached.
-pub async fn run<H, F, R, E>(handler: H) -> Result<(), lambda_runtime::Error>
+/// [`StartError`] when the runtime interface cannot be reached.
+pub async fn run<H, F, R, E>(handler: H) -> Result<(), StartError>
 where
     H: Fn(LambdaEvent<Value>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<R, E>> + Send + 'static,
@@ -52,6 +77,7 @@ where
         async move { guarded(move || handler(event)).await }
     }))
     .await
+    .map_err(|error| StartError(format!("serving events: {}", chain(error.as_ref()))))
 }
 
 // A panic unwinds to here and no further: it is reported under a name of its own, and the next event is served.
@@ -65,13 +91,14 @@ where
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             let (error_type, error_message) = (error.error_type().to_string(), chain(&error));
-            tracing::error!(error_type, error_message, transient = error.is_transient(), "the event failed");
+            // The runtime logs what it posts as an error; this line is for who looks for its parts.
+            tracing::warn!(error_type, error_message, transient = error.is_transient(), "the event failed");
             Err(Diagnostic { error_type, error_message })
         }
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            tracing::error!(error_type = "Handler.Panic", error_message = said, "the handler panicked");
+            tracing::warn!(error_type = "Handler.Panic", error_message = said, "the handler panicked");
             Err(Diagnostic { error_type: "Handler.Panic".into(), error_message: said })
         }
     }
@@ -102,8 +129,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_of_that_event() {
-        let failed = guarded(|| async { if true { panic!("out of {}", 7) } Ok::<(), Throttled>(()) }).await.unwrap_err();
-        assert_eq!((failed.error_type.as_str(), failed.error_message.as_str()), ("Handler.Panic", "out of 7"));
+        let failed = guarded(|| async {
+            if true {
+                panic!("out of {}", 7)
+            }
+            Ok::<(), Throttled>(())
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(
+            (failed.error_type.as_str(), failed.error_message.as_str()),
+            ("Handler.Panic", "out of 7")
+        );
         assert_eq!(guarded(|| async { Ok::<_, Throttled>(3) }).await.unwrap(), 3);
     }
 

@@ -159,10 +159,18 @@ mod tests {
         let two = promote(&registry, artifact(20.0)).await;
         assert_eq!(models.bundle().await.unwrap().duration_version(), &two);
         promote(&registry, Bytes::from_static(b"no model")).await;
-        assert_eq!(models.bundle().await.unwrap().duration_version(), &two, "the last good one keeps serving");
+        assert_eq!(
+            models.bundle().await.unwrap().duration_version(),
+            &two,
+            "the last good one keeps serving"
+        );
         let alias = ObjectKey::new("duration/aliases/champion.json").unwrap();
         store.put(&alias, Bytes::from_static(b"{"), Condition::Always).await.unwrap();
-        assert_eq!(models.bundle().await.unwrap().duration_version(), &two, "so it does when the alias is damaged");
+        assert_eq!(
+            models.bundle().await.unwrap().duration_version(),
+            &two,
+            "so it does when the alias is damaged"
+        );
     }
 
     #[tokio::test]

@@ -71,7 +71,8 @@ impl SqsSink {
             Ok(entries) => entries,
             Err(error) => return vec![Err(failed(chain(&error))); messages.len()],
         };
-        let answer = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+        let answer =
+            self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return vec![Err(failed(chain(&error))); messages.len()],
@@ -83,7 +84,8 @@ impl SqsSink {
             at(&sent.id).and_then(|at| results.get_mut(at)).into_iter().for_each(|result| *result = Ok(()));
         }
         for refused in &answer.failed {
-            let detail = format!("{}: {}", refused.code, refused.message.as_deref().unwrap_or("no reason given"));
+            let detail =
+                format!("{}: {}", refused.code, refused.message.as_deref().unwrap_or("no reason given"));
             let result = at(&refused.id).and_then(|at| results.get_mut(at));
             result.into_iter().for_each(|result| *result = Err(failed(detail.clone())));
         }

@@ -105,7 +105,10 @@ impl Classified for RegistryError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Store { source, .. } => source.is_transient(),
-            Self::UnknownVersion { .. } | Self::Altered { .. } | Self::Lost { .. } | Self::NoPrevious { .. } => false,
+            Self::UnknownVersion { .. }
+            | Self::Altered { .. }
+            | Self::Lost { .. }
+            | Self::NoPrevious { .. } => false,
         }
     }
 }
@@ -136,7 +139,11 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Store`].
-    pub async fn champion_if_changed(&self, target: Target, known: &ETag) -> Result<Option<Champion>, RegistryError> {
+    pub async fn champion_if_changed(
+        &self,
+        target: Target,
+        known: &ETag,
+    ) -> Result<Option<Champion>, RegistryError> {
         let what = Get { if_none_match: Some(known.clone()), ..Get::default() };
         match self.store.get(&alias_key(target)?, what).await {
             Err(StoreError::NotModified { .. } | StoreError::NotFound { .. }) => Ok(None),
@@ -189,7 +196,9 @@ impl Registry {
         let version = ModelVersion::of(&artifact);
         let card = serde_json::to_vec_pretty(card).unwrap_or_default();
         // The model comes last: where it stands, its card stands beside it.
-        for (name, bytes) in [("card.json", card.into()), ("card.md", card_md.into()), ("model.bin", artifact)] {
+        for (name, bytes) in
+            [("card.json", card.into()), ("card.md", card_md.into()), ("model.bin", artifact)]
+        {
             let key = version_key(target, &version, name)?;
             match self.store.put(&key, bytes, Condition::IfAbsent).await {
                 Ok(_) | Err(StoreError::Precondition { .. }) => (),
@@ -300,7 +309,8 @@ fn store_error(doing: &'static str, target: Target) -> impl Fn(StoreError) -> Re
 }
 
 fn alias_key(target: Target) -> Result<ObjectKey, RegistryError> {
-    ObjectKey::new(format!("{target}/aliases/champion.json")).map_err(store_error("naming the champion", target))
+    ObjectKey::new(format!("{target}/aliases/champion.json"))
+        .map_err(store_error("naming the champion", target))
 }
 
 fn version_key(target: Target, version: &ModelVersion, name: &str) -> Result<ObjectKey, RegistryError> {

@@ -245,7 +245,9 @@ impl FromStr for StoreUri {
         let Some(rest) = text.strip_prefix("s3://") else {
             return match text {
                 "" => Err("expected s3://bucket, s3://bucket/prefix or a directory".into()),
-                _ if text.contains("://") => Err(format!("store {text:?}: expected s3://bucket or a directory")),
+                _ if text.contains("://") => {
+                    Err(format!("store {text:?}: expected s3://bucket or a directory"))
+                }
                 _ => Ok(Self::Directory(text.into())),
             };
         };
@@ -295,7 +297,10 @@ pub mod json {
     ///
     /// # Errors
     /// Those of the store; [`StoreError::Unavailable`] for bytes that are no such document.
-    pub async fn read<T: DeserializeOwned>(store: &dyn Store, key: &ObjectKey) -> Result<Option<(T, ETag)>, StoreError> {
+    pub async fn read<T: DeserializeOwned>(
+        store: &dyn Store,
+        key: &ObjectKey,
+    ) -> Result<Option<(T, ETag)>, StoreError> {
         let object = match store.get(key, Get::default()).await {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             other => other?,
@@ -335,7 +340,8 @@ mod tests {
 
     #[test]
     fn a_store_is_a_bucket_or_a_directory() {
-        let s3 = |bucket: &str, prefix: &str| Ok(StoreUri::S3 { bucket: bucket.into(), prefix: prefix.into() });
+        let s3 =
+            |bucket: &str, prefix: &str| Ok(StoreUri::S3 { bucket: bucket.into(), prefix: prefix.into() });
         assert_eq!("s3://b".parse(), s3("b", ""));
         assert_eq!("s3://b/".parse(), s3("b", ""));
         assert_eq!("s3://b/some/prefix/".parse(), s3("b", "some/prefix/"));

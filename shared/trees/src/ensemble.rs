@@ -115,8 +115,13 @@ impl Ensemble {
         if !base.is_finite() {
             return Err(EnsembleError::Base);
         }
-        let mut flat =
-            Self { n_features, base, roots: Vec::with_capacity(trees.len()), nodes: Vec::new(), leaves: Vec::new() };
+        let mut flat = Self {
+            n_features,
+            base,
+            roots: Vec::with_capacity(trees.len()),
+            nodes: Vec::new(),
+            leaves: Vec::new(),
+        };
         for (position, tree) in trees.iter().enumerate() {
             check(position, tree, n_features)?;
             flat.append(tree)?;
@@ -177,7 +182,8 @@ impl Ensemble {
         while at >= 0 {
             let node = self.nodes[at as usize];
             let value = row.get((node.feature & !MISSING_LEFT) as usize).copied().unwrap_or(f32::NAN);
-            let left = if value.is_nan() { node.feature & MISSING_LEFT != 0 } else { value <= node.threshold };
+            let left =
+                if value.is_nan() { node.feature & MISSING_LEFT != 0 } else { value <= node.threshold };
             at = if left { node.left } else { node.right };
         }
         !at as usize
@@ -222,14 +228,21 @@ fn check(position: usize, tree: &Tree, n_features: usize) -> Result<(), Ensemble
     }
     for (at, node) in tree.nodes.iter().enumerate() {
         if node.feature as usize >= n_features || node.feature & MISSING_LEFT != 0 {
-            return Err(EnsembleError::UnknownFeature { tree: position, node: at, feature: node.feature, n_features });
+            return Err(EnsembleError::UnknownFeature {
+                tree: position,
+                node: at,
+                feature: node.feature,
+                n_features,
+            });
         }
         if node.threshold.is_nan() {
             return Err(EnsembleError::Threshold { tree: position, node: at });
         }
         for child in [node.left, node.right] {
             let seen = match child {
-                Child::Node(to) if to as usize <= at => return Err(shape(format!("node {to} is not after {at}"))),
+                Child::Node(to) if to as usize <= at => {
+                    return Err(shape(format!("node {to} is not after {at}")));
+                }
                 Child::Node(to) => node_seen.get_mut(to as usize),
                 Child::Leaf(to) => leaf_seen.get_mut(to as usize),
             };

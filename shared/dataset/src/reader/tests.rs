@@ -13,7 +13,8 @@ use super::*;
 
 /// A file with these columns.
 fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression, rows_a_group: usize) -> Bytes {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
     let properties = WriterProperties::builder()
         .set_compression(compression)
         .set_max_row_group_row_count(Some(rows_a_group))
@@ -43,7 +44,8 @@ fn read(file: &Bytes) -> Result<LabelledTrips, ReadError> {
 
 #[test]
 fn the_tlc_s_physical_types_mean_the_same_trips() {
-    let (from, to) = (&["2021-01-01 00:15:56", "2021-01-01 01:00:00"], &["2021-01-01 00:19:52", "2021-01-01 01:10:00"]);
+    let (from, to) =
+        (&["2021-01-01 00:15:56", "2021-01-01 01:00:00"], &["2021-01-01 00:19:52", "2021-01-01 01:10:00"]);
     let before_2023 = parquet(
         vec![
             ("VendorID", int64(vec![Some(2), Some(1)])),
@@ -95,7 +97,10 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
     );
     let rows = rows_of(&file, Columns::Trips, Limits::default()).unwrap().next().unwrap().unwrap();
     let reasons: Vec<_> = rows.rejected.iter().map(|row| (row.row, row.rejection.reason)).collect();
-    assert_eq!(reasons, [(0, Reason::MissingDropoffZone), (1, Reason::MissingPickupZone), (2, Reason::InvalidZone)]);
+    assert_eq!(
+        reasons,
+        [(0, Reason::MissingDropoffZone), (1, Reason::MissingPickupZone), (2, Reason::InvalidZone)]
+    );
     assert_eq!(rows.positions, [3, 4]);
     assert_eq!(rows.trips.trip(0).flags(), ["unknown_pickup_zone", "no_pickup_time", "no_distance"]);
     assert_eq!(summary_of(&file, Limits::default()).unwrap().rows, 5);
@@ -105,8 +110,11 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
 fn what_cannot_be_read_is_named() {
     let only_one = parquet(vec![("PULocationID", int32(vec![Some(1)]))], Compression::SNAPPY, 9);
     let texts: ArrayRef = Arc::new(LargeStringArray::from(vec!["a"]));
-    let text_zone =
-        parquet(vec![("PULocationID", texts), ("DOLocationID", int32(vec![Some(1)]))], Compression::SNAPPY, 9);
+    let text_zone = parquet(
+        vec![("PULocationID", texts), ("DOLocationID", int32(vec![Some(1)]))],
+        Compression::SNAPPY,
+        9,
+    );
     let no_magic = Bytes::from_static(b"PAR1 and then nothing that ends alike");
     let forged_footer = Bytes::from_static(b"PAR1....\xff\xff\xff\x7fPAR1");
     for (file, kind, detail) in [
@@ -151,12 +159,14 @@ fn any_trip() -> impl Strategy<Value = serde_json::Value> {
     let code = || prop::option::weighted(0.8, 0u8..10);
     let miles = prop::option::weighted(0.9, prop_oneof![-1.0..30.0f64, Just(0.0), 90.0..1e6]);
     let time = prop::option::weighted(0.9, 1_500_000_000i64..1_700_000_000);
-    (0u16..300, 0u16..300, time, miles, code(), code(), code(), code()).prop_map(|(from, to, time, miles, p, r, t, v)| {
-        let at = time.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
-        serde_json::json!({"PULocationID": from, "DOLocationID": to, "trip_distance": miles,
+    (0u16..300, 0u16..300, time, miles, code(), code(), code(), code()).prop_map(
+        |(from, to, time, miles, p, r, t, v)| {
+            let at = time.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
+            serde_json::json!({"PULocationID": from, "DOLocationID": to, "trip_distance": miles,
             "pickup_datetime": at.map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string()),
             "passenger_count": p, "RatecodeID": r, "trip_type": t, "VendorID": v})
-    })
+        },
+    )
 }
 
 proptest! {
@@ -200,9 +210,13 @@ proptest! {
 #[test]
 fn predictions_are_written_alike_and_completely() {
     let rows = Rows {
-        trips: [Trip { pickup_zone: Zone::new(7), pickup: local_time("2021-03-01 10:00:00"), ..Trip::default() }]
-            .into_iter()
-            .collect(),
+        trips: [Trip {
+            pickup_zone: Zone::new(7),
+            pickup: local_time("2021-03-01 10:00:00"),
+            ..Trip::default()
+        }]
+        .into_iter()
+        .collect(),
         outcomes: {
             let mut outcomes = OutcomeBatch::default();
             outcomes.push(Outcome { dropoff: local_time("2021-03-01 10:12:00"), ..Outcome::default() });
@@ -231,5 +245,8 @@ fn predictions_are_written_alike_and_completely() {
     assert_eq!(batch.column_by_name("ride_id").unwrap().as_string::<i32>().value(0), "2021/03_4");
     let diff = batch.column_by_name("diff").unwrap();
     assert_eq!(diff.as_primitive::<arrow_array::types::Float64Type>().value(0), 2.0);
-    assert_eq!(batch.column_by_name("flags").unwrap().as_string::<i32>().value(0), "unknown_dropoff_zone,no_distance");
+    assert_eq!(
+        batch.column_by_name("flags").unwrap().as_string::<i32>().value(0),
+        "unknown_dropoff_zone,no_distance"
+    );
 }

@@ -103,13 +103,18 @@ impl LinearModel {
     fn minutes_of(&self, trip: &Trip) -> f64 {
         let seen = self.pairs.binary_search(&pair(trip));
         let intercept = seen.map_or(self.unseen_intercept_min, |at| self.intercepts_min[at]);
-        let miles = believed_miles(self.distance_as_stated, trip).unwrap_or_else(|| self.fallback.miles(trip));
+        let miles =
+            believed_miles(self.distance_as_stated, trip).unwrap_or_else(|| self.fallback.miles(trip));
         intercept + self.slope_min_per_mile * miles
     }
 }
 
 fn believed_miles(as_stated: bool, trip: &Trip) -> Option<f64> {
-    if as_stated { trip.distance_miles.filter(|miles| miles.is_finite()) } else { possible_miles(trip.distance_miles) }
+    if as_stated {
+        trip.distance_miles.filter(|miles| miles.is_finite())
+    } else {
+        possible_miles(trip.distance_miles)
+    }
 }
 
 /// Slope and common intercept. With `u = n / (n + ridge)` of a pair and `r` its mean residual before its own

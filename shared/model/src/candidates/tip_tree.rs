@@ -41,8 +41,10 @@ impl TipTree {
         let sample = stratified(&examples.labels, params.tree_sample_rows as usize, params.seed);
         let rows = FeatureRows::of(&examples.trips);
         let grown = grow(&rows, &examples.labels, &sample, params)?;
-        let refused = |source: trees::EnsembleError| FitError::Tree { rows: sample.len(), source: Box::new(source) };
-        let structure = Ensemble::new(features::NAMES.len(), 0.0, &[flatten(grown.root_node())]).map_err(refused)?;
+        let refused =
+            |source: trees::EnsembleError| FitError::Tree { rows: sample.len(), source: Box::new(source) };
+        let structure =
+            Ensemble::new(features::NAMES.len(), 0.0, &[flatten(grown.root_node())]).map_err(refused)?;
         let base_rate = tipped as f64 / examples.len() as f64;
         let leaves = count_leaves(&structure, &rows, &examples.labels, base_rate);
         Ok(Self { ensemble: structure.with_leaves(leaves).map_err(refused)? })
@@ -66,7 +68,8 @@ fn stratified(labels: &[f64], limit: usize, seed: u64) -> Vec<usize> {
     }
     let mut chosen = Vec::with_capacity(limit);
     for class in [false, true] {
-        let mut of_class: Vec<usize> = (0..labels.len()).filter(|&row| (labels[row] > 0.0) == class).collect();
+        let mut of_class: Vec<usize> =
+            (0..labels.len()).filter(|&row| (labels[row] > 0.0) == class).collect();
         let share = of_class.len() * limit / labels.len();
         of_class.sort_unstable_by_key(|&row| split_mix(seed ^ row as u64));
         chosen.extend_from_slice(&of_class[..share]);
@@ -99,7 +102,8 @@ fn grow(
     let (all, tips) = (tipped.len() as f32, tipped.iter().filter(|tip| **tip).count() as f32);
     // Each class weighs half of the rows. Exact ties would be broken by linfa's hash order, which differs from
     // process to process: one class is nudged by a millionth so that there is none.
-    let weights = tipped.mapv(|tip| if tip { 0.5 * all / tips } else { 0.5 * all / (all - tips) * 1.000_001 });
+    let weights =
+        tipped.mapv(|tip| if tip { 0.5 * all / tips } else { 0.5 * all / (all - tips) * 1.000_001 });
     let data = Dataset::new(records, tipped).with_weights(weights);
     DecisionTree::params()
         .max_depth(Some(params.tree_max_depth as usize))
@@ -129,7 +133,13 @@ fn describe(node: &TreeNode<f64, bool>, tree: &mut Tree) -> Child {
     let (feature, split, _) = node.split();
     let at = tree.nodes.len();
     let (feature, threshold) = (feature as u32, at_most(split));
-    tree.nodes.push(Node { feature, threshold, missing_left: true, left: Child::Leaf(0), right: Child::Leaf(0) });
+    tree.nodes.push(Node {
+        feature,
+        threshold,
+        missing_left: true,
+        left: Child::Leaf(0),
+        right: Child::Leaf(0),
+    });
     let sides = (describe(left, tree), describe(right, tree));
     (tree.nodes[at].left, tree.nodes[at].right) = sides;
     Child::Node(at as u32)
@@ -162,7 +172,11 @@ mod tests {
             let (zone, draw) = ((split_mix(row) % 265) as u16 + 1, split_mix(row + 7_000) % 100);
             let miles = (row % 5 > 0).then(|| (split_mix(row + 9_000) % 200) as f64 / 10.0);
             let chance = if zone < 100 { 85 } else { 30 } - if miles.unwrap_or(0.0) > 10.0 { 25 } else { 0 };
-            examples.trips.push(Trip { pickup_zone: Zone::new(zone), distance_miles: miles, ..Trip::default() });
+            examples.trips.push(Trip {
+                pickup_zone: Zone::new(zone),
+                distance_miles: miles,
+                ..Trip::default()
+            });
             examples.labels.push(f64::from(u8::from(draw < chance)));
         }
         examples
@@ -182,7 +196,8 @@ mod tests {
         assert!(structure.n_leaves() > 4, "a tree worth the name");
         // A leaf has one label in linfa's tree; rows that share our leaf must share it.
         let width = features::NAMES.len();
-        let encoded = rows.values.iter().map(|value| if value.is_nan() { MISSING } else { f64::from(*value) });
+        let encoded =
+            rows.values.iter().map(|value| if value.is_nan() { MISSING } else { f64::from(*value) });
         let records = Array2::from_shape_vec((rows.len(), width), encoded.collect()).unwrap();
         let said = grown.predict(&records);
         let mut label_of_leaf = vec![None; structure.n_leaves()];
@@ -205,7 +220,8 @@ mod tests {
     #[test]
     fn the_same_examples_give_the_same_tree_also_from_a_sample() {
         let params = FitParams { tree_sample_rows: 1500, ..params() };
-        let (one, two) = (TipTree::fit(&examples(), &params).unwrap(), TipTree::fit(&examples(), &params).unwrap());
+        let (one, two) =
+            (TipTree::fit(&examples(), &params).unwrap(), TipTree::fit(&examples(), &params).unwrap());
         assert_eq!(one, two);
         let sample = stratified(&examples().labels, 1500, 1);
         assert!((1498..=1500).contains(&sample.len()) && sample.is_sorted());

@@ -33,7 +33,8 @@ fn only_xml_s_characters_are_sent() {
 async fn queue(answer: impl Fn(Value) -> Response + Clone + Send + Sync + 'static) -> SqsSink {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let serve = axum::Router::new().fallback(move |call: String| async move { answer(serde_json::from_str(&call).unwrap()) });
+    let serve = axum::Router::new()
+        .fallback(move |call: String| async move { answer(serde_json::from_str(&call).unwrap()) });
     tokio::spawn(async move { axum::serve(listener, serve).await.unwrap() });
     let credentials = aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "test");
     let config = SdkConfig::builder()
@@ -66,7 +67,8 @@ async fn each_message_is_acknowledged_refused_or_forgotten_on_its_own() {
     })
     .await;
     let attributes = vec![("reason", "undecodable".to_string()), ("empty", String::new())];
-    let three = messages(3, 1).into_iter().map(|m| Outgoing { attributes: attributes.clone(), ..m }).collect();
+    let three =
+        messages(3, 1).into_iter().map(|m| Outgoing { attributes: attributes.clone(), ..m }).collect();
     let results = sink.send(three).await;
     assert_eq!(results[0], Ok(()));
     assert!(results[1].as_ref().unwrap_err().to_string().contains("InvalidParameterValue"));
@@ -82,10 +84,17 @@ async fn a_call_that_fails_fails_its_ten_alone() {
         if counted.fetch_add(1, Ordering::SeqCst) == 0 {
             return (StatusCode::SERVICE_UNAVAILABLE, "{}").into_response();
         }
-        let ids = call["Entries"].as_array().unwrap().iter().map(|entry| acknowledge(entry["Id"].as_str().unwrap()));
+        let ids = call["Entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| acknowledge(entry["Id"].as_str().unwrap()));
         Json(json!({"Successful": ids.collect::<Vec<_>>(), "Failed": []})).into_response()
     })
     .await;
     let results = sink.send(messages(12, 1)).await;
-    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [vec![false; 10], vec![true; 2]].concat());
+    assert_eq!(
+        results.iter().map(Result::is_ok).collect::<Vec<_>>(),
+        [vec![false; 10], vec![true; 2]].concat()
+    );
 }

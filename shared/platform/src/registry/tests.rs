@@ -58,7 +58,11 @@ async fn a_promoter_that_died_after_its_record_stops_nobody() {
     let (one, two) = (publish(&registry, b"one").await, publish(&registry, b"two").await);
     let alias = promote(&registry, &one).await;
     registry.record(TARGET, &alias).await.unwrap();
-    assert_eq!(registry.history(TARGET).await.unwrap().len(), 1, "a record of what still is tells nothing new");
+    assert_eq!(
+        registry.history(TARGET).await.unwrap().len(),
+        1,
+        "a record of what still is tells nothing new"
+    );
     assert_eq!(promote(&registry, &two).await.seq, 2);
     assert_eq!(registry.history(TARGET).await.unwrap().len(), 2);
 }

@@ -23,7 +23,12 @@ fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).unwrap()
 }
 
-async fn put(store: &dyn Store, at: &str, text: &'static str, condition: Condition) -> Result<ETag, StoreError> {
+async fn put(
+    store: &dyn Store,
+    at: &str,
+    text: &'static str,
+    condition: Condition,
+) -> Result<ETag, StoreError> {
     store.put(&key(at), Bytes::from_static(text.as_bytes()), condition).await
 }
 
@@ -92,7 +97,9 @@ async fn listing(store: &dyn Store) {
     for at in ["list/b/2", "list/a", "list/b/1", "list/b-other"] {
         put(store, at, "x", Condition::Always).await.unwrap();
     }
-    let keys = |found: Vec<super::ObjectMeta>| found.into_iter().map(|meta| meta.key.to_string()).collect::<Vec<_>>();
+    let keys = |found: Vec<super::ObjectMeta>| {
+        found.into_iter().map(|meta| meta.key.to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(keys(store.list("list/b/").await.unwrap()), ["list/b/1", "list/b/2"]);
     assert_eq!(keys(store.list("list/b").await.unwrap()), ["list/b-other", "list/b/1", "list/b/2"]);
     assert_eq!(keys(store.list("list/none/").await.unwrap()), Vec::<String>::new());
@@ -104,7 +111,10 @@ async fn uploads(store: &dyn Store) {
     let big = Bytes::from(vec![7u8; super::PART_BYTES_MIN]);
     upload.part(big.clone()).await.unwrap();
     upload.part(Bytes::from_static(b"end")).await.unwrap();
-    assert!(matches!(store.head(&at).await, Err(StoreError::NotFound { .. })), "not seen before it is complete");
+    assert!(
+        matches!(store.head(&at).await, Err(StoreError::NotFound { .. })),
+        "not seen before it is complete"
+    );
     let etag = upload.complete().await.unwrap();
     let meta = store.head(&at).await.unwrap();
     assert_eq!((meta.bytes, meta.etag), (big.len() as u64 + 3, etag));
@@ -121,7 +131,8 @@ async fn uploads(store: &dyn Store) {
 async fn races(store: &dyn Store) {
     for round in 0..10 {
         let at = format!("race/{round}");
-        let created = futures::future::join_all((0..8).map(|_| put(store, &at, "x", Condition::IfAbsent))).await;
+        let created =
+            futures::future::join_all((0..8).map(|_| put(store, &at, "x", Condition::IfAbsent))).await;
         assert_eq!(created.iter().filter(|won| won.is_ok()).count(), 1, "one creates: {created:?}");
         let etag = store.head(&key(&at)).await.unwrap().etag;
         let swap = |text: &'static str| put(store, &at, text, Condition::IfMatch(etag.clone()));

@@ -201,7 +201,18 @@ mod tests {
     async fn no_key_leaves_the_directory() {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::new(&folder.path().join("root"));
-        for bad in ["../x", "a/../../x", "/etc/passwd", "a//b", "a/", "./a", "a\0b", "a\\..\\b", ".tripcast/lock", ".."] {
+        for bad in [
+            "../x",
+            "a/../../x",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "./a",
+            "a\0b",
+            "a\\..\\b",
+            ".tripcast/lock",
+            "..",
+        ] {
             let key = ObjectKey::new(bad).unwrap();
             let refused = store.put(&key, Bytes::from_static(b"x"), Condition::Always).await;
             assert!(matches!(refused, Err(StoreError::Key { .. })), "{bad}: {refused:?}");

@@ -37,8 +37,10 @@ impl Store for S3Store {
         let operation = "reading";
         let range = what.range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let sent = self.client.get_object().bucket(&self.bucket).key(self.full(key)).set_range(range);
-        let sent = sent.set_if_match(what.if_match.map(quoted)).set_if_none_match(what.if_none_match.map(quoted));
-        let found = sent.set_version_id(what.version).send().await.map_err(|error| failure(operation, key, error))?;
+        let sent =
+            sent.set_if_match(what.if_match.map(quoted)).set_if_none_match(what.if_none_match.map(quoted));
+        let found =
+            sent.set_version_id(what.version).send().await.map_err(|error| failure(operation, key, error))?;
         let etag = etag(found.e_tag);
         let body = found.body.collect().await;
         let body = body.map_err(|error| unavailable(operation, key, error))?;
@@ -54,7 +56,8 @@ impl Store for S3Store {
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
         let swapping = matches!(condition, Condition::IfMatch(_));
-        let sent = self.client.put_object().bucket(&self.bucket).key(self.full(key)).body(ByteStream::from(bytes));
+        let sent =
+            self.client.put_object().bucket(&self.bucket).key(self.full(key)).body(ByteStream::from(bytes));
         let sent = match condition {
             Condition::Always => sent,
             Condition::IfAbsent => sent.if_none_match("*"),
@@ -62,7 +65,9 @@ impl Store for S3Store {
         };
         let put = sent.send().await.map_err(|error| match failure("writing", key, error) {
             // S3 says NoSuchKey where there is nothing to compare with: the state is not the expected one either.
-            StoreError::NotFound { operation, key } if swapping => StoreError::Precondition { operation, key },
+            StoreError::NotFound { operation, key } if swapping => {
+                StoreError::Precondition { operation, key }
+            }
             other => other,
         })?;
         Ok(etag(put.e_tag))
@@ -70,11 +75,14 @@ impl Store for S3Store {
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         let listing = ObjectKey(prefix.to_string());
-        let sent = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}{prefix}", self.prefix));
+        let sent =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}{prefix}", self.prefix));
         let mut pages = sent.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
-            for object in page.map_err(|error| failure("listing", &listing, error))?.contents.unwrap_or_default() {
+            for object in
+                page.map_err(|error| failure("listing", &listing, error))?.contents.unwrap_or_default()
+            {
                 let key = object.key.unwrap_or_default();
                 let key = ObjectKey::new(key.strip_prefix(&self.prefix).unwrap_or(&key))?;
                 let bytes = u64::try_from(object.size.unwrap_or_default()).unwrap_or_default();
@@ -157,6 +165,10 @@ where
     }
 }
 
-fn unavailable(operation: &'static str, key: &ObjectKey, error: impl Error + Send + Sync + 'static) -> StoreError {
+fn unavailable(
+    operation: &'static str,
+    key: &ObjectKey,
+    error: impl Error + Send + Sync + 'static,
+) -> StoreError {
     StoreError::Unavailable { operation, key: key.to_string(), source: Box::new(error) }
 }

@@ -1,5 +1,5 @@
-use linfa::traits::{Fit, Predict};
 use linfa::Dataset;
+use linfa::traits::{Fit, Predict};
 use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
