@@ -2,6 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# cargo takes all cores itself, and two builds would race for one binary.
+.NOTPARALLEL:
 
 FUNCTIONS := scorer batch-predictor retrainer
 # Always the same packages together: cargo would build the dependencies again for another selection.
@@ -47,13 +49,13 @@ fmt: ## Format the code
 
 .PHONY: unit
 unit: venv ## Unit tests, contracts between files, golden numbers on real months
-	$(TEST) -- --skip bootstraps:: --skip end_to_end::
+	$(TEST) -- --skip bootstraps:: --skip terminal:: --skip end_to_end::
 
 .PHONY: e2e
 e2e: venv probe build ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
 	@trap 'LOCAL_AWS_PORT=$(E2E_PORT) $(LOCAL_AWS) down' EXIT; \
 	LOCAL_AWS_PORT=$(E2E_PORT) $(LOCAL_AWS) up; \
-	LOCAL_AWS_PORT=$(E2E_PORT) $(TEST) --test system -- bootstraps:: end_to_end:: --nocapture
+	LOCAL_AWS_PORT=$(E2E_PORT) $(TEST) --test system -- bootstraps:: terminal:: end_to_end:: --nocapture
 
 .PHONY: venv
 venv: ## Install the local AWS (once)

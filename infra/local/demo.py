@@ -225,7 +225,7 @@ def where(port: int, outputs: dict[str, str]) -> str:
         "trips": outputs["TripsQueueUrl"],
         "predictions": f"{outputs['PredictionsQueueUrl']} (emptied by this demo)",
         "dead letters": outputs["DeadLetterQueueUrl"],
-        "logs": f"{functions_log(port)} (as of now), the server's {server_log(port)}",
+        "logs": f"{os.path.relpath(functions_log(port))} (as of now), the server's beside it",
         "stop it": make_down(port),
     }
     return "\n".join(["Look around (it is still up)", *(f"  {name:<13}{place}" for name, place in places.items())])

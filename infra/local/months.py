@@ -41,7 +41,7 @@ def find() -> Source:
         if missing := source.missing():
             raise Failure(f"TRIPS_DIR={own} has no {', '.join(missing)}")
         return source
-    beside = Source(BESIDE, f"real trips, from {BESIDE}")
+    beside = Source(BESIDE, f"real trips, from {os.path.relpath(BESIDE)}")
     return fetch() if beside.missing() else beside
 
 

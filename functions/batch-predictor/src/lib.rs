@@ -14,12 +14,13 @@ mod results;
 mod source;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dataset::{Columns, Limits, ReadError, Rows, Step, TripReader, WriteError};
 use lambda_runtime::LambdaEvent;
 use model::Bundle;
 use platform::event::{EventError, ObjectCreated, objects_created};
+use platform::lambda::Deadline;
 use platform::models::{ModelError, Models};
 use platform::store::{Store, StoreError};
 use platform::telemetry::{Metric, emit};
@@ -30,6 +31,9 @@ use serde_json::{Value, json};
 use keys::Dropped;
 use results::Results;
 use source::Source;
+
+/// What is left for giving up cleanly when time runs out.
+const RESERVE: Duration = Duration::from_secs(10);
 
 /// Why a file was not predicted, and may be later.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +59,12 @@ pub enum PredictError {
         #[source]
         source: ModelError,
     },
+    /// It was not done in time; nothing of it is seen.
+    #[error("predicting {key}: it was not done before the deadline, and was given up")]
+    OutOfTime {
+        /// Which file.
+        key: String,
+    },
     /// The predictions could not be encoded.
     #[error("predicting {key}")]
     Write {
@@ -73,11 +83,12 @@ impl Classified for PredictError {
             Self::Store { source, .. } => source.error_type(),
             Self::Models { source, .. } => source.error_type(),
             Self::Write { .. } => "Dataset.Write",
+            Self::OutOfTime { .. } => "Batch.OutOfTime",
         }
     }
     fn is_transient(&self) -> bool {
         match self {
-            Self::Event(_) | Self::Write { .. } => false,
+            Self::Event(_) | Self::Write { .. } | Self::OutOfTime { .. } => false,
             Self::Store { source, .. } => source.is_transient(),
             Self::Models { source, .. } => source.is_transient(),
         }
@@ -149,7 +160,7 @@ impl BatchPredictor {
         let (mut outcomes, mut failure) = (Vec::new(), None);
         for object in objects_created(&event.payload)? {
             let started = Instant::now();
-            match self.predict(&object).await {
+            match self.predict(&object, Deadline::of(&event.context)).await {
                 Ok(outcome) => {
                     tell(&outcome, started);
                     outcomes.push(outcome);
@@ -164,7 +175,7 @@ impl BatchPredictor {
     ///
     /// # Errors
     /// [`PredictError`].
-    pub async fn predict(&self, object: &ObjectCreated) -> Result<Outcome, PredictError> {
+    pub async fn predict(&self, object: &ObjectCreated, deadline: Deadline) -> Result<Outcome, PredictError> {
         let key = || object.key.clone();
         let dropped = Dropped::new(&object.key)
             .filter(|_| self.bucket.as_ref().is_none_or(|bucket| *bucket == object.bucket));
@@ -173,20 +184,21 @@ impl BatchPredictor {
         let bundle = match self.models.bundle().await {
             Ok(bundle) => bundle,
             Err(ModelError::NoChampion) => {
-                let why = json!({"outcome": "no_model", "key": object.key, "detail": ModelError::NoChampion.to_string()});
+                let why = json!({"outcome": "no_model", "key": object.key, "etag": object.etag, "detail": ModelError::NoChampion.to_string()});
                 results::explain(&*self.data, &dropped, &why).await.map_err(store_error)?;
                 return Ok(Outcome::NoModel { key: key() });
             }
             Err(source) => return Err(PredictError::Models { key: key(), source }),
         };
-        match self.walk(object, &dropped, &bundle).await {
+        match self.walk(object, &dropped, &bundle, deadline).await {
             Ok(outcome) => Ok(outcome),
             Err(Ended::Gone) => Ok(Outcome::Gone { key: key() }),
+            Err(Ended::OutOfTime) => Err(PredictError::OutOfTime { key: key() }),
             Err(Ended::Store(source)) => Err(store_error(source)),
             Err(Ended::Write(source)) => Err(PredictError::Write { key: key(), source }),
             Err(Ended::Unreadable(error)) => {
                 let (error_type, detail) = (error.error_type().to_string(), chain(&error));
-                let why = json!({"outcome": "refused", "key": object.key, "error_type": error_type, "detail": detail});
+                let why = json!({"outcome": "refused", "key": object.key, "etag": object.etag, "error_type": error_type, "detail": detail});
                 results::explain(&*self.data, &dropped, &why).await.map_err(store_error)?;
                 Ok(Outcome::Refused { key: key(), error_type, detail })
             }
@@ -198,6 +210,7 @@ impl BatchPredictor {
         object: &ObjectCreated,
         dropped: &Dropped,
         bundle: &Bundle,
+        deadline: Deadline,
     ) -> Result<Outcome, Ended> {
         let source = Source::open(&*self.data, object, dropped).await?;
         let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.limits)?;
@@ -206,7 +219,7 @@ impl BatchPredictor {
         let mut results = Results::begin(&*self.data, dropped, bundle).await?;
         let mut ended = Ok(());
         while let (Some(rows), Ok(())) = (&step, &ended) {
-            ended = results.add(rows).await;
+            ended = if deadline.left() < RESERVE { Err(Ended::OutOfTime) } else { results.add(rows).await };
             if ended.is_ok() {
                 (step, ended) = match next(&mut reader, &source).await {
                     Ok(rows) => (rows, Ok(())),
@@ -243,6 +256,7 @@ async fn next(reader: &mut TripReader, source: &Source<'_>) -> Result<Option<Row
 #[derive(Debug)]
 enum Ended {
     Gone,
+    OutOfTime,
     Store(StoreError),
     Write(WriteError),
     Unreadable(ReadError),

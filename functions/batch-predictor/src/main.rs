@@ -15,7 +15,7 @@ async fn main() -> Result<(), lambda::StartError> {
     let predictor = BatchPredictor::new(
         config.data_store.open_with(&aws),
         config.data_store.bucket().map(String::from),
-        Models::new(registry, config.model_refresh),
+        Models::new(registry, config.model_refresh, "batch-predictor"),
         config.taxi,
     );
     lambda::run(move |event| {

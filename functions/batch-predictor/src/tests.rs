@@ -50,7 +50,7 @@ struct Bench {
 
 fn bench() -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
-    let champions = Models::new(Registry::new(Arc::new(models.clone())), Duration::ZERO);
+    let champions = Models::new(Registry::new(Arc::new(models.clone())), Duration::ZERO, "batch-predictor");
     let bucket = Some("trips".to_string());
     let predictor = BatchPredictor::new(Arc::new(data.clone()), bucket, champions, "green".into());
     Bench { data, models, predictor }
@@ -63,7 +63,8 @@ fn key(text: &str) -> ObjectKey {
 async fn drop_file(bench: &Bench, at: &str, bytes: Bytes) -> Result<Outcome, PredictError> {
     let etag = bench.data.put(&key(at), bytes, Condition::Always).await.unwrap();
     let (bucket, etag) = ("trips".into(), Some(etag.0));
-    bench.predictor.predict(&ObjectCreated { bucket, key: at.into(), version: None, etag }).await
+    let object = ObjectCreated { bucket, key: at.into(), version: None, etag };
+    bench.predictor.predict(&object, Deadline::after(Duration::from_secs(60))).await
 }
 
 async fn document(bench: &Bench, at: &str) -> Value {
@@ -118,14 +119,25 @@ async fn a_file_that_is_not_parquet_leaves_its_reason_and_no_predictions() {
     let why = document(&bench, "quarantine/notes.txt.error.json").await;
     assert_eq!((&why["outcome"], &why["error_type"]), (&json!("refused"), &json!("Dataset.NotParquet")));
     let mut damaged = month().to_vec();
-    let middle = damaged.len() / 3;
-    damaged[middle..middle + 40].fill(0xff);
+    // The first column's pages, which lie right behind the leading magic bytes.
+    damaged[8..60].fill(0xff);
     let refused = drop_file(&bench, "incoming/damaged.parquet", Bytes::from(damaged)).await.unwrap();
     assert!(matches!(refused, Outcome::Refused { .. }), "{refused:?}");
     assert!(
         !keys(&bench).await.iter().any(|key| key.starts_with("predictions/")),
         "nothing is partly visible"
     );
+}
+
+#[tokio::test]
+async fn what_is_not_done_in_time_is_given_up_whole() {
+    let bench = bench();
+    promoted_model(&bench.models).await;
+    bench.data.put(&key(KEY), month(), Condition::Always).await.unwrap();
+    let object = ObjectCreated { bucket: "trips".into(), key: KEY.into(), version: None, etag: None };
+    let late = bench.predictor.predict(&object, Deadline::after(Duration::from_secs(1))).await.unwrap_err();
+    assert_eq!(late.error_type(), "Batch.OutOfTime");
+    assert_eq!(keys(&bench).await, [KEY], "nothing is seen");
 }
 
 #[tokio::test]
@@ -155,6 +167,9 @@ async fn what_was_replaced_removed_or_lies_elsewhere_is_left_alone() {
         (told("trips", "history/a.parquet", "x"), Outcome::Ignored { key: "history/a.parquet".into() }),
         (told("others", "incoming/a.parquet", "x"), Outcome::Ignored { key: "incoming/a.parquet".into() }),
     ] {
-        assert_eq!(bench.predictor.predict(&event).await.unwrap(), expected);
+        assert_eq!(
+            bench.predictor.predict(&event, Deadline::after(Duration::from_secs(60))).await.unwrap(),
+            expected
+        );
     }
 }

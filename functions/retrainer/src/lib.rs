@@ -112,6 +112,19 @@ pub struct Run {
     pub left_out: Vec<LeftOut>,
     /// Target by target.
     pub targets: Vec<Retrained>,
+    /// What failed, if anything did.
+    pub failed: Vec<Failed>,
+}
+
+/// A part of a retraining that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// Which target's; none if all were to share it.
+    pub target: Option<Target>,
+    /// A stable name.
+    pub error_type: &'static str,
+    /// With its causes.
+    pub detail: String,
 }
 
 /// What became of one target.
@@ -161,7 +174,7 @@ impl Retrainer {
     /// Retrains `targets` as of `now` in a run called after the day and `request`.
     ///
     /// # Errors
-    /// [`RetrainError`]. That there is nothing to learn from is no error but a run that says so.
+    /// [`RetrainError`], the first, after every target was tried and the run recorded. That there is nothing to learn from is no error but a run that says so.
     pub async fn retrain(
         &self,
         now: NaiveDate,
@@ -176,7 +189,9 @@ impl Retrainer {
             data: Vec::new(),
             left_out: Vec::new(),
             targets: Vec::new(),
+            failed: Vec::new(),
         };
+        let mut failure = None;
         let mut available = self.data.list("history/").await?;
         available.extend(self.data.list("incoming/").await?);
         match plan(now, &available, &self.settings.taxi, self.settings.training_months) {
@@ -184,17 +199,22 @@ impl Retrainer {
                 tracing::warn!(reason = %reason, "nothing to do");
                 run.nothing_to_do = Some(reason.to_string());
             }
-            Ok(plan) => {
-                let gathered = gather(&*self.data, &plan).await?;
-                for target in targets {
-                    run.targets.push(self.retrain_target(*target, &gathered, &run.run).await?);
+            Ok(plan) => match gather(&*self.data, &plan).await {
+                Err(error) => fail(&mut run, None, error.into(), &mut failure),
+                Ok(gathered) => {
+                    for target in targets {
+                        match self.retrain_target(*target, &gathered, &run.run).await {
+                            Ok(retrained) => run.targets.push(retrained),
+                            Err(error) => fail(&mut run, Some(*target), error, &mut failure),
+                        }
+                    }
+                    (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
                 }
-                (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
-            }
+            },
         }
         let key = ObjectKey::new(format!("runs/{}/run.json", run.run))?;
         json::write(&*self.models, &key, &run, Condition::Always).await?;
-        Ok(run)
+        failure.map_or(Ok(run), Err)
     }
 
     async fn retrain_target(
@@ -246,6 +266,12 @@ impl Retrainer {
             }
         }
     }
+}
+
+/// One target's failure is not the other's: it is recorded, and told at the end.
+fn fail(run: &mut Run, target: Option<Target>, error: RetrainError, first: &mut Option<RetrainError>) {
+    run.failed.push(Failed { target, error_type: error.error_type(), detail: chain(&error) });
+    first.get_or_insert(error);
 }
 
 async fn publish(

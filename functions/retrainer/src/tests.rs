@@ -116,4 +116,28 @@ async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
     let stopped =
         bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "three").await.unwrap_err();
     assert_eq!((stopped.error_type(), stopped.is_transient()), ("Dataset.NotParquet", false));
+    assert_eq!(recorded(&bench, "2021-03-15-three").await["failed"][0]["error_type"], "Dataset.NotParquet");
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
+    let bench = bench();
+    let cash = |of: &str| {
+        let file = dataset::read_all(&month(of, |_| 10).into(), None, dataset::Limits::default()).unwrap();
+        let mut outcomes = file.outcomes;
+        outcomes.payment_type.fill(Some(2));
+        dataset::trips::to_parquet(&file.trips, &outcomes).unwrap()
+    };
+    seed(&bench, "2021-01", cash("2021-01")).await;
+    seed(&bench, "2021-02", cash("2021-02")).await;
+    let failed =
+        bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "one").await.unwrap_err();
+    assert_eq!(failed.error_type(), "Retraining.Fit");
+    let run = recorded(&bench, "2021-03-15-one").await;
+    assert_eq!((&run["targets"][0]["promoted"], &run["failed"][0]["target"]), (&json!(true), &json!("tip")));
+}
+
+async fn recorded(bench: &Bench, run: &str) -> Value {
+    let key = ObjectKey::new(format!("runs/{run}/run.json")).unwrap();
+    serde_json::from_slice(&bench.models.get(&key, Get::default()).await.unwrap().bytes).unwrap()
 }

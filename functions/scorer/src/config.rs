@@ -22,7 +22,7 @@ pub const VARIABLES: [Variable; 5] = [
     Variable {
         name: "DEADLINE_RESERVE_MS",
         meaning: "milliseconds before the deadline at which no more work is begun",
-        default: Some("2000"),
+        default: Some("10000"),
     },
 ];
 

@@ -19,7 +19,7 @@ use model::{Bundle, Rejection, TripBatch, TripRequest};
 use platform::lambda::Deadline;
 use platform::models::{ModelError, Models};
 use platform::outcome::{BatchOutcomes, Unreportable};
-use platform::queue::{Outgoing, Sink, sendable};
+use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, Outgoing, Sink, sendable};
 use platform::telemetry::{Metric, emit};
 use platform::{Classified, chain};
 use serde::Deserialize;
@@ -27,6 +27,8 @@ use serde_json::{Value, json};
 
 /// The detail of a rejection is for people; SQS counts it towards the message's size.
 const DETAIL_BYTES_MAX: usize = 1024;
+/// Names, types and values of a dead letter's attributes, with room to spare.
+const ATTRIBUTES_BYTES_MAX: usize = 2048;
 
 /// Why a whole batch comes back.
 #[derive(Debug, thiserror::Error)]
@@ -171,7 +173,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         }
     }
     if may_go_on() {
-        scored.rejected = send(ports.dead_letters, rejected, &mut scored.outcomes).await;
+        scored.rejected = send(ports.dead_letters, rejected, &mut scored.outcomes, &may_go_on).await;
     }
     if accepted.is_empty() || !may_go_on() {
         return Ok(scored);
@@ -187,45 +189,50 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     };
     let answers = bundle.predict(&trips);
     let answer = |(row, (at, request)): (usize, &(usize, TripRequest))| {
-        (*at, Outgoing::new(prediction::message(&bundle, request, &answers, row).to_string()))
+        (*at, Outgoing::json(&prediction::message(&bundle, request, &answers, row)))
     };
     let answered = accepted.iter().enumerate().map(answer).collect();
-    if may_go_on() {
-        scored.predicted = send(ports.predictions, answered, &mut scored.outcomes).await;
-    }
+    scored.predicted = send(ports.predictions, answered, &mut scored.outcomes, &may_go_on).await;
     scored.bundle = Some(bundle.id());
     Ok(scored)
 }
 
-/// Sends each message and clears those that were acknowledged; how many were.
-async fn send(sink: &dyn Sink, messages: Vec<(usize, Outgoing)>, outcomes: &mut BatchOutcomes) -> usize {
-    let (positions, messages): (Vec<usize>, Vec<Outgoing>) = messages.into_iter().unzip();
+/// Sends each message and clears those that were acknowledged; how many were. Asks before every call whether it may go
+/// on: what was acknowledged must be reported before the deadline, or it comes back with the others.
+async fn send(
+    sink: &dyn Sink,
+    messages: Vec<(usize, Outgoing)>,
+    outcomes: &mut BatchOutcomes,
+    may_go_on: &impl Fn() -> bool,
+) -> usize {
     let mut acknowledged = 0;
-    for (at, result) in positions.into_iter().zip(sink.send(messages).await) {
-        match result {
-            Ok(()) => {
-                outcomes.clear(at);
-                acknowledged += 1;
+    for call in messages.chunks(ENTRIES_A_CALL).take_while(|_| may_go_on()) {
+        let results = sink.send(call.iter().map(|(_, message)| message.clone()).collect()).await;
+        for ((at, _), result) in call.iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    outcomes.clear(*at);
+                    acknowledged += 1;
+                }
+                Err(error) => tracing::warn!(message = at, error_message = chain(&error), "not acknowledged"),
             }
-            Err(error) => tracing::warn!(message = at, error_message = chain(&error), "not acknowledged"),
         }
     }
     acknowledged
 }
 
 fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
-    tracing::info!(
-        message_id = message.id,
-        reason = rejection.reason.code(),
-        detail = rejection.detail,
-        "rejected"
-    );
+    let (reason, detail) = (rejection.reason.code(), sendable(&rejection.detail, DETAIL_BYTES_MAX));
+    tracing::info!(message_id = message.id, reason, detail, "rejected");
     Outgoing {
-        // SQS takes no empty body, and brings none either.
-        body: if message.body.is_empty() { "(empty)".into() } else { message.body.clone() },
+        // SQS takes no empty body, and none that leaves no room for the attributes.
+        body: match message.body.as_str() {
+            "" => "(empty)".into(),
+            body => sendable(body, BYTES_A_CALL - ATTRIBUTES_BYTES_MAX),
+        },
         attributes: vec![
-            ("reason", rejection.reason.code().to_string()),
-            ("detail", sendable(&rejection.detail, DETAIL_BYTES_MAX)),
+            ("reason", reason.to_string()),
+            ("detail", detail),
             ("source_message_id", message.id.clone().unwrap_or_default()),
         ],
     }

@@ -14,7 +14,7 @@ async fn main() -> Result<(), lambda::StartError> {
     let aws = platform::aws_config().await;
     let registry = Registry::new(config.model_store.open_with(&aws));
     let scorer = Scorer::new(
-        Models::new(registry, config.model_refresh),
+        Models::new(registry, config.model_refresh, "scorer"),
         SqsSink::new(&aws, config.predictions_queue_url),
         SqsSink::new(&aws, config.dlq_url),
         config.deadline_reserve,

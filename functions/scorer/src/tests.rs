@@ -89,6 +89,27 @@ async fn near_the_deadline_nothing_is_begun_and_all_comes_back() {
 }
 
 #[tokio::test]
+async fn the_deadline_is_asked_for_before_every_call() {
+    let (one, sinks): (_, (MemorySink, MemorySink)) = (batch("scorer-sqs"), Default::default());
+    let many: Vec<Message> =
+        (0..25).map(|at| Message { id: Some(format!("m{at}")), ..one[0].clone() }).collect();
+    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    let near = || sinks.0.sent().len() < 20;
+    let scored = score(&many, || async { Ok(Arc::new(bundle())) }, ports, near).await.unwrap();
+    assert_eq!((scored.predicted, failed(&scored).len()), (20, 5));
+}
+
+#[tokio::test]
+async fn a_dead_letter_has_room_for_its_reason() {
+    let (body, sinks): (_, (MemorySink, MemorySink)) = ("x".repeat(1 << 20), Default::default());
+    let scored = run(&[Message { id: Some("large".into()), body }], &sinks, true).await;
+    assert_eq!(scored.rejected, 1);
+    let letter = &sinks.1.sent()[0];
+    let attributes: usize = letter.attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+    assert!(letter.body.len() + attributes <= 1 << 20);
+}
+
+#[tokio::test]
 async fn a_resent_message_gets_the_same_id() {
     let sinks = Default::default();
     run(&batch("scorer-sqs"), &sinks, true).await;
@@ -126,7 +147,7 @@ fn event(payload: Value) -> LambdaEvent<Value> {
 #[tokio::test]
 async fn a_cold_start_without_a_champion_fails_loudly() {
     let registry = Registry::new(Arc::new(MemoryStore::default()));
-    let models = Models::new(registry.clone(), Duration::ZERO);
+    let models = Models::new(registry.clone(), Duration::ZERO, "scorer");
     let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO);
     let refused = scorer.handle(event(sample("scorer-sqs"))).await.unwrap_err();
     assert_eq!((refused.error_type(), refused.is_transient()), ("Models.NoChampion", true));

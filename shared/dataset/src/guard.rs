@@ -17,19 +17,19 @@ pub struct Limits {
     pub row_groups: u64,
     /// Columns of the file.
     pub columns: u64,
-    /// Decoded bytes of one column of one row group, as the footer states them.
-    pub chunk_bytes: u64,
+    /// Decoded bytes of one row group, all columns, as the footer states them: what is held at once.
+    pub group_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            file_bytes: 2 << 30,
+            file_bytes: 1 << 30,
             footer_bytes: 16 << 20,
-            rows: 100_000_000,
+            rows: 20_000_000,
             row_groups: 10_000,
             columns: 200,
-            chunk_bytes: 512 << 20,
+            group_bytes: 768 << 20,
         }
     }
 }
@@ -65,6 +65,7 @@ impl Limits {
         let mut rows = 0;
         for group in metadata.row_groups() {
             rows += counted("rows in a row group", group.num_rows())?;
+            let mut decoded = 0u64;
             for chunk in group.columns() {
                 let (start, bytes) = chunk.byte_range();
                 if start.checked_add(bytes).is_none_or(|end| end > file_bytes) {
@@ -72,9 +73,9 @@ impl Limits {
                     let detail = format!("column {column} lies outside of the file's {file_bytes} bytes");
                     return Err(ReadError::NotParquet { detail });
                 }
-                let decoded = counted("bytes in a column", chunk.uncompressed_size())?;
-                at_most("decoded bytes in a column", decoded, self.chunk_bytes)?;
+                decoded = decoded.saturating_add(counted("bytes in a column", chunk.uncompressed_size())?);
             }
+            at_most("decoded bytes in a row group", decoded, self.group_bytes)?;
         }
         if rows != counted("rows", file.num_rows())? {
             let detail = format!("its row groups have {rows} rows, it states {}", file.num_rows());

@@ -15,7 +15,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
 use crate::guard::Limits;
 use crate::schema::{self, Column, numbers, times};
@@ -170,7 +170,9 @@ impl TripReader {
             let detail = format!("expected a footer, found {file_bytes} bytes in all");
             return Err(ReadError::NotParquet { detail });
         }
+        // Page indexes are not used, and their places in the footer would be followed before any guard sees them.
         let footer = ParquetMetaDataPushDecoder::try_new(file_bytes).map_err(ReadError::Decode)?;
+        let footer = footer.with_page_index_policy(PageIndexPolicy::Skip);
         Ok(Self { file_bytes, columns, limits, next_row: 0, begun: false, state: State::Footer(footer) })
     }
 
@@ -220,11 +222,20 @@ impl TripReader {
     /// See [`ReadError`]; the file is then given up as a whole.
     pub fn step(&mut self) -> Result<Step, ReadError> {
         // The decoder panics on some damaged files; a bad file must not take the others with it.
-        catch_unwind(AssertUnwindSafe(|| self.advance())).unwrap_or_else(|panic| {
+        let step = catch_unwind(AssertUnwindSafe(|| self.advance())).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
             Err(ReadError::Panicked { detail: said.unwrap_or_else(|| "no message".into()) })
-        })
+        })?;
+        match &step {
+            Step::Need(ranges)
+                if ranges.iter().any(|range| range.start >= range.end || range.end > self.file_bytes) =>
+            {
+                let detail = format!("it refers to bytes outside of its {}: {ranges:?}", self.file_bytes);
+                Err(ReadError::NotParquet { detail })
+            }
+            _ => Ok(step),
+        }
     }
 
     fn advance(&mut self) -> Result<Step, ReadError> {

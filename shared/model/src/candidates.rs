@@ -210,11 +210,13 @@ impl DurationModel {
 
     /// Minutes and interval of every trip.
     pub fn answer(&self, trips: &TripBatch) -> DurationAnswers {
-        let minutes = self.estimate.minutes(trips);
+        // A short trip of a pair that was seen once, over a long distance, would take less than no time.
+        let minutes: Vec<f64> =
+            self.estimate.minutes(trips).into_iter().map(|minutes| minutes.max(0.0)).collect();
         let half = self.interval_half_width_min;
         DurationAnswers {
             lower_min: minutes.iter().map(|at| (at - half).max(0.0)).collect(),
-            upper_min: minutes.iter().map(|at| (at + half).max(0.0)).collect(),
+            upper_min: minutes.iter().map(|at| at + half).collect(),
             minutes,
         }
     }

@@ -16,6 +16,9 @@ use crate::trip::{Trip, Zone, possible_miles};
 /// Part of every prediction id: changes when the meaning of a message does.
 pub const MESSAGE_SCHEMA_VERSION: u32 = 1;
 
+/// A ride id comes back in every answer, which has to fit a message itself.
+const RIDE_ID_BYTES_MAX: usize = 1024;
+
 /// The ride's name, an integer or a text, kept as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
@@ -119,7 +122,9 @@ impl TripRequest {
         let message: Value = serde_json::from_str(body).map_err(|error| undecodable(error.to_string()))?;
         let message = message.as_object().ok_or_else(|| undecodable("it is no object".into()))?;
         let ride_id = match message.get("ride_id") {
-            Some(Value::String(text)) if !text.is_empty() => Some(RideId::Text(text.clone())),
+            Some(Value::String(text)) if (1..=RIDE_ID_BYTES_MAX).contains(&text.len()) => {
+                Some(RideId::Text(text.clone()))
+            }
             Some(Value::Number(number)) => {
                 number.as_i64().map(RideId::Number).or_else(|| number.as_u64().map(RideId::Large))
             }
@@ -127,7 +132,9 @@ impl TripRequest {
         };
         let ride_id = ride_id.ok_or_else(|| {
             let found = message.get("ride_id").map_or("nothing".into(), Value::to_string);
-            let detail = format!("ride_id: expected a 64 bit integer or a text, found {found}");
+            let found: String = found.chars().take(100).collect();
+            let expected = format!("a 64 bit integer or a text of 1 to {RIDE_ID_BYTES_MAX} bytes");
+            let detail = format!("ride_id: expected {expected}, found {found}");
             Rejection::new(Reason::InvalidRideId, detail)
         })?;
         let ride = message.get("ride").and_then(Value::as_object);

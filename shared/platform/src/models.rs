@@ -8,6 +8,7 @@ use model::{Bundle, Target};
 use tokio::sync::Mutex;
 
 use crate::registry::{Champion, Registry, RegistryError};
+use crate::telemetry::{Metric, emit};
 use crate::{Classified, chain};
 
 /// Why there is nothing to answer with.
@@ -19,6 +20,9 @@ pub enum ModelError {
     /// The registry cannot be read.
     #[error("loading the champions")]
     Registry(#[from] RegistryError),
+    /// The registry does not answer.
+    #[error("the registry did not answer within {} s", RELOAD_SECONDS_MAX)]
+    Timeout,
     /// A champion cannot be served by this build.
     #[error("loading the champions")]
     Bundle(#[from] BundleError),
@@ -29,6 +33,7 @@ impl Classified for ModelError {
         match self {
             Self::NoChampion => "Models.NoChampion",
             Self::Registry(source) => source.error_type(),
+            Self::Timeout => "Models.Timeout",
             Self::Bundle(_) => "Models.Unusable",
         }
     }
@@ -38,11 +43,15 @@ impl Classified for ModelError {
     }
 }
 
+/// A reload that takes longer is given up for now: the messages at hand have an answer already.
+const RELOAD_SECONDS_MAX: u64 = 3;
+
 /// The bundle of champions of a registry.
 #[derive(Debug, Clone)]
 pub struct Models {
     registry: Registry,
     refresh: Duration,
+    function: &'static str,
     state: Arc<Mutex<Option<Loaded>>>,
 }
 
@@ -55,9 +64,9 @@ struct Loaded {
 }
 
 impl Models {
-    /// The champions of `registry`, asked for at most every `refresh`.
-    pub fn new(registry: Registry, refresh: Duration) -> Self {
-        Self { registry, refresh, state: Arc::default() }
+    /// The champions of `registry`, asked for at most every `refresh`, for `function`.
+    pub fn new(registry: Registry, refresh: Duration, function: &'static str) -> Self {
+        Self { registry, refresh, function, state: Arc::default() }
     }
 
     /// The champions to answer a whole batch with. The last good ones keep serving if a reload fails.
@@ -74,18 +83,25 @@ impl Models {
         if loaded.looked.elapsed() >= self.refresh {
             // Looked at now, whatever comes of it: a store in trouble is not asked at every batch.
             loaded.looked = Instant::now();
-            match self.changed(loaded).await {
+            let limit = Duration::from_secs(RELOAD_SECONDS_MAX);
+            let changed =
+                tokio::time::timeout(limit, self.changed(loaded)).await.unwrap_or(Err(ModelError::Timeout));
+            match changed {
                 Ok(None) => (),
                 Ok(Some(new)) => {
+                    self.tell(Metric::ModelReloads, &new.bundle);
                     tracing::info!(from = loaded.bundle.id(), to = new.bundle.id(), "reloaded the champions");
                     *loaded = new;
                 }
-                Err(error) => tracing::warn!(
-                    error_type = error.error_type(),
-                    error_message = chain(&error),
-                    bundle = loaded.bundle.id(),
-                    "reloading failed: the last good champions keep serving"
-                ),
+                Err(error) => {
+                    self.tell(Metric::ModelReloadFailures, &loaded.bundle);
+                    let (error_type, error_message) = (error.error_type(), chain(&error));
+                    tracing::warn!(
+                        error_type,
+                        error_message,
+                        "reloading failed: the last good champions keep serving"
+                    );
+                }
             }
         }
         Ok(Arc::clone(&loaded.bundle))
@@ -93,18 +109,42 @@ impl Models {
 
     async fn load(&self) -> Result<Loaded, ModelError> {
         let duration = self.registry.champion(Target::Duration).await?.ok_or(ModelError::NoChampion)?;
-        let tip = self.registry.champion(Target::Tip).await?;
+        let tip = match self.registry.champion(Target::Tip).await {
+            Err(error) if !error.is_transient() => {
+                complain(&error);
+                None
+            }
+            other => other?,
+        };
         self.read(duration, tip).await
     }
 
+    fn tell(&self, metric: Metric, bundle: &Bundle) {
+        emit(self.function, &[(metric, 1.0)], &serde_json::json!({"bundle": bundle.id()}));
+    }
+
+    /// A tip model that can never be read does not take the durations with it: tips are then not answered.
     async fn read(&self, duration: Champion, tip: Option<Champion>) -> Result<Loaded, ModelError> {
         let duration_bytes = self.registry.artifact(Target::Duration, &duration.alias.version).await?;
         let tip_bytes = match &tip {
-            Some(tip) => Some(self.registry.artifact(Target::Tip, &tip.alias.version).await?),
             None => None,
+            Some(tip) => match self.registry.artifact(Target::Tip, &tip.alias.version).await {
+                Err(error) if !error.is_transient() => {
+                    complain(&error);
+                    None
+                }
+                other => Some(other?),
+            },
         };
-        let bundle = Arc::new(Bundle::from_bytes(&duration_bytes, tip_bytes.as_deref())?);
-        Ok(Loaded { bundle, duration, tip, looked: Instant::now() })
+        let bundle = match Bundle::from_bytes(&duration_bytes, tip_bytes.as_deref()) {
+            Err(error) if tip_bytes.is_some() => {
+                let alone = Bundle::from_bytes(&duration_bytes, None)?;
+                complain(&error);
+                alone
+            }
+            other => other?,
+        };
+        Ok(Loaded { bundle: Arc::new(bundle), duration, tip, looked: Instant::now() })
     }
 
     async fn changed(&self, loaded: &Loaded) -> Result<Option<Loaded>, ModelError> {
@@ -118,8 +158,21 @@ impl Models {
         }
         let duration = duration.unwrap_or_else(|| loaded.duration.clone());
         let tip = tip.or_else(|| loaded.tip.clone());
-        self.read(duration, tip).await.map(Some)
+        let new = self.read(duration.clone(), tip).await?;
+        if new.bundle.tip_version().is_none() && loaded.bundle.tip_version().is_some() {
+            // The new tip model cannot be served: the last good one goes on beside the new durations.
+            return self.read(duration, loaded.tip.clone()).await.map(Some);
+        }
+        Ok(Some(new))
     }
+}
+
+fn complain(error: &dyn std::error::Error) {
+    tracing::error!(
+        error_type = "Models.Unusable",
+        error_message = chain(error),
+        "the tip model cannot be served"
+    );
 }
 
 #[cfg(test)]
@@ -152,7 +205,7 @@ mod tests {
     async fn a_promotion_is_picked_up_and_a_broken_one_is_not() {
         let store = MemoryStore::default();
         let registry = Registry::new(Arc::new(store.clone()));
-        let models = Models::new(registry.clone(), Duration::ZERO);
+        let models = Models::new(registry.clone(), Duration::ZERO, "test");
         assert!(matches!(models.bundle().await, Err(ModelError::NoChampion)));
         let one = promote(&registry, artifact(10.0)).await;
         assert_eq!(models.bundle().await.unwrap().duration_version(), &one);
@@ -174,9 +227,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_broken_tip_model_does_not_take_durations_with_it() {
+        let store = MemoryStore::default();
+        let registry = Registry::new(Arc::new(store.clone()));
+        let one = promote(&registry, artifact(10.0)).await;
+        let junk =
+            registry.publish(Target::Tip, Bytes::from_static(b"junk"), &Value::Null, String::new()).await;
+        registry.promote(Target::Tip, &junk.unwrap(), None, "", "").await.unwrap();
+        let cold = || Models::new(registry.clone(), Duration::ZERO, "test");
+        let bundle = cold().bundle().await.unwrap();
+        assert_eq!((bundle.duration_version(), bundle.tip_version()), (&one, None));
+        let alias = ObjectKey::new("tip/aliases/champion.json").unwrap();
+        store.put(&alias, Bytes::from_static(b"{"), Condition::Always).await.unwrap();
+        assert_eq!(cold().bundle().await.unwrap().duration_version(), &one, "nor does a damaged alias");
+    }
+
+    #[tokio::test]
     async fn the_registry_is_asked_at_most_every_so_often() {
         let registry = Registry::new(Arc::new(MemoryStore::default()));
-        let models = Models::new(registry.clone(), Duration::from_secs(3600));
+        let models = Models::new(registry.clone(), Duration::from_secs(3600), "test");
         let one = promote(&registry, artifact(10.0)).await;
         assert_eq!(models.bundle().await.unwrap().duration_version(), &one);
         promote(&registry, artifact(20.0)).await;

@@ -1,18 +1,23 @@
 //! Messages out: in tens, at most 1 MiB a call, each acknowledged or failed on its own.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 
 use crate::chain;
 
 /// SQS takes at most ten messages a call.
-const ENTRIES_A_CALL: usize = 10;
+pub const ENTRIES_A_CALL: usize = 10;
 /// SQS takes at most 1 MiB a message and a call, attributes included.
-const BYTES_A_CALL: usize = 1 << 20;
+pub const BYTES_A_CALL: usize = 1 << 20;
+/// A batch of messages has seconds to live: a call that hangs must not take them all.
+const ATTEMPT_SECONDS_MAX: u64 = 3;
+const CALL_SECONDS_MAX: u64 = 8;
 
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,12 @@ impl Outgoing {
     /// A message without attributes.
     pub fn new(body: String) -> Self {
         Self { body, attributes: Vec::new() }
+    }
+
+    /// A message that is a JSON document. U+FFFE and U+FFFF, which SQS refuses, are escaped: they can stand only in
+    /// texts.
+    pub fn json(document: &serde_json::Value) -> Self {
+        Self::new(document.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
     }
 
     /// What it counts towards SQS's limits.
@@ -61,7 +72,13 @@ pub struct SqsSink {
 impl SqsSink {
     /// The queue at `url`.
     pub fn new(config: &SdkConfig, url: String) -> Self {
-        Self { client: Client::new(config), url }
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
+            .operation_attempt_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
+            .operation_timeout(Duration::from_secs(CALL_SECONDS_MAX))
+            .build();
+        let config = aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), url }
     }
 
     async fn call(&self, messages: &[Outgoing]) -> Vec<Result<(), SendError>> {

@@ -158,6 +158,17 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
+    /// It is no such document.
+    #[error("{operation} {key}: it is not the JSON document that it should be")]
+    Document {
+        /// What was tried.
+        operation: &'static str,
+        /// On which key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
     /// Anything else: no connection, no answer in time, a fault of the store.
     #[error("{operation} {key}")]
     Unavailable {
@@ -182,6 +193,7 @@ impl Classified for StoreError {
             Self::Precondition { .. } => "Store.Precondition",
             Self::Throttled { .. } => "Store.Throttled",
             Self::Denied { .. } => "Store.Denied",
+            Self::Document { .. } => "Store.Document",
             Self::Unavailable { .. } => "Store.Unavailable",
         }
     }
@@ -296,7 +308,7 @@ pub mod json {
     /// The document at `key` with its ETag; none if nothing is there.
     ///
     /// # Errors
-    /// Those of the store; [`StoreError::Unavailable`] for bytes that are no such document.
+    /// Those of the store; [`StoreError::Document`] for bytes that are no such document.
     pub async fn read<T: DeserializeOwned>(
         store: &dyn Store,
         key: &ObjectKey,
@@ -305,10 +317,10 @@ pub mod json {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             other => other?,
         };
-        let document = serde_json::from_slice(&object.bytes).map_err(|source| StoreError::Unavailable {
-            operation: "reading the document",
+        let document = serde_json::from_slice(&object.bytes).map_err(|source| StoreError::Document {
+            operation: "reading",
             key: key.to_string(),
-            source: Box::new(source),
+            source,
         })?;
         Ok(Some((document, object.etag)))
     }
@@ -323,10 +335,10 @@ pub mod json {
         document: &T,
         condition: Condition,
     ) -> Result<ETag, StoreError> {
-        let bytes = serde_json::to_vec_pretty(document).map_err(|source| StoreError::Unavailable {
-            operation: "writing the document",
+        let bytes = serde_json::to_vec_pretty(document).map_err(|source| StoreError::Document {
+            operation: "writing",
             key: key.to_string(),
-            source: Box::new(source),
+            source,
         })?;
         store.put(key, Bytes::from(bytes), condition).await
     }

@@ -144,7 +144,7 @@ fn limits_hold_before_anything_is_decoded() {
         (Limits { rows: 49, ..limits }, "rows"),
         (Limits { row_groups: 4, ..limits }, "row groups"),
         (Limits { columns: 1, ..limits }, "columns"),
-        (Limits { chunk_bytes: 10, ..limits }, "decoded bytes in a column"),
+        (Limits { group_bytes: 10, ..limits }, "decoded bytes in a row group"),
     ] {
         match read_all(&file, None, limits) {
             Err(ReadError::Limit { what: said, .. }) => assert_eq!(said, what),
@@ -199,7 +199,7 @@ proptest! {
         let mut file = crate::trips::to_parquet(&trips, &outcomes).unwrap();
         let at = at.index(file.len());
         file[at] ^= flip;
-        let limits = Limits { chunk_bytes: 1 << 20, ..Limits::default() };
+        let limits = Limits { group_bytes: 1 << 20, ..Limits::default() };
         match read_all(&Bytes::from(file), None, limits) {
             Ok(read) => prop_assert!(read.trips.len() <= 30),
             Err(error) => prop_assert!(!error.to_string().is_empty()),

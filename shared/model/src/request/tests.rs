@@ -80,6 +80,15 @@ fn what_says_nothing_is_rejected_with_a_reason() {
 }
 
 #[test]
+fn a_ride_id_has_a_length() {
+    let body = |id: &str| serde_json::json!({"ride_id": id, "ride": {}}).to_string();
+    assert!(TripRequest::decode(&body(&"x".repeat(1024))).is_ok());
+    let refused = TripRequest::decode(&body(&"x".repeat(1025))).unwrap_err();
+    assert_eq!(refused.reason, Reason::InvalidRideId);
+    assert!(refused.detail.len() < 300, "{}", refused.detail.len());
+}
+
+#[test]
 fn odd_values_become_missing_and_are_named() {
     let body = r#"{"ride_id": 1, "ride": {"PULocationID": 999, "DOLocationID": 2, "trip_distance": -3,
         "pickup_datetime": "yesterday", "passenger_count": 1.5, "VendorID": [2]}}"#;

@@ -29,6 +29,14 @@ fn only_xml_s_characters_are_sent() {
     assert_eq!(sendable("aüü", 4), "aü", "cut between characters");
 }
 
+#[test]
+fn a_document_is_sent_without_the_characters_that_sqs_refuses() {
+    let document = json!({"ride_id": "a\u{ffff}b"});
+    let sent = Outgoing::json(&document).body;
+    assert_eq!(sent, r#"{"ride_id":"a\uffffb"}"#);
+    assert_eq!(serde_json::from_str::<Value>(&sent).unwrap(), document);
+}
+
 /// A queue that speaks the SQS protocol and answers as told.
 async fn queue(answer: impl Fn(Value) -> Response + Clone + Send + Sync + 'static) -> SqsSink {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,145 @@
+//! `tripcast` as a person types it.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use model::artifact::sha256_hex;
+use serde_json::Value;
+use tests::{months, release_binary};
+
+fn tripcast(arguments: &[&str]) -> Output {
+    Command::new(release_binary("tripcast")).args(arguments).output().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn document(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", said(output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A server of one file that breaks off in the middle of its first answer and serves ranges after that. What it was
+/// asked for is told at the end.
+fn breaking_server(file: Vec<u8>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serve = move || {
+        let mut asked = Vec::new();
+        for answer in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            asked.push(String::from_utf8_lossy(&request[..length]).to_lowercase());
+            let half = file.len() / 2;
+            let (head, body) = if answer == 0 {
+                (format!("200 OK\r\ncontent-length: {}", file.len()), &file[..half])
+            } else {
+                let range = format!("bytes {half}-{}/{}", file.len() - 1, file.len());
+                let rest = file.len() - half;
+                (
+                    format!("206 Partial Content\r\ncontent-range: {range}\r\ncontent-length: {rest}"),
+                    &file[half..],
+                )
+            };
+            let head = format!("HTTP/1.1 {head}\r\netag: \"one\"\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body).unwrap();
+        }
+        asked
+    };
+    (url, std::thread::spawn(serve))
+}
+
+#[test]
+fn a_download_that_broke_off_goes_on_and_is_not_made_twice() {
+    let (file, folder) = (months::green_bytes("2021-01").to_vec(), tempfile::tempdir().unwrap());
+    let (url, server) = breaking_server(file.clone());
+    let to = folder.path().join("trips");
+    let fetch =
+        || tripcast(&["data", "fetch", "--month", "2021-01", "--to", text(&to), "--from", &url, "--json"]);
+    let broken = fetch();
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(said(&broken).contains("run the same command again to go on"), "{}", said(&broken));
+    assert!(!to.join("green_tripdata_2021-01.parquet").exists(), "half a month is no month");
+    let fetched = document(&fetch());
+    assert_eq!(fetched[0]["sha256"], sha256_hex(&file).as_str());
+    assert_eq!(std::fs::read(to.join("green_tripdata_2021-01.parquet")).unwrap(), file);
+    let again = document(&fetch());
+    assert_eq!(again[0]["present"], true, "there is no server any more");
+    let asked = server.join().unwrap();
+    assert!(asked[1].contains(&format!("range: bytes={}-", file.len() / 2)), "{}", asked[1]);
+}
+
+#[test]
+fn what_cannot_be_fetched_is_said_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = ["data", "fetch", "--month", "2021-01", "--from", "http://127.0.0.1:9", "--to"];
+    let output = tripcast(&[&nobody[..], &[text(folder.path())]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = said(&output);
+    assert!(
+        said.starts_with("error: cannot fetch http://127.0.0.1:9/green_tripdata_2021-01.parquet"),
+        "{said}"
+    );
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_trained_model_is_evaluated_and_predicts_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (folder.path().join("duration.bin"), folder.path().join("predictions.parquet"));
+    let (january, february) = (months::green("2021-01"), months::green("2021-02"));
+    let train =
+        ["train", "--target", "duration", "--json", "--train", text(&january), "--validate", text(&february)];
+    let trained = document(&tripcast(&[&train[..], &["--out", text(&model)]].concat()));
+    assert_eq!(trained["validate"]["rules"], "course");
+    let evaluated =
+        document(&tripcast(&["evaluate", "--json", "--model", text(&model), "--data", text(&february)]));
+    assert_eq!(evaluated["data"], trained["validate"], "the same model on the same rows");
+    let slices = evaluated["slices"].as_array().unwrap();
+    let of_hours =
+        slices.iter().filter(|slice| slice["by"] == "hour_band").map(|slice| slice["rows"].as_u64().unwrap());
+    assert_eq!(
+        of_hours.sum::<u64>(),
+        evaluated["data"]["rows"].as_u64().unwrap(),
+        "a trip has one hour band"
+    );
+    let predict =
+        ["predict", "--json", "--model", text(&model), "--input", text(&february), "--output", text(&out)];
+    let predicted = document(&tripcast(&predict));
+    assert_eq!(predicted["predicted"], predicted["rows"]);
+    assert!(std::fs::metadata(&out).unwrap().len() > 10_000);
+}
+
+#[test]
+fn wrong_input_gets_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("notes.txt");
+    std::fs::write(&notes, "these are notes and neither trips nor a model").unwrap();
+    for (arguments, code, expected) in [
+        (vec!["data", "inspect", text(&notes)], 1, "not a readable parquet file: expected it to end with"),
+        (vec!["evaluate", "--model", text(&notes), "--data", text(&notes)], 1, "not a tripcast model"),
+        (vec!["data", "inspect", "/nowhere/x.parquet"], 1, "reading /nowhere/x.parquet: No such file"),
+        (vec!["registry", "history", "--target", "tip", "--store", "https://x"], 2, "expected s3://bucket"),
+        (
+            vec!["registry", "rollback", "--target", "tip", "--store", text(folder.path())],
+            1,
+            "no earlier champion",
+        ),
+        (vec!["data", "generate", "--month", "2021-13"], 2, "expected yyyy-mm"),
+        (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),
+    ] {
+        let output = tripcast(&arguments);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said:?} should say {expected:?}");
+    }
+}
