@@ -78,6 +78,22 @@ fn the_tip_tree_ranks_as_well_as_is_known_of_it() {
     }
 }
 
+/// More card trips than the tree's sample holds: where weights of a fraction each drifted until linfa panicked.
+#[test]
+fn a_year_is_learned_from() {
+    let Some(folder) = real_or_say("a year") else { return };
+    let year: Vec<String> = (1..=12).map(|month| format!("2023-{month:02}")).collect();
+    if year.iter().any(|month| !folder.join(format!("green_tripdata_{month}.parquet")).exists()) {
+        eprintln!("a year: not run, the months of 2023 are not all there");
+        return;
+    }
+    let files = green(&folder, &year.iter().map(String::as_str).collect::<Vec<_>>());
+    let trained = train(Target::Tip, Family::Tree, &FitParams::default(), &files).unwrap();
+    let judged = judge(&trained.artifact.model, Rules::Course, &green(&folder, &["2024-01"]));
+    let Figures::Tip { auc, .. } = judged.metrics.figures else { panic!("figures of tips") };
+    assert!(trained.train.rows > 400_000 && auc >= 0.74, "{} rows, AUC {auc}", trained.train.rows);
+}
+
 /// Row counts and rows kept by the course's filter as published with the data's own measurements.
 #[test]
 fn every_month_of_every_schema_is_read_whole() {

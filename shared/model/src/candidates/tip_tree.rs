@@ -5,6 +5,8 @@
 //! merging siblings of one label). The leaves' probabilities are then counted on all rows, and the tree is served
 //! in the flat form of [`trees`].
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use linfa::Dataset;
 use linfa::traits::Fit;
 use linfa_trees::{DecisionTree, TreeNode};
@@ -99,18 +101,52 @@ fn grow(
     };
     let records = Array2::from_shape_fn((sample.len(), width), value);
     let tipped: Array1<bool> = sample.iter().map(|&row| labels[row] > 0.0).collect();
-    let (all, tips) = (tipped.len() as f32, tipped.iter().filter(|tip| **tip).count() as f32);
-    // Each class weighs half of the rows. Exact ties would be broken by linfa's hash order, which differs from
-    // process to process: one class is nudged by a millionth so that there is none.
-    let weights =
-        tipped.mapv(|tip| if tip { 0.5 * all / tips } else { 0.5 * all / (all - tips) * 1.000_001 });
+    let balance = Balance::of(tipped.len(), tipped.iter().filter(|tip| **tip).count());
+    let weights = tipped.mapv(|tip| if tip { balance.tipped } else { balance.other });
     let data = Dataset::new(records, tipped).with_weights(weights);
-    DecisionTree::params()
+    let params = DecisionTree::params()
         .max_depth(Some(params.tree_max_depth as usize))
-        .min_weight_leaf(params.tree_min_leaf as f32)
-        .min_weight_split(2.0 * params.tree_min_leaf as f32)
-        .fit(&data)
-        .map_err(|source| FitError::Tree { rows: sample.len(), source: Box::new(source) })
+        .min_weight_leaf(params.tree_min_leaf as f32 * balance.of_row)
+        .min_weight_split(2.0 * params.tree_min_leaf as f32);
+    let refused = |source| FitError::Tree { rows: sample.len(), source };
+    // linfa asserts what it did not foresee; one target must not take the other's retraining with it.
+    match catch_unwind(AssertUnwindSafe(|| params.fit(&data))) {
+        Ok(grown) => grown.map_err(|source| refused(source.into())),
+        Err(_) => Err(refused("linfa-trees panicked".into())),
+    }
+}
+
+/// Weights with which both classes weigh about alike.
+///
+/// linfa adds and subtracts weights one by one in f32. Fractions would drift there (over 100,000 rows by more than a
+/// leaf weighs, and then it panics), so the weights are whole numbers whose sum f32 holds exactly. They have no common
+/// divisor: linfa breaks ties between classes by hash order, which differs from process to process, and a tie then
+/// takes as many rows of one class as the other's weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Balance {
+    tipped: f32,
+    other: f32,
+    /// What a row weighs on average.
+    of_row: f32,
+}
+
+impl Balance {
+    fn of(rows: usize, tips: usize) -> Self {
+        // Half of what f32 counts exactly (2^24): rounding up must not exceed it.
+        const TOTAL: usize = 1 << 23;
+        let of_row = (TOTAL / rows).max(1);
+        let half = of_row * rows / 2;
+        let tipped = (half / tips).max(1);
+        let mut other = (half / (rows - tips)).max(1);
+        while common_divisor(tipped, other) > 1 {
+            other += 1;
+        }
+        Self { tipped: tipped as f32, other: other as f32, of_row: of_row as f32 }
+    }
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// The structure of linfa's tree in our description, leaves not yet valued.
@@ -225,6 +261,22 @@ mod tests {
         assert_eq!(one, two);
         let sample = stratified(&examples().labels, 1500, 1);
         assert!((1498..=1500).contains(&sample.len()) && sample.is_sorted());
+    }
+
+    #[test]
+    fn weights_balance_the_classes_and_their_sums_are_exact() {
+        for (rows, tips) in [(200_000, 176_000), (200_000, 1_000), (150, 75), (2_000, 1_300), (3, 1)] {
+            let Balance { tipped, other, of_row } = Balance::of(rows, tips);
+            let (tips_weigh, others_weigh) =
+                (tips as f64 * f64::from(tipped), (rows - tips) as f64 * f64::from(other));
+            assert!(tips_weigh + others_weigh <= f64::from(1 << 24), "{rows} {tips}");
+            assert!(
+                (tips_weigh / others_weigh - 1.0).abs() < 0.06,
+                "{rows} {tips}: {tips_weigh} {others_weigh}"
+            );
+            assert_eq!([tipped.fract(), other.fract(), of_row.fract()], [0.0; 3]);
+            assert_eq!(common_divisor(tipped as usize, other as usize), 1);
+        }
     }
 
     #[test]
