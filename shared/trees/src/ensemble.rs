@@ -2,38 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a split sends a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Child {
-    /// Another split: its position in [`Tree::nodes`], greater than its parent's.
-    Node(u32),
-    /// A leaf: its position in [`Tree::leaves`].
-    Leaf(u32),
-}
+mod categories;
+mod description;
 
-/// One split: a row goes left when its value is at most `threshold`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    /// Which feature is asked, `0..n_features`.
-    pub feature: u32,
-    /// Left when `value <= threshold`; see [`at_most`] for trainers that split by `<`.
-    pub threshold: f32,
-    /// Whether a missing value (NaN) goes left.
-    pub missing_left: bool,
-    /// Where the rows at most `threshold` go.
-    pub left: Child,
-    /// Where the others go.
-    pub right: Child,
-}
-
-/// One tree as its trainer describes it. A tree without nodes is its only leaf.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tree {
-    /// Splits, the root first, every child after its parent.
-    pub nodes: Vec<Node>,
-    /// What each leaf adds to the sum.
-    pub leaves: Vec<f64>,
-}
+pub use categories::Categories;
+pub use description::{Child, Node, Split, Tree, at_most};
+use description::{Description, check};
 
 /// What was wrong with the description of an ensemble.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -77,22 +51,57 @@ pub enum EnsembleError {
         /// What is out of shape.
         detail: String,
     },
-    /// More nodes or leaves than a 31 bit position can name.
-    #[error("the ensemble has more than 2^31 nodes or leaves")]
+    /// A form of ensembles that this build does not read.
+    #[error("ensemble form {found}: this build reads form {FORM}")]
+    Form {
+        /// The form it says it has.
+        found: u32,
+    },
+    /// More features, nodes or leaves than positions can name.
+    #[error("the ensemble has more than 2^30 features, nodes or leaves")]
     TooLarge,
 }
 
+/// The form in which ensembles are written. Whoever changes [`Description`] raises it.
+const FORM: u32 = 1;
+
 /// A split of all trees' nodes laid end to end. Children: `>= 0` a node, `< 0` the leaf `!child`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct FlatNode {
+pub(crate) struct FlatNode {
+    /// The threshold; of a split by categories the bits of its position in [`Ensemble::categories`].
     threshold: f32,
-    /// The feature; the top bit says that a missing value goes left.
+    /// The feature, with [`MISSING_LEFT`] and [`BY_CATEGORY`].
     feature: u32,
     left: i32,
     right: i32,
 }
 
 const MISSING_LEFT: u32 = 1 << 31;
+const BY_CATEGORY: u32 = 1 << 30;
+
+impl FlatNode {
+    pub(crate) fn feature(&self) -> usize {
+        (self.feature & !(MISSING_LEFT | BY_CATEGORY)) as usize
+    }
+
+    pub(crate) fn missing_left(&self) -> bool {
+        self.feature & MISSING_LEFT != 0
+    }
+
+    /// Where the rows go that the split sends left, and where the others.
+    pub(crate) fn children(&self) -> [i32; 2] {
+        [self.left, self.right]
+    }
+}
+
+/// What a flat node asks of a value that is not missing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    /// Left when at most this.
+    AtMost(f32),
+    /// Left when one of these.
+    OneOf(&'a Categories),
+}
 
 /// A sum of trees over rows of `f32` features, NaN for missing. Predicting is total: whatever the row holds, it
 /// ends in one leaf of each tree.
@@ -103,6 +112,7 @@ pub struct Ensemble {
     base: f64,
     roots: Vec<i32>,
     nodes: Vec<FlatNode>,
+    categories: Vec<Categories>,
     leaves: Vec<f64>,
 }
 
@@ -115,11 +125,15 @@ impl Ensemble {
         if !base.is_finite() {
             return Err(EnsembleError::Base);
         }
+        if n_features >= BY_CATEGORY as usize {
+            return Err(EnsembleError::TooLarge);
+        }
         let mut flat = Self {
             n_features,
             base,
             roots: Vec::with_capacity(trees.len()),
             nodes: Vec::new(),
+            categories: Vec::new(),
             leaves: Vec::new(),
         };
         for (position, tree) in trees.iter().enumerate() {
@@ -144,13 +158,19 @@ impl Ensemble {
         self.leaves.len()
     }
 
+    /// What every sum starts from.
+    pub fn base(&self) -> f64 {
+        self.base
+    }
+
     /// The prediction for one row of `n_features` values: base, then each tree's leaf in order, added in f64.
     /// Values that a short row lacks count as missing.
     pub fn predict_row(&self, row: &[f32]) -> f64 {
         self.roots.iter().fold(self.base, |sum, &root| sum + self.leaves[self.exit_leaf(root, row)])
     }
 
-    /// The predictions for `rows`, row-major, `n_features` values each: `[n_rows]`.
+    /// The predictions for `rows`, row-major, `n_features` values each: `[n_rows]`. This is the plain walk, the
+    /// meaning of an ensemble; [`crate::Scorer`] computes the same faster.
     pub fn predict(&self, rows: &[f32]) -> Vec<f64> {
         rows.chunks_exact(self.n_features.max(1)).map(|row| self.predict_row(row)).collect()
     }
@@ -177,21 +197,57 @@ impl Ensemble {
         Ok(self)
     }
 
+    /// Where each tree starts: a node, or `!leaf` of a tree that is one leaf.
+    pub(crate) fn roots(&self) -> &[i32] {
+        &self.roots
+    }
+
+    /// All nodes, the trees end to end.
+    pub(crate) fn nodes(&self) -> &[FlatNode] {
+        &self.nodes
+    }
+
+    /// All leaf values, the trees end to end.
+    pub(crate) fn leaf_values(&self) -> &[f64] {
+        &self.leaves
+    }
+
+    /// What `node` asks of a value that is not missing.
+    pub(crate) fn asked(&self, node: &FlatNode) -> Asked<'_> {
+        if node.feature & BY_CATEGORY == 0 {
+            Asked::AtMost(node.threshold)
+        } else {
+            Asked::OneOf(&self.categories[node.threshold.to_bits() as usize])
+        }
+    }
+
+    /// Whether `row` goes left at `node`.
+    #[inline]
+    pub(crate) fn goes_left(&self, node: &FlatNode, row: &[f32]) -> bool {
+        let value = row.get(node.feature()).copied().unwrap_or(f32::NAN);
+        if value.is_nan() {
+            return node.missing_left();
+        }
+        match self.asked(node) {
+            Asked::AtMost(threshold) => value <= threshold,
+            Asked::OneOf(categories) => categories.contain(value),
+        }
+    }
+
     fn exit_leaf(&self, root: i32, row: &[f32]) -> usize {
         let mut at = root;
         while at >= 0 {
-            let node = self.nodes[at as usize];
-            let value = row.get((node.feature & !MISSING_LEFT) as usize).copied().unwrap_or(f32::NAN);
-            let left =
-                if value.is_nan() { node.feature & MISSING_LEFT != 0 } else { value <= node.threshold };
-            at = if left { node.left } else { node.right };
+            let node = &self.nodes[at as usize];
+            at = if self.goes_left(node, row) { node.left } else { node.right };
         }
         !at as usize
     }
 
     fn append(&mut self, tree: &Tree) -> Result<(), EnsembleError> {
         let (nodes, leaves) = (self.nodes.len(), self.leaves.len());
-        if nodes + tree.nodes.len() > i32::MAX as usize || leaves + tree.leaves.len() > i32::MAX as usize {
+        if nodes + tree.nodes.len() > BY_CATEGORY as usize
+            || leaves + tree.leaves.len() > BY_CATEGORY as usize
+        {
             return Err(EnsembleError::TooLarge);
         }
         let place = |child: Child| match child {
@@ -199,127 +255,25 @@ impl Ensemble {
             Child::Leaf(leaf) => !((leaves + leaf as usize) as i32),
         };
         self.roots.push(if tree.nodes.is_empty() { place(Child::Leaf(0)) } else { place(Child::Node(0)) });
-        self.nodes.extend(tree.nodes.iter().map(|node| FlatNode {
-            threshold: node.threshold,
-            feature: node.feature | if node.missing_left { MISSING_LEFT } else { 0 },
-            left: place(node.left),
-            right: place(node.right),
-        }));
+        for node in &tree.nodes {
+            let (threshold, by_category) = match &node.split {
+                Split::AtMost(threshold) => (*threshold, 0),
+                Split::OneOf(categories) => {
+                    self.categories.push(categories.clone());
+                    (f32::from_bits(self.categories.len() as u32 - 1), BY_CATEGORY)
+                }
+            };
+            self.nodes.push(FlatNode {
+                threshold,
+                feature: node.feature | by_category | if node.missing_left { MISSING_LEFT } else { 0 },
+                left: place(node.left),
+                right: place(node.right),
+            });
+        }
         self.leaves.extend_from_slice(&tree.leaves);
         Ok(())
     }
 }
 
-/// The threshold `t` for which `x <= t` is true of exactly those f32 `x` with `x < split`: for trainers that
-/// route by "less than", and in f64.
-pub fn at_most(split: f64) -> f32 {
-    let near = split as f32;
-    if f64::from(near) < split { near } else { near.next_down() }
-}
-
-fn check(position: usize, tree: &Tree, n_features: usize) -> Result<(), EnsembleError> {
-    let shape = |detail: String| EnsembleError::Shape { tree: position, detail };
-    let mut node_seen = vec![false; tree.nodes.len()];
-    let mut leaf_seen = vec![false; tree.leaves.len()];
-    match (node_seen.first_mut(), leaf_seen.first_mut()) {
-        (Some(root), _) => *root = true,
-        (None, Some(only)) => *only = true,
-        (None, None) => return Err(shape("it is empty".into())),
-    }
-    for (at, node) in tree.nodes.iter().enumerate() {
-        if node.feature as usize >= n_features || node.feature & MISSING_LEFT != 0 {
-            return Err(EnsembleError::UnknownFeature {
-                tree: position,
-                node: at,
-                feature: node.feature,
-                n_features,
-            });
-        }
-        if node.threshold.is_nan() {
-            return Err(EnsembleError::Threshold { tree: position, node: at });
-        }
-        for child in [node.left, node.right] {
-            let seen = match child {
-                Child::Node(to) if to as usize <= at => {
-                    return Err(shape(format!("node {to} is not after {at}")));
-                }
-                Child::Node(to) => node_seen.get_mut(to as usize),
-                Child::Leaf(to) => leaf_seen.get_mut(to as usize),
-            };
-            let seen = seen.ok_or_else(|| shape(format!("{child:?} under node {at} does not exist")))?;
-            if std::mem::replace(seen, true) {
-                return Err(shape(format!("{child:?} has two parents")));
-            }
-        }
-    }
-    if node_seen.contains(&false) || leaf_seen.contains(&false) {
-        return Err(shape("a node or leaf without a parent".into()));
-    }
-    match tree.leaves.iter().position(|value| !value.is_finite()) {
-        Some(leaf) => Err(EnsembleError::LeafValue { tree: position, leaf }),
-        None => Ok(()),
-    }
-}
-
-/// What is written to disk: trees as described, so that reading checks them again.
-#[derive(Serialize, Deserialize)]
-struct Description {
-    n_features: u32,
-    base: f64,
-    trees: Vec<Tree>,
-}
-
-impl TryFrom<Description> for Ensemble {
-    type Error = EnsembleError;
-    fn try_from(from: Description) -> Result<Self, EnsembleError> {
-        Self::new(from.n_features as usize, from.base, &from.trees)
-    }
-}
-
-impl From<Ensemble> for Description {
-    fn from(from: Ensemble) -> Self {
-        Self { n_features: from.n_features as u32, base: from.base, trees: from.described() }
-    }
-}
-
-impl Ensemble {
-    /// The trees as a trainer would describe them: the inverse of [`Ensemble::new`].
-    pub fn described(&self) -> Vec<Tree> {
-        self.roots.iter().map(|&root| self.describe(root)).collect()
-    }
-
-    // Nodes and leaves of one tree lie together, so a tree is renumbered by walking it parents first.
-    fn describe(&self, root: i32) -> Tree {
-        if root < 0 {
-            return Tree { nodes: Vec::new(), leaves: vec![self.leaves[!root as usize]] };
-        }
-        let (mut order, mut leaves, mut next) = (vec![root], Vec::new(), 0);
-        while let Some(&at) = order.get(next) {
-            let node = &self.nodes[at as usize];
-            for child in [node.left, node.right] {
-                if child >= 0 { order.push(child) } else { leaves.push(!child as usize) }
-            }
-            next += 1;
-        }
-        order.sort_unstable();
-        leaves.sort_unstable();
-        let name = |child: i32| match usize::try_from(child) {
-            Ok(_) => Child::Node(order.partition_point(|&at| at < child) as u32),
-            Err(_) => Child::Leaf(leaves.partition_point(|&at| at < !child as usize) as u32),
-        };
-        let nodes = order.iter().map(|&at| {
-            let node = &self.nodes[at as usize];
-            Node {
-                feature: node.feature & !MISSING_LEFT,
-                threshold: node.threshold,
-                missing_left: node.feature & MISSING_LEFT != 0,
-                left: name(node.left),
-                right: name(node.right),
-            }
-        });
-        Tree { nodes: nodes.collect(), leaves: leaves.iter().map(|&at| self.leaves[at]).collect() }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

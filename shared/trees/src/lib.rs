@@ -1,10 +1,16 @@
-//! Tree ensembles, whatever trained them: one flat serving form, valid by construction.
+//! Tree ensembles: one flat serving form, valid by construction; gradient boosting that trains into it; a kernel that
+//! scores it fast.
 //!
-//! Map: [`Ensemble`] is what serves; [`Tree`], [`Node`] and [`Child`] are how a trainer or an importer describes
-//! what it grew; [`EnsembleError`] says what was wrong with a description.
+//! Map, in the order data meets them: [`boost`] grows an ensemble by histogram gradient boosting; [`Ensemble`] is what
+//! serves, and [`Tree`], [`Node`], [`Split`] and [`Child`] are how a trainer or an importer describes what it grew;
+//! [`Scorer`] computes the same sums from tables of leaf masks.
 //!
-//! This crate knows nothing of taxis, files, clocks or threads of others: numbers in, numbers out.
+//! This crate knows nothing of taxis, files, clocks or the environment: numbers in, numbers out.
 
+pub mod boost;
 mod ensemble;
+mod position;
+mod scorer;
 
-pub use ensemble::{Child, Ensemble, EnsembleError, Node, Tree, at_most};
+pub use ensemble::{Categories, Child, Ensemble, EnsembleError, Node, Split, Tree, at_most};
+pub use scorer::{Kernel, Scorer};

@@ -12,7 +12,7 @@ use linfa::traits::Fit;
 use linfa_trees::{DecisionTree, TreeNode};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
-use trees::{Child, Ensemble, Node, Tree, at_most};
+use trees::{Child, Ensemble, Node, Split, Tree, at_most};
 
 use super::{FitError, FitParams};
 use crate::features::{self, FeatureRows};
@@ -168,10 +168,9 @@ fn describe(node: &TreeNode<f64, bool>, tree: &mut Tree) -> Child {
     };
     let (feature, split, _) = node.split();
     let at = tree.nodes.len();
-    let (feature, threshold) = (feature as u32, at_most(split));
     tree.nodes.push(Node {
-        feature,
-        threshold,
+        feature: feature as u32,
+        split: Split::AtMost(at_most(split)),
         missing_left: true,
         left: Child::Leaf(0),
         right: Child::Leaf(0),

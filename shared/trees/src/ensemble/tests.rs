@@ -3,14 +3,15 @@ use proptest::prelude::*;
 use super::*;
 
 fn stump(feature: u32, threshold: f32, missing_left: bool, leaves: [f64; 2]) -> Tree {
-    let node = Node { feature, threshold, missing_left, left: Child::Leaf(0), right: Child::Leaf(1) };
+    let split = Split::AtMost(threshold);
+    let node = Node { feature, split, missing_left, left: Child::Leaf(0), right: Child::Leaf(1) };
     Tree { nodes: vec![node], leaves: leaves.to_vec() }
 }
 
-/// A random tree, grown by splitting a random leaf again and again.
-fn any_tree(n_features: u32) -> impl Strategy<Value = Tree> {
+/// A random tree, grown by splitting a random leaf again and again; the last feature is split by categories.
+pub(crate) fn any_tree(n_features: u32, max_leaves: usize) -> impl Strategy<Value = Tree> {
     let split = (any::<prop::sample::Index>(), 0..n_features, -4i8..4, any::<bool>(), -1.0..1.0f64);
-    prop::collection::vec(split, 0..12).prop_map(|splits| {
+    prop::collection::vec(split, 0..max_leaves).prop_map(move |splits| {
         let mut tree = Tree { nodes: vec![], leaves: vec![0.5] };
         for (index, feature, threshold, missing_left, value) in splits {
             let leaf = index.index(tree.leaves.len()) as u32;
@@ -23,9 +24,14 @@ fn any_tree(n_features: u32) -> impl Strategy<Value = Tree> {
                 }
             }
             tree.leaves.push(value);
-            let threshold = f32::from(threshold);
+            let split = if feature + 1 == n_features {
+                let code = threshold.unsigned_abs().into();
+                Split::OneOf(Categories::new([code, code * 40, code * 9 % 5]).unwrap())
+            } else {
+                Split::AtMost(f32::from(threshold) / 2.0)
+            };
             let (left, right) = (Child::Leaf(leaf), Child::Leaf(new_leaf));
-            tree.nodes.push(Node { feature, threshold, missing_left, left, right });
+            tree.nodes.push(Node { feature, split, missing_left, left, right });
         }
         tree
     })
@@ -40,21 +46,32 @@ fn walk(tree: &Tree, row: &[f32]) -> f64 {
             Child::Node(node) => {
                 let node = &tree.nodes[node as usize];
                 let value = row[node.feature as usize];
-                let left = if value.is_nan() { node.missing_left } else { value <= node.threshold };
+                let left = match &node.split {
+                    _ if value.is_nan() => node.missing_left,
+                    Split::AtMost(threshold) => value <= *threshold,
+                    Split::OneOf(categories) => {
+                        value > -1.0 && categories.codes().any(|code| code as f32 == value.trunc())
+                    }
+                };
                 at = if left { node.left } else { node.right };
             }
         }
     }
 }
 
-fn any_value() -> impl Strategy<Value = f32> {
-    prop_oneof![4 => (-5i8..5).prop_map(f32::from), 1 => Just(f32::NAN), 1 => any::<f32>()]
+pub(crate) fn any_value() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        4 => (-9i8..9).prop_map(|half| f32::from(half) / 2.0),
+        1 => (0u8..200).prop_map(f32::from),
+        1 => Just(f32::NAN),
+        1 => any::<f32>(),
+    ]
 }
 
 proptest! {
     #[test]
     fn the_flat_form_adds_what_the_plain_walk_adds(
-        trees in prop::collection::vec(any_tree(3), 0..6),
+        trees in prop::collection::vec(any_tree(3, 12), 0..6),
         rows in prop::collection::vec(prop::collection::vec(any_value(), 3), 1..20),
     ) {
         let flat = Ensemble::new(3, 0.25, &trees).unwrap();
@@ -67,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn a_described_ensemble_is_the_same_ensemble(trees in prop::collection::vec(any_tree(3), 0..6)) {
+    fn a_described_ensemble_is_the_same_ensemble(trees in prop::collection::vec(any_tree(3, 12), 0..6)) {
         let flat = Ensemble::new(3, -1.0, &trees).unwrap();
         prop_assert_eq!(flat.described(), trees.clone());
         prop_assert_eq!(Ensemble::new(3, -1.0, &flat.described()).unwrap(), flat);

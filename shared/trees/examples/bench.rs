@@ -1,0 +1,98 @@
+//! One timed run of training or scoring, for comparisons with other libraries: raw little-endian f32 files in, one JSON
+//! document out. `make bench-peers` drives it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+use linfa::ParamGuard;
+use rustix::time::{ClockId, clock_gettime};
+use trees::boost::{BoostParams, Labelled, Objective, Settings, go_on};
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next().unwrap_or_default();
+    let mut options = HashMap::new();
+    while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
+        options.insert(name.trim_start_matches("--").to_string(), value);
+    }
+    let options = Options(options);
+    let answer = match verb.as_str() {
+        "train" => train(&options)?,
+        _ => return Err("expected a verb: train".into()),
+    };
+    #[allow(clippy::print_stdout)]
+    {
+        println!("{answer}");
+    }
+    Ok(())
+}
+
+struct Options(HashMap<String, String>);
+
+impl Options {
+    fn text(&self, name: &str) -> Result<&str, Failure> {
+        Ok(self.0.get(name).ok_or_else(|| format!("expected --{name}"))?)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T, Failure> {
+        match self.0.get(name) {
+            Some(text) => text.parse().map_err(|_| format!("--{name} {text}: expected a number").into()),
+            None => Ok(default),
+        }
+    }
+}
+
+fn floats(path: impl AsRef<Path>) -> Result<Vec<f32>, Failure> {
+    let bytes = std::fs::read(path)?;
+    Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+fn train(options: &Options) -> Result<String, Failure> {
+    let (values, labels) = (floats(options.text("x")?)?, floats(options.text("y")?)?);
+    let n_features = options.number("features", 10)?;
+    let objective = match options.text("objective")? {
+        "squared" => Objective::Squared,
+        "logistic" => Objective::Logistic,
+        other => return Err(format!("--objective {other}: expected squared or logistic").into()),
+    };
+    let params = BoostParams::new(Settings {
+        objective,
+        rounds: options.number("rounds", 100)?,
+        max_leaves: options.number("leaves", 31)?,
+        learning_rate: options.number("learning-rate", 0.1)?,
+        ..Settings::default()
+    })
+    .check()?;
+    let rows = Labelled { values: &values, n_features, labels: &labels, weights: None };
+    // Forgets what loading took, where the kernel lets it.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let before = peak_mb();
+    let (cpu, wall) = (cpu_s(), Instant::now());
+    let fitted = params.fit(&rows, None, options.number("threads", 1)?, &mut go_on)?;
+    let (cpu, wall) = (cpu_s() - cpu, wall.elapsed().as_secs_f64());
+    let peak = peak_mb();
+    let (test_values, test_labels) = (floats(options.text("test-x")?)?, floats(options.text("test-y")?)?);
+    let error = objective.loss(&fitted.ensemble.predict(&test_values), &test_labels, None);
+    Ok(format!(
+        r#"{{"cpu_s":{cpu:.4},"wall_s":{wall:.4},"rss_before_mb":{before:.1},"rss_peak_mb":{peak:.1},"error":{error:.6},"trees":{},"leaves":{}}}"#,
+        fitted.ensemble.n_trees(),
+        fitted.ensemble.n_leaves(),
+    ))
+}
+
+/// Processor seconds of this process, all threads.
+fn cpu_s() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// The most memory this process has held, MiB; 0 where the system does not say.
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}

@@ -1,0 +1,162 @@
+//! Sums of gradients by bin. They are sums of integers, so they do not depend on the order of rows or on how rows are
+//! shared among threads.
+
+use std::ops::{AddAssign, SubAssign};
+
+use super::layout::{Layout, PackedRow};
+use super::parallel::Threads;
+use super::quantize::{COUNT_BITS, HESSIAN_BITS};
+
+/// Sums over the rows of a bin, or of a leaf.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// Of gradients, in quantization steps.
+    pub(super) gradient: i64,
+    /// Of hessians, in quantization steps.
+    pub(super) hessian: i64,
+    /// How many rows.
+    pub(super) rows: u32,
+}
+
+impl AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.gradient += other.gradient;
+        self.hessian += other.hessian;
+        self.rows += other.rows;
+    }
+}
+
+impl SubAssign for Sums {
+    fn sub_assign(&mut self, other: Self) {
+        self.gradient -= other.gradient;
+        self.hessian -= other.hessian;
+        self.rows -= other.rows;
+    }
+}
+
+/// Sums packed to be added fast.
+pub(super) trait Cell: Copy + Default + Send + Sync + AddAssign + SubAssign {
+    /// What a row adds, from its packed gradient.
+    fn of(packed: i32) -> Self;
+    /// The sums.
+    fn sums(self) -> Sums;
+}
+
+/// Gradient and count in one integer; every hessian is 1.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Plain(i64);
+
+/// Gradient and count in one integer, hessian in the other.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(16))]
+pub(super) struct Curved([i64; 2]);
+
+impl AddAssign for Plain {
+    #[inline(always)]
+    fn add_assign(&mut self, other: Self) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+}
+
+impl SubAssign for Plain {
+    #[inline(always)]
+    fn sub_assign(&mut self, other: Self) {
+        self.0 = self.0.wrapping_sub(other.0);
+    }
+}
+
+impl AddAssign for Curved {
+    #[inline(always)]
+    fn add_assign(&mut self, other: Self) {
+        self.0 = [self.0[0].wrapping_add(other.0[0]), self.0[1].wrapping_add(other.0[1])];
+    }
+}
+
+impl SubAssign for Curved {
+    #[inline(always)]
+    fn sub_assign(&mut self, other: Self) {
+        self.0 = [self.0[0].wrapping_sub(other.0[0]), self.0[1].wrapping_sub(other.0[1])];
+    }
+}
+
+const COUNT_MASK: i64 = (1 << COUNT_BITS) - 1;
+
+impl Cell for Plain {
+    #[inline(always)]
+    fn of(packed: i32) -> Self {
+        Self((i64::from(packed) << COUNT_BITS) + 1)
+    }
+
+    #[inline(always)]
+    fn sums(self) -> Sums {
+        let rows = (self.0 & COUNT_MASK) as u32;
+        Sums { gradient: self.0 >> COUNT_BITS, hessian: rows.into(), rows }
+    }
+}
+
+impl Cell for Curved {
+    #[inline(always)]
+    fn of(packed: i32) -> Self {
+        let gradient = i64::from(packed >> HESSIAN_BITS);
+        Self([(gradient << COUNT_BITS) + 1, i64::from(packed & ((1 << HESSIAN_BITS) - 1))])
+    }
+
+    #[inline(always)]
+    fn sums(self) -> Sums {
+        let [gradient, hessian] = self.0;
+        Sums { gradient: gradient >> COUNT_BITS, hessian, rows: (gradient & COUNT_MASK) as u32 }
+    }
+}
+
+/// Fills `histogram`, `[layout.n_cells]`, with the sums of `rows`; `spare` is room for other threads.
+pub(super) fn fill<C: Cell>(
+    histogram: &mut [C],
+    spare: &mut [Vec<C>],
+    layout: &Layout,
+    rows: &[u32],
+    threads: &Threads,
+) {
+    let pieces = threads.pieces(rows.len()).min(spare.len() + 1);
+    if pieces == 1 {
+        return fill_piece(histogram, layout, rows);
+    }
+    let shares = rows.chunks(rows.len().div_ceil(pieces));
+    let rooms = std::iter::once(&mut *histogram).chain(spare.iter_mut().map(Vec::as_mut_slice));
+    let work: Vec<(&[u32], &mut [C])> = shares.zip(rooms).collect();
+    let used = work.len();
+    threads.map(work, |(rows, room)| fill_piece(room, layout, rows));
+    for other in &spare[..used - 1] {
+        histogram.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
+    }
+}
+
+fn fill_piece<C: Cell>(histogram: &mut [C], layout: &Layout, rows: &[u32]) {
+    histogram.fill(C::default());
+    for block in &layout.blocks {
+        let cells = &mut histogram[block.start..block.start + block.len];
+        match block.n_bundles {
+            1 => add_rows::<C, 1>(cells, &block.rows, rows),
+            2 => add_rows::<C, 2>(cells, &block.rows, rows),
+            3 => add_rows::<C, 3>(cells, &block.rows, rows),
+            4 => add_rows::<C, 4>(cells, &block.rows, rows),
+            5 => add_rows::<C, 5>(cells, &block.rows, rows),
+            _ => add_rows::<C, 6>(cells, &block.rows, rows),
+        }
+    }
+}
+
+/// Rows are fetched in runs before any is added: fetching alone, the processor waits for many cache lines at once.
+fn add_rows<C: Cell, const BUNDLES: usize>(cells: &mut [C], packed: &[PackedRow], rows: &[u32]) {
+    const RUN: usize = 64;
+    let mut near = [PackedRow::default(); RUN];
+    for run in rows.chunks(RUN) {
+        let near = &mut near[..run.len()];
+        near.iter_mut().zip(run).for_each(|(near, &row)| *near = packed[row as usize]);
+        for row in near {
+            let one = C::of(row.gradient);
+            for bundle in 0..BUNDLES {
+                cells[usize::from(row.cells[bundle])] += one;
+            }
+        }
+    }
+}

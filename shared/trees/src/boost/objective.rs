@@ -1,0 +1,190 @@
+//! What is minimised: gradients and hessians of a loss, where sums start, how good scores are.
+//!
+//! exp and ln come from a pure Rust libm, so that they round alike on every machine.
+
+use serde::{Deserialize, Serialize};
+
+/// The loss that trees are grown against. Scores are sums of leaves; labels are per row.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    /// Half the squared difference; any label. The score is the mean.
+    Squared,
+    /// Negative log likelihood; labels 0 and 1. The score is log odds.
+    Logistic,
+    /// Pinball loss at this level between 0 and 1; any label. The score is that quantile.
+    Quantile(f64),
+}
+
+/// Gradient of one row, and its hessian where they differ between rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Slope {
+    pub(super) gradient: f32,
+    pub(super) hessian: f32,
+}
+
+impl Objective {
+    /// What a score says: a probability for [`Objective::Logistic`], else the score.
+    pub fn answer(self, score: f64) -> f64 {
+        match self {
+            Self::Logistic => sigmoid(score),
+            Self::Squared | Self::Quantile(_) => score,
+        }
+    }
+
+    /// The name of the figure that [`Objective::loss`] computes.
+    pub fn loss_name(self) -> &'static str {
+        match self {
+            Self::Squared => "rmse",
+            Self::Logistic => "log_loss",
+            Self::Quantile(_) => "pinball",
+        }
+    }
+
+    /// How far scores are from labels, smaller is better: root mean squared error, log loss (natural logarithm) or
+    /// pinball loss, rows weighted; NaN of no rows.
+    pub fn loss(self, scores: &[f64], labels: &[f32], weights: Option<&[f32]>) -> f64 {
+        let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (row, (score, label)) in scores.iter().zip(labels).enumerate() {
+            sum += weight(row) * self.loss_of(*score, f64::from(*label));
+            total += weight(row);
+        }
+        match self {
+            Self::Squared => (sum / total).sqrt(),
+            Self::Logistic | Self::Quantile(_) => sum / total,
+        }
+    }
+
+    fn loss_of(self, score: f64, label: f64) -> f64 {
+        match self {
+            Self::Squared => (score - label) * (score - label),
+            // ln(1 + e^-|s|) + what the label adds: neither overflows.
+            Self::Logistic => libm::log1p(libm::exp(-score.abs())) + score.max(0.0) - label * score,
+            Self::Quantile(level) => {
+                let short = label - score;
+                if short >= 0.0 { level * short } else { (level - 1.0) * short }
+            }
+        }
+    }
+
+    /// The best constant score.
+    pub(super) fn base(self, labels: &[f32], weights: Option<&[f32]>) -> f64 {
+        let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
+        let mean = || {
+            let total: f64 = (0..labels.len()).map(weight).sum();
+            labels.iter().enumerate().map(|(row, label)| weight(row) * f64::from(*label)).sum::<f64>() / total
+        };
+        match self {
+            Self::Squared => mean(),
+            Self::Logistic => {
+                // Kept away from 0 and 1, where the log odds have no end.
+                let share = mean().clamp(1e-9, 1.0 - 1e-9);
+                libm::log(share / (1.0 - share))
+            }
+            Self::Quantile(level) => {
+                let mut rows: Vec<(f32, f64)> =
+                    labels.iter().enumerate().map(|(row, label)| (*label, weight(row))).collect();
+                weighted_quantile(&mut rows, level)
+            }
+        }
+    }
+
+    /// Whether every row has the hessian 1, so that counting rows is summing hessians.
+    pub(super) fn hessian_is_one(self) -> bool {
+        !matches!(self, Self::Logistic)
+    }
+
+    /// The largest a row's absolute gradient can be before weights, where that is known without looking.
+    pub(super) fn gradient_max(self) -> Option<f32> {
+        match self {
+            Self::Squared => None,
+            Self::Logistic => Some(1.0),
+            Self::Quantile(level) => Some(level.max(1.0 - level) as f32),
+        }
+    }
+
+    /// The largest hessian of a row before weights.
+    pub(super) fn hessian_max(self) -> f32 {
+        if self.hessian_is_one() { 1.0 } else { 0.25 }
+    }
+
+    /// Gradient and hessian of a row of weight 1.
+    #[inline]
+    pub(super) fn slope(self, score: f32, label: f32) -> Slope {
+        match self {
+            Self::Squared => Slope { gradient: score - label, hessian: 1.0 },
+            Self::Logistic => {
+                let probability = 1.0 / (1.0 + libm::expf(-score));
+                Slope { gradient: probability - label, hessian: probability * (1.0 - probability) }
+            }
+            Self::Quantile(level) => {
+                let gradient = if label > score { -level } else { 1.0 - level };
+                Slope { gradient: gradient as f32, hessian: 1.0 }
+            }
+        }
+    }
+}
+
+/// 1 / (1 + e^-score).
+pub(crate) fn sigmoid(score: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-score))
+}
+
+/// The smallest value whose rows, with all smaller ones, weigh at least a share `level` of all; 0 of none.
+pub(super) fn weighted_quantile(rows: &mut [(f32, f64)], level: f64) -> f64 {
+    rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let needed = rows.iter().map(|(_, weight)| weight).sum::<f64>() * level;
+    let mut sum = 0.0;
+    let reached = rows.iter().find(|(_, weight)| {
+        sum += weight;
+        sum >= needed
+    });
+    reached.or(rows.last()).map_or(0.0, |(value, _)| f64::from(*value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_are_the_slopes_of_the_losses() {
+        for objective in [Objective::Squared, Objective::Logistic, Objective::Quantile(0.9)] {
+            for (score, label) in [(0.3, 1.0), (-2.0, 0.0), (1.7, 0.0), (4.0, 1.0)] {
+                let loss = |score| {
+                    let loss = objective.loss_of(score, label);
+                    if objective == Objective::Squared { loss / 2.0 } else { loss }
+                };
+                let (step, slope) = (1e-4, objective.slope(score as f32, label as f32));
+                let by_difference = (loss(score + step) - loss(score - step)) / (2.0 * step);
+                assert!((f64::from(slope.gradient) - by_difference).abs() < 1e-4, "{objective:?} at {score}");
+                if objective == Objective::Logistic {
+                    let curve = (loss(score + step) - 2.0 * loss(score) + loss(score - step)) / (step * step);
+                    assert!((f64::from(slope.hessian) - curve).abs() < 1e-4, "{objective:?} at {score}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_base_is_the_best_constant() {
+        let labels = [0.0, 1.0, 1.0, 1.0];
+        assert_eq!(Objective::Squared.base(&labels, None), 0.75);
+        assert_eq!(Objective::Squared.base(&labels, Some(&[3.0, 1.0, 1.0, 1.0])), 0.5);
+        assert!((sigmoid(Objective::Logistic.base(&labels, None)) - 0.75).abs() < 1e-12);
+        let ten: Vec<f32> = (1..=10).rev().map(|at| at as f32).collect();
+        assert_eq!(Objective::Quantile(0.9).base(&ten, None), 9.0);
+        assert!(Objective::Logistic.base(&[1.0; 3], None).is_finite(), "one class is not refused here");
+    }
+
+    #[test]
+    fn losses_by_hand() {
+        let (scores, labels) = ([0.0, 2.0], [1.0, 1.0]);
+        assert_eq!(Objective::Squared.loss(&scores, &labels, None), 1.0);
+        assert_eq!(Objective::Squared.loss(&scores, &labels, Some(&[0.0, 4.0])), 1.0);
+        assert_eq!(Objective::Quantile(0.9).loss(&scores, &labels, None), (0.9 + 0.1) / 2.0);
+        let expected = (std::f64::consts::LN_2 + (1.0 + (-2.0f64).exp()).ln()) / 2.0;
+        assert!((Objective::Logistic.loss(&scores, &labels, None) - expected).abs() < 1e-12);
+        assert!(Objective::Logistic.loss(&[-1000.0], &[1.0], None) == 1000.0, "far off does not overflow");
+    }
+}

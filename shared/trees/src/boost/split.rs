@@ -1,0 +1,252 @@
+//! The best split of a leaf, from its histogram.
+
+use super::bins::Kind;
+use super::histogram::{Cell, Sums};
+use super::layout::{Feature, Layout};
+use super::params::{Monotone, Settings};
+use super::quantize::Steps;
+
+/// Which bins go left.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum BinTest {
+    /// Those up to this one.
+    AtMost(usize),
+    /// These.
+    OneOf(Vec<usize>),
+}
+
+/// A split that is worth making.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// By how much it reduces the loss, twice.
+    pub(super) gain: f64,
+    pub(super) feature: usize,
+    pub(super) test: BinTest,
+    pub(super) missing_left: bool,
+    pub(super) left: Sums,
+    /// The values of both leaves.
+    pub(super) values: [f64; 2],
+}
+
+/// What leaf values may be, so that leaves on both sides of a monotone split keep apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Bounds {
+    pub(super) const NONE: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
+}
+
+/// What is the same for all leaves of a tree.
+#[derive(Debug)]
+pub(super) struct Search<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) layout: &'a Layout,
+    pub(super) steps: Steps,
+    /// Which features this tree may ask.
+    pub(super) allowed: &'a [bool],
+    /// What the prediction must follow, by feature.
+    pub(super) monotone: &'a [Option<Monotone>],
+}
+
+/// A leaf's sums and bounds, and what splitting it has to beat.
+#[derive(Debug, Clone, Copy)]
+struct Parent {
+    sums: Sums,
+    bounds: Bounds,
+    /// What the leaf, unsplit, takes from the loss, twice.
+    score: f64,
+}
+
+impl Search<'_> {
+    /// The value of a leaf: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5), within bounds.
+    pub(super) fn value(&self, sums: Sums, l2: f64, bounds: Bounds) -> f64 {
+        let hessian = self.steps.hessian_of(sums) + l2;
+        let free = if hessian > 0.0 { -self.steps.gradient_of(sums) / hessian } else { 0.0 };
+        free.max(bounds.low).min(bounds.high)
+    }
+
+    /// What a leaf of that value takes from the loss, twice: G^2 / (H + L2) where the value is free.
+    fn score(&self, sums: Sums, l2: f64, value: f64) -> f64 {
+        let (gradient, hessian) = (self.steps.gradient_of(sums), self.steps.hessian_of(sums) + l2);
+        -(2.0 * gradient + hessian * value) * value
+    }
+
+    /// The best split of a leaf with these sums, if any is allowed. `room` is spare memory.
+    pub(super) fn best<C: Cell>(
+        &self,
+        histogram: &[C],
+        sums: Sums,
+        bounds: Bounds,
+        room: &mut Vec<C>,
+    ) -> Option<Found> {
+        let l2 = self.settings.l2;
+        let score = self.score(sums, l2, self.value(sums, l2, bounds));
+        let parent = Parent { sums, bounds, score };
+        let mut best = None;
+        for (position, feature) in self.layout.features.iter().enumerate() {
+            if !self.allowed[position] || feature.bins.len < 2 {
+                continue;
+            }
+            let bundle = &self.layout.bundles[feature.bundle];
+            let joint = &histogram[bundle.start..bundle.start + bundle.len];
+            let cells = marginal(joint, feature, room);
+            match feature.bins.kind {
+                Kind::Numeric(_) => self.numeric(position, cells, parent, &mut best),
+                Kind::Categories { .. } => self.categories(position, cells, parent, &mut best),
+            }
+        }
+        best
+    }
+
+    fn numeric<C: Cell>(&self, position: usize, cells: &[C], parent: Parent, best: &mut Option<Found>) {
+        let bins = &self.layout.features[position].bins;
+        let missing = bins.missing.map(|bin| cells[bin].sums()).unwrap_or_default();
+        let valued = &cells[..bins.missing.unwrap_or(bins.len)];
+        self.scan(position, valued, Sums::default(), parent, best);
+        if missing.rows > 0 {
+            self.scan(position, valued, missing, parent, best);
+        }
+    }
+
+    /// Tries every cut with `left`, the missing values or nothing, on the left from the start.
+    fn scan<C: Cell>(
+        &self,
+        position: usize,
+        valued: &[C],
+        mut left: Sums,
+        parent: Parent,
+        best: &mut Option<Found>,
+    ) {
+        let missing_left = left.rows > 0;
+        // With the missing values on the left, a cut after the last bin parts them from nothing; with them on the
+        // right it parts them from all others.
+        let cuts = if missing_left || self.layout.features[position].bins.missing.is_none() {
+            valued.len() - 1
+        } else {
+            valued.len()
+        };
+        for (bin, cell) in valued[..cuts].iter().enumerate() {
+            left += cell.sums();
+            let mut right = parent.sums;
+            right -= left;
+            if left.rows < self.settings.min_child_rows {
+                continue;
+            }
+            if right.rows < self.settings.min_child_rows {
+                break;
+            }
+            let Some((gain, values)) = self.gain(position, left, right, self.settings.l2, parent) else {
+                continue;
+            };
+            if gain > best.as_ref().map_or(self.settings.min_gain, |best| best.gain) {
+                let nothing_missing = !missing_left && parent.sums.rows == total_rows(valued);
+                *best = Some(Found {
+                    gain,
+                    feature: position,
+                    test: BinTest::AtMost(bin),
+                    // A value that was never missing here follows the larger side if it ever is.
+                    missing_left: missing_left || (nothing_missing && left.rows > right.rows),
+                    left,
+                    values,
+                });
+            }
+        }
+    }
+
+    /// The best subset of categories: ordered by gradient over hessian, the best one is a prefix or a suffix
+    /// (Fisher 1958); one order serves both since either side may be the listed one.
+    fn categories<C: Cell>(&self, position: usize, cells: &[C], parent: Parent, best: &mut Option<Found>) {
+        let settings = self.settings;
+        let feature = &self.layout.features[position];
+        let Kind::Categories { codes, .. } = &feature.bins.kind else { return };
+        let l2 = settings.l2 + settings.category_l2;
+        // The bin of all other values stays right, where a value never seen goes too.
+        let listed = (0..codes.len()).chain(feature.bins.missing);
+        let mut order: Vec<(f64, usize, Sums)> = listed
+            .map(|bin| (bin, cells[bin].sums()))
+            .filter(|(_, sums)| sums.rows > 0 && sums.rows >= settings.min_category_rows)
+            .map(|(bin, sums)| {
+                let drawn = self.steps.hessian_of(sums) + settings.category_smoothing;
+                (self.steps.gradient_of(sums) / drawn, bin, sums)
+            })
+            .collect();
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        for backwards in [false, true] {
+            if backwards {
+                order.reverse();
+            }
+            let mut left = Sums::default();
+            let mut found: Option<(f64, usize, Sums, [f64; 2])> = None;
+            for (taken, (_, _, sums)) in order.iter().enumerate() {
+                left += *sums;
+                let mut right = parent.sums;
+                right -= left;
+                if left.rows < settings.min_child_rows {
+                    continue;
+                }
+                if right.rows < settings.min_child_rows.max(1) {
+                    break;
+                }
+                let Some((gain, values)) = self.gain(position, left, right, l2, parent) else { continue };
+                let to_beat = best.as_ref().map_or(settings.min_gain, |best| best.gain);
+                if gain > found.as_ref().map_or(to_beat, |(gain, ..)| *gain) {
+                    found = Some((gain, taken, left, values));
+                }
+            }
+            if let Some((gain, taken, left, values)) = found {
+                let mut bins: Vec<usize> = order[..=taken].iter().map(|(_, bin, _)| *bin).collect();
+                bins.sort_unstable();
+                let missing_left = feature.bins.missing.is_some_and(|missing| bins.contains(&missing));
+                let test = BinTest::OneOf(bins);
+                *best = Some(Found { gain, feature: position, test, missing_left, left, values });
+            }
+        }
+    }
+
+    /// What a split gains and the values of its leaves, unless it breaks a limit.
+    #[inline]
+    fn gain(
+        &self,
+        position: usize,
+        left: Sums,
+        right: Sums,
+        l2: f64,
+        parent: Parent,
+    ) -> Option<(f64, [f64; 2])> {
+        let lightest = self.steps.hessian_of(left).min(self.steps.hessian_of(right));
+        if lightest < self.settings.min_child_weight {
+            return None;
+        }
+        let values = [self.value(left, l2, parent.bounds), self.value(right, l2, parent.bounds)];
+        let keeps_order = match self.monotone[position] {
+            None => true,
+            Some(Monotone::Increasing) => values[0] <= values[1],
+            Some(Monotone::Decreasing) => values[0] >= values[1],
+        };
+        let gain = self.score(left, l2, values[0]) + self.score(right, l2, values[1]) - parent.score;
+        keeps_order.then_some((gain, values))
+    }
+}
+
+fn total_rows<C: Cell>(cells: &[C]) -> u32 {
+    cells.iter().map(|cell| cell.sums().rows).sum()
+}
+
+/// The histogram of one feature of a bundle, summed over the others.
+fn marginal<'a, C: Cell>(joint: &'a [C], feature: &Feature, room: &'a mut Vec<C>) -> &'a [C] {
+    let (stride, bins) = (feature.stride, feature.bins.len);
+    if joint.len() == bins {
+        return joint;
+    }
+    room.clear();
+    room.resize(bins, C::default());
+    for repeat in joint.chunks_exact(stride * bins) {
+        for (sum, cells) in room.iter_mut().zip(repeat.chunks_exact(stride)) {
+            cells.iter().for_each(|cell| *sum += *cell);
+        }
+    }
+    room
+}

@@ -1,0 +1,109 @@
+//! A set of category codes as bits.
+
+use serde::{Deserialize, Serialize};
+
+/// A set of category codes, each below [`Categories::LIMIT`]. A value of a feature means the category that is left
+/// when its fraction is cut off; negative values mean none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
+pub struct Categories {
+    /// Bit `code % 32` of word `code / 32`; the last word is not 0.
+    words: Vec<u32>,
+}
+
+impl Categories {
+    /// Codes are below this: a larger one is a value that was never meant as a category.
+    pub const LIMIT: u32 = 1 << 16;
+
+    /// The set of `codes`; those from [`Categories::LIMIT`] on are refused.
+    ///
+    /// # Errors
+    /// The first code that is too large.
+    pub fn new(codes: impl IntoIterator<Item = u32>) -> Result<Self, u32> {
+        let mut words = Vec::new();
+        for code in codes {
+            if code >= Self::LIMIT {
+                return Err(code);
+            }
+            let word = (code / 32) as usize;
+            if word >= words.len() {
+                words.resize(word + 1, 0);
+            }
+            words[word] |= 1 << (code % 32);
+        }
+        Ok(Self { words })
+    }
+
+    /// The category that `value` means, if it can mean one.
+    #[inline]
+    pub fn code(value: f32) -> Option<u32> {
+        // As LightGBM and XGBoost read it. -0.5 is cut to 0 by them too.
+        (value > -1.0 && value < Self::LIMIT as f32).then_some(value as u32)
+    }
+
+    /// Whether `value` is one of these; a missing value is not.
+    #[inline]
+    pub fn contain(&self, value: f32) -> bool {
+        Self::code(value).is_some_and(|code| self.contain_code(code))
+    }
+
+    /// Whether `code` is one of these.
+    #[inline]
+    pub fn contain_code(&self, code: u32) -> bool {
+        self.words.get((code / 32) as usize).is_some_and(|word| word >> (code % 32) & 1 == 1)
+    }
+
+    /// The codes, ascending.
+    pub fn codes(&self) -> impl Iterator<Item = u32> {
+        let end = self.words.len() as u32 * 32;
+        (0..end).filter(|&code| self.contain_code(code))
+    }
+
+    /// One more than the largest code; 0 of none.
+    pub fn end(&self) -> u32 {
+        self.codes().last().map_or(0, |code| code + 1)
+    }
+}
+
+impl TryFrom<Vec<u32>> for Categories {
+    type Error = String;
+    fn try_from(codes: Vec<u32>) -> Result<Self, String> {
+        Self::new(codes).map_err(|code| format!("category {code}: expected less than {}", Self::LIMIT))
+    }
+}
+
+impl From<Categories> for Vec<u32> {
+    fn from(categories: Categories) -> Self {
+        categories.codes().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_mean_categories_as_the_libraries_read_them() {
+        let set = Categories::new([0, 31, 32, 265]).unwrap();
+        for (value, expected) in [
+            (0.0, true),
+            (-0.5, true),
+            (0.9, true),
+            (1.0, false),
+            (31.0, true),
+            (32.7, true),
+            (265.0, true),
+            (266.0, false),
+            (-1.0, false),
+            (1e30, false),
+            (f32::NAN, false),
+            (f32::INFINITY, false),
+            (f32::NEG_INFINITY, false),
+        ] {
+            assert_eq!(set.contain(value), expected, "{value}");
+        }
+        assert_eq!((set.codes().collect::<Vec<_>>(), set.end()), (vec![0, 31, 32, 265], 266));
+        assert_eq!(Categories::new([Categories::LIMIT]), Err(Categories::LIMIT));
+        assert_eq!(Categories::try_from(Vec::from(set.clone())), Ok(set));
+    }
+}

@@ -1,0 +1,164 @@
+//! Trees as a trainer or an importer describes them, and what makes a description one of trees.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Asked, BY_CATEGORY, Categories, Ensemble, EnsembleError, FORM};
+
+/// Where a split sends a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Child {
+    /// Another split: its position in [`Tree::nodes`], greater than its parent's.
+    Node(u32),
+    /// A leaf: its position in [`Tree::leaves`].
+    Leaf(u32),
+}
+
+/// Which values go left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Split {
+    /// Those at most this; see [`at_most`] for trainers that split by `<`.
+    AtMost(f32),
+    /// Those that mean one of these categories.
+    OneOf(Categories),
+}
+
+/// One split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Which feature is asked, `0..n_features`.
+    pub feature: u32,
+    /// Which of its values go left.
+    pub split: Split,
+    /// Whether a missing value (NaN) goes left.
+    pub missing_left: bool,
+    /// Where the rows go that the split sends left.
+    pub left: Child,
+    /// Where the others go.
+    pub right: Child,
+}
+
+/// One tree as its trainer describes it. A tree without nodes is its only leaf.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tree {
+    /// Splits, the root first, every child after its parent.
+    pub nodes: Vec<Node>,
+    /// What each leaf adds to the sum.
+    pub leaves: Vec<f64>,
+}
+
+/// The threshold `t` for which `x <= t` is true of exactly those f32 `x` with `x < split`: for trainers that
+/// route by "less than", and in f64.
+pub fn at_most(split: f64) -> f32 {
+    let near = split as f32;
+    if f64::from(near) < split { near } else { near.next_down() }
+}
+
+pub(super) fn check(position: usize, tree: &Tree, n_features: usize) -> Result<(), EnsembleError> {
+    let shape = |detail: String| EnsembleError::Shape { tree: position, detail };
+    let mut node_seen = vec![false; tree.nodes.len()];
+    let mut leaf_seen = vec![false; tree.leaves.len()];
+    match (node_seen.first_mut(), leaf_seen.first_mut()) {
+        (Some(root), _) => *root = true,
+        (None, Some(only)) => *only = true,
+        (None, None) => return Err(shape("it is empty".into())),
+    }
+    for (at, node) in tree.nodes.iter().enumerate() {
+        if node.feature as usize >= n_features || node.feature >= BY_CATEGORY {
+            return Err(EnsembleError::UnknownFeature {
+                tree: position,
+                node: at,
+                feature: node.feature,
+                n_features,
+            });
+        }
+        if matches!(node.split, Split::AtMost(threshold) if threshold.is_nan()) {
+            return Err(EnsembleError::Threshold { tree: position, node: at });
+        }
+        for child in [node.left, node.right] {
+            let seen = match child {
+                Child::Node(to) if to as usize <= at => {
+                    return Err(shape(format!("node {to} is not after {at}")));
+                }
+                Child::Node(to) => node_seen.get_mut(to as usize),
+                Child::Leaf(to) => leaf_seen.get_mut(to as usize),
+            };
+            let seen = seen.ok_or_else(|| shape(format!("{child:?} under node {at} does not exist")))?;
+            if std::mem::replace(seen, true) {
+                return Err(shape(format!("{child:?} has two parents")));
+            }
+        }
+    }
+    if node_seen.contains(&false) || leaf_seen.contains(&false) {
+        return Err(shape("a node or leaf without a parent".into()));
+    }
+    match tree.leaves.iter().position(|value| !value.is_finite()) {
+        Some(leaf) => Err(EnsembleError::LeafValue { tree: position, leaf }),
+        None => Ok(()),
+    }
+}
+
+/// What is written to disk: trees as described, so that reading checks them again.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Description {
+    form: u32,
+    n_features: u32,
+    base: f64,
+    trees: Vec<Tree>,
+}
+
+impl TryFrom<Description> for Ensemble {
+    type Error = EnsembleError;
+    fn try_from(from: Description) -> Result<Self, EnsembleError> {
+        match from.form {
+            FORM => Self::new(from.n_features as usize, from.base, &from.trees),
+            found => Err(EnsembleError::Form { found }),
+        }
+    }
+}
+
+impl From<Ensemble> for Description {
+    fn from(from: Ensemble) -> Self {
+        Self { form: FORM, n_features: from.n_features as u32, base: from.base, trees: from.described() }
+    }
+}
+
+impl Ensemble {
+    /// The trees as a trainer would describe them: the inverse of [`Ensemble::new`].
+    pub fn described(&self) -> Vec<Tree> {
+        self.roots.iter().map(|&root| self.describe(root)).collect()
+    }
+
+    // Nodes and leaves of one tree lie together, so a tree is renumbered by walking it parents first.
+    fn describe(&self, root: i32) -> Tree {
+        if root < 0 {
+            return Tree { nodes: Vec::new(), leaves: vec![self.leaves[!root as usize]] };
+        }
+        let (mut order, mut leaves, mut next) = (vec![root], Vec::new(), 0);
+        while let Some(&at) = order.get(next) {
+            for child in self.nodes[at as usize].children() {
+                if child >= 0 { order.push(child) } else { leaves.push(!child as usize) }
+            }
+            next += 1;
+        }
+        order.sort_unstable();
+        leaves.sort_unstable();
+        let name = |child: i32| match usize::try_from(child) {
+            Ok(_) => Child::Node(order.partition_point(|&at| at < child) as u32),
+            Err(_) => Child::Leaf(leaves.partition_point(|&at| at < !child as usize) as u32),
+        };
+        let nodes = order.iter().map(|&at| {
+            let node = &self.nodes[at as usize];
+            Node {
+                feature: node.feature() as u32,
+                split: match self.asked(node) {
+                    Asked::AtMost(threshold) => Split::AtMost(threshold),
+                    Asked::OneOf(categories) => Split::OneOf(categories.clone()),
+                },
+                missing_left: node.missing_left(),
+                left: name(node.left),
+                right: name(node.right),
+            }
+        });
+        Tree { nodes: nodes.collect(), leaves: leaves.iter().map(|&at| self.leaves[at]).collect() }
+    }
+}

@@ -1,0 +1,116 @@
+//! Where a value stands among sorted thresholds, in about one comparison.
+
+/// Sorted thresholds with a grid of equal cells over their range: a cell knows how many thresholds lie in the cells
+/// before it, so only its own few are compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Positions {
+    /// Ascending and distinct, then `in_cell` times NaN, so that reading past the end compares false.
+    thresholds: Vec<f32>,
+    low: f32,
+    cells_per_unit: f32,
+    /// How many thresholds lie in the cells before each.
+    before: Vec<u16>,
+    /// The most thresholds that share a cell; 0 says that the grid is useless and a binary search serves.
+    in_cell: usize,
+    len: usize,
+}
+
+/// Past this many thresholds in a cell a binary search is faster.
+const IN_CELL_MAX: usize = 6;
+
+impl Positions {
+    /// Takes thresholds in ascending order without repeats or NaN, fewer than 65,536.
+    pub(crate) fn new(mut thresholds: Vec<f32>) -> Self {
+        let len = thresholds.len();
+        let (low, high) =
+            (thresholds.first().copied().unwrap_or(0.0), thresholds.last().copied().unwrap_or(0.0));
+        let cells = (len * 16).next_power_of_two().clamp(16, 4096);
+        let per_unit = (cells - 1) as f32 / (high - low);
+        let cells_per_unit = if per_unit.is_finite() { per_unit } else { 0.0 };
+        let mut grid =
+            Self { thresholds: Vec::new(), low, cells_per_unit, before: vec![0; cells], in_cell: 0, len };
+        let mut counts = vec![0u16; cells];
+        thresholds.iter().for_each(|&at| counts[grid.cell(at)] += 1);
+        let mut sum = 0;
+        for (before, count) in grid.before.iter_mut().zip(&counts) {
+            *before = sum;
+            sum += count;
+        }
+        let most = counts.iter().copied().max().map_or(0, usize::from);
+        grid.in_cell = if most <= IN_CELL_MAX && low.is_finite() { most } else { 0 };
+        thresholds.extend(std::iter::repeat_n(f32::NAN, grid.in_cell));
+        grid.thresholds = thresholds;
+        grid
+    }
+
+    /// How many thresholds there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The thresholds, ascending.
+    pub(crate) fn thresholds(&self) -> &[f32] {
+        &self.thresholds[..self.len]
+    }
+
+    /// How many thresholds are below `value`, 0 of NaN: the position of the first `t` with `value <= t`.
+    #[inline]
+    pub(crate) fn of(&self, value: f32) -> usize {
+        if self.in_cell == 0 {
+            return self.thresholds().partition_point(|&at| at < value);
+        }
+        let before = usize::from(self.before[self.cell(value)]);
+        self.thresholds[before..before + self.in_cell]
+            .iter()
+            .fold(before, |sum, &at| sum + usize::from(at < value))
+    }
+
+    /// The cell of a value: never of an earlier cell than that of a smaller value, since rounding is monotone.
+    #[inline]
+    fn cell(&self, value: f32) -> usize {
+        let cell = ((value - self.low) * self.cells_per_unit).max(0.0) as usize;
+        cell.min(self.before.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(mut thresholds: Vec<f32>, values: &[f32]) -> Result<(), TestCaseError> {
+        thresholds.retain(|at| !at.is_nan());
+        thresholds.sort_unstable_by(f32::total_cmp);
+        thresholds.dedup_by(|a, b| *a == *b);
+        let positions = Positions::new(thresholds.clone());
+        let all = thresholds
+            .iter()
+            .flat_map(|at| [*at, at.next_up(), at.next_down()])
+            .chain(values.iter().copied());
+        for value in all.chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0]) {
+            let expected = thresholds.iter().filter(|at| **at < value).count();
+            prop_assert_eq!(positions.of(value), expected, "{} among {:?}", value, thresholds);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn a_position_counts_the_thresholds_below(
+            wild in prop::collection::vec(any::<f32>(), 0..40),
+            tame in prop::collection::vec((0u16..4000).prop_map(|at| f32::from(at) / 100.0), 0..300),
+            values in prop::collection::vec(any::<f32>(), 0..20),
+        ) {
+            check(wild, &values)?;
+            check(tame, &values)?;
+        }
+    }
+
+    #[test]
+    fn thresholds_at_the_ends_of_the_number_line() {
+        check(vec![f32::NEG_INFINITY, -1.0, f32::MAX, f32::INFINITY], &[5.0]).unwrap();
+        check(vec![f32::MIN, f32::MAX], &[0.0]).unwrap();
+        assert_eq!(Positions::new(Vec::new()).of(7.0), 0);
+    }
+}

@@ -1,0 +1,93 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::ensemble::tests::{any_tree, any_value};
+use crate::ensemble::{Child, Node, Split, Tree};
+
+fn check(scorer: &Scorer, rows: &[Vec<f32>]) -> Result<(), TestCaseError> {
+    let flat = rows.concat();
+    let expected: Vec<u64> = scorer.ensemble().predict(&flat).iter().map(|sum| sum.to_bits()).collect();
+    for kernel in [Kernel::Auto, Kernel::Portable, Kernel::Walk] {
+        let bits: Vec<u64> = scorer.predict_by(kernel, &flat).iter().map(|sum| sum.to_bits()).collect();
+        prop_assert_eq!(&bits, &expected, "{:?}", kernel);
+    }
+    for (row, expected) in rows.iter().zip(&expected) {
+        prop_assert_eq!(scorer.predict_row(row).to_bits(), *expected);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_adds_what_the_walk_adds(
+        trees in prop::collection::vec(any_tree(4, 32), 0..40),
+        rows in prop::collection::vec(prop::collection::vec(any_value(), 4), 0..300),
+        base in -1.0..1.0f64,
+    ) {
+        let scorer = Scorer::new(Ensemble::new(4, base, &trees).unwrap());
+        prop_assert!(scorer.is_tabulated());
+        check(&scorer, &rows)?;
+    }
+
+    #[test]
+    fn larger_trees_are_walked(
+        trees in prop::collection::vec(any_tree(3, 60), 1..4),
+        rows in prop::collection::vec(prop::collection::vec(any_value(), 3), 1..20),
+    ) {
+        let scorer = Scorer::new(Ensemble::new(3, 0.0, &trees).unwrap());
+        prop_assert_eq!(scorer.is_tabulated(), trees.iter().all(|tree| tree.leaves.len() <= 32));
+        check(&scorer, &rows)?;
+    }
+
+    #[test]
+    fn many_features_of_many_thresholds(
+        trees in prop::collection::vec(any_tree(60, 30), 30..40),
+        rows in prop::collection::vec(prop::collection::vec(any_value(), 60), 1..150),
+    ) {
+        check(&Scorer::new(Ensemble::new(60, 0.5, &trees).unwrap()), &rows)?;
+    }
+}
+
+/// A chain: leaf `n` holds the values in (n - 1, n].
+fn chain(n_leaves: u32) -> Tree {
+    let node = |at: u32| Node {
+        feature: 0,
+        split: Split::AtMost(at as f32),
+        missing_left: at + 2 == n_leaves,
+        left: Child::Leaf(at),
+        right: if at + 2 == n_leaves { Child::Leaf(at + 1) } else { Child::Node(at + 1) },
+    };
+    Tree { nodes: (0..n_leaves - 1).map(node).collect(), leaves: (0..n_leaves).map(f64::from).collect() }
+}
+
+#[test]
+fn thirty_two_leaves_fit_and_thirty_three_do_not() {
+    for (n_leaves, fits) in [(32, true), (33, false)] {
+        let scorer = Scorer::new(Ensemble::new(1, 0.0, &[chain(n_leaves)]).unwrap());
+        assert_eq!(scorer.is_tabulated(), fits);
+        let rows: Vec<f32> = vec![-5.0, 0.0, 0.5, 17.0, 30.0, 31.0, 99.0, f32::NAN];
+        let last = f64::from(n_leaves - 1);
+        assert_eq!(scorer.predict(&rows), [0.0, 0.0, 1.0, 17.0, 30.0, 31.0, last, last - 1.0]);
+    }
+}
+
+#[test]
+fn a_feature_split_in_both_ways_is_walked() {
+    let mut tree = chain(3);
+    tree.nodes[1].split = Split::OneOf(crate::Categories::new([7]).unwrap());
+    let scorer = Scorer::new(Ensemble::new(1, 0.0, &[tree]).unwrap());
+    assert!(!scorer.is_tabulated());
+    assert_eq!(scorer.predict(&[0.0, 7.0, 8.0]), [0.0, 1.0, 2.0]);
+}
+
+#[test]
+fn no_trees_is_the_base_and_a_short_row_lacks_values() {
+    let none = Scorer::new(Ensemble::new(2, 1.5, &[]).unwrap());
+    assert_eq!((none.predict(&[0.0; 6]), none.predict_row(&[0.0; 2])), (vec![1.5; 3], 1.5));
+    let constant = Tree { nodes: vec![], leaves: vec![2.0] };
+    let constants = Scorer::new(Ensemble::new(2, 1.5, &vec![constant; 20]).unwrap());
+    assert_eq!(constants.predict(&[0.0; 6]), [41.5; 3]);
+    let scorer = Scorer::new(Ensemble::new(1, 0.0, &[chain(4)]).unwrap());
+    assert_eq!(scorer.predict_row(&[]), scorer.predict_row(&[f32::NAN]));
+    assert!(scorer.predict(&[]).is_empty());
+}
