@@ -3,12 +3,13 @@
 //!
 //! Map, in the order data meets them: [`boost`] grows an ensemble by histogram gradient boosting; [`Ensemble`] is what
 //! serves, and [`Tree`], [`Node`], [`Split`] and [`Child`] are how a trainer or an importer describes what it grew;
-//! [`Scorer`] computes the same sums from tables of leaf masks.
+//! [`Scorer`] computes the same sums from tables of leaf masks; [`import`] reads models that other libraries trained.
 //!
 //! This crate knows nothing of taxis, files, clocks or the environment: numbers in, numbers out.
 
 pub mod boost;
 mod ensemble;
+pub mod import;
 mod position;
 mod scorer;
 

@@ -146,8 +146,11 @@ fn the_same_bytes_on_every_architecture() {
     }
 }
 
-const GOLDEN_FINGERPRINTS: [(Objective, u64); 3] =
-    [(Objective::Squared, 4789474048906034831), (Objective::Logistic, 8031150662815613037), (Objective::Quantile(0.9), 9568714348454329387)];
+const GOLDEN_FINGERPRINTS: [(Objective, u64); 3] = [
+    (Objective::Squared, 4789474048906034831),
+    (Objective::Logistic, 8031150662815613037),
+    (Objective::Quantile(0.9), 9568714348454329387),
+];
 
 #[test]
 fn whole_weights_count_as_repeated_rows() {

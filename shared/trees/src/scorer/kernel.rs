@@ -2,8 +2,8 @@
 //! the tables are made.
 #![allow(unsafe_code)]
 
-use super::tables::{LEAVES_MAX, Leaves, Masks, TREES_PER_GROUP, Tables};
 use super::ROWS_PER_RUN;
+use super::tables::{LEAVES_MAX, Leaves, Masks, TREES_PER_GROUP, Tables};
 
 /// Bundles that a row's bins are kept for on the stack.
 pub(super) const BUNDLES_MAX: usize = 32;

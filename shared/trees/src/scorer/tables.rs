@@ -202,7 +202,9 @@ fn bins_of(ensemble: &Ensemble) -> Option<Vec<Bins>> {
         match ensemble.asked(node) {
             Asked::AtMost(threshold) => thresholds[node.feature()].push(threshold),
             // An empty set is still a split by category.
-            Asked::OneOf(categories) => ends[node.feature()] = ends[node.feature()].max(categories.end()).max(1),
+            Asked::OneOf(categories) => {
+                ends[node.feature()] = ends[node.feature()].max(categories.end()).max(1)
+            }
         }
     }
     let of_feature = |(mut thresholds, end): (Vec<f32>, u32)| {

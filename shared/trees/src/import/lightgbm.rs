@@ -1,0 +1,253 @@
+//! LightGBM's text format, versions 3 and 4: `key=value` lines, a block for each tree.
+//!
+//! Meanings are those of LightGBM's `gbdt_model_text.cpp` and `tree.h`. Leaf values contain the learning rate and the
+//! first tree the average.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use super::{
+    Body, Column, Described, Foreign, ImportError, Link, Reading, rounded_down, tree_of, unsupported,
+};
+use crate::ensemble::{Categories, Ensemble, Split, Tree};
+
+const FORMAT: &str = "LightGBM text";
+const CATEGORICAL: u8 = 1;
+const DEFAULT_LEFT: u8 = 2;
+/// Bits 2 and 3 of `decision_type`: 0 none, 1 zero, 2 NaN.
+const MISSING_SHIFT: u8 = 2;
+
+/// Reads a model from its text.
+///
+/// # Errors
+/// [`ImportError`], with the line or the tree.
+pub fn read(text: &str) -> Result<Foreign, ImportError> {
+    let blocks = blocks_of(text)?;
+    let header = &blocks[0];
+    let version = header.text("version")?;
+    if !matches!(version, "v3" | "v4") {
+        return Err(unsupported("version", format!("{version}, expected v3 or v4")));
+    }
+    if header.number::<u32>("num_tree_per_iteration")? != 1 {
+        return Err(unsupported("num_tree_per_iteration", "several classes, expected one score for a row"));
+    }
+    let categories = text.lines().find_map(|line| line.strip_prefix("pandas_categorical:"));
+    if categories.is_some_and(|codes| !matches!(codes.trim(), "null" | "[]" | "")) {
+        let detail =
+            "the model numbers categories by position in a pandas column; train it on numbers instead";
+        return Err(unsupported("pandas_categorical", detail));
+    }
+    let names: Vec<&str> = header.text("feature_names")?.split(' ').collect();
+    let expected = header.number::<usize>("max_feature_idx")? + 1;
+    if names.len() != expected {
+        let detail = format!("{} names for {expected} features", names.len());
+        return Err(unsupported("feature_names", detail));
+    }
+    let mut readings = vec![None; names.len()];
+    let trees: Vec<Tree> =
+        blocks[1..].iter().map(|block| read_tree(block, &mut readings)).collect::<Result<_, _>>()?;
+    let columns = names
+        .iter()
+        .zip(&readings)
+        .map(|(name, reading)| Column::named(name, reading.unwrap_or(Reading::Plain)));
+    let divisor = if header.fields.contains_key("average_output") { trees.len().max(1) as f64 } else { 1.0 };
+    Ok(Foreign {
+        source: format!("LightGBM {version}"),
+        columns: columns.collect(),
+        body: Body::Trees(Ensemble::new(names.len(), 0.0, &trees)?),
+        divisor,
+        link: link_of(header.fields.get("objective").map_or("", |(_, text)| text))?,
+        golden: Vec::new(),
+    })
+}
+
+/// The lines of the header or of a tree.
+struct Block<'a> {
+    /// "the header" or "tree 3".
+    name: String,
+    /// Key to line number and value.
+    fields: HashMap<&'a str, (usize, &'a str)>,
+}
+
+fn blocks_of(text: &str) -> Result<Vec<Block<'_>>, ImportError> {
+    let syntax = |detail: String| ImportError::Syntax { format: FORMAT, detail };
+    let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    match lines.next() {
+        Some((_, "tree")) => (),
+        first => {
+            let found: String = first.map_or("", |(_, line)| line).chars().take(40).collect();
+            return Err(syntax(format!("line 1 is {found:?}, expected \"tree\"")));
+        }
+    }
+    let mut blocks = vec![Block { name: "the header".into(), fields: HashMap::new() }];
+    let mut is_whole = false;
+    for (number, line) in lines {
+        if line == "end of trees" {
+            is_whole = true;
+            break;
+        }
+        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+        if key == "Tree" {
+            blocks.push(Block { name: format!("tree {value}"), fields: HashMap::new() });
+        } else if let (Some(block), false) = (blocks.last_mut(), key.is_empty()) {
+            block.fields.insert(key, (number, value));
+        }
+    }
+    match is_whole {
+        true => Ok(blocks),
+        false => Err(syntax("the line \"end of trees\" is missing: the file is cut off".into())),
+    }
+}
+
+impl<'a> Block<'a> {
+    fn text(&self, key: &str) -> Result<&'a str, ImportError> {
+        let found = self.fields.get(key).map(|(_, value)| *value);
+        found.ok_or_else(|| unsupported(&self.name, format!("the field {key} is missing")))
+    }
+
+    fn number<T: FromStr>(&self, key: &str) -> Result<T, ImportError> {
+        let text = self.text(key)?;
+        text.parse().map_err(|_| self.not_numbers(key, text))
+    }
+
+    /// A list of `len` numbers.
+    fn numbers<T: FromStr>(&self, key: &str, len: usize) -> Result<Vec<T>, ImportError> {
+        let text = self.text(key)?;
+        let parsed: Result<Vec<T>, ImportError> =
+            text.split_whitespace().map(|one| one.parse().map_err(|_| self.not_numbers(key, one))).collect();
+        let parsed = parsed?;
+        if parsed.len() != len {
+            let detail = format!("{} numbers in {key}, expected {len}", parsed.len());
+            return Err(unsupported(self.place(key), detail));
+        }
+        Ok(parsed)
+    }
+
+    fn not_numbers(&self, key: &str, found: &str) -> ImportError {
+        let found: String = found.chars().take(40).collect();
+        unsupported(self.place(key), format!("{key} has {found:?}, expected a number"))
+    }
+
+    fn place(&self, key: &str) -> String {
+        let line = self.fields.get(key).map_or(0, |(line, _)| *line);
+        format!("{}, line {line}", self.name)
+    }
+}
+
+fn read_tree(block: &Block<'_>, readings: &mut [Option<Reading>]) -> Result<Tree, ImportError> {
+    if block.fields.get("is_linear").is_some_and(|(_, value)| *value != "0") {
+        return Err(unsupported(&block.name, "linear leaves, expected constant ones"));
+    }
+    let n_leaves: usize = block.number("num_leaves")?;
+    let values: Vec<f64> = block.numbers("leaf_value", n_leaves)?;
+    if n_leaves == 1 {
+        return Ok(Tree { nodes: Vec::new(), leaves: values });
+    }
+    let n_splits = n_leaves.saturating_sub(1);
+    let features: Vec<u32> = block.numbers("split_feature", n_splits)?;
+    let thresholds: Vec<f64> = block.numbers("threshold", n_splits)?;
+    let decisions: Vec<u8> = block.numbers("decision_type", n_splits)?;
+    let children: [Vec<i64>; 2] =
+        [block.numbers("left_child", n_splits)?, block.numbers("right_child", n_splits)?];
+    let sets = category_sets(block)?;
+    // Nodes are numbered from 0, leaves after them.
+    let child = |child: i64| match usize::try_from(child) {
+        Ok(node) => node,
+        Err(_) => n_splits + !child as usize,
+    };
+    for (feature, decision) in features.iter().zip(&decisions) {
+        note_reading(block, *feature, *decision, readings)?;
+    }
+    tree_of(&block.name, n_splits + n_leaves, 0, |at| {
+        if at >= n_splits {
+            return Ok(Described::Leaf(values[at - n_splits]));
+        }
+        let (decision, threshold) = (decisions[at], thresholds[at]);
+        let (split, missing_left) = if decision & CATEGORICAL != 0 {
+            let set = sets.get(threshold as usize).filter(|_| threshold >= 0.0);
+            let set = set
+                .ok_or_else(|| unsupported(&block.name, format!("node {at}: no category set {threshold}")))?;
+            (Split::OneOf(set.clone()), false)
+        } else if decision >> MISSING_SHIFT & 3 == 0 {
+            // Without missing values in training, a missing one counts as 0.
+            (Split::AtMost(rounded_down(threshold)), 0.0 <= threshold)
+        } else {
+            (Split::AtMost(rounded_down(threshold)), decision & DEFAULT_LEFT != 0)
+        };
+        let (left, right) = (child(children[0][at]), child(children[1][at]));
+        Ok(Described::Split { feature: features[at], split, missing_left, left, right })
+    })
+}
+
+/// What the feature's values are read as, which all its splits have to agree on.
+fn note_reading(
+    block: &Block<'_>,
+    feature: u32,
+    decision: u8,
+    readings: &mut [Option<Reading>],
+) -> Result<(), ImportError> {
+    let reading = match (decision & CATEGORICAL != 0, decision >> MISSING_SHIFT & 3) {
+        (true, _) => Reading::Plain,
+        (false, 1) => Reading::TinyIsMissing,
+        (false, 0 | 2) => Reading::TinyIsZero,
+        (false, _) => return Err(unsupported(&block.name, format!("decision_type {decision} is unknown"))),
+    };
+    let n_features = readings.len();
+    let Some(known) = readings.get_mut(feature as usize) else {
+        let detail = format!("split_feature {feature} of a model with {n_features} features");
+        return Err(unsupported(block.place("split_feature"), detail));
+    };
+    if known.is_some_and(|known| known != reading) {
+        let detail = format!("feature {feature} treats missing values or categories in two ways");
+        return Err(unsupported(&block.name, detail));
+    }
+    *known = Some(reading);
+    Ok(())
+}
+
+/// The sets that splits by category name by number: bits of `cat_threshold` between two `cat_boundaries`.
+fn category_sets(block: &Block<'_>) -> Result<Vec<Categories>, ImportError> {
+    let n_sets: usize = block.number("num_cat")?;
+    if n_sets == 0 {
+        return Ok(Vec::new());
+    }
+    let bounds: Vec<usize> = block.numbers("cat_boundaries", n_sets.saturating_add(1))?;
+    let words: Vec<u32> = block.numbers("cat_threshold", bounds.last().copied().unwrap_or(0))?;
+    let set = |bounds: &[usize]| {
+        let words = words.get(bounds[0]..bounds[1]).ok_or_else(|| {
+            unsupported(block.place("cat_boundaries"), "the boundaries do not ascend within cat_threshold")
+        })?;
+        let codes = words.iter().enumerate().flat_map(|(at, word)| {
+            (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at as u32 * 32 + bit)
+        });
+        Categories::new(codes).map_err(|code| {
+            let detail = format!("category {code}, expected less than {}", Categories::LIMIT);
+            unsupported(block.place("cat_threshold"), detail)
+        })
+    };
+    bounds.windows(2).map(set).collect()
+}
+
+fn link_of(objective: &str) -> Result<Link, ImportError> {
+    let mut words = objective.split_whitespace();
+    let name = words.next().unwrap_or("");
+    let rest: Vec<&str> = words.collect();
+    match name {
+        "binary" | "cross_entropy" => {
+            let scale = rest.iter().find_map(|word| word.strip_prefix("sigmoid:"));
+            let scale = scale.map_or(Ok(1.0), str::parse);
+            let scale = scale
+                .map_err(|_| unsupported("objective", format!("{objective:?}: sigmoid is no number")))?;
+            Ok(Link::Logistic { scale })
+        }
+        "poisson" | "gamma" | "tweedie" => Ok(Link::Exp),
+        "regression" if rest.contains(&"sqrt") => Ok(Link::SignedSquare),
+        "" | "custom" | "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" => {
+            Ok(Link::Identity)
+        }
+        _ => {
+            let detail = format!("{objective:?}, expected a regression, binary or cross_entropy");
+            Err(unsupported("objective", detail))
+        }
+    }
+}

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Ours beside its peers: training, scoring, and one row at a time, on the same data and one thread.
+
+Every run is a process of its own, rivals take turns, and what counts is the process's CPU time around the call. The
+environment, the data and the models are made on the first run, under target/bench-peers; delete that to have them made
+again. Real trips come from TRIPS_DIR, else from ../shared/data; without them only the generated ones are used. The
+tables go to stdout and to a Markdown file, progress to stderr. Build ours first:
+
+  cargo build --release --locked -p trees --example bench
+"""
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+
+import environment
+from environment import PROJECT
+from failure import Failure
+
+OURS = PROJECT / "target" / "release" / "examples" / "bench"
+BUILD = "cargo build --release --locked -p trees --example bench"
+FULL_ROWS, QUICK_ROWS = 1_000_000, 100_000
+
+
+def bench(args: argparse.Namespace) -> None:
+    # Not before: they need what only the environment has.
+    import machine
+    import report
+    import suites
+
+    report.check(args.out)
+    rows, repeats = (QUICK_ROWS, 1) if args.quick else (FULL_ROWS, args.repeats)
+    plan = suites.Plan(args.ours.resolve(), repeats, rows, args.quick)
+    about = machine.describe()
+    print(about)
+    for name in [args.only] if args.only else suites.SUITES:
+        section = suites.SUITES[name](plan)
+        section.notes.insert(0, f"Measured on {datetime.date.today().isoformat()}.")
+        print(f"\n{section.markdown()}", flush=True)
+        # Section by section: an hour's figures are not lost with the next one's failure.
+        report.write(args.out, about, {section.title: section.markdown()})
+    print(f"bench peers: written to {args.out}", file=sys.stderr)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Before an environment is made for nothing."""
+    if not Path("/proc/self/clear_refs").exists():
+        raise Failure("memory is measured through /proc, which only Linux has")
+    if not args.ours.is_file():
+        raise Failure(f"there is no {args.ours}; build it first: {BUILD}")
+
+
+def at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def command_line() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke test: 1 repeat, 100,000 rows")
+    parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="runs of each rival (default: 5)")
+    parser.add_argument("--only", choices=("training", "scoring", "single"), help="one section; the others stay as they are")
+    parser.add_argument("--ours", type=Path, default=OURS, metavar="FILE",
+                        help="our benchmark program (default: the release build)")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="default: docs/BENCHMARKS.md; with --quick target/bench-peers/quick.md")
+    return parser
+
+
+def main() -> None:
+    args = command_line().parse_args()
+    if args.out is None:
+        args.out = environment.STATE / "quick.md" if args.quick else PROJECT / "docs" / "BENCHMARKS.md"
+    try:
+        check(args)
+        environment.ensure()
+        environment.reenter()
+        # Two at once would measure each other.
+        with environment.exclusive("run"):
+            bench(args)
+    except Failure as failure:
+        sys.exit(f"bench peers: {failure}")
+    except OSError as error:
+        sys.exit(f"bench peers: {error}")
+    except KeyboardInterrupt:
+        sys.exit("bench peers: interrupted")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Tables in Markdown: made from outcomes, printed, and put where docs/BENCHMARKS.md wants them."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from failure import Failure
+from run import Outcome
+
+BEGIN, END = "<!-- bench-peers:begin -->", "<!-- bench-peers:end -->"
+HEADER = """# Benchmarks
+
+Ours beside its peers, on one machine, in turn. Made by `make bench-peers`; its next run replaces what is between the
+marks.
+
+"""
+TITLES = ("Training", "Scoring", "Single row")
+NOT_MEASURED = "-"
+
+
+@dataclass
+class Table:
+    caption: str
+    header: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        lines = [f"#### {self.caption}", ""]
+        if self.header:
+            lines += [row_of(self.header), row_of(["---"] + ["--:"] * (len(self.header) - 1))]
+            lines += [row_of(row + [NOT_MEASURED] * (len(self.header) - len(row))) for row in self.rows]
+        return "\n".join(lines + self.notes)
+
+
+@dataclass
+class Section:
+    title: str
+    tables: list[Table]
+    notes: list[str]
+
+    def markdown(self) -> str:
+        return "\n\n".join([f"### {self.title}", *self.notes, *(table.markdown() for table in self.tables)])
+
+
+class Agreement:
+    """How near the scores of a rival come to LightGBM's own, and to the truth."""
+
+    def __init__(self, reference: Path, actual: np.ndarray) -> None:
+        self.reference = np.fromfile(reference, dtype="<f8") if reference.exists() else None
+        self.actual = actual.astype(np.float64)
+
+    def cells(self, scores: Path) -> list[str]:
+        """Greatest difference, share of equal bits, RMSE."""
+        if not scores.exists():
+            raise Failure("it wrote no scores")
+        own = np.fromfile(scores, dtype="<f8")
+        if len(own) != len(self.actual):
+            raise Failure(f"it wrote {len(own)} scores for {len(self.actual)} rows")
+        rmse = f"{np.sqrt(np.mean((own - self.actual) ** 2)):.5f}"
+        # XGBoost scores another model: how far that is says nothing about its scoring.
+        if self.reference is None or scores.stem == "xgboost":
+            return [NOT_MEASURED, NOT_MEASURED, rmse]
+        equal = int(np.sum(own.view("<u8") == self.reference.view("<u8")))
+        share = "all" if equal == len(own) else f"{equal:,} of {len(own):,}"
+        furthest = np.max(np.abs(own - self.reference))
+        return [f"{furthest:.1e}" if furthest else "0", share, rmse]
+
+
+def failed(outcome: Outcome) -> list[str]:
+    return [outcome.name, f"failed: {outcome.failure}"]
+
+
+def spread(outcome: Outcome, key: str, digits: int) -> str:
+    return between(outcome.median(key), outcome.values(key), digits)
+
+
+def between(middle: float, values: list[float], digits: int) -> str:
+    if len(values) == 1:
+        return f"{middle:,.{digits}f}"
+    return f"{middle:,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+
+
+def times(outcome: Outcome, ours: Outcome, key: str) -> str:
+    """How many times what ours takes."""
+    if ours.failure or not ours.median(key):
+        return NOT_MEASURED
+    return f"{outcome.median(key) / ours.median(key):.2f}"
+
+
+def row_of(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def check(out: Path) -> None:
+    """Before hours of measuring: a file of others, without the marks, is not overwritten."""
+    if out.exists() and not block_of(out.read_text()):
+        raise Failure(f"{out.name} has no place for the tables: put the lines {BEGIN} and {END} where they belong")
+
+
+def block_of(text: str) -> re.Match | None:
+    return re.search(f"{re.escape(BEGIN)}(.*){re.escape(END)}", text, re.DOTALL)
+
+
+def write(out: Path, machine: str, measured: dict[str, str]) -> None:
+    """Replaces what was measured now. Other sections stay only if they are of this very machine and these versions."""
+    old = out.read_text() if out.exists() else f"{HEADER}{BEGIN}\n{END}\n"
+    found = block_of(old)
+    sections = {**sections_of(found.group(1), machine), **measured}
+    body = "\n\n".join([machine, *(sections[title] for title in TITLES if title in sections)])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(f"{old[:found.start()]}{BEGIN}\n{body}\n{END}{old[found.end():]}")
+
+
+def sections_of(block: str, machine: str) -> dict[str, str]:
+    first, *others = [part.strip() for part in re.split(r"^(?=### )", block, flags=re.MULTILINE) if part.strip()] or [""]
+    if first != machine:
+        return {}
+    return {part.splitlines()[0].removeprefix("### "): part for part in others}

@@ -1,0 +1,115 @@
+"""Rivals run in turn, each run in a fresh process on one core, until all have had their repeats."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from environment import PROJECT
+
+SECONDS_MAX = 3_600
+REASON_MAX = 200
+# Every pool that some rival might open: one thread a process, whatever its own settings say.
+ONE_THREAD = {
+    name: "1"
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS")
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One rival's command; it answers with JSON on the last line of its stdout."""
+
+    name: str
+    command: list[str | Path]
+    threads: int = 1
+    # Why it cannot even start, when that is known beforehand.
+    impossible: str | None = None
+
+
+@dataclass
+class Outcome:
+    """What its runs said; or why there is nothing to say."""
+
+    name: str
+    runs: list[dict] = field(default_factory=list)
+    failure: str | None = None
+
+    def values(self, key: str) -> list[float]:
+        return [float(run[key]) for run in self.runs]
+
+    def median(self, key: str) -> float:
+        return median(self.values(key))
+
+
+def in_turn(jobs: list[Job], repeats: int, about: str) -> list[Outcome]:
+    """Round by round, so that a machine that slows down or speeds up does so for everybody."""
+    outcomes = [Outcome(job.name, failure=job.impossible) for job in jobs]
+    for number in range(1, repeats + 1):
+        for job, outcome in zip(jobs, outcomes):
+            if outcome.failure is None:
+                attempt(job, outcome)
+                said = outcome.failure or said_of(outcome.runs[-1])
+                say(f"{about}, round {number} of {repeats}: {job.name}: {said}")
+    return outcomes
+
+
+def attempt(job: Job, outcome: Outcome) -> None:
+    answer, failure = answer_of(job)
+    if failure is None:
+        outcome.runs.append(answer)
+    else:
+        # A median of what came before would hide it.
+        outcome.runs, outcome.failure = [], failure
+
+
+def answer_of(job: Job) -> tuple[dict, str | None]:
+    try:
+        done = subprocess.run(
+            [str(word) for word in job.command], capture_output=True, text=True, timeout=SECONDS_MAX,
+            env={**os.environ, **(ONE_THREAD if job.threads == 1 else {})}, preexec_fn=lambda: pin(job.threads),
+        )
+    except FileNotFoundError:
+        return {}, f"there is no {Path(job.command[0]).name}"
+    except subprocess.TimeoutExpired:
+        return {}, f"not done after {SECONDS_MAX} s"
+    if done.returncode < 0:
+        return {}, f"killed by signal {-done.returncode}"
+    if done.returncode > 0:
+        return {}, reason(done.stderr) or f"exit code {done.returncode}"
+    try:
+        return json.loads(last_line(done.stdout)), None
+    except json.JSONDecodeError:
+        return {}, "its answer is not JSON"
+
+
+def pin(threads: int) -> None:
+    """To as many cores as it may have threads, the last ones: interrupts tend to land on the first."""
+    os.sched_setaffinity(0, cores()[-threads:])
+
+
+def cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+def said_of(answer: dict) -> str:
+    if "ns_per_row" in answer:
+        return f"{answer['ns_per_row']:.0f} ns a row"
+    return f"{answer.get('cpu_s', answer.get('wall_s', 0.0)):.3f} s"
+
+
+def reason(output: str) -> str:
+    """The last line of what it complained; without where this checkout lies, and short enough for a table."""
+    return last_line(output).replace(f"{PROJECT}/", "")[:REASON_MAX]
+
+
+def last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def say(what: str) -> None:
+    print(f"bench peers: {what}", file=sys.stderr, flush=True)

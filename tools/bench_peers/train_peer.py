@@ -1,0 +1,105 @@
+"""One training of one rival, in a process of its own: prints its time, memory and error on the test set as JSON.
+
+All grow 100 trees of at most 31 leaves leaf by leaf at rate 0.1 over at most 255 bins, at least 20 rows a leaf, no
+regularization. The time includes putting rows into bins: from the f32 matrix to the model.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import data
+import measure
+import numpy as np
+
+Predict = Callable[[np.ndarray], np.ndarray]
+LIGHTGBM_OBJECTIVE = {"squared": "regression", "logistic": "binary"}
+XGBOOST_OBJECTIVE = {"squared": "reg:squarederror", "logistic": "binary:logistic"}
+# XGBoost bounds a leaf's sum of hessians, not its rows: 1 a row for squared error, at most 1/4 for log-loss.
+XGBOOST_LEAF_MIN = {"squared": 20, "logistic": 5}
+
+
+def lightgbm(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
+    import lightgbm as library
+
+    parameters = {
+        "objective": LIGHTGBM_OBJECTIVE[args.objective], "num_leaves": args.leaves, "learning_rate": args.learning_rate,
+        "max_bin": 255, "min_data_in_leaf": 20, "num_threads": 1, "deterministic": True, "verbosity": -1,
+        # The faster of its two ways on this data; left to itself it would time both, at its own cost.
+        "force_col_wise": True,
+    }
+    model = library.train(parameters, library.Dataset(x, y, params=parameters), args.rounds)
+    if args.save:
+        model.save_model(args.save)
+    return lambda rows: model.predict(rows, num_threads=1)
+
+
+def xgboost(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
+    import xgboost as library
+
+    parameters = {
+        "objective": XGBOOST_OBJECTIVE[args.objective], "tree_method": "hist", "grow_policy": "lossguide",
+        "max_leaves": args.leaves, "max_depth": 0, "max_bin": 256, "eta": args.learning_rate, "lambda": 0,
+        "min_child_weight": XGBOOST_LEAF_MIN[args.objective], "nthread": 1, "verbosity": 0,
+    }
+    binned = library.QuantileDMatrix(x, label=y, max_bin=256, nthread=1)
+    model = library.train(parameters, binned, args.rounds)
+    if args.save:
+        model.save_model(args.save)
+    return model.inplace_predict
+
+
+def scikit_learn(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    settings = {
+        "max_iter": args.rounds, "max_leaf_nodes": args.leaves, "learning_rate": args.learning_rate, "max_bins": 255,
+        "min_samples_leaf": 20, "l2_regularization": 0.0, "early_stopping": False,
+    }
+    if args.objective == "squared":
+        return HistGradientBoostingRegressor(**settings).fit(x, y).predict
+    model = HistGradientBoostingClassifier(**settings).fit(x, y)
+    return lambda rows: model.predict_proba(rows)[:, 1]
+
+
+RIVALS = {"lightgbm": lightgbm, "xgboost": xgboost, "scikit-learn": scikit_learn}
+MODULES = {"lightgbm": "lightgbm", "xgboost": "xgboost", "scikit-learn": "sklearn.ensemble"}
+
+
+def error(objective: str, predicted: np.ndarray, actual: np.ndarray) -> float:
+    """Root mean squared error, or mean log-loss; in f64 for everybody."""
+    predicted, actual = predicted.astype(np.float64), actual.astype(np.float64)
+    if objective == "squared":
+        return float(np.sqrt(np.mean((predicted - actual) ** 2)))
+    sure = np.clip(predicted, 1e-15, 1 - 1e-15)
+    return float(-np.mean(actual * np.log(sure) + (1 - actual) * np.log(1 - sure)))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rival", choices=RIVALS)
+    for name in ("--x", "--y", "--test-x", "--test-y"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--objective", choices=("squared", "logistic"), required=True)
+    parser.add_argument("--rounds", type=int, required=True)
+    parser.add_argument("--leaves", type=int, required=True)
+    parser.add_argument("--learning-rate", type=float, required=True)
+    parser.add_argument("--save", type=Path, help="keep the model here, in its library's own format; such a run's time means nothing")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    # Imported before the clock starts: a library's own loading is not its training.
+    __import__(MODULES[args.rival])
+    x, y = data.read_rows(args.x), data.read_column(args.y)
+    done = measure.once(lambda: RIVALS[args.rival](x, y, args))
+    predicted = np.asarray(done.result(data.read_rows(args.test_x)))
+    measure.tell(
+        cpu_s=done.cpu_s, wall_s=done.wall_s, rss_before_mb=done.rss_before_mb, rss_peak_mb=done.rss_peak_mb,
+        error=error(args.objective, predicted, data.read_column(args.test_y)),
+    )
+
+
+if __name__ == "__main__":
+    main()
