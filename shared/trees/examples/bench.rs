@@ -8,6 +8,8 @@ use std::time::Instant;
 use linfa::ParamGuard;
 use rustix::time::{ClockId, clock_gettime};
 use trees::boost::{BoostParams, Labelled, Objective, Settings, go_on};
+use trees::import::Body;
+use trees::{Kernel, Scorer};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -21,7 +23,9 @@ fn main() -> Result<(), Failure> {
     let options = Options(options);
     let answer = match verb.as_str() {
         "train" => train(&options)?,
-        _ => return Err("expected a verb: train".into()),
+        "score" => score(&options)?,
+        "single" => single(&options)?,
+        _ => return Err("expected a verb: train, score or single".into()),
     };
     #[allow(clippy::print_stdout)]
     {
@@ -81,6 +85,57 @@ fn train(options: &Options) -> Result<String, Failure> {
         fitted.ensemble.n_trees(),
         fitted.ensemble.n_leaves(),
     ))
+}
+
+/// Batch scoring of a LightGBM model: processor seconds of the median pass over all rows.
+fn score(options: &Options) -> Result<String, Failure> {
+    let kernel = match options.text("kernel")? {
+        "auto" => Kernel::Auto,
+        "portable" => Kernel::Portable,
+        "walk" => Kernel::Walk,
+        other => return Err(format!("--kernel {other}: expected auto, portable or walk").into()),
+    };
+    let (scorer, load_ms) = scorer(options)?;
+    let values = floats(options.text("x")?)?;
+    let mut passes = Vec::new();
+    let mut scores = Vec::new();
+    for _ in 0..options.number("repeats", 1)? {
+        let cpu = cpu_s();
+        scores = scorer.predict_by(kernel, &values);
+        passes.push(cpu_s() - cpu);
+    }
+    passes.sort_by(f64::total_cmp);
+    if let Ok(file) = options.text("out") {
+        std::fs::write(file, scores.iter().flat_map(|score| score.to_le_bytes()).collect::<Vec<u8>>())?;
+    }
+    let (cpu, rows) = (passes[passes.len() / 2], scores.len());
+    Ok(format!(r#"{{"cpu_s":{cpu:.6},"rows":{rows},"load_ms":{load_ms:.3}}}"#))
+}
+
+/// Row by row, from features to score.
+fn single(options: &Options) -> Result<String, Failure> {
+    let (scorer, _) = scorer(options)?;
+    let values = floats(options.text("x")?)?;
+    let width = scorer.ensemble().n_features();
+    let n_rows = values.len() / width;
+    let passes = 1 + 400_000 / n_rows.max(1);
+    let mut sum = 0.0;
+    let cpu = cpu_s();
+    for _ in 0..passes {
+        sum += values.chunks_exact(width).map(|row| scorer.predict_row(row)).sum::<f64>();
+    }
+    let ns = (cpu_s() - cpu) * 1e9 / (passes * n_rows) as f64;
+    Ok(format!(r#"{{"ns_per_row":{ns:.1},"mean":{:.6}}}"#, sum / (passes * n_rows) as f64))
+}
+
+/// The scorer of a LightGBM model, and the milliseconds from its serialized ensemble to ready tables.
+fn scorer(options: &Options) -> Result<(Scorer, f64), Failure> {
+    let foreign = trees::import::lightgbm::read(&std::fs::read_to_string(options.text("model")?)?)?;
+    let Body::Trees(ensemble) = foreign.body else { return Err("no trees".into()) };
+    let bytes = postcard::to_stdvec(&ensemble)?;
+    let start = Instant::now();
+    let scorer = Scorer::new(postcard::from_bytes(&bytes)?);
+    Ok((scorer, start.elapsed().as_secs_f64() * 1e3))
 }
 
 /// Processor seconds of this process, all threads.

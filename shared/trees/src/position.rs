@@ -68,8 +68,13 @@ impl Positions {
     /// The cell of a value: never of an earlier cell than that of a smaller value, since rounding is monotone.
     #[inline]
     fn cell(&self, value: f32) -> usize {
-        let cell = ((value - self.low) * self.cells_per_unit).max(0.0) as usize;
-        cell.min(self.before.len() - 1)
+        // Comparisons that NaN fails, so that each is one instruction.
+        let at = (value - self.low) * self.cells_per_unit;
+        let at = if at > 0.0 { at } else { 0.0 };
+        let last = (self.before.len() - 1) as f32;
+        let at = if at < last { at } else { last };
+        // Added to 2^23 a float has its nearest integer in its low bits.
+        ((at + 8_388_608.0).to_bits() & 0xFFFF) as usize
     }
 }
 

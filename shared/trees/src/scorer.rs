@@ -14,9 +14,9 @@ mod tables;
 use crate::ensemble::Ensemble;
 use tables::Tables;
 
-/// Rows that are binned before their trees are looked up: so many that a group's tables are read from the nearest cache
-/// again and again.
-const ROWS_PER_RUN: usize = 128;
+/// Rows that are binned before their trees are looked up: so many that a group's tables, once fetched, are read again
+/// and again. Measured at 300 trees: 128 rows take 2.3 times as long.
+const ROWS_PER_RUN: usize = 2048;
 
 /// Which way of computing to take; all give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,9 +67,8 @@ impl Scorer {
         let width = self.ensemble.n_features();
         match &self.tables {
             Some(tables) if row.len() >= width && tables.n_bundles() <= kernel::BUNDLES_MAX => {
-                let mut sum = [0.0];
-                kernel::score(tables, &row[..width], width, &mut sum, self.has_avx2);
-                sum[0]
+                let mut cells = [0; kernel::BUNDLES_MAX];
+                kernel::score_row(tables, &row[..width], &mut cells, self.has_avx2)
             }
             _ => self.ensemble.predict_row(row),
         }
@@ -82,14 +81,14 @@ impl Scorer {
 
     /// [`Scorer::predict`] computed in the way that is named; for comparing them.
     pub fn predict_by(&self, kernel: Kernel, rows: &[f32]) -> Vec<f64> {
-        let width = self.ensemble.n_features();
+        let width = self.ensemble.n_features().max(1);
         match &self.tables {
-            Some(tables) if kernel != Kernel::Walk && tables.n_bundles() <= kernel::BUNDLES_MAX => {
-                let mut sums = vec![0.0; rows.len() / width.max(1)];
+            Some(tables) if kernel != Kernel::Walk => {
+                let mut sums = vec![0.0; rows.len() / width];
+                let mut cells = vec![0; sums.len().min(ROWS_PER_RUN) * tables.n_bundles()];
                 let has_avx2 = self.has_avx2 && kernel == Kernel::Auto;
-                let runs = rows.chunks(ROWS_PER_RUN * width.max(1));
-                for (rows, sums) in runs.zip(sums.chunks_mut(ROWS_PER_RUN)) {
-                    kernel::score(tables, rows, width, sums, has_avx2);
+                for (rows, sums) in rows.chunks(ROWS_PER_RUN * width).zip(sums.chunks_mut(ROWS_PER_RUN)) {
+                    kernel::score(tables, rows, width, &mut cells, sums, has_avx2);
                 }
                 sums
             }

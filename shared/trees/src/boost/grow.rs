@@ -129,14 +129,25 @@ impl<C: Cell> Workshop<C> {
             let leaf = &grown.leaves[at];
             (leaf.rows(), leaf.above, leaf.sums, leaf.bounds, leaf.depth + 1)
         };
-        let feature = &search.layout.features[found.feature];
-        let goes_left = joint_goes_left(feature, search.layout.bundles[feature.bundle].len, &found);
-        let joint = &search.layout.bundles[feature.bundle].joint;
-        let order = &mut self.order[rows.clone()];
-        let n_left = partition(order, &mut self.scratch[rows.clone()], joint, &goes_left, threads);
-        debug_assert_eq!(n_left, found.left.rows as usize);
+        let (layout, new) = (search.layout, grown.leaves.len());
+        let feature = &layout.features[found.feature];
+        let bundle = &layout.bundles[feature.bundle];
+        let (joint, goes_left) = (&bundle.joint, joint_goes_left(feature, bundle.len, &found));
+        let n_left = found.left.rows as usize;
+        let looks_on = !is_last && search.settings.max_depth.is_none_or(|max| depth < max);
+        let counted = match (looks_on, 2 * n_left <= rows.len()) {
+            (false, _) => Counted::Neither,
+            (true, true) => Counted::Left,
+            (true, false) => Counted::Right,
+        };
+        while self.histograms.len() <= new {
+            self.histograms.push(vec![C::default(); layout.n_cells]);
+        }
+        let parting = Parting { layout, joint, goes_left: &goes_left, counted };
+        let (order, scratch) = (&mut self.order[rows.clone()], &mut self.scratch[rows.clone()]);
+        parting.part(order, scratch, &mut self.histograms[new], &mut self.spare, threads);
 
-        let (node, new) = (grown.nodes.len(), grown.leaves.len());
+        let node = grown.nodes.len();
         if let Some((above, is_left)) = above {
             let above = &mut grown.nodes[above];
             *(if is_left { &mut above.left } else { &mut above.right }) = Child::Node(node as u32);
@@ -168,26 +179,19 @@ impl<C: Cell> Workshop<C> {
         grown.leaves[at] = leaf(rows.start, n_left, found.left, low, true, found.values[0]);
         let n_right = rows.len() - n_left;
         grown.leaves.push(leaf(rows.start + n_left, n_right, right_sums, high, false, found.values[1]));
-        if !is_last && search.settings.max_depth.is_none_or(|max| depth < max) {
-            self.look(grown, at, new, search, threads);
+        if looks_on {
+            self.look(grown, at, new, counted, search);
         }
     }
 
-    /// Fills the histograms of two new leaves, the smaller from its rows and the larger by subtraction, and looks for
-    /// their best splits.
-    fn look(&mut self, grown: &mut Grown, left: usize, right: usize, search: &Search<'_>, threads: &Threads) {
-        while self.histograms.len() <= right {
-            self.histograms.push(vec![C::default(); search.layout.n_cells]);
-        }
+    /// Looks for the best splits of two new leaves. The histogram of the one that was counted lies at `right`; that of
+    /// both, at `left`, less this is the other's.
+    fn look(&mut self, grown: &mut Grown, left: usize, right: usize, counted: Counted, search: &Search<'_>) {
         let (until, from) = self.histograms.split_at_mut(right);
-        let (of_left, of_right) = (&mut until[left], &mut from[0]);
-        let left_is_smaller = grown.leaves[left].len <= grown.leaves[right].len;
-        let smaller = if left_is_smaller { left } else { right };
-        let rows = &self.order[grown.leaves[smaller].rows()];
-        histogram::fill(of_right, &mut self.spare, search.layout, rows, threads);
-        of_left.iter_mut().zip(of_right.iter()).for_each(|(all, part)| *all -= *part);
-        if left_is_smaller {
-            std::mem::swap(of_left, of_right);
+        let (of_both, of_counted) = (&mut until[left], &mut from[0]);
+        of_both.iter_mut().zip(of_counted.iter()).for_each(|(both, part)| *both -= *part);
+        if counted == Counted::Left {
+            std::mem::swap(of_both, of_counted);
         }
         for at in [left, right] {
             let leaf = &mut grown.leaves[at];
@@ -240,47 +244,87 @@ fn described(feature: &Feature, test: &BinTest) -> Split {
     }
 }
 
-/// Brings the rows that go left before the others, both in the order they had; answers how many go left.
-fn partition(
-    order: &mut [u32],
-    scratch: &mut [u32],
-    joint: &[u16],
-    goes_left: &[u8],
-    threads: &Threads,
-) -> usize {
-    let pieces = threads.pieces(order.len());
-    if pieces == 1 {
-        let n_left = part_piece(order, scratch, joint, goes_left);
-        let n_right = order.len() - n_left;
-        order[n_left..].copy_from_slice(&scratch[..n_right]);
-        return n_left;
-    }
-    let size = order.len().div_ceil(pieces);
-    let work: Vec<(&mut [u32], &mut [u32])> = order.chunks_mut(size).zip(scratch.chunks_mut(size)).collect();
-    let lefts = threads.map(work, |(order, scratch)| part_piece(order, scratch, joint, goes_left));
-    let mut n_left = 0;
-    for (piece, left) in lefts.iter().enumerate() {
-        order.copy_within(piece * size..piece * size + left, n_left);
-        n_left += left;
-    }
-    let mut end = n_left;
-    for (piece, left) in lefts.iter().enumerate() {
-        let n_right = size.min(order.len() - piece * size) - left;
-        order[end..end + n_right].copy_from_slice(&scratch[piece * size..piece * size + n_right]);
-        end += n_right;
-    }
-    n_left
+/// The side of a split whose histogram is summed from its rows: the smaller one, if any is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Neither,
+    Left,
+    Right,
 }
 
-/// Moves the rows that go left to the front of `order`, the others to the front of `scratch`. Both are written for
-/// every row and one of them advances, so that nothing depends on a branch that cannot be predicted.
-fn part_piece(order: &mut [u32], scratch: &mut [u32], joint: &[u16], goes_left: &[u8]) -> usize {
+/// How the rows of a leaf are parted.
+#[derive(Debug, Clone, Copy)]
+struct Parting<'a> {
+    layout: &'a Layout,
+    joint: &'a [u16],
+    goes_left: &'a [u8],
+    counted: Counted,
+}
+
+impl Parting<'_> {
+    /// Brings the rows that go left before the others, both in the order they had, and sums the histogram of the side
+    /// that is counted. Each thread does both for its share of the rows, so they meet only once.
+    fn part<C: Cell>(
+        &self,
+        order: &mut [u32],
+        scratch: &mut [u32],
+        histogram: &mut [C],
+        spare: &mut [Vec<C>],
+        threads: &Threads,
+    ) {
+        let n_pieces = threads.pieces(order.len()).min(spare.len() + 1);
+        let size = order.len().div_ceil(n_pieces).max(1);
+        let rooms = std::iter::once(&mut *histogram).chain(spare.iter_mut().map(Vec::as_mut_slice));
+        let pieces: Vec<_> = order.chunks_mut(size).zip(scratch.chunks_mut(size)).zip(rooms).collect();
+        let n_used = pieces.len();
+        let lefts = threads.map(pieces, |((order, scratch), room)| self.part_share(order, scratch, room));
+        if self.counted != Counted::Neither {
+            for other in &spare[..n_used - 1] {
+                histogram.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
+            }
+        }
+        let mut n_left = 0;
+        for (piece, left) in lefts.iter().enumerate() {
+            order.copy_within(piece * size..piece * size + left, n_left);
+            n_left += left;
+        }
+        let mut end = n_left;
+        for (piece, left) in lefts.iter().enumerate() {
+            let n_right = size.min(order.len() - piece * size) - left;
+            order[end..end + n_right].copy_from_slice(&scratch[piece * size..piece * size + n_right]);
+            end += n_right;
+        }
+    }
+
+    fn part_share<C: Cell>(&self, order: &mut [u32], scratch: &mut [u32], histogram: &mut [C]) -> usize {
+        let n_left = part_rows(order, scratch, self.joint, self.goes_left);
+        match self.counted {
+            Counted::Neither => (),
+            Counted::Left => histogram::fill_share(histogram, self.layout, &order[..n_left]),
+            Counted::Right => histogram::fill_share(histogram, self.layout, &scratch[..order.len() - n_left]),
+        }
+        n_left
+    }
+}
+
+/// Moves the rows that go left to the front of `order`, the others to the front of `scratch`. A row is written to both
+/// sides of a run and one side advances, so that nothing depends on a branch that cannot be predicted.
+fn part_rows(order: &mut [u32], scratch: &mut [u32], joint: &[u16], goes_left: &[u8]) -> usize {
+    const RUN: usize = 256;
+    let (mut lefts, mut rights) = ([0u32; RUN], [0u32; RUN]);
     let mut n_left = 0;
-    for at in 0..order.len() {
-        let row = order[at];
-        let left = usize::from(goes_left[usize::from(joint[row as usize])]);
-        order[n_left] = row;
-        scratch[at - n_left] = row;
+    for start in (0..order.len()).step_by(RUN) {
+        let run = &order[start..(start + RUN).min(order.len())];
+        // `% RUN` changes nothing, but spares a check of bounds.
+        let mut left = 0;
+        for (at, &row) in run.iter().enumerate() {
+            lefts[left % RUN] = row;
+            rights[(at - left) % RUN] = row;
+            left += usize::from(goes_left[usize::from(joint[row as usize])]);
+        }
+        let (n_run, n_right) = (run.len(), start - n_left);
+        order[n_left..n_left + left].copy_from_slice(&lefts[..left]);
+        scratch[n_right..n_right + n_run - left].copy_from_slice(&rights[..n_run - left]);
         n_left += left;
     }
     n_left

@@ -118,19 +118,20 @@ pub(super) fn fill<C: Cell>(
 ) {
     let pieces = threads.pieces(rows.len()).min(spare.len() + 1);
     if pieces == 1 {
-        return fill_piece(histogram, layout, rows);
+        return fill_share(histogram, layout, rows);
     }
     let shares = rows.chunks(rows.len().div_ceil(pieces));
     let rooms = std::iter::once(&mut *histogram).chain(spare.iter_mut().map(Vec::as_mut_slice));
     let work: Vec<(&[u32], &mut [C])> = shares.zip(rooms).collect();
     let used = work.len();
-    threads.map(work, |(rows, room)| fill_piece(room, layout, rows));
+    threads.map(work, |(rows, room)| fill_share(room, layout, rows));
     for other in &spare[..used - 1] {
         histogram.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
     }
 }
 
-fn fill_piece<C: Cell>(histogram: &mut [C], layout: &Layout, rows: &[u32]) {
+/// Fills `histogram` on this thread alone.
+pub(super) fn fill_share<C: Cell>(histogram: &mut [C], layout: &Layout, rows: &[u32]) {
     histogram.fill(C::default());
     for block in &layout.blocks {
         let cells = &mut histogram[block.start..block.start + block.len];

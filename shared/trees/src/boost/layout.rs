@@ -95,7 +95,7 @@ impl Layout {
 impl Layout {
     /// Lays row `order[at]` to position `at`; `order` names every row once. Gradients have to be written again.
     pub(super) fn reorder(&mut self, order: &[u32], threads: &Threads) {
-        self.bundles.iter_mut().for_each(|bundle| reorder(&mut bundle.joint, order));
+        threads.map(self.bundles.iter_mut().collect(), |bundle| reorder(&mut bundle.joint, order));
         for (block, members) in self.blocks.iter_mut().zip(self.bundles.chunks(BUNDLES_PER_BLOCK)) {
             block.pack(members, threads);
         }

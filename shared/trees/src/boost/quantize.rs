@@ -39,6 +39,9 @@ pub(super) fn is_plain(objective: Objective, train: &Labelled<'_>) -> bool {
     objective.hessian_is_one() && train.weights.is_none()
 }
 
+/// Rows whose slopes are computed together: so many that loops over them are worth vector instructions.
+const RUN: usize = 128;
+
 /// What gradients are computed from, by row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Targets<'a> {
@@ -78,21 +81,25 @@ fn write(layout: &mut Layout, objective: Objective, of: &Targets<'_>, threads: &
     let hessian_largest = objective.hessian_max() * weight_max;
     let hessian_per_unit =
         if hessian_largest > 0.0 { ((1 << HESSIAN_BITS) - 1) as f32 / hessian_largest } else { 1.0 };
-    let pack = |row: usize| {
-        let Slope { gradient, hessian } = objective.slope(of.scores[row], of.labels[row]);
-        match of.weights {
-            None if plain => nearest(gradient * per_unit),
-            None => (nearest(gradient * per_unit) << HESSIAN_BITS) | nearest(hessian * hessian_per_unit),
-            Some(weights) => {
-                let weight = weights[row];
-                let gradient = nearest(gradient * weight * per_unit);
-                (gradient << HESSIAN_BITS) | nearest(hessian * weight * hessian_per_unit)
-            }
-        }
-    };
     if let Some((first, others)) = layout.blocks.split_first_mut() {
         threads.for_chunks(&mut first.rows, |from, rows| {
-            rows.iter_mut().enumerate().for_each(|(row, packed)| packed.gradient = pack(from + row));
+            for (run, rows) in rows.chunks_mut(RUN).enumerate() {
+                let start = from + run * RUN;
+                let until = start + rows.len();
+                let mut slopes = [Slope { gradient: 0.0, hessian: 0.0 }; RUN];
+                objective.slopes(&of.scores[start..until], &of.labels[start..until], &mut slopes);
+                if let Some(weights) = of.weights {
+                    for (slope, weight) in slopes.iter_mut().zip(&weights[start..until]) {
+                        slope.gradient *= weight;
+                        slope.hessian *= weight;
+                    }
+                }
+                for (row, slope) in rows.iter_mut().zip(&slopes) {
+                    let gradient = nearest(slope.gradient * per_unit);
+                    let hessian = nearest(slope.hessian * hessian_per_unit);
+                    row.gradient = if plain { gradient } else { gradient << HESSIAN_BITS | hessian };
+                }
+            }
         });
         others.iter_mut().for_each(|other| copy_gradients(first, other));
     }

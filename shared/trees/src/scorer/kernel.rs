@@ -1,14 +1,24 @@
-//! The inner loops. The one file of this crate with `unsafe`: without bounds checks, since every index is checked when
-//! the tables are made.
+//! The inner loops: the one file of this crate with `unsafe`, so that they go without bounds checks. Every index they
+//! use was checked when the tables were made.
 #![allow(unsafe_code)]
 
-use super::ROWS_PER_RUN;
-use super::tables::{LEAVES_MAX, Leaves, Masks, TREES_PER_GROUP, Tables};
+use super::tables::{Bins, LEAVES_MAX, Masks, Part, TREES_PER_GROUP, Tables};
 
-/// Bundles that a row's bins are kept for on the stack.
+/// Bundles that a row's cells are kept for on the stack.
 pub(super) const BUNDLES_MAX: usize = 32;
 /// Rows whose sums grow side by side: an addition waits for the one before it, so there have to be several.
-const ROWS_ABREAST: usize = 4;
+const ABREAST: usize = 8;
+
+/// The leaves left of each tree of a group, for one row.
+type Left = [u32; TREES_PER_GROUP];
+
+/// Trees of one group: the masks of its cells, a stride apart, and its leaves.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    masks: &'a [Masks],
+    /// At most [`TREES_PER_GROUP`].
+    leaves: &'a [[f64; LEAVES_MAX]],
+}
 
 /// Whether the processor has what the fast loop needs.
 pub(super) fn has_avx2() -> bool {
@@ -22,128 +32,223 @@ pub(super) fn has_avx2() -> bool {
     }
 }
 
-/// Sums of up to [`ROWS_PER_RUN`] rows of `width` values; `has_avx2` must come from [`has_avx2`].
-pub(super) fn score(tables: &Tables, rows: &[f32], width: usize, sums: &mut [f64], has_avx2: bool) {
-    #[cfg(target_arch = "x86_64")]
-    if has_avx2 {
-        // SAFETY: the processor has AVX2 and BMI1, as `has_avx2` found out.
-        return unsafe { score_avx2(tables, rows, width, sums) };
-    }
-    let _ = has_avx2;
-    score_any(tables, rows, width, sums);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1")]
-fn score_avx2(tables: &Tables, rows: &[f32], width: usize, sums: &mut [f64]) {
-    score_any(tables, rows, width, sums);
-}
-
-// Compiled twice: for every processor, and with AVX2 where it is inlined above. The compiler turns the ANDs of 16
-// words into two instructions there, four with SSE2 or NEON.
-#[inline(always)]
-fn score_any(tables: &Tables, rows: &[f32], width: usize, sums: &mut [f64]) {
-    let n_rows = sums.len().min(ROWS_PER_RUN);
+/// The sums of rows of `width` values, one for each of `sums`; `cells` is room for a cell of each row and bundle.
+/// `has_avx2` says what [`has_avx2`] found.
+pub(super) fn score(
+    tables: &Tables,
+    rows: &[f32],
+    width: usize,
+    cells: &mut [u32],
+    sums: &mut [f64],
+    has_avx2: bool,
+) {
     let n_bundles = tables.n_bundles();
-    if n_rows == 0 || n_bundles > BUNDLES_MAX || rows.len() < n_rows * width {
-        return;
-    }
-    let mut cells = [[0u32; BUNDLES_MAX]; ROWS_PER_RUN];
-    for (row, cells) in rows.chunks_exact(width.max(1)).zip(&mut cells[..n_rows]) {
-        bin(tables, row, cells);
-    }
+    let cells = &mut cells[..sums.len() * n_bundles];
+    bin(tables, &rows[..sums.len() * width], width, cells);
     sums.fill(tables.base);
-    let groups = tables.masks.chunks_exact(tables.n_cells.max(1)).zip(&tables.leaves);
-    for (group, (masks, leaves)) in groups.enumerate() {
-        let n_trees = TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP);
-        // SAFETY: `bin` wrote cells below `n_cells`, the length of `masks`, for `n_rows` rows and `n_bundles` bundles.
-        unsafe {
-            match n_bundles {
-                1 => add_group::<1>(masks, leaves, n_trees, &cells[..n_rows], 1, sums),
-                2 => add_group::<2>(masks, leaves, n_trees, &cells[..n_rows], 2, sums),
-                3 => add_group::<3>(masks, leaves, n_trees, &cells[..n_rows], 3, sums),
-                4 => add_group::<4>(masks, leaves, n_trees, &cells[..n_rows], 4, sums),
-                5 => add_group::<5>(masks, leaves, n_trees, &cells[..n_rows], 5, sums),
-                6 => add_group::<6>(masks, leaves, n_trees, &cells[..n_rows], 6, sums),
-                _ => add_group::<0>(masks, leaves, n_trees, &cells[..n_rows], n_bundles, sums),
+    for (group, leaves) in tables.leaves.iter().enumerate() {
+        let leaves = &leaves[..TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP)];
+        let masks = &tables.by_group[group * tables.n_cells..][..tables.n_cells];
+        // SAFETY: `bin` wrote cells below `n_cells`, the length of `masks`, for every row and bundle; the processor
+        // has what `has_avx2` says.
+        unsafe { add_group(Group { masks, leaves }, cells, n_bundles, sums, has_avx2) };
+    }
+}
+
+/// The sum of one row; `cells` is room for a cell of each bundle. A row touches few cells, but those of all groups, so
+/// it reads tables that lie cell by cell.
+pub(super) fn score_row(tables: &Tables, row: &[f32], cells: &mut [u32], has_avx2: bool) -> f64 {
+    let n_bundles = tables.n_bundles();
+    let n_groups = tables.leaves.len();
+    let cells = &mut cells[..n_bundles];
+    let mut from = 0;
+    for ((end, start), cell) in tables.bundles.iter().zip(cells.iter_mut()) {
+        let joint = |part: &Part| part.bins.of(row[part.feature]) * part.stride;
+        *cell = (start + tables.parts[from..*end].iter().map(joint).sum::<u32>()) * n_groups as u32;
+        from = *end;
+    }
+    let mut sum = [tables.base];
+    for (group, leaves) in tables.leaves.iter().enumerate() {
+        let leaves = &leaves[..TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP)];
+        let masks = &tables.by_cell[group..];
+        // SAFETY: a bin is below its bundle's length, so a cell is below `n_cells`; times `n_groups` and with `group`
+        // added it is below the length of `by_cell`. The processor has what `has_avx2` says.
+        unsafe { add_group(Group { masks, leaves }, cells, n_bundles, &mut sum, has_avx2) };
+    }
+    sum[0]
+}
+
+/// Writes the cell of each bundle for every row: feature by feature, so that what is known of a feature is read once.
+fn bin(tables: &Tables, rows: &[f32], width: usize, cells: &mut [u32]) {
+    let n_bundles = tables.n_bundles();
+    let mut from = 0;
+    for (bundle, (end, start)) in tables.bundles.iter().enumerate() {
+        cells[bundle..].iter_mut().step_by(n_bundles).for_each(|cell| *cell = *start);
+        for Part { feature, bins, stride } in &tables.parts[from..*end] {
+            let values = rows[*feature..].iter().step_by(width);
+            let values = values.zip(cells[bundle..].iter_mut().step_by(n_bundles));
+            match bins {
+                Bins::Numeric(positions, missing) => values.for_each(|(value, cell)| {
+                    let bin = if value.is_nan() { *missing } else { positions.of(*value) as u32 };
+                    *cell += bin * stride;
+                }),
+                Bins::Categories(..) => values.for_each(|(value, cell)| *cell += bins.of(*value) * stride),
             }
         }
-    }
-    if tables.n_cells == 0 {
-        // Every tree is its only leaf.
-        let all = tables.leaves.iter().flatten().take(tables.n_trees);
-        all.for_each(|leaves| sums.iter_mut().for_each(|sum| *sum += leaves[0]));
-    }
-}
-
-/// The cell of each bundle for one row.
-#[inline(always)]
-fn bin(tables: &Tables, row: &[f32], cells: &mut [u32; BUNDLES_MAX]) {
-    let mut from = 0;
-    for ((end, start), cell) in tables.bundles.iter().zip(cells) {
-        let joint = |part: &super::tables::Part| part.bins.of(row[part.feature]) * part.stride;
-        *cell = start + tables.parts[from..*end].iter().map(joint).sum::<u32>();
         from = *end;
     }
 }
 
-/// Adds the exit leaves of a group's trees, in their order, to the sums of all rows. `BUNDLES` is `n_bundles`, or 0 if
-/// that is not known to the compiler.
+/// Adds the exit leaves of a group's trees, in their order, to the sums of all rows.
 ///
 /// # Safety
-/// `cells` and `sums` are of one length; the first `n_bundles` (at least 1, at most [`BUNDLES_MAX`]) cells of each row
-/// are below `masks.len()`; `n_trees` is at most [`TREES_PER_GROUP`].
-#[inline(always)]
-unsafe fn add_group<const BUNDLES: usize>(
-    masks: &[Masks],
-    leaves: &Leaves,
-    n_trees: usize,
-    cells: &[[u32; BUNDLES_MAX]],
+/// `cells` has `n_bundles` for each of `sums`, all below `group.masks.len()`; with `has_avx2` the processor has it.
+unsafe fn add_group(group: Group<'_>, cells: &[u32], n_bundles: usize, sums: &mut [f64], has_avx2: bool) {
+    // The number of bundles is a constant where it is small, so that the loops over them are unrolled.
+    macro_rules! by_bundles {
+        ($add:ident) => {
+            match n_bundles {
+                // Every tree is its only leaf.
+                0 => group.leaves.iter().for_each(|leaf| sums.iter_mut().for_each(|sum| *sum += leaf[0])),
+                1 => $add::<1>(group, cells, 1, sums),
+                2 => $add::<2>(group, cells, 2, sums),
+                3 => $add::<3>(group, cells, 3, sums),
+                4 => $add::<4>(group, cells, 4, sums),
+                5 => $add::<5>(group, cells, 5, sums),
+                6 => $add::<6>(group, cells, 6, sums),
+                7 => $add::<7>(group, cells, 7, sums),
+                8 => $add::<8>(group, cells, 8, sums),
+                _ => $add::<0>(group, cells, n_bundles, sums),
+            }
+        };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2 {
+        // SAFETY: the caller's promises.
+        return unsafe { by_bundles!(add_avx2) };
+    }
+    let _ = has_avx2;
+    // SAFETY: the caller's promise about cells.
+    unsafe { by_bundles!(add_portable) }
+}
+
+/// In code that every processor runs: the compiler takes four words at a time with SSE2 or NEON.
+///
+/// # Safety
+/// That of [`add_group`]; `BUNDLES` is `n_bundles`, or 0.
+unsafe fn add_portable<const BUNDLES: usize>(
+    group: Group<'_>,
+    cells: &[u32],
     n_bundles: usize,
     sums: &mut [f64],
 ) {
     let n_bundles = if BUNDLES == 0 { n_bundles } else { BUNDLES };
-    let exits = |cells: &[u32; BUNDLES_MAX]| {
+    let left_of = |cells: &[u32]| -> Left {
         // SAFETY: the caller's promise about cells.
-        let mut all = unsafe { masks.get_unchecked(cells[0] as usize).0 };
-        for &cell in &cells[1..n_bundles] {
+        let mut left = unsafe { group.masks.get_unchecked(*cells.get_unchecked(0) as usize).0 };
+        for bundle in 1..n_bundles {
             // SAFETY: the same.
-            let other = unsafe { &masks.get_unchecked(cell as usize).0 };
-            all.iter_mut().zip(other).for_each(|(all, other)| *all &= other);
-        }
-        all
-    };
-    let mut abreast = sums.chunks_exact_mut(ROWS_ABREAST);
-    let mut cells_abreast = cells.chunks_exact(ROWS_ABREAST);
-    for (sums, cells) in (&mut abreast).zip(&mut cells_abreast) {
-        let masks: [[u32; TREES_PER_GROUP]; ROWS_ABREAST] = std::array::from_fn(|row| exits(&cells[row]));
-        let mut sum: [f64; ROWS_ABREAST] = std::array::from_fn(|row| sums[row]);
-        if n_trees == TREES_PER_GROUP {
+            let other = unsafe { &group.masks.get_unchecked(*cells.get_unchecked(bundle) as usize).0 };
             for tree in 0..TREES_PER_GROUP {
-                for row in 0..ROWS_ABREAST {
-                    sum[row] += exit_value(&leaves[tree], masks[row][tree]);
-                }
-            }
-        } else {
-            for tree in 0..n_trees {
-                for row in 0..ROWS_ABREAST {
-                    sum[row] += exit_value(&leaves[tree], masks[row][tree]);
-                }
+                left[tree] &= other[tree];
             }
         }
-        sums.copy_from_slice(&sum);
+        left
+    };
+    let mut sums = sums.chunks_exact_mut(4);
+    let mut cells = cells.chunks_exact(4 * n_bundles);
+    for (sums, cells) in (&mut sums).zip(&mut cells) {
+        let row = |row: usize| left_of(&cells[row * n_bundles..]);
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        for (tree, leaves) in group.leaves.iter().enumerate().take(TREES_PER_GROUP) {
+            sums[0] += exit_value(leaves, a[tree]);
+            sums[1] += exit_value(leaves, b[tree]);
+            sums[2] += exit_value(leaves, c[tree]);
+            sums[3] += exit_value(leaves, d[tree]);
+        }
     }
-    for (sum, cells) in abreast.into_remainder().iter_mut().zip(cells_abreast.remainder()) {
-        let masks = exits(cells);
-        for (leaves, mask) in leaves[..n_trees].iter().zip(masks) {
-            *sum += exit_value(leaves, mask);
-        }
+    for (sum, cells) in sums.into_remainder().iter_mut().zip(cells.remainder().chunks(n_bundles)) {
+        let left = left_of(cells);
+        group.leaves.iter().zip(left).for_each(|(leaves, left)| *sum += exit_value(leaves, left));
     }
 }
 
 /// The value of the first leaf left; one always is.
 #[inline(always)]
-fn exit_value(leaves: &[f64; LEAVES_MAX], mask: u32) -> f64 {
-    // The last leaf is ruled out by no split, so setting its bit changes nothing but what the compiler knows.
-    leaves[(mask | 1 << (LEAVES_MAX - 1)).trailing_zeros() as usize]
+fn exit_value(leaves: &[f64; LEAVES_MAX], left: u32) -> f64 {
+    // The last leaf is the exit where no other is left, so setting its bit changes nothing but what the compiler
+    // knows: that there is a bit, and so no bound to check.
+    leaves[(left | 1 << (LEAVES_MAX - 1)).trailing_zeros() as usize]
+}
+
+/// With AVX2: eight masks at a time, the sums of eight rows side by side.
+///
+/// # Safety
+/// That of [`add_group`], on a processor with AVX2 and BMI1; `BUNDLES` is `n_bundles`, or 0.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1")]
+unsafe fn add_avx2<const BUNDLES: usize>(
+    group: Group<'_>,
+    cells: &[u32],
+    n_bundles: usize,
+    sums: &mut [f64],
+) {
+    use std::arch::x86_64::{
+        __m128d, _mm_add_sd, _mm_cvtsd_f64, _mm_load_sd, _mm_set_sd, _mm256_and_si256, _mm256_load_si256,
+        _mm256_store_si256, _tzcnt_u32,
+    };
+    #[repr(align(64))]
+    struct Aligned([Left; ABREAST]);
+
+    let n_bundles = if BUNDLES == 0 { n_bundles } else { BUNDLES };
+    let (masks, n_rows) = (group.masks.as_ptr(), sums.len());
+    let mut lefts = Aligned([[0; TREES_PER_GROUP]; ABREAST]);
+    let mut row = 0;
+    while row < n_rows {
+        // The last rows are fewer: their lanes are computed from the last row again and not written back.
+        let n_abreast = ABREAST.min(n_rows - row);
+        let is_alone = n_rows == 1;
+        for (lane, left) in lefts.0.iter_mut().enumerate().take(if is_alone { 1 } else { ABREAST }) {
+            let at = (row + lane.min(n_abreast - 1)) * n_bundles;
+            // SAFETY: `at` is the first cell of a row; cells are in bounds of `masks` by the caller's promise; `Masks`
+            // and `Left` are 64 bytes, aligned to 64.
+            unsafe {
+                let first = masks.add(*cells.get_unchecked(at) as usize).cast();
+                let (mut low, mut high) = (_mm256_load_si256(first), _mm256_load_si256(first.add(1)));
+                for bundle in 1..n_bundles {
+                    let other = masks.add(*cells.get_unchecked(at + bundle) as usize).cast();
+                    low = _mm256_and_si256(low, _mm256_load_si256(other));
+                    high = _mm256_and_si256(high, _mm256_load_si256(other.add(1)));
+                }
+                let left = left.as_mut_ptr().cast();
+                _mm256_store_si256(left, low);
+                _mm256_store_si256(left.add(1), high);
+            }
+        }
+        // SAFETY: a mask has a bit, so its trailing zeros are fewer than `LEAVES_MAX`.
+        let exit = |leaves: &[f64; LEAVES_MAX], left: u32| unsafe {
+            _mm_load_sd(leaves.as_ptr().add(_tzcnt_u32(left) as usize))
+        };
+        if is_alone {
+            let mut sum = _mm_set_sd(sums[0]);
+            for (leaves, left) in group.leaves.iter().zip(&lefts.0[0]) {
+                sum = _mm_add_sd(sum, exit(leaves, *left));
+            }
+            sums[0] = _mm_cvtsd_f64(sum);
+            return;
+        }
+        let mut sum: [__m128d; ABREAST] = [_mm_set_sd(0.0); ABREAST];
+        for (sum, start) in sum.iter_mut().zip(&sums[row..row + n_abreast]) {
+            *sum = _mm_set_sd(*start);
+        }
+        for (tree, leaves) in group.leaves.iter().enumerate().take(TREES_PER_GROUP) {
+            for lane in 0..ABREAST {
+                sum[lane] = _mm_add_sd(sum[lane], exit(leaves, lefts.0[lane][tree]));
+            }
+        }
+        for (sum, end) in sum.iter().zip(&mut sums[row..row + n_abreast]) {
+            *end = _mm_cvtsd_f64(*sum);
+        }
+        row += n_abreast;
+    }
 }

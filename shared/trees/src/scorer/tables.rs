@@ -20,13 +20,14 @@ pub(super) struct Masks(pub(super) [u32; TREES_PER_GROUP]);
 /// The leaf values of the trees of a group, by bit.
 pub(super) type Leaves = [[f64; LEAVES_MAX]; TREES_PER_GROUP];
 
-/// How a feature's values fall into the bins that its splits tell apart.
+/// How a feature's values fall into the bins that its splits tell apart. The second number is the bin of missing values:
+/// one that all splits send the same way if there is one, else a bin more.
 #[derive(Debug, Clone)]
 pub(super) enum Bins {
     /// Thresholds: bin `b` is above `b` of them.
-    Numeric(Positions),
+    Numeric(Positions, u32),
     /// A bin for each code below this number, then one for all other values.
-    Categories(u32),
+    Categories(u32, u32),
 }
 
 /// A feature's place in a joint bin.
@@ -38,27 +39,27 @@ pub(super) struct Part {
 }
 
 impl Bins {
-    /// Bins in all, the last of them for missing values.
-    fn len(&self) -> usize {
+    /// Bins of values.
+    fn valued(&self) -> usize {
         match self {
-            Self::Numeric(positions) => positions.len() + 2,
-            Self::Categories(end) => *end as usize + 2,
+            Self::Numeric(positions, _) => positions.len() + 1,
+            Self::Categories(end, _) => *end as usize + 1,
         }
+    }
+
+    /// Bins in all.
+    fn len(&self) -> usize {
+        let (Self::Numeric(_, missing) | Self::Categories(_, missing)) = self;
+        self.valued().max(*missing as usize + 1)
     }
 
     /// The bin of a value.
     #[inline(always)]
     pub(super) fn of(&self, value: f32) -> u32 {
         match self {
-            Self::Numeric(positions) => {
-                let bin = positions.of(value) as u32;
-                if value.is_nan() { positions.len() as u32 + 1 } else { bin }
-            }
-            Self::Categories(end) => match Categories::code(value) {
-                Some(code) => code.min(*end),
-                None if value.is_nan() => end + 1,
-                None => *end,
-            },
+            Self::Numeric(_, missing) | Self::Categories(_, missing) if value.is_nan() => *missing,
+            Self::Numeric(positions, _) => positions.of(value) as u32,
+            Self::Categories(end, _) => Categories::code(value).unwrap_or(u32::MAX).min(*end),
         }
     }
 }
@@ -74,8 +75,10 @@ pub(super) struct Tables {
     pub(super) bundles: Vec<(usize, u32)>,
     /// Cells of a group.
     pub(super) n_cells: usize,
-    /// `[n_groups * n_cells]`.
-    pub(super) masks: Vec<Masks>,
+    /// `[n_groups * n_cells]`, for many rows: the tables of a group lie together.
+    pub(super) by_group: Vec<Masks>,
+    /// `[n_cells * n_groups]`, the same for one row: a cell's masks lie together.
+    pub(super) by_cell: Vec<Masks>,
     /// `[n_groups]`.
     pub(super) leaves: Vec<Leaves>,
 }
@@ -86,24 +89,17 @@ impl Tables {
         let bins = bins_of(ensemble)?;
         let lens: Vec<usize> = bins.iter().map(Bins::len).collect();
         let is_asked = asked_features(ensemble);
-        let mut order: Vec<usize> = (0..bins.len()).filter(|&feature| is_asked[feature]).collect();
-        order.sort_by_key(|&feature| lens[feature]);
-        let (mut parts, mut bundles, mut n_cells) = (Vec::<Part>::new(), Vec::<(usize, u32)>::new(), 0);
-        let mut joint = JOINT_BINS_MAX + 1;
-        // Where each feature's bin counts: the start of its bundle, its stride, the bundle's length is found later.
-        for feature in order {
-            let shares = joint * lens[feature] <= JOINT_BINS_MAX;
-            let stride = if shares { joint } else { 1 };
-            if !shares {
-                n_cells += if bundles.is_empty() { 0 } else { joint };
-                bundles.push((parts.len(), n_cells as u32));
-                joint = 1;
+        let order = (0..bins.len()).filter(|&feature| is_asked[feature]).collect();
+        let (mut parts, mut bundles, mut n_cells) = (Vec::new(), Vec::new(), 0);
+        for members in bundled(order, &lens) {
+            let mut joint = 1;
+            for feature in members {
+                parts.push(Part { feature, bins: bins[feature].clone(), stride: joint as u32 });
+                joint *= lens[feature];
             }
-            joint *= lens[feature];
-            parts.push(Part { feature, bins: bins[feature].clone(), stride: stride as u32 });
-            bundles.last_mut()?.0 = parts.len();
+            bundles.push((parts.len(), n_cells as u32));
+            n_cells += joint;
         }
-        n_cells += if bundles.is_empty() { 0 } else { joint };
         let n_groups = ensemble.n_trees().div_ceil(TREES_PER_GROUP);
         if n_cells > CELLS_MAX {
             return None;
@@ -114,11 +110,30 @@ impl Tables {
             parts,
             bundles,
             n_cells,
-            masks: vec![Masks([u32::MAX; TREES_PER_GROUP]); n_groups * n_cells],
+            by_group: vec![Masks([u32::MAX; TREES_PER_GROUP]); n_groups * n_cells],
+            by_cell: Vec::with_capacity(n_groups * n_cells),
             leaves: vec![[[0.0; LEAVES_MAX]; TREES_PER_GROUP]; n_groups],
         };
-        (0..ensemble.n_trees()).try_for_each(|tree| tables.add(ensemble, tree))?;
+        let places = tables.places(ensemble.n_features());
+        let mut lone = vec![0; n_cells];
+        (0..ensemble.n_trees()).try_for_each(|tree| tables.add(ensemble, tree, &places, &mut lone))?;
+        for cell in 0..n_cells {
+            tables.by_cell.extend((0..n_groups).map(|group| tables.by_group[group * n_cells + cell]));
+        }
         Some(tables)
+    }
+
+    fn places(&self, n_features: usize) -> Vec<Place> {
+        let mut places = vec![Place::default(); n_features];
+        let mut from = 0;
+        for (bundle, (until, start)) in self.bundles.iter().enumerate() {
+            let end = self.bundles.get(bundle + 1).map_or(self.n_cells, |(_, next)| *next as usize);
+            for part in from..*until {
+                places[self.parts[part].feature] = Place { part, start: *start as usize, end };
+            }
+            from = *until;
+        }
+        places
     }
 
     /// How many table entries a row's mask is the AND of.
@@ -127,44 +142,56 @@ impl Tables {
     }
 
     /// Writes the masks and leaves of a tree; none if it has too many leaves.
-    fn add(&mut self, ensemble: &Ensemble, tree: usize) -> Option<()> {
-        let mut rules = Vec::new();
+    ///
+    /// `lone` has a mask for each cell of a group: a tree's masks are made side by side and then put into its lane, which
+    /// touches each cache line of the group once and not once for every split.
+    fn add(&mut self, ensemble: &Ensemble, tree: usize, places: &[Place], lone: &mut [u32]) -> Option<()> {
+        let (group, lane) = (tree / TREES_PER_GROUP, tree % TREES_PER_GROUP);
+        let mut rules = Vec::with_capacity(LEAVES_MAX);
         let mut next = 0;
-        let leaves = &mut self.leaves[tree / TREES_PER_GROUP][tree % TREES_PER_GROUP];
-        rule_out(ensemble, ensemble.roots()[tree], leaves, &mut next, &mut rules)?;
+        rule_out(ensemble, ensemble.roots()[tree], &mut self.leaves[group][lane], &mut next, &mut rules)?;
+        lone.fill(u32::MAX);
         for (node, left) in rules {
-            self.rule(ensemble, tree, node, left)?;
+            self.rule(ensemble, node, left, places, lone);
         }
+        let cells = &mut self.by_group[group * self.n_cells..][..self.n_cells];
+        cells.iter_mut().zip(lone).for_each(|(cell, lone)| cell.0[lane] = *lone);
         Some(())
     }
 
     /// Takes the leaves `left` of a node's left subtree from every cell whose bin goes right.
-    fn rule(&mut self, ensemble: &Ensemble, tree: usize, node: usize, left: u32) -> Option<()> {
+    fn rule(&self, ensemble: &Ensemble, node: usize, left: u32, places: &[Place], lone: &mut [u32]) {
         let node = &ensemble.nodes()[node];
-        let at = self.parts.iter().position(|part| part.feature == node.feature())?;
-        let part = &self.parts[at];
-        let bundle = self.bundles.iter().position(|(end, _)| at < *end)?;
-        let start = self.bundles[bundle].1 as usize;
-        let end = self.bundles.get(bundle + 1).map_or(self.n_cells, |(_, next)| *next as usize);
-        let (stride, n_bins) = (part.stride as usize, part.bins.len());
-        let goes_right: Vec<bool> = (0..n_bins)
-            .map(|bin| match (&part.bins, ensemble.asked(node)) {
-                _ if bin + 1 == n_bins => !node.missing_left(),
-                (Bins::Numeric(positions), Asked::AtMost(threshold)) => bin > positions.of(threshold),
-                (Bins::Categories(_), Asked::OneOf(categories)) => !categories.contain_code(bin as u32),
-                // `bins_of` has refused an ensemble that mixes them.
-                _ => false,
-            })
-            .collect();
-        let group = tree / TREES_PER_GROUP * self.n_cells;
-        let cells = &mut self.masks[group + start..group + end];
-        for (bin, cells) in cells.chunks_mut(stride).enumerate() {
-            if goes_right[bin % n_bins] {
-                cells.iter_mut().for_each(|cell| cell.0[tree % TREES_PER_GROUP] &= !left);
+        let Place { part, start, end } = places[node.feature()];
+        let Part { bins, stride, .. } = &self.parts[part];
+        let (n_bins, stride, valued) = (bins.len(), *stride as usize, bins.valued());
+        let mut take = |bins: std::ops::Range<usize>| {
+            for repeat in lone[start..end].chunks_mut(n_bins * stride) {
+                repeat[bins.start * stride..bins.end * stride].iter_mut().for_each(|mask| *mask &= !left);
             }
+        };
+        match (bins, ensemble.asked(node)) {
+            (Bins::Numeric(positions, _), Asked::AtMost(threshold)) => {
+                take(positions.of(threshold) + 1..valued)
+            }
+            (Bins::Categories(..), Asked::OneOf(categories)) => (0..valued)
+                .filter(|&bin| !categories.contain_code(bin as u32))
+                .for_each(|bin| take(bin..bin + 1)),
+            // `bins_of` has refused an ensemble that mixes them.
+            _ => (),
         }
-        Some(())
+        if n_bins > valued && !node.missing_left() {
+            take(valued..n_bins);
+        }
     }
+}
+
+/// Where a feature is found: its part, and the cells of its bundle.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    part: usize,
+    start: usize,
+    end: usize,
 }
 
 /// Numbers the leaves below `at` from left to right and notes what each split rules out; the bits of its leaves.
@@ -194,26 +221,63 @@ fn asked_features(ensemble: &Ensemble) -> Vec<bool> {
     is_asked
 }
 
-/// The bins that the splits tell apart; none if a feature is split both by order and by category, or too finely.
-fn bins_of(ensemble: &Ensemble) -> Option<Vec<Bins>> {
-    let mut thresholds = vec![Vec::new(); ensemble.n_features()];
-    let mut ends = vec![0; ensemble.n_features()];
-    for node in ensemble.nodes() {
-        match ensemble.asked(node) {
-            Asked::AtMost(threshold) => thresholds[node.feature()].push(threshold),
-            // An empty set is still a split by category.
-            Asked::OneOf(categories) => {
-                ends[node.feature()] = ends[node.feature()].max(categories.end()).max(1)
+/// Features that share a joint table: the largest first, each into the first bundle that has room for it.
+fn bundled(mut features: Vec<usize>, lens: &[usize]) -> Vec<Vec<usize>> {
+    features.sort_by_key(|&feature| std::cmp::Reverse(lens[feature]));
+    let mut bundles: Vec<(usize, Vec<usize>)> = Vec::new();
+    for feature in features {
+        let has_room = |(joint, _): &&mut (usize, Vec<usize>)| *joint * lens[feature] <= JOINT_BINS_MAX;
+        match bundles.iter_mut().find(has_room) {
+            Some((joint, members)) => {
+                *joint *= lens[feature];
+                members.push(feature);
             }
+            None => bundles.push((lens[feature], vec![feature])),
         }
     }
-    let of_feature = |(mut thresholds, end): (Vec<f32>, u32)| {
-        if end > 0 {
-            return thresholds.is_empty().then_some(Bins::Categories(end));
+    bundles.into_iter().map(|(_, members)| members).collect()
+}
+
+/// The bins that the splits tell apart; none if a feature is split both by order and by category, or too finely.
+fn bins_of(ensemble: &Ensemble) -> Option<Vec<Bins>> {
+    let mut asked = vec![AskedOf::default(); ensemble.n_features()];
+    for node in ensemble.nodes() {
+        let of = &mut asked[node.feature()];
+        match ensemble.asked(node) {
+            Asked::AtMost(threshold) => of.thresholds.push(threshold),
+            // An empty set is still a split by category.
+            Asked::OneOf(categories) => of.end = of.end.max(categories.end()).max(1),
         }
-        thresholds.sort_unstable_by(f32::total_cmp);
-        thresholds.dedup_by(|a, b| *a == *b);
-        (thresholds.len() < CELLS_MAX).then(|| Bins::Numeric(Positions::new(thresholds)))
-    };
-    thresholds.into_iter().zip(ends).map(of_feature).collect()
+        of.missing_left |= node.missing_left();
+        of.missing_right |= !node.missing_left();
+    }
+    asked.into_iter().map(AskedOf::bins).collect()
+}
+
+/// What the splits ask of one feature.
+#[derive(Clone, Default)]
+struct AskedOf {
+    thresholds: Vec<f32>,
+    /// One more than the largest category; 0 where none is asked.
+    end: u32,
+    missing_left: bool,
+    missing_right: bool,
+}
+
+impl AskedOf {
+    fn bins(mut self) -> Option<Bins> {
+        if self.end > 0 {
+            return self.thresholds.is_empty().then_some(Bins::Categories(self.end, self.end + 1));
+        }
+        self.thresholds.sort_unstable_by(f32::total_cmp);
+        self.thresholds.dedup_by(|a, b| *a == *b);
+        let last = self.thresholds.len() as u32;
+        let missing = match (self.missing_left, self.missing_right) {
+            // Always left, as the smallest values go; or always right, as the largest.
+            (true, false) => 0,
+            (_, false) | (false, true) => last,
+            (true, true) => last + 1,
+        };
+        (self.thresholds.len() < CELLS_MAX).then(|| Bins::Numeric(Positions::new(self.thresholds), missing))
+    }
 }
