@@ -1,13 +1,14 @@
 //! `tripcast train`.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use dataset::Limits;
-use model::candidates::FitParams;
+use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipModel};
 use model::evaluation::Figures;
 use model::rejection::RejectionCounts;
-use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target};
+use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target, Work};
 use serde::Serialize;
 
 use crate::files;
@@ -44,8 +45,8 @@ pub struct Args {
     /// L2 penalty of the linear family; 0 is least squares.
     #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
     ridge: f64,
-    /// Threads to train on; the model does not depend on it. (The families of today train on one.)
-    #[arg(long, default_value_t = 1)]
+    /// Threads to train on, 0 for as many as the machine runs at once; the model does not depend on it.
+    #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Where to write the model.
     #[arg(long, value_name = "FILE")]
@@ -72,6 +73,7 @@ impl From<TargetName> for Target {
 enum FamilyName {
     Linear,
     Tree,
+    Boosted,
     Auto,
 }
 
@@ -80,6 +82,7 @@ impl FamilyName {
         match self {
             Self::Linear => Family::Linear,
             Self::Tree => Family::Tree,
+            Self::Boosted => Family::Boosted,
             Self::Auto => Family::of(target)[0],
         }
     }
@@ -116,6 +119,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     coefficients: Option<Coefficients>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    trees: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     out: Option<PathBuf>,
 }
 
@@ -135,7 +140,12 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let months = |paths: &[PathBuf]| files::months(paths, Limits::default());
     let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
     let working = spinner("training");
-    let trained = model::train(target, family, &params, &train)?;
+    let mut control = |progress: &Progress| {
+        working.set_message(describe(progress));
+        ControlFlow::Continue(())
+    };
+    let mut work = Work { threads: args.threads, control: &mut control };
+    let trained = model::train(target, family, &params, &train, &mut work)?;
     working.set_message("measuring");
     let judge = |files: &[LabelledTrips]| model::judge(&trained.artifact.model, Rules::Course, files);
     let report = Report {
@@ -149,6 +159,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         test: (!test.is_empty()).then(|| judge(&test)),
         dropped: trained.dropped.clone(),
         coefficients: coefficients(&trained.artifact.model),
+        trees: trees(&trained.artifact.model),
         out: args.out.clone(),
     };
     working.finish_and_clear();
@@ -158,12 +169,27 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     out.print(&report, || table(&report))
 }
 
+fn describe(progress: &Progress) -> String {
+    let loss = progress.validation_loss.map(|loss| format!(", {loss:.4} on days held out"));
+    format!("training: tree {} of at most {}{}", progress.round, progress.rounds, loss.unwrap_or_default())
+}
+
+fn trees(model: &Model) -> Option<usize> {
+    match model {
+        Model::Duration(DurationModel { estimate: Estimate::Boosted(trees), .. })
+        | Model::Tip(TipModel::Boosted(trees)) => Some(trees.n_trees()),
+        Model::Duration(_) | Model::Tip(_) => None,
+    }
+}
+
 fn coefficients(model: &Model) -> Option<Coefficients> {
-    let Model::Duration(duration) = model else { return None };
+    let Model::Duration(DurationModel { estimate: Estimate::Linear(linear), .. }) = model else {
+        return None;
+    };
     Some(Coefficients {
-        slope_min_per_mile: duration.estimate.slope_min_per_mile(),
-        unseen_intercept_min: duration.estimate.unseen_intercept_min(),
-        pairs: duration.estimate.n_pairs(),
+        slope_min_per_mile: linear.slope_min_per_mile(),
+        unseen_intercept_min: linear.unseen_intercept_min(),
+        pairs: linear.n_pairs(),
     })
 }
 

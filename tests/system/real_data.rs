@@ -35,7 +35,14 @@ fn near(what: &str, found: f64, expected: f64, within: f64) {
 
 /// RMSE of the linear candidate trained on the first month, on each month.
 fn linear_rmse(months: &[LabelledTrips]) -> (Model, Vec<(u64, f64)>) {
-    let trained = train(Target::Duration, Family::Linear, &course(), &months[..1]).unwrap();
+    let trained = train(
+        Target::Duration,
+        Family::Linear,
+        &course(),
+        &months[..1],
+        &mut model::Work { threads: 1, control: &mut model::go_on },
+    )
+    .unwrap();
     let rmse = |month: &LabelledTrips| {
         let judged = judge(&trained.artifact.model, Rules::Course, std::slice::from_ref(month));
         (judged.metrics.rows, judged.metrics.figures.deciding().1)
@@ -71,7 +78,14 @@ fn the_linear_candidate_of_2023_reaches_across_the_change_of_schema() {
 fn the_tip_tree_ranks_as_well_as_is_known_of_it() {
     let Some(folder) = real_or_say("the tip tree") else { return };
     for (learn, judge_on, at_least) in [("2021-01", "2021-02", 0.78), ("2023-01", "2023-02", 0.74)] {
-        let trained = train(Target::Tip, Family::Tree, &course(), &green(&folder, &[learn])).unwrap();
+        let trained = train(
+            Target::Tip,
+            Family::Tree,
+            &course(),
+            &green(&folder, &[learn]),
+            &mut model::Work { threads: 1, control: &mut model::go_on },
+        )
+        .unwrap();
         let judged = judge(&trained.artifact.model, Rules::Course, &green(&folder, &[judge_on]));
         let Figures::Tip { auc, .. } = judged.metrics.figures else { panic!("figures of tips") };
         assert!(auc >= at_least, "{learn} -> {judge_on}: AUC {auc}, expected at least {at_least}");
@@ -88,7 +102,14 @@ fn a_year_is_learned_from() {
         return;
     }
     let files = green(&folder, &year.iter().map(String::as_str).collect::<Vec<_>>());
-    let trained = train(Target::Tip, Family::Tree, &FitParams::default(), &files).unwrap();
+    let trained = train(
+        Target::Tip,
+        Family::Tree,
+        &FitParams::default(),
+        &files,
+        &mut model::Work { threads: 1, control: &mut model::go_on },
+    )
+    .unwrap();
     let judged = judge(&trained.artifact.model, Rules::Course, &green(&folder, &["2024-01"]));
     let Figures::Tip { auc, .. } = judged.metrics.figures else { panic!("figures of tips") };
     assert!(trained.train.rows > 400_000 && auc >= 0.74, "{} rows, AUC {auc}", trained.train.rows);

@@ -18,7 +18,14 @@ async fn promoted_model(models: &MemoryStore) {
     let trip = Trip { pickup_zone: Zone::new(1), dropoff_zone: Zone::new(2), ..Trip::default() };
     let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![10.0] };
     let params = FitParams::default();
-    let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
+    let candidate = Candidate::fit(
+        Target::Duration,
+        Family::Linear,
+        &examples,
+        &params,
+        &mut model::Work { threads: 1, control: &mut model::go_on },
+    )
+    .unwrap();
     let bytes = Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0;
     let registry = Registry::new(Arc::new(models.clone()));
     let version =

@@ -23,6 +23,7 @@ use model::{
     Artifact, Decision, Family, Judgement, ModelVersion, Rules, Target, Trained, decide, judge, judge_slices,
     train,
 };
+use model::{Work, go_on};
 use platform::event::{EventError, retrain_request};
 use platform::registry::{Champion, Registry, RegistryError};
 use platform::store::{Condition, ObjectKey, Store, StoreError, json};
@@ -226,7 +227,9 @@ impl Retrainer {
         let registry = Registry::new(Arc::clone(&self.models));
         let champion = registry.champion(target).await?;
         let family = Family::of(target)[0];
-        let trained = train(target, family, &self.settings.params, &data.train)?;
+        let mut work = Work { threads: 0, control: &mut go_on };
+        let trained = train(target, family, &self.settings.params, &data.train, &mut work)?;
+
         let challenger = judge(&trained.artifact.model, Rules::Course, &data.validate);
         let incumbent = self.judge_champion(&registry, target, champion.as_ref(), data).await?;
         let decision = match &champion {

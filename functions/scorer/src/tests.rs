@@ -19,7 +19,14 @@ fn artifact() -> Bytes {
     let trip = |zone| Trip { pickup_zone: Zone::new(zone), dropoff_zone: Zone::new(205), ..Trip::default() };
     let examples = Examples { trips: [trip(130), trip(131)].into_iter().collect(), labels: vec![10.0, 20.0] };
     let params = FitParams::default();
-    let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
+    let candidate = Candidate::fit(
+        Target::Duration,
+        Family::Linear,
+        &examples,
+        &params,
+        &mut model::Work { threads: 1, control: &mut model::go_on },
+    )
+    .unwrap();
     Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
 }
 

@@ -15,7 +15,7 @@ use crate::features;
 use crate::outcome::{LabelledTrips, Target};
 
 const MAGIC: &[u8; 8] = b"TRIPCAST";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const DIGEST_BYTES: usize = 32;
 
 /// Names a model: the first 12 hex digits of the sha256 of its artifact.
@@ -236,7 +236,14 @@ mod tests {
         let examples =
             Examples { trips: (1..20).map(trip).collect(), labels: (1..20).map(f64::from).collect() };
         let params = FitParams::default();
-        let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
+        let candidate = Candidate::fit(
+            Target::Duration,
+            Family::Linear,
+            &examples,
+            &params,
+            &mut crate::Work { threads: 1, control: &mut crate::go_on },
+        )
+        .unwrap();
         let file =
             LabelledTrips { sha256: sha256_hex(b"data"), trips: examples.trips, ..LabelledTrips::default() };
         Artifact::new(candidate, params, &[file])
@@ -274,7 +281,7 @@ mod tests {
             (&b"PK\x03\x04 a pickle"[..], "not a tripcast model"),
             (&b""[..], "not a tripcast model"),
             (&b"TRIPCAST"[..], "truncated"),
-            (&future[..], "model format 9: this build reads format 1"),
+            (&future[..], "model format 9: this build reads format 2"),
         ] {
             let refused = Artifact::from_bytes(bytes).unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused:?} should say {expected:?}");

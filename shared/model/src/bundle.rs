@@ -3,8 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
-use crate::candidates::tip_tree::TipTree;
-use crate::candidates::{DurationModel, Model};
+use crate::candidates::{DurationModel, Model, TipModel};
 use crate::outcome::Target;
 use crate::request::MESSAGE_SCHEMA_VERSION;
 use crate::trip::{PredictionBatch, TripBatch};
@@ -16,7 +15,7 @@ pub const DURATION_MODEL_NAME: &str = "ride_duration_prediction_model";
 #[derive(Debug, Clone)]
 pub struct Bundle {
     duration: (ModelVersion, DurationModel),
-    tip: Option<(ModelVersion, TipTree)>,
+    tip: Option<(ModelVersion, TipModel)>,
 }
 
 /// Why artifacts do not make a bundle.

@@ -1,18 +1,22 @@
 //! What can be learned: each candidate is fitted on examples and answers for any trip.
 //!
 //! [`linear`] is the course's model of duration, solved exactly; [`tip_tree`] is one tree by linfa-trees, whose
-//! rules can be read. Predicting is total: a candidate answers for every trip.
+//! rules can be read; [`boosted`] are boosted trees for both targets. Predicting is total: a candidate answers for every
+//! trip.
 
+pub mod boosted;
 pub mod distance;
 pub mod linear;
 pub mod tip_tree;
 
-use chrono::Datelike;
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Examples, Target};
 use crate::rules::Rules;
 use crate::trip::TripBatch;
+use boosted::{BoostedParams, BoostedTrees};
 use linear::LinearModel;
 use tip_tree::TipTree;
 
@@ -24,6 +28,8 @@ pub enum Family {
     Linear,
     /// One decision tree, for tips.
     Tree,
+    /// Boosted trees, for both.
+    Boosted,
 }
 
 impl Family {
@@ -32,14 +38,15 @@ impl Family {
         match self {
             Self::Linear => "linear",
             Self::Tree => "tree",
+            Self::Boosted => "boosted",
         }
     }
 
-    /// The families that can learn `target`.
+    /// The families that can learn `target`, the most accurate first.
     pub fn of(target: Target) -> &'static [Self] {
         match target {
-            Target::Duration => &[Self::Linear],
-            Target::Tip => &[Self::Tree],
+            Target::Duration => &[Self::Boosted, Self::Linear],
+            Target::Tip => &[Self::Boosted, Self::Tree],
         }
     }
 }
@@ -59,7 +66,19 @@ pub struct FitParams {
     pub tree_min_leaf: u32,
     /// The tree's structure is grown on at most this many rows.
     pub tree_sample_rows: u32,
+    /// What is chosen for boosted trees.
+    pub boosted: BoostedParams,
 }
+
+/// How a fit is carried out, which changes nothing of what is fitted, and whether it goes on.
+pub struct Work<'a> {
+    /// Threads at most; 0 for as many as the machine runs at once.
+    pub threads: usize,
+    /// Asked after each round of boosting whether to go on; a fit that is stopped is that of the rounds so far.
+    pub control: &'a mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
+}
+
+pub use trees::boost::{Progress, go_on};
 
 impl Default for FitParams {
     fn default() -> Self {
@@ -70,6 +89,7 @@ impl Default for FitParams {
             tree_max_depth: 12,
             tree_min_leaf: 100,
             tree_sample_rows: 200_000,
+            boosted: BoostedParams::default(),
         }
     }
 }
@@ -99,6 +119,13 @@ pub enum FitError {
         /// How many there are.
         rows: usize,
     },
+    /// Boosting refused the examples or its parameters.
+    #[error("boosting trees")]
+    Boosting {
+        /// Its reason.
+        #[source]
+        source: trees::boost::BoostError,
+    },
     /// linfa-trees refused the examples.
     #[error("growing the decision tree on {rows} rows")]
     Tree {
@@ -120,17 +147,35 @@ pub enum Model {
     /// Answers minutes with a 90 % interval.
     Duration(DurationModel),
     /// Answers P(tip > 0 | paid by card).
-    Tip(TipTree),
+    Tip(TipModel),
+}
+
+/// What answers expected minutes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Estimate {
+    /// Zone-pair intercepts and a slope.
+    Linear(LinearModel),
+    /// Boosted trees.
+    Boosted(BoostedTrees),
 }
 
 /// A model of duration: an estimate and how far the truth strays from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DurationModel {
     /// Answers the expected minutes.
-    pub estimate: LinearModel,
+    pub estimate: Estimate,
     /// Half the width of the 90 % interval, minutes: the 90th percentile of absolute residuals on days that the
     /// estimate they were taken from did not see.
     pub interval_half_width_min: f64,
+}
+
+/// A model of tips.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum TipModel {
+    /// One tree by linfa-trees.
+    Tree(TipTree),
+    /// Boosted trees.
+    Boosted(BoostedTrees),
 }
 
 /// What a duration model answers, in columns.
@@ -155,7 +200,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// Learns `target` from `examples`, already chosen by `params.rules`. The same examples in the same order and
-    /// the same `params` give the same model, on every machine.
+    /// the same `params` give the same model, on every machine and whatever the number of threads.
     ///
     /// # Errors
     /// See [`FitError`].
@@ -164,13 +209,22 @@ impl Candidate {
         family: Family,
         examples: &Examples,
         params: &FitParams,
+        work: &mut Work<'_>,
     ) -> Result<Self, FitError> {
         if examples.is_empty() {
             return Err(FitError::NoExamples { target });
         }
         let model = match (target, family) {
-            (Target::Duration, Family::Linear) => Model::Duration(DurationModel::fit(examples, params)),
-            (Target::Tip, Family::Tree) => Model::Tip(TipTree::fit(examples, params)?),
+            (Target::Duration, Family::Linear) => {
+                Model::Duration(DurationModel::fit_linear(examples, params))
+            }
+            (Target::Duration, Family::Boosted) => {
+                Model::Duration(DurationModel::fit_boosted(examples, params, work)?)
+            }
+            (Target::Tip, Family::Tree) => Model::Tip(TipModel::Tree(TipTree::fit(examples, params)?)),
+            (Target::Tip, Family::Boosted) => {
+                Model::Tip(TipModel::Boosted(BoostedTrees::fit(target, examples, params, work)?.trees))
+            }
             _ => return Err(FitError::Family { family, target }),
         };
         Ok(Self { family, model })
@@ -188,31 +242,33 @@ impl Model {
 }
 
 impl DurationModel {
-    fn fit(examples: &Examples, params: &FitParams) -> Self {
-        // Every fifth day is held out to see how far unseen trips stray; the estimate that serves uses all days.
-        let held_out = |row: usize| match examples.trips.pickup[row] {
-            Some(pickup) => pickup.num_days_from_ce() % 5 == 4,
-            None => row % 5 == 4,
-        };
-        let seen = LinearModel::fit(&examples.filter(|row| !held_out(row)), params);
-        let unseen = examples.filter(held_out);
-        let mut strays: Vec<f64> = seen
-            .minutes(&unseen.trips)
-            .iter()
-            .zip(&unseen.labels)
-            .map(|(said, was)| (said - was).abs())
-            .collect();
+    fn fit_linear(examples: &Examples, params: &FitParams) -> Self {
+        // A fold of days is held out to see how far unseen trips stray; the estimate that serves uses all days.
+        let seen = LinearModel::fit(&examples.filter(|row| !boosted::is_held_out(examples, row)), params);
+        let unseen = examples.filter(|row| boosted::is_held_out(examples, row));
+        let said = seen.minutes(&unseen.trips).into_iter().zip(unseen.labels);
         Self {
-            estimate: LinearModel::fit(examples, params),
-            interval_half_width_min: quantile(&mut strays, 0.9),
+            estimate: Estimate::Linear(LinearModel::fit(examples, params)),
+            interval_half_width_min: half_width(said),
         }
+    }
+
+    fn fit_boosted(examples: &Examples, params: &FitParams, work: &mut Work<'_>) -> Result<Self, FitError> {
+        let fitted = BoostedTrees::fit(Target::Duration, examples, params, work)?;
+        Ok(Self {
+            interval_half_width_min: half_width(fitted.held_out.into_iter()),
+            estimate: Estimate::Boosted(fitted.trees),
+        })
     }
 
     /// Minutes and interval of every trip.
     pub fn answer(&self, trips: &TripBatch) -> DurationAnswers {
         // A short trip of a pair that was seen once, over a long distance, would take less than no time.
-        let minutes: Vec<f64> =
-            self.estimate.minutes(trips).into_iter().map(|minutes| minutes.max(0.0)).collect();
+        let minutes = match &self.estimate {
+            Estimate::Linear(model) => model.minutes(trips),
+            Estimate::Boosted(trees) => trees.answers(trips),
+        };
+        let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.max(0.0)).collect();
         let half = self.interval_half_width_min;
         DurationAnswers {
             lower_min: minutes.iter().map(|at| (at - half).max(0.0)).collect(),
@@ -220,6 +276,30 @@ impl DurationModel {
             minutes,
         }
     }
+}
+
+impl TipModel {
+    /// P(tip > 0 | paid by card) of every trip.
+    pub fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
+        match self {
+            Self::Tree(tree) => tree.probabilities(trips),
+            Self::Boosted(trees) => trees.answers(trips),
+        }
+    }
+}
+
+/// The 90th percentile of how far what was said is from what was.
+fn half_width(said_and_was: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let mut strays: Vec<f64> = said_and_was.map(|(said, was)| (said - was).abs()).collect();
+    quantile(&mut strays, 0.9)
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): a well mixed number for each row, the same on every machine.
+pub(crate) fn split_mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 /// The smallest value that at least a share `q` of `values` does not exceed; 0 of none.
@@ -240,13 +320,20 @@ mod tests {
         assert_eq!(quantile(&mut [], 0.9), 0.0);
     }
 
+    fn fit(family: Family, examples: &Examples) -> Result<Candidate, FitError> {
+        let mut work = Work { threads: 1, control: &mut go_on };
+        Candidate::fit(Target::Tip, family, examples, &FitParams::default(), &mut work)
+    }
+
     #[test]
     fn a_family_refuses_what_it_does_not_learn() {
         let examples = Examples { trips: [crate::Trip::default()].into_iter().collect(), labels: vec![1.0] };
-        let refused =
-            Candidate::fit(Target::Tip, Family::Linear, &examples, &FitParams::default()).unwrap_err();
-        assert_eq!(refused.to_string(), "the linear family does not learn tip: expected one of tree");
-        let refused = Candidate::fit(Target::Tip, Family::Tree, &Examples::default(), &FitParams::default());
+        let refused = fit(Family::Linear, &examples).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the linear family does not learn tip: expected one of boosted, tree"
+        );
+        let refused = fit(Family::Tree, &Examples::default());
         assert!(matches!(refused, Err(FitError::NoExamples { .. })));
     }
 }

@@ -25,7 +25,7 @@ pub mod zones;
 
 pub use artifact::{Artifact, ArtifactError, Lineage, ModelVersion};
 pub use bundle::Bundle;
-pub use candidates::{Candidate, Family, FitError, FitParams, Model};
+pub use candidates::{Candidate, Family, FitError, FitParams, Model, Work, go_on};
 pub use decision::{Decision, decide};
 pub use evaluation::{Metrics, Slice};
 pub use month::Month;

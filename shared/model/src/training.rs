@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
-use crate::candidates::{Candidate, Family, FitError, FitParams, Model};
+use crate::candidates::{Candidate, Family, FitError, FitParams, Model, Work};
 use crate::evaluation::{Metrics, Slice, evaluate, slices};
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::rejection::RejectionCounts;
@@ -58,13 +58,11 @@ pub fn train(
     family: Family,
     params: &FitParams,
     files: &[LabelledTrips],
+    work: &mut Work<'_>,
 ) -> Result<Trained, TrainError> {
     let (examples, dropped) = params.rules.examples(target, files);
-    let candidate = Candidate::fit(target, family, &examples, params).map_err(|source| TrainError::Fit {
-        target,
-        family,
-        source,
-    })?;
+    let candidate = Candidate::fit(target, family, &examples, params, work)
+        .map_err(|source| TrainError::Fit { target, family, source })?;
     let train = evaluate(&candidate.model, &examples);
     let artifact = Artifact::new(candidate, params.clone(), files);
     let (bytes, version) = artifact.to_bytes().map_err(|source| TrainError::Artifact { target, source })?;

@@ -190,7 +190,14 @@ mod tests {
         let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
         let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![minutes] };
         let params = FitParams::default();
-        let candidate = Candidate::fit(Target::Duration, Family::Linear, &examples, &params).unwrap();
+        let candidate = Candidate::fit(
+            Target::Duration,
+            Family::Linear,
+            &examples,
+            &params,
+            &mut model::Work { threads: 1, control: &mut model::go_on },
+        )
+        .unwrap();
         Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
     }
 

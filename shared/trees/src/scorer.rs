@@ -11,6 +11,8 @@
 mod kernel;
 mod tables;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ensemble::Ensemble;
 use tables::Tables;
 
@@ -30,8 +32,9 @@ pub enum Kernel {
     Walk,
 }
 
-/// An ensemble with the tables that score it fast.
-#[derive(Debug, Clone)]
+/// An ensemble with the tables that score it fast. It is written as the ensemble; the tables are computed again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Ensemble", into = "Ensemble")]
 pub struct Scorer {
     ensemble: Ensemble,
     /// None where a tree has too many leaves, or a feature is split both by order and by category.

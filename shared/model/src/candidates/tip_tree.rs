@@ -14,7 +14,7 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 use trees::{Child, Ensemble, Node, Split, Tree, at_most};
 
-use super::{FitError, FitParams};
+use super::{FitError, FitParams, split_mix};
 use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
 use crate::trip::TripBatch;
@@ -78,14 +78,6 @@ fn stratified(labels: &[f64], limit: usize, seed: u64) -> Vec<usize> {
     }
     chosen.sort_unstable();
     chosen
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): a well mixed number for each row, the same on every machine.
-fn split_mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 fn grow(

@@ -1,0 +1,256 @@
+//! Boosted trees for both targets: the most accurate candidate.
+//!
+//! What a trip is asked: distance, geography (straight miles and the coordinates of both zones' centroids), time and
+//! codes. Zones as categories and statistics of pairs and zones were tried and made it worse on later months
+//! (`docs/DESIGN.md` has the figures): coordinates say the same with fewer splits, and of zones that are rare too.
+//!
+//! The number of rounds is found on days of the training months that the trees do not see; then all days are learned
+//! from with as many. Nothing outside the training months has a say.
+
+use std::ops::ControlFlow;
+
+use chrono::Datelike;
+use linfa::ParamGuard;
+use serde::{Deserialize, Serialize};
+use trees::boost::{BoostError, BoostParams, Boosted, Labelled, Monotone, Objective, Progress, Settings};
+use trees::{Ensemble, EnsembleError, Scorer, Tree};
+
+use super::{FitError, FitParams, Work};
+use crate::features::{self, FeatureRows};
+use crate::outcome::{Examples, Target};
+use crate::trip::TripBatch;
+
+/// What trees of durations and tips are asked, by name in [`features::NAMES`].
+const ASKED: [&str; 13] = [
+    DISTANCE,
+    "straight_miles",
+    "pickup_latitude",
+    "pickup_longitude",
+    "dropoff_latitude",
+    "dropoff_longitude",
+    "hour",
+    "weekday",
+    "quarter_hour",
+    "vendor",
+    "rate_code",
+    "passengers",
+    "trip_type",
+];
+const DISTANCE: &str = "distance_miles";
+/// The position of the distance in [`ASKED`].
+const DISTANCE_AT: usize = 0;
+
+/// One in so many days of the training months says when to stop.
+const DAYS_A_FOLD: i32 = 5;
+
+/// Durations that trees learn from and answer, minutes: those of the training rules.
+const MINUTES: (f64, f64) = (1.0, 60.0);
+
+/// What is chosen before boosting; part of a model's identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BoostedParams {
+    /// Trees at most.
+    pub rounds_max: u32,
+    /// Rounds without a better figure on the held-out days after which to stop.
+    pub patience: u32,
+    /// Leaves a tree has at most.
+    pub leaves: u32,
+    /// What each tree's leaves are multiplied by.
+    pub learning_rate: f64,
+    /// Rows that a leaf holds at least.
+    pub min_leaf_rows: u32,
+    /// L2 penalty on leaf values.
+    pub l2: f64,
+    /// Share of the rows whose distance is hidden while learning, so that a trip without one is answered well.
+    pub hidden_distance_share: f64,
+}
+
+impl Default for BoostedParams {
+    fn default() -> Self {
+        Self {
+            rounds_max: 1500,
+            patience: 40,
+            leaves: 31,
+            learning_rate: 0.1,
+            min_leaf_rows: 40,
+            l2: 5.0,
+            hidden_distance_share: 0.1,
+        }
+    }
+}
+
+/// Boosted trees over the features of a trip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BoostedTrees {
+    objective: Objective,
+    scorer: Scorer,
+}
+
+/// Trees fitted on all days, and what those fitted without the held-out days said of them.
+pub(super) struct Fitted {
+    pub(super) trees: BoostedTrees,
+    /// What was said of each held-out example, beside what it was.
+    pub(super) held_out: Vec<(f64, f64)>,
+}
+
+impl BoostedTrees {
+    /// Answers for every trip: minutes, or P(tip > 0 | paid by card).
+    pub fn answers(&self, trips: &TripBatch) -> Vec<f64> {
+        self.answers_of(&FeatureRows::of(trips).values)
+    }
+
+    /// How many trees there are.
+    pub fn n_trees(&self) -> usize {
+        self.scorer.ensemble().n_trees()
+    }
+
+    /// The trees, over the features of [`features::NAMES`].
+    pub fn ensemble(&self) -> &Ensemble {
+        self.scorer.ensemble()
+    }
+
+    fn answers_of(&self, values: &[f32]) -> Vec<f64> {
+        let answer = |score: f64| match self.objective {
+            Objective::Logistic => self.objective.answer(score),
+            Objective::Squared | Objective::Quantile(_) => score.clamp(MINUTES.0, MINUTES.1),
+        };
+        self.scorer.predict(values).into_iter().map(answer).collect()
+    }
+
+    /// Fits `examples` of `target`.
+    pub(super) fn fit(
+        target: Target,
+        examples: &Examples,
+        params: &FitParams,
+        work: &mut Work<'_>,
+    ) -> Result<Fitted, FitError> {
+        let first = examples.labels.first();
+        if target == Target::Tip && examples.labels.iter().all(|label| Some(label) == first) {
+            return Err(FitError::OneClass { target, rows: examples.len() });
+        }
+        let rows = Rows::of(examples, params);
+        let (seen, held_out): (Vec<usize>, Vec<usize>) =
+            (0..examples.len()).partition(|&row| !is_held_out(examples, row));
+        let settings = settings(target, params);
+        // Too few days to hold some out: as many rounds as there may be, within reason for so little data.
+        if seen.is_empty() || held_out.is_empty() {
+            let rounds = params.boosted.rounds_max.min(100);
+            let boosted = boost(Settings { rounds, patience: None, ..settings }, &rows, None, work)?;
+            return Ok(Fitted { trees: Self::over_all_features(&boosted)?, held_out: Vec::new() });
+        }
+        let (train, validate) = (rows.select(&seen), rows.select(&held_out));
+        let stopped = boost(settings.clone(), &train, Some(&validate), work)?;
+        let rounds = (stopped.ensemble.n_trees() as u32).max(1);
+        let found = Self::over_all_features(&stopped)?;
+        let said = found.answers(&examples.trips.select(&held_out));
+        let was = held_out.iter().map(|&row| examples.labels[row]);
+        let boosted = boost(Settings { rounds, patience: None, ..settings }, &rows, None, work)?;
+        let trees = Self::over_all_features(&boosted)?;
+        Ok(Fitted { trees, held_out: said.into_iter().zip(was).collect() })
+    }
+
+    /// The same trees numbered by [`features::NAMES`], so that a feature row is scored as it is.
+    fn over_all_features(boosted: &Boosted) -> Result<Self, FitError> {
+        let positions = asked_positions();
+        let mut trees = boosted.ensemble.described();
+        for node in trees.iter_mut().flat_map(|tree: &mut Tree| &mut tree.nodes) {
+            node.feature = positions[node.feature as usize] as u32;
+        }
+        let ensemble = Ensemble::new(features::NAMES.len(), boosted.ensemble.base(), &trees)
+            .map_err(|source: EnsembleError| FitError::Boosting { source: source.into() })?;
+        Ok(Self { objective: boosted.objective, scorer: Scorer::new(ensemble) })
+    }
+}
+
+fn asked_positions() -> [usize; ASKED.len()] {
+    ASKED.map(|name| features::NAMES.iter().position(|known| *known == name).unwrap_or_default())
+}
+
+/// Whether a row's day says when to stop. A charge and its reversal are of one day, so they are never parted.
+pub(super) fn is_held_out(examples: &Examples, row: usize) -> bool {
+    match examples.trips.pickup[row] {
+        Some(pickup) => pickup.num_days_from_ce().rem_euclid(DAYS_A_FOLD) == DAYS_A_FOLD - 1,
+        None => row % DAYS_A_FOLD as usize == DAYS_A_FOLD as usize - 1,
+    }
+}
+
+fn settings(target: Target, params: &FitParams) -> Settings {
+    let chosen = &params.boosted;
+    let (objective, monotone) = match target {
+        // A longer way never takes less time.
+        Target::Duration => (Objective::Squared, vec![(DISTANCE_AT, Monotone::Increasing)]),
+        Target::Tip => (Objective::Logistic, Vec::new()),
+    };
+    Settings {
+        objective,
+        monotone,
+        rounds: chosen.rounds_max,
+        patience: Some(chosen.patience),
+        max_leaves: chosen.leaves,
+        learning_rate: chosen.learning_rate,
+        min_child_rows: chosen.min_leaf_rows,
+        l2: chosen.l2,
+        seed: params.seed,
+        ..Settings::default()
+    }
+}
+
+fn boost(
+    settings: Settings,
+    train: &Rows,
+    validate: Option<&Rows>,
+    work: &mut Work<'_>,
+) -> Result<Boosted, FitError> {
+    let refused = |source: BoostError| FitError::Boosting { source };
+    let params = BoostParams::new(settings).check().map_err(refused)?;
+    let validate = validate.map(Rows::labelled);
+    let mut control = |progress: &Progress| match (work.control)(progress) {
+        ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        ControlFlow::Break(()) => ControlFlow::Break(()),
+    };
+    params.fit(&train.labelled(), validate.as_ref(), work.threads, &mut control).map_err(refused)
+}
+
+/// Feature rows of the asked features with labels.
+struct Rows {
+    values: Vec<f32>,
+    labels: Vec<f32>,
+}
+
+impl Rows {
+    fn of(examples: &Examples, params: &FitParams) -> Self {
+        let positions = asked_positions();
+        let mut values = Vec::with_capacity(examples.len() * ASKED.len());
+        for (row, trip) in examples.trips.iter().enumerate() {
+            let all = features::row(&trip);
+            let start = values.len();
+            values.extend(positions.iter().map(|&at| all[at]));
+            if is_hidden(params, row) {
+                values[start + DISTANCE_AT] = f32::NAN;
+            }
+        }
+        Self { values, labels: examples.labels.iter().map(|label| *label as f32).collect() }
+    }
+
+    fn select(&self, rows: &[usize]) -> Self {
+        let width = ASKED.len();
+        Self {
+            values: rows.iter().flat_map(|&row| &self.values[row * width..][..width]).copied().collect(),
+            labels: rows.iter().map(|&row| self.labels[row]).collect(),
+        }
+    }
+
+    fn labelled(&self) -> Labelled<'_> {
+        Labelled { values: &self.values, n_features: ASKED.len(), labels: &self.labels, weights: None }
+    }
+}
+
+/// Whether the distance of this row is hidden while learning.
+fn is_hidden(params: &FitParams, row: usize) -> bool {
+    let drawn = super::split_mix(params.seed ^ 0xD157_A4CE ^ super::split_mix(row as u64));
+    (drawn >> 11) as f64 / (1u64 << 53) as f64 <= params.boosted.hidden_distance_share
+        && params.boosted.hidden_distance_share > 0.0
+}
+
+#[cfg(test)]
+mod tests;
