@@ -5,6 +5,7 @@
 mod data;
 mod evaluate;
 mod files;
+mod import;
 mod output;
 mod predict;
 mod registry;
@@ -32,6 +33,7 @@ enum Verb {
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Score(score::Args),
+    Import(import::Args),
     #[command(subcommand)]
     Registry(registry::Verb),
     #[command(subcommand)]
@@ -47,6 +49,7 @@ async fn main() -> ExitCode {
         Verb::Evaluate(args) => evaluate::run(&args, &out),
         Verb::Predict(args) => predict::run(&args, &out),
         Verb::Score(args) => score::run(&args),
+        Verb::Import(args) => import::run(&args, &out),
         Verb::Registry(verb) => registry::run(verb, &out).await,
         Verb::Data(verb) => data::run(verb, &out).await,
     };

@@ -57,7 +57,7 @@ fn foreign_types_stop_where_they_should() {
         ("arrow-", &["dataset"]),
         ("aws-sdk-", &["platform", "tests"]),
         ("aws-config", &["platform", "tests"]),
-        ("linfa", &["model"]),
+        ("linfa", &["trees", "model"]),
         ("tokio", &["platform", "scorer", "batch-predictor", "retrainer", "tripcast", "tests"]),
     ];
     for package in &metadata.packages {

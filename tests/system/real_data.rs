@@ -5,9 +5,9 @@ use std::path::Path;
 use bytes::Bytes;
 use dataset::{Limits, read_all};
 use model::artifact::sha256_hex;
-use model::candidates::FitParams;
+use model::candidates::{DurationModel, Estimate, FitParams};
 use model::evaluation::Figures;
-use model::{Family, LabelledTrips, Model, Rules, Target, judge, train};
+use model::{Family, LabelledTrips, Model, Rules, Target, Trained, Work, go_on, judge, train};
 use tests::months::real_or_say;
 
 fn month(folder: &Path, name: &str) -> LabelledTrips {
@@ -28,6 +28,20 @@ fn course() -> FitParams {
     FitParams { rules: Rules::Course, ..FitParams::default() }
 }
 
+fn learned(target: Target, family: Family, params: &FitParams, files: &[LabelledTrips]) -> Trained {
+    train(target, family, params, files, &mut Work { threads: 0, control: &mut go_on }).unwrap()
+}
+
+/// The figure that decides and the rows it is of, by the course's rules.
+fn judged(model: &Model, file: &LabelledTrips) -> (f64, u64) {
+    let judged = judge(model, Rules::Course, std::slice::from_ref(file)).metrics;
+    let figure = match judged.figures {
+        Figures::Duration { rmse, .. } => rmse,
+        Figures::Tip { auc, .. } => auc,
+    };
+    (figure, judged.rows)
+}
+
 #[track_caller]
 fn near(what: &str, found: f64, expected: f64, within: f64) {
     assert!((found - expected).abs() <= within, "{what}: found {found}, expected {expected} +- {within}");
@@ -35,14 +49,7 @@ fn near(what: &str, found: f64, expected: f64, within: f64) {
 
 /// RMSE of the linear candidate trained on the first month, on each month.
 fn linear_rmse(months: &[LabelledTrips]) -> (Model, Vec<(u64, f64)>) {
-    let trained = train(
-        Target::Duration,
-        Family::Linear,
-        &course(),
-        &months[..1],
-        &mut model::Work { threads: 1, control: &mut model::go_on },
-    )
-    .unwrap();
+    let trained = learned(Target::Duration, Family::Linear, &course(), &months[..1]);
     let rmse = |month: &LabelledTrips| {
         let judged = judge(&trained.artifact.model, Rules::Course, std::slice::from_ref(month));
         (judged.metrics.rows, judged.metrics.figures.deciding().1)
@@ -60,9 +67,11 @@ fn the_linear_candidate_of_2021_is_the_course_s_model_solved_exactly() {
     near("train", found[0].1, 4.640_696, 1e-6);
     near("validation", found[1].1, 7.480_827, 1e-6);
     near("test", found[2].1, 7.455_224, 1e-6);
-    let Model::Duration(duration) = model else { panic!("a duration model") };
-    near("slope", duration.estimate.slope_min_per_mile() * 1e5, 3.084_652, 1e-6);
-    near("intercept of unseen pairs", duration.estimate.unseen_intercept_min(), 26.423_095, 1e-6);
+    let Model::Duration(DurationModel { estimate: Estimate::Linear(linear), .. }) = model else {
+        panic!("a linear model of duration")
+    };
+    near("slope", linear.slope_min_per_mile() * 1e5, 3.084_652, 1e-6);
+    near("intercept of unseen pairs", linear.unseen_intercept_min(), 26.423_095, 1e-6);
 }
 
 /// The months of 2023 differ in physical types: January is of the old schema, February and March of the new one.
@@ -78,17 +87,63 @@ fn the_linear_candidate_of_2023_reaches_across_the_change_of_schema() {
 fn the_tip_tree_ranks_as_well_as_is_known_of_it() {
     let Some(folder) = real_or_say("the tip tree") else { return };
     for (learn, judge_on, at_least) in [("2021-01", "2021-02", 0.78), ("2023-01", "2023-02", 0.74)] {
-        let trained = train(
-            Target::Tip,
-            Family::Tree,
-            &course(),
-            &green(&folder, &[learn]),
-            &mut model::Work { threads: 1, control: &mut model::go_on },
-        )
-        .unwrap();
+        let trained = learned(Target::Tip, Family::Tree, &course(), &green(&folder, &[learn]));
         let judged = judge(&trained.artifact.model, Rules::Course, &green(&folder, &[judge_on]));
         let Figures::Tip { auc, .. } = judged.metrics.figures else { panic!("figures of tips") };
         assert!(auc >= at_least, "{learn} -> {judge_on}: AUC {auc}, expected at least {at_least}");
+    }
+}
+
+/// RMSE on later months by the course's rules, default parameters. The course's best is 6.30 on 2021-02; published for
+/// 2023-02 and 2023-03 are 5.199 and 5.567. LightGBM on the same features reaches 5.089 and 4.921, 4.015 and 4.127.
+#[test]
+fn boosted_durations_are_closer_than_any_published() {
+    let Some(folder) = real_or_say("boosted durations") else { return };
+    for (learn, later) in [
+        ("2021-01", [("2021-02", 5.12), ("2021-03", 4.96)]),
+        ("2022-01", [("2022-02", 4.60), ("2022-03", 4.65)]),
+        ("2023-01", [("2023-02", 4.05), ("2023-03", 4.17)]),
+    ] {
+        let trained = learned(Target::Duration, Family::Boosted, &course(), &green(&folder, &[learn]));
+        let model = &trained.artifact.model;
+        for (month, at_most) in later {
+            let (rmse, _) = judged(model, &green(&folder, &[month])[0]);
+            assert!(rmse <= at_most, "{learn} -> {month}: RMSE {rmse}, expected at most {at_most}");
+        }
+        if learn == "2023-01" {
+            distances_may_be_missing_or_wrong(model, &green(&folder, &["2023-02"])[0]);
+        }
+    }
+}
+
+/// A planned distance is not the metered one that is learned from: it may be absent, or off by a fifth either way.
+fn distances_may_be_missing_or_wrong(model: &Model, file: &LabelledTrips) {
+    let mut missing = file.clone();
+    missing.trips.distance_miles.fill(None);
+    let mut noisy = file.clone();
+    for (row, miles) in noisy.trips.distance_miles.iter_mut().enumerate() {
+        // Weyl's sequence: even shares of all factors between 0.8 and 1.2.
+        let factor = 0.8 + 0.4 * (row as f64 * 0.618_033_988_749_895).fract();
+        *miles = miles.map(|miles| miles * factor);
+    }
+    for (what, file, at_most) in [("missing", missing, 5.3), ("noisy", noisy, 4.85)] {
+        let (rmse, _) = judged(model, &file);
+        assert!(rmse <= at_most, "distances {what}: RMSE {rmse}, expected at most {at_most}");
+    }
+}
+
+#[test]
+fn boosted_tips_rank_better_than_the_tree() {
+    let Some(folder) = real_or_say("boosted tips") else { return };
+    for (learn, later) in [
+        ("2021-01", [("2021-02", 0.838), ("2021-03", 0.845)]),
+        ("2023-01", [("2023-02", 0.785), ("2023-03", 0.795)]),
+    ] {
+        let trained = learned(Target::Tip, Family::Boosted, &course(), &green(&folder, &[learn]));
+        for (month, at_least) in later {
+            let (auc, _) = judged(&trained.artifact.model, &green(&folder, &[month])[0]);
+            assert!(auc >= at_least, "{learn} -> {month}: AUC {auc}, expected at least {at_least}");
+        }
     }
 }
 
@@ -102,14 +157,7 @@ fn a_year_is_learned_from() {
         return;
     }
     let files = green(&folder, &year.iter().map(String::as_str).collect::<Vec<_>>());
-    let trained = train(
-        Target::Tip,
-        Family::Tree,
-        &FitParams::default(),
-        &files,
-        &mut model::Work { threads: 1, control: &mut model::go_on },
-    )
-    .unwrap();
+    let trained = learned(Target::Tip, Family::Tree, &FitParams::default(), &files);
     let judged = judge(&trained.artifact.model, Rules::Course, &green(&folder, &["2024-01"]));
     let Figures::Tip { auc, .. } = judged.metrics.figures else { panic!("figures of tips") };
     assert!(trained.train.rows > 400_000 && auc >= 0.74, "{} rows, AUC {auc}", trained.train.rows);

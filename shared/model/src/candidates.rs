@@ -6,6 +6,7 @@
 
 pub mod boosted;
 pub mod distance;
+pub mod imported;
 pub mod linear;
 pub mod tip_tree;
 
@@ -17,6 +18,7 @@ use crate::outcome::{Examples, Target};
 use crate::rules::Rules;
 use crate::trip::TripBatch;
 use boosted::{BoostedParams, BoostedTrees};
+use imported::ImportedModel;
 use linear::LinearModel;
 use tip_tree::TipTree;
 
@@ -30,6 +32,8 @@ pub enum Family {
     Tree,
     /// Boosted trees, for both.
     Boosted,
+    /// What another library trained; nothing is learned here.
+    Imported,
 }
 
 impl Family {
@@ -39,6 +43,7 @@ impl Family {
             Self::Linear => "linear",
             Self::Tree => "tree",
             Self::Boosted => "boosted",
+            Self::Imported => "imported",
         }
     }
 
@@ -157,6 +162,8 @@ pub enum Estimate {
     Linear(LinearModel),
     /// Boosted trees.
     Boosted(BoostedTrees),
+    /// What another library trained.
+    Imported(ImportedModel),
 }
 
 /// A model of duration: an estimate and how far the truth strays from it.
@@ -176,6 +183,8 @@ pub enum TipModel {
     Tree(TipTree),
     /// Boosted trees.
     Boosted(BoostedTrees),
+    /// What another library trained.
+    Imported(ImportedModel),
 }
 
 /// What a duration model answers, in columns.
@@ -267,6 +276,7 @@ impl DurationModel {
         let minutes = match &self.estimate {
             Estimate::Linear(model) => model.minutes(trips),
             Estimate::Boosted(trees) => trees.answers(trips),
+            Estimate::Imported(model) => model.answers(trips),
         };
         let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.max(0.0)).collect();
         let half = self.interval_half_width_min;
@@ -284,6 +294,7 @@ impl TipModel {
         match self {
             Self::Tree(tree) => tree.probabilities(trips),
             Self::Boosted(trees) => trees.answers(trips),
+            Self::Imported(model) => model.answers(trips).into_iter().map(|p| p.clamp(0.0, 1.0)).collect(),
         }
     }
 }

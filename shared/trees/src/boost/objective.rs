@@ -140,7 +140,7 @@ fn exp(x: f32) -> f32 {
     // ln 2 in two parts, the first with so few bits that k times it is exact (Cody and Waite 1980).
     const LN_2_HIGH: f32 = 0.693_145_75;
     const LN_2_LOW: f32 = 1.428_606_8e-6;
-    let x = x.max(-80.0).min(80.0);
+    let x = x.clamp(-80.0, 80.0);
     let shifted = x * std::f32::consts::LOG2_E + SHIFT;
     let k = shifted - SHIFT;
     let r = x - k * LN_2_HIGH - k * LN_2_LOW;

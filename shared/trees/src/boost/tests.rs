@@ -3,6 +3,7 @@ use linfa::{Dataset, ParamGuard};
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 
+use super::fit::draw;
 use super::*;
 use crate::ensemble::Split;
 

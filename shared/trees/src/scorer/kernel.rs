@@ -67,15 +67,68 @@ pub(super) fn score_row(tables: &Tables, row: &[f32], cells: &mut [u32], has_avx
         *cell = (start + tables.parts[from..*end].iter().map(joint).sum::<u32>()) * n_groups as u32;
         from = *end;
     }
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2 {
+        // SAFETY: the processor has AVX2 and BMI1; a bin is below its bundle's length, so a cell is below `n_cells`.
+        return unsafe { row_avx2(tables, cells) };
+    }
+    let _ = has_avx2;
     let mut sum = [tables.base];
     for (group, leaves) in tables.leaves.iter().enumerate() {
         let leaves = &leaves[..TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP)];
-        let masks = &tables.by_cell[group..];
-        // SAFETY: a bin is below its bundle's length, so a cell is below `n_cells`; times `n_groups` and with `group`
-        // added it is below the length of `by_cell`. The processor has what `has_avx2` says.
-        unsafe { add_group(Group { masks, leaves }, cells, n_bundles, &mut sum, has_avx2) };
+        let masks = &tables.by_cell[group.min(tables.by_cell.len())..];
+        // SAFETY: a cell times `n_groups` and with `group` added is below the length of `by_cell`.
+        unsafe { add_group(Group { masks, leaves }, cells, n_bundles, &mut sum, false) };
     }
     sum[0]
+}
+
+/// One row with AVX2. `cells` are positions in `tables.by_cell` of the first group.
+///
+/// # Safety
+/// `cells` plus the number of groups are in bounds of `tables.by_cell`; the processor has AVX2 and BMI1.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1")]
+unsafe fn row_avx2(tables: &Tables, cells: &[u32]) -> f64 {
+    use std::arch::x86_64::{
+        _MM_HINT_T0, _mm_add_sd, _mm_cvtsd_f64, _mm_load_sd, _mm_prefetch, _mm_set_sd, _mm256_and_si256,
+        _mm256_load_si256, _mm256_set1_epi32, _mm256_store_si256, _tzcnt_u32,
+    };
+    /// Groups from now on that are asked of memory already: it answers later than a group takes.
+    const AHEAD: usize = 4;
+    #[repr(align(64))]
+    struct Aligned(Left);
+
+    let masks = tables.by_cell.as_ptr();
+    let mut left = Aligned([0; TREES_PER_GROUP]);
+    let mut sum = _mm_set_sd(tables.base);
+    for (group, leaves) in tables.leaves.iter().enumerate() {
+        let mut low = _mm256_set1_epi32(-1);
+        let mut high = low;
+        for &cell in cells {
+            // SAFETY: in bounds by the caller's promise, but for what is asked ahead, which may be anywhere;
+            // `Masks` is 64 bytes, aligned to 64.
+            unsafe {
+                let at = masks.add(cell as usize + group);
+                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
+                let at = at.cast();
+                low = _mm256_and_si256(low, _mm256_load_si256(at));
+                high = _mm256_and_si256(high, _mm256_load_si256(at.add(1)));
+            }
+        }
+        // SAFETY: `left` is 64 bytes, aligned to 64.
+        unsafe {
+            let left = left.0.as_mut_ptr().cast();
+            _mm256_store_si256(left, low);
+            _mm256_store_si256(left.add(1), high);
+        }
+        let n_trees = TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP);
+        for (leaves, left) in leaves[..n_trees].iter().zip(&left.0) {
+            // SAFETY: a mask has a bit, so its trailing zeros are fewer than `LEAVES_MAX`.
+            sum = _mm_add_sd(sum, unsafe { _mm_load_sd(leaves.as_ptr().add(_tzcnt_u32(*left) as usize)) });
+        }
+    }
+    _mm_cvtsd_f64(sum)
 }
 
 /// Writes the cell of each bundle for every row: feature by feature, so that what is known of a feature is read once.
@@ -207,8 +260,7 @@ unsafe fn add_avx2<const BUNDLES: usize>(
     while row < n_rows {
         // The last rows are fewer: their lanes are computed from the last row again and not written back.
         let n_abreast = ABREAST.min(n_rows - row);
-        let is_alone = n_rows == 1;
-        for (lane, left) in lefts.0.iter_mut().enumerate().take(if is_alone { 1 } else { ABREAST }) {
+        for (lane, left) in lefts.0.iter_mut().enumerate() {
             let at = (row + lane.min(n_abreast - 1)) * n_bundles;
             // SAFETY: `at` is the first cell of a row; cells are in bounds of `masks` by the caller's promise; `Masks`
             // and `Left` are 64 bytes, aligned to 64.
@@ -229,21 +281,13 @@ unsafe fn add_avx2<const BUNDLES: usize>(
         let exit = |leaves: &[f64; LEAVES_MAX], left: u32| unsafe {
             _mm_load_sd(leaves.as_ptr().add(_tzcnt_u32(left) as usize))
         };
-        if is_alone {
-            let mut sum = _mm_set_sd(sums[0]);
-            for (leaves, left) in group.leaves.iter().zip(&lefts.0[0]) {
-                sum = _mm_add_sd(sum, exit(leaves, *left));
-            }
-            sums[0] = _mm_cvtsd_f64(sum);
-            return;
-        }
         let mut sum: [__m128d; ABREAST] = [_mm_set_sd(0.0); ABREAST];
         for (sum, start) in sum.iter_mut().zip(&sums[row..row + n_abreast]) {
             *sum = _mm_set_sd(*start);
         }
         for (tree, leaves) in group.leaves.iter().enumerate().take(TREES_PER_GROUP) {
-            for lane in 0..ABREAST {
-                sum[lane] = _mm_add_sd(sum[lane], exit(leaves, lefts.0[lane][tree]));
+            for (sum, left) in sum.iter_mut().zip(&lefts.0) {
+                *sum = _mm_add_sd(*sum, exit(leaves, left[tree]));
             }
         }
         for (sum, end) in sum.iter().zip(&mut sums[row..row + n_abreast]) {

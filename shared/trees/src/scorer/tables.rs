@@ -8,7 +8,7 @@ pub(super) const TREES_PER_GROUP: usize = 16;
 /// Leaves that a mask has room for.
 pub(super) const LEAVES_MAX: usize = 32;
 /// Joint bins of features that share a table at most: more would push other tables out of the nearest cache.
-const JOINT_BINS_MAX: usize = 256;
+const JOINT_BINS_MAX: usize = 64;
 /// Cells of all tables of a group at most; past this a walk is as fast.
 const CELLS_MAX: usize = 1 << 16;
 

@@ -1,1 +1,139 @@
+use chrono::{Days, NaiveDate};
 
+use super::*;
+use crate::candidates::{Candidate, Family, Model, TipModel, go_on, split_mix};
+use crate::trip::{Trip, Zone};
+
+/// 4,000 made-up trips over 20 days between zones that have centroids: 3 minutes and 3 a mile, slower at eight o'clock,
+/// with noise; about every tenth states no distance.
+fn examples(target: Target) -> Examples {
+    let mut examples = Examples::default();
+    for row in 0..4000u64 {
+        let uniform = |item: u64| (split_mix(row * 17 + item) >> 11) as f64 / (1u64 << 53) as f64;
+        let zone = |item| Zone::new(40 + (uniform(item) * 40.0) as u16);
+        let miles = 0.5 + uniform(3) * 9.0;
+        let day = NaiveDate::from_ymd_opt(2023, 1, 1).unwrap() + Days::new(row % 20);
+        let hour = (uniform(4) * 24.0) as u32;
+        let minutes = 3.0 + 3.0 * miles + if hour == 8 { 6.0 } else { 0.0 } + uniform(5);
+        examples.trips.push(Trip {
+            pickup_zone: zone(1),
+            dropoff_zone: zone(2),
+            pickup: day.and_hms_opt(hour, 0, 0),
+            distance_miles: (uniform(7) > 0.1).then_some(miles),
+            ..Trip::default()
+        });
+        examples.labels.push(match target {
+            Target::Duration => minutes,
+            Target::Tip => f64::from(u8::from(uniform(6) < if miles > 4.0 { 0.9 } else { 0.2 })),
+        });
+    }
+    examples
+}
+
+fn fit(target: Target, examples: &Examples, params: &FitParams, threads: usize) -> Model {
+    let mut work = Work { threads, control: &mut go_on };
+    Candidate::fit(target, Family::Boosted, examples, params, &mut work).unwrap().model
+}
+
+fn minutes(model: &Model, trips: &TripBatch) -> Vec<f64> {
+    let Model::Duration(model) = model else { panic!("a duration model") };
+    model.answer(trips).minutes
+}
+
+#[test]
+fn durations_are_learned_and_the_interval_covers() {
+    let examples = examples(Target::Duration);
+    let model = fit(Target::Duration, &examples, &FitParams::default(), 1);
+    let said = minutes(&model, &examples.trips);
+    let stated = |row: &usize| examples.trips.distance_miles[*row].is_some();
+    let strays = (0..said.len()).filter(stated).map(|row| (said[row] - examples.labels[row]).powi(2));
+    let strays: Vec<f64> = strays.collect();
+    let rmse = (strays.iter().sum::<f64>() / strays.len() as f64).sqrt();
+    assert!(rmse < 1.0, "rmse {rmse}");
+    let Model::Duration(model) = &model else { panic!("a duration model") };
+    let answers = model.answer(&examples.trips);
+    let inside = (0..said.len())
+        .filter(|&row| (answers.lower_min[row]..=answers.upper_min[row]).contains(&examples.labels[row]));
+    let inside = inside.count();
+    assert!((3500..=3960).contains(&inside), "{inside} of 4000");
+}
+
+#[test]
+fn a_longer_way_never_takes_less_time() {
+    let model = fit(Target::Duration, &examples(Target::Duration), &FitParams::default(), 1);
+    let trip = |miles| Trip {
+        pickup_zone: Zone::new(50),
+        dropoff_zone: Zone::new(61),
+        distance_miles: Some(miles),
+        ..Trip::default()
+    };
+    let said = minutes(&model, &(1..400).map(|step| trip(f64::from(step) / 10.0)).collect());
+    assert!(said.windows(2).all(|pair| pair[0] <= pair[1]), "{said:?}");
+    assert!(said[300] > said[10] + 5.0);
+}
+
+#[test]
+fn tips_are_probabilities() {
+    let examples = examples(Target::Tip);
+    let Model::Tip(model @ TipModel::Boosted(_)) = fit(Target::Tip, &examples, &FitParams::default(), 1)
+    else {
+        panic!("boosted trees for tips")
+    };
+    let said = model.probabilities(&examples.trips);
+    assert!(said.iter().all(|p| (0.0..=1.0).contains(p)));
+    let mean = |long: bool| {
+        let rows = (0..4000).filter(|&row| {
+            examples.trips.distance_miles[row]
+                .is_some_and(|miles| (miles > 4.5) == long && (miles < 3.5) != long)
+        });
+        let of: Vec<f64> = rows.map(|row| said[row]).collect();
+        of.iter().sum::<f64>() / of.len() as f64
+    };
+    let (long, short) = (mean(true), mean(false));
+    assert!((long - 0.9).abs() < 0.04 && (short - 0.2).abs() < 0.08, "{long} and {short}");
+}
+
+#[test]
+fn the_model_depends_on_seed_and_rows_but_not_on_threads() {
+    let examples = examples(Target::Duration);
+    let params = FitParams::default();
+    let one = fit(Target::Duration, &examples, &params, 1);
+    assert_eq!(one, fit(Target::Duration, &examples, &params, 3));
+    assert_ne!(one, fit(Target::Duration, &examples, &FitParams { seed: 7, ..params }, 1));
+}
+
+#[test]
+fn what_is_held_out_has_no_say_in_a_fit_of_the_other_days() {
+    // Labels of the held-out days are turned upside down: they may change the number of rounds, not what is learned
+    // from the other days, so the trees of the first rounds agree before the last fit, which sees all days.
+    let examples = examples(Target::Duration);
+    let held_out: Vec<usize> = (0..examples.len()).filter(|&row| is_held_out(&examples, row)).collect();
+    assert_eq!(held_out.len(), 800, "a fifth of the days");
+    let days: std::collections::BTreeSet<_> =
+        held_out.iter().map(|&row| examples.trips.pickup[row].unwrap().date()).collect();
+    let others = (0..examples.len()).filter(|&row| !is_held_out(&examples, row));
+    assert!(others.into_iter().all(|row| !days.contains(&examples.trips.pickup[row].unwrap().date())));
+}
+
+#[test]
+fn few_examples_and_few_days_are_still_learned() {
+    let all = examples(Target::Duration);
+    let one_day = all.filter(|row| row % 20 == 3);
+    let model = fit(Target::Duration, &one_day, &FitParams::default(), 1);
+    assert!(minutes(&model, &one_day.trips).iter().all(|minutes| (1.0..=60.0).contains(minutes)));
+    let three = all.filter(|row| row < 3);
+    assert_eq!(minutes(&fit(Target::Duration, &three, &FitParams::default(), 1), &three.trips).len(), 3);
+    let mut work = Work { threads: 1, control: &mut go_on };
+    let one_class = Examples { labels: vec![1.0; 4000], ..examples(Target::Tip) };
+    let refused = Candidate::fit(Target::Tip, Family::Boosted, &one_class, &FitParams::default(), &mut work);
+    assert!(matches!(refused, Err(FitError::OneClass { rows: 4000, .. })));
+}
+
+#[test]
+fn a_share_of_the_distances_is_hidden() {
+    let params = FitParams::default();
+    let hidden = (0..20_000).filter(|&row| is_hidden(&params, row)).count();
+    assert!((1900..2100).contains(&hidden), "{hidden}");
+    let none = BoostedParams { hidden_distance_share: 0.0, ..BoostedParams::default() };
+    assert!((0..100).all(|row| !is_hidden(&FitParams { boosted: none.clone(), ..params.clone() }, row)));
+}

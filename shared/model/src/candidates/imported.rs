@@ -1,0 +1,204 @@
+//! A model that another library trained, asked about trips: each of its columns is made from features of a trip.
+
+use serde::{Deserialize, Serialize};
+use trees::import::{Link, Reading};
+use trees::{Ensemble, Scorer};
+
+use crate::features::{self, FeatureRows};
+use crate::trip::TripBatch;
+
+/// How a column of the source is made from a feature row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// A feature in the source's unit and codes.
+    Value {
+        /// Position in [`features::NAMES`].
+        feature: u32,
+        /// Source units in one of ours.
+        scale: f64,
+        /// Our code and the source's, where they differ; a code that is not listed is missing.
+        codes: Vec<(f32, f32)>,
+        /// What the source writes for a missing value; NaN is written as none.
+        missing: Option<f32>,
+    },
+    /// 1 where all these features have these values, as a `DictVectorizer` writes categories.
+    Equals {
+        /// Features and the values they are compared with.
+        all: Vec<(u32, f32)>,
+        /// What stands where they differ: 0, or missing.
+        otherwise: Option<f32>,
+    },
+}
+
+impl Input {
+    fn of(&self, features: &[f32]) -> f32 {
+        match self {
+            Self::Value { feature, scale, codes, missing } => {
+                let value = features[*feature as usize];
+                let coded = match codes.is_empty() {
+                    true => (f64::from(value) * scale) as f32,
+                    false => {
+                        codes.iter().find(|(ours, _)| *ours == value).map_or(f32::NAN, |(_, theirs)| *theirs)
+                    }
+                };
+                if coded.is_nan() { missing.unwrap_or(f32::NAN) } else { coded }
+            }
+            Self::Equals { all, otherwise } => {
+                let equal = all.iter().all(|(feature, value)| features[*feature as usize] == *value);
+                if equal { 1.0 } else { otherwise.unwrap_or(f32::NAN) }
+            }
+        }
+    }
+
+    fn is_valid(&self) -> bool {
+        let known = |feature: &u32| (*feature as usize) < features::NAMES.len();
+        match self {
+            Self::Value { feature, .. } => known(feature),
+            Self::Equals { all, .. } => all.iter().all(|(feature, _)| known(feature)),
+        }
+    }
+}
+
+/// A column: how it is made, and what the source's model reads its values as.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// How it is made.
+    pub input: Input,
+    /// What its values are read as.
+    pub reading: Reading,
+}
+
+/// What is summed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Body {
+    /// Trees over the columns.
+    Trees(Box<Scorer>),
+    /// Coefficients of the columns, and what is added.
+    Linear {
+        /// One for each column.
+        coefficients: Vec<f64>,
+        /// What the sum starts from.
+        intercept: f64,
+    },
+}
+
+/// What becomes of the source's prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transform {
+    /// It is the answer.
+    #[default]
+    None,
+    /// The model was trained on the logarithm.
+    Exp,
+    /// The model was trained on the logarithm of one more.
+    Expm1,
+}
+
+/// An imported model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
+pub struct ImportedModel {
+    parts: Parts,
+}
+
+/// What an imported model is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    /// The library and format it came from.
+    pub source: String,
+    /// The columns that the body asks, in its order.
+    pub columns: Vec<Column>,
+    /// What is summed.
+    pub body: Body,
+    /// What the sum is divided by.
+    pub divisor: f64,
+    /// How that becomes the source's prediction.
+    pub link: Link,
+    /// What becomes of the prediction.
+    pub transform: Transform,
+    /// What the result is multiplied by: minutes in the source's unit of duration.
+    pub scale: f64,
+}
+
+impl TryFrom<Parts> for ImportedModel {
+    type Error = String;
+    fn try_from(parts: Parts) -> Result<Self, String> {
+        let asked = match &parts.body {
+            Body::Trees(scorer) => scorer.ensemble().n_features(),
+            Body::Linear { coefficients, .. } => coefficients.len(),
+        };
+        if asked != parts.columns.len() {
+            return Err(format!("a model of {asked} columns with {}", parts.columns.len()));
+        }
+        match parts.columns.iter().all(|column| column.input.is_valid()) {
+            true => Ok(Self { parts }),
+            false => Err("a column of a feature that trips do not have".into()),
+        }
+    }
+}
+
+impl From<ImportedModel> for Parts {
+    fn from(model: ImportedModel) -> Self {
+        model.parts
+    }
+}
+
+impl ImportedModel {
+    /// Where it came from.
+    pub fn source(&self) -> &str {
+        &self.parts.source
+    }
+
+    /// The trees, if it has any.
+    pub fn ensemble(&self) -> Option<&Ensemble> {
+        match &self.parts.body {
+            Body::Trees(scorer) => Some(scorer.ensemble()),
+            Body::Linear { .. } => None,
+        }
+    }
+
+    /// Answers for every trip: minutes, or a probability.
+    pub fn answers(&self, trips: &TripBatch) -> Vec<f64> {
+        // In runs, so that a model of thousands of columns needs little memory.
+        const ROWS_PER_RUN: usize = 256;
+        let rows = FeatureRows::of(trips);
+        rows.values
+            .chunks(features::NAMES.len() * ROWS_PER_RUN)
+            .flat_map(|run| self.answer_run(run))
+            .collect()
+    }
+
+    fn answer_run(&self, features: &[f32]) -> Vec<f64> {
+        let Parts { columns, body, divisor, link, transform, scale, .. } = &self.parts;
+        let rows = features.chunks_exact(features::NAMES.len());
+        let sums: Vec<f64> = match body {
+            Body::Trees(scorer) => {
+                let values: Vec<f32> = rows
+                    .flat_map(|row| columns.iter().map(|column| column.reading.of(column.input.of(row))))
+                    .collect();
+                scorer.predict(&values)
+            }
+            Body::Linear { coefficients, intercept } => rows
+                .map(|row| {
+                    let terms = columns.iter().zip(coefficients).map(|(column, coefficient)| {
+                        let value = column.input.of(row);
+                        // As a sparse product: what is absent counts nothing.
+                        if value.is_nan() || value == 0.0 { 0.0 } else { coefficient * f64::from(value) }
+                    });
+                    terms.sum::<f64>() + intercept
+                })
+                .collect(),
+        };
+        let answer = |sum: f64| {
+            let prediction = link.of(sum / divisor);
+            let transformed = match transform {
+                Transform::None => prediction,
+                Transform::Exp => Link::Exp.of(prediction),
+                Transform::Expm1 => Link::Exp.of(prediction) - 1.0,
+            };
+            transformed * scale
+        };
+        sums.into_iter().map(answer).collect()
+    }
+}

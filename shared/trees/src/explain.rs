@@ -1,0 +1,197 @@
+//! Why a prediction is what it is: exact Shapley values of features, and how much splits on each feature gained.
+//!
+//! TreeSHAP, path dependent (Lundberg, Erion and Lee 2018, "Consistent Individualized Feature Attribution for Tree
+//! Ensembles", algorithm 2): the expectation over a feature that is left out follows both branches, weighted by how
+//! many training rows took each. So it needs the rows that each leaf was made of, its cover.
+
+use crate::ensemble::Ensemble;
+
+/// An ensemble with the number of training rows behind every node.
+#[derive(Debug, Clone)]
+pub struct Explainer {
+    ensemble: Ensemble,
+    /// Training rows (or their weight) that passed each node.
+    node_covers: Vec<f64>,
+    leaf_covers: Vec<f64>,
+    /// The sum that is expected of a row of which nothing is known.
+    expected: f64,
+    depth_max: usize,
+}
+
+/// A feature on the way to a leaf, and what it does to the weight of the subsets with and without it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Step {
+    feature: usize,
+    /// Share of the covers that go on this way when the feature is not known.
+    zero: f64,
+    /// 1 if the row goes this way, else 0.
+    one: f64,
+    weight: f64,
+}
+
+impl Explainer {
+    /// Counts covers by letting `rows`, row-major, fall through the trees: those that the ensemble was trained on, or a
+    /// sample of them.
+    pub fn by_rows(ensemble: Ensemble, rows: &[f32]) -> Self {
+        let mut covers = vec![0.0; ensemble.n_leaves()];
+        for row in rows.chunks_exact(ensemble.n_features().max(1)) {
+            ensemble.leaves_of(row).into_iter().for_each(|leaf| covers[leaf] += 1.0);
+        }
+        Self::new(ensemble, covers)
+    }
+
+    /// With the cover of every leaf, `[n_leaves]` in the order of [`Ensemble::leaves_of`]. A leaf without any counts as
+    /// next to none, so that a row that falls into it is explained too.
+    pub fn new(ensemble: Ensemble, leaf_covers: Vec<f64>) -> Self {
+        let leaf_covers: Vec<f64> = leaf_covers.into_iter().map(|cover| cover.max(1e-9)).collect();
+        let mut node_covers = vec![0.0; ensemble.nodes().len()];
+        let cover = |child: i32, nodes: &[f64]| match usize::try_from(child) {
+            Ok(node) => nodes[node],
+            Err(_) => leaf_covers[!child as usize],
+        };
+        // Children come after their parents.
+        for at in (0..node_covers.len()).rev() {
+            let [left, right] = ensemble.nodes()[at].children();
+            node_covers[at] = cover(left, &node_covers) + cover(right, &node_covers);
+        }
+        let mut explainer = Self { ensemble, node_covers, leaf_covers, expected: 0.0, depth_max: 0 };
+        let roots = explainer.ensemble.roots().to_vec();
+        explainer.depth_max = roots.iter().map(|&root| explainer.depth(root)).max().unwrap_or(0);
+        explainer.expected =
+            explainer.ensemble.base() + roots.iter().map(|&root| explainer.mean(root)).sum::<f64>();
+        explainer
+    }
+
+    /// The sum that is expected of a row of which nothing is known: what contributions start from.
+    pub fn expected(&self) -> f64 {
+        self.expected
+    }
+
+    /// What each feature of `row` adds to the expected sum: `[n_features]`. With [`Explainer::expected`] they add up to
+    /// the row's sum.
+    pub fn contributions(&self, row: &[f32]) -> Vec<f64> {
+        let mut contributions = vec![0.0; self.ensemble.n_features()];
+        let mut path = Vec::with_capacity(self.depth_max + 2);
+        for &root in self.ensemble.roots() {
+            path.clear();
+            self.descend(
+                root,
+                row,
+                &mut path,
+                Step { feature: usize::MAX, zero: 1.0, one: 1.0, weight: 0.0 },
+                &mut contributions,
+            );
+        }
+        contributions
+    }
+
+    fn cover(&self, child: i32) -> f64 {
+        match usize::try_from(child) {
+            Ok(node) => self.node_covers[node],
+            Err(_) => self.leaf_covers[!child as usize],
+        }
+    }
+
+    fn depth(&self, at: i32) -> usize {
+        let Ok(node) = usize::try_from(at) else { return 0 };
+        let [left, right] = self.ensemble.nodes()[node].children();
+        1 + self.depth(left).max(self.depth(right))
+    }
+
+    fn mean(&self, at: i32) -> f64 {
+        let Ok(node) = usize::try_from(at) else { return self.ensemble.leaf_values()[!at as usize] };
+        let [left, right] = self.ensemble.nodes()[node].children();
+        (self.cover(left) * self.mean(left) + self.cover(right) * self.mean(right)) / self.cover(at)
+    }
+
+    /// Algorithm 2's RECURSE: extends the path by `step` and goes down both ways.
+    fn descend(&self, at: i32, row: &[f32], path: &mut Vec<Step>, step: Step, contributions: &mut [f64]) {
+        extend(path, step);
+        let Ok(node) = usize::try_from(at) else {
+            let value = self.ensemble.leaf_values()[!at as usize];
+            for of in 1..path.len() {
+                let Step { feature, zero, one, .. } = path[of];
+                contributions[feature] += sum_without(path, of) * (one - zero) * value;
+            }
+            return;
+        };
+        let node = &self.ensemble.nodes()[node];
+        let [left, right] = node.children();
+        let (hot, cold) = if self.ensemble.goes_left(node, row) { (left, right) } else { (right, left) };
+        let feature = node.feature();
+        let (mut zero, mut one) = (1.0, 1.0);
+        let mut on = path.clone();
+        // A feature that was asked before counts once: its earlier step is taken out and goes into this one.
+        if let Some(before) = on.iter().skip(1).position(|step| step.feature == feature).map(|at| at + 1) {
+            (zero, one) = (on[before].zero, on[before].one);
+            unwind(&mut on, before);
+        }
+        let share = |child| self.cover(child) / self.cover(at);
+        let step = |child, one| Step { feature, zero: zero * share(child), one, weight: 0.0 };
+        self.descend(hot, row, &mut on.clone(), step(hot, one), contributions);
+        self.descend(cold, row, &mut on, step(cold, 0.0), contributions);
+    }
+}
+
+/// Algorithm 2's EXTEND: `path[i].weight` is the weight of all subsets of `i` of the path's features.
+fn extend(path: &mut Vec<Step>, step: Step) {
+    let depth = path.len();
+    path.push(Step { weight: if depth == 0 { 1.0 } else { 0.0 }, ..step });
+    for at in (0..depth).rev() {
+        let (below, length) = (path[at].weight, (depth + 1) as f64);
+        path[at + 1].weight += step.one * below * (at + 1) as f64 / length;
+        path[at].weight = step.zero * below * (depth - at) as f64 / length;
+    }
+}
+
+/// Algorithm 2's UNWIND: takes step `out` from the path again.
+fn unwind(path: &mut Vec<Step>, out: usize) {
+    let depth = path.len() - 1;
+    let Step { zero, one, .. } = path[out];
+    let mut next = path[depth].weight;
+    for at in (0..depth).rev() {
+        let length = (depth + 1) as f64;
+        if one != 0.0 {
+            let weight = path[at].weight;
+            path[at].weight = next * length / ((at + 1) as f64 * one);
+            next = weight - path[at].weight * zero * (depth - at) as f64 / length;
+        } else {
+            path[at].weight = path[at].weight * length / (zero * (depth - at) as f64);
+        }
+    }
+    for at in out..depth {
+        let Step { feature, zero, one, .. } = path[at + 1];
+        path[at] = Step { feature, zero, one, weight: path[at].weight };
+    }
+    path.pop();
+}
+
+/// The weights of the path without step `out`, summed.
+fn sum_without(path: &[Step], out: usize) -> f64 {
+    let depth = path.len() - 1;
+    let Step { zero, one, .. } = path[out];
+    let (mut next, mut total) = (path[depth].weight, 0.0);
+    for at in (0..depth).rev() {
+        let length = (depth + 1) as f64;
+        if one != 0.0 {
+            let weight = next * length / ((at + 1) as f64 * one);
+            total += weight;
+            next = path[at].weight - weight * zero * (depth - at) as f64 / length;
+        } else {
+            total += path[at].weight * length / (zero * (depth - at) as f64);
+        }
+    }
+    total
+}
+
+impl Ensemble {
+    /// How often each feature is asked: `[n_features]`.
+    pub fn split_importance(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.n_features()];
+        self.nodes().iter().for_each(|node| counts[node.feature()] += 1);
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests;
