@@ -1,7 +1,8 @@
 //! Gradient boosting of regression trees on histograms (Friedman 2001; Ke et al. 2017).
 //!
 //! In the order data meets them: [`params`] says what is wanted; [`objective`] what is minimised; `bins` turns values
-//! into small numbers and `layout` lays them beside the gradients that `quantize` makes; `histogram` sums them up;
+//! into small numbers, `layout` gives them their places and a `shard` holds those of a thread's rows, beside the gradients
+//! that `quantize` makes; `histogram` sums them up;
 //! `split` finds the best split of a leaf; `grow` makes a tree of them; `fit` goes round by round. `parallel` shares the work among threads.
 //!
 //! The same rows and parameters give the same bytes, whatever the number of threads and on every architecture: sums
@@ -17,6 +18,7 @@ mod objective;
 mod parallel;
 mod params;
 mod quantize;
+mod shard;
 mod split;
 
 use std::ops::ControlFlow;
@@ -130,6 +132,9 @@ pub struct Boosted {
     pub ended: Ended,
     /// The validation loss after each round that was done, the rounds left out after the best one included.
     pub validation_losses: Vec<f64>,
+    /// By how much the splits on each feature reduced the training loss, twice: `[n_features]`. How often each is asked:
+    /// [`Ensemble::split_importance`].
+    pub gain_importance: Vec<f64>,
 }
 
 impl Boosted {
@@ -170,7 +175,7 @@ impl ValidBoostParams {
             }
         }
         self.check_features(train.n_features)?;
-        let threads = Threads::new(threads);
+        let threads = Threads::new(threads, train.labels.len());
         threads.run(|| {
             if quantize::is_plain(self.settings().objective, train) {
                 Fit::<Plain>::new(self.settings(), train, &threads).run(validate, control)

@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 
 use super::bins::Bins;
-use super::grow::{Grown, Workshop};
+use super::grow::Workshop;
 use super::histogram::Cell;
-use super::layout::{self, Layout};
+use super::layout::Layout;
 use super::parallel::Threads;
-use super::quantize::{self, Targets};
+use super::quantize::{self, Packing};
+use super::shard::Shard;
 use super::split::Search;
 use super::{BoostError, Boosted, Ended, Labelled, Monotone, Objective, Progress, Settings, objective};
 use crate::ensemble::{Ensemble, Tree};
@@ -19,42 +20,32 @@ pub(super) struct Fit<'a, C> {
     threads: &'a Threads,
     monotone: Vec<Option<Monotone>>,
     layout: Layout,
+    shards: Vec<Shard<C>>,
     workshop: Workshop<C>,
     base: f64,
-    /// The label, weight and score so far of each row, in the layout's order.
-    labels: Vec<f32>,
-    weights: Option<Vec<f32>>,
-    scores: Vec<f32>,
+    weight_max: f32,
 }
 
 impl<'a, C: Cell> Fit<'a, C> {
     pub(super) fn new(settings: &'a Settings, train: &'a Labelled<'a>, threads: &'a Threads) -> Self {
         let n_rows = train.labels.len();
-        let columns = (0..train.n_features).collect();
-        let bins = threads.map(columns, |column| {
+        let bins = threads.map((0..train.n_features).collect(), |column| {
             let values = train.values[column..].iter().step_by(train.n_features).copied();
             match settings.categories.contains(&column) {
                 true => Bins::categories(values),
                 false => Bins::numeric(values, n_rows, settings.max_bins as usize),
             }
         });
-        let layout = Layout::new(bins, train.values, threads);
-        let workshop = Workshop::new(&layout, threads);
+        let layout = Layout::new(bins);
         let base = settings.objective.base(train.labels, train.weights);
+        let share = n_rows.div_ceil(threads.count());
+        let shares = (0..threads.count()).map(|at| n_rows.min(at * share)..n_rows.min((at + 1) * share));
+        let shards = threads.map(shares.collect(), |rows| Shard::new(&layout, train, rows, base as f32));
         let of_feature = |column| settings.monotone.iter().find(|(of, _)| *of == column).map(|(_, way)| *way);
         let monotone = (0..train.n_features).map(of_feature).collect();
-        Self {
-            settings,
-            train,
-            threads,
-            monotone,
-            layout,
-            workshop,
-            base,
-            labels: train.labels.to_vec(),
-            weights: train.weights.map(<[f32]>::to_vec),
-            scores: vec![base as f32; n_rows],
-        }
+        let weight_max = train.weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f32::max));
+        let workshop = Workshop::default();
+        Self { settings, train, threads, monotone, layout, shards, workshop, base, weight_max }
     }
 
     pub(super) fn run(
@@ -64,9 +55,9 @@ impl<'a, C: Cell> Fit<'a, C> {
     ) -> Result<Boosted, BoostError> {
         let (objective, rounds) = (self.settings.objective, self.settings.rounds);
         let mut held_out = validate.map(|rows| HeldOut::new(rows, self.base));
-        let (mut trees, mut ended) = (Vec::new(), Ended::Rounds);
+        let (mut trees, mut gains, mut ended) = (Vec::new(), Vec::new(), Ended::Rounds);
         for round in 1..=rounds {
-            let Some(tree) = self.round(round) else {
+            let Some((tree, gained)) = self.round(round) else {
                 ended = Ended::NothingToSplit;
                 break;
             };
@@ -75,6 +66,7 @@ impl<'a, C: Cell> Fit<'a, C> {
                 None => None,
             };
             trees.push(tree);
+            gains.push(gained);
             if control(&Progress { round, rounds, validation_loss }).is_break() {
                 ended = Ended::Control;
                 break;
@@ -90,41 +82,57 @@ impl<'a, C: Cell> Fit<'a, C> {
             trees.truncate(best_of(&validation_losses) + 1);
         }
         let ensemble = Ensemble::new(self.train.n_features, self.base, &trees)?;
-        Ok(Boosted { ensemble, objective, ended, validation_losses })
+        let mut gain_importance = vec![0.0; self.train.n_features];
+        for (node, gain) in trees.iter().zip(&gains).flat_map(|(tree, gains)| tree.nodes.iter().zip(gains)) {
+            gain_importance[node.feature as usize] += gain;
+        }
+        Ok(Boosted { ensemble, objective, ended, validation_losses, gain_importance })
     }
 
-    /// Grows one tree and adds it to the scores; none if there is nothing left to split.
-    fn round(&mut self, round: u32) -> Option<Tree> {
-        let settings = self.settings;
-        let steps = quantize::write_gradients(
-            &mut self.layout,
-            settings.objective,
-            &Targets { labels: &self.labels, weights: self.weights.as_deref(), scores: &self.scores },
-            self.threads,
-        );
-        let in_sample = |row: u32| sampled(settings.seed, round, u64::from(row), settings.row_fraction);
-        let order = &mut self.workshop.order;
-        order.clear();
-        match settings.row_fraction < 1.0 {
-            true => order.extend((0..self.layout.n_rows as u32).filter(|&row| in_sample(row))),
-            false => order.extend(0..self.layout.n_rows as u32),
-        }
+    /// Grows one tree and adds it to the scores; the tree and what each of its splits gained, or none if there is nothing
+    /// left to split.
+    fn round(&mut self, round: u32) -> Option<(Tree, Vec<f64>)> {
+        let (settings, layout, threads) = (self.settings, &self.layout, self.threads);
+        let n_rows = self.train.labels.len();
+        let largest = match settings.objective.gradient_max() {
+            Some(largest) => largest * self.weight_max,
+            None => {
+                let of_shards = threads.each(&mut self.shards, n_rows, |shard| shard.largest_residual());
+                of_shards.into_iter().fold(0.0, f32::max)
+            }
+        };
+        let is_plain = quantize::is_plain(settings.objective, self.train);
+        let packing = Packing::new(settings.objective, is_plain, largest, self.weight_max, n_rows);
+        let is_in = |row: usize| sampled(settings.seed, round, row as u64, settings.row_fraction);
+        let is_sampled: Option<&(dyn Fn(usize) -> bool + Sync)> =
+            if settings.row_fraction < 1.0 { Some(&is_in) } else { None };
+        threads.each(&mut self.shards, n_rows, |shard| {
+            shard.write_gradients(settings.objective, &packing);
+            shard.start_tree(layout, is_sampled);
+        });
         let allowed = self.allowed_features(round);
-        let search =
-            Search { settings, layout: &self.layout, steps, allowed: &allowed, monotone: &self.monotone };
-        let mut grown = self.workshop.grow(&search, self.threads);
+        let (steps, monotone) = (packing.steps(), &self.monotone);
+        let search = Search { settings, layout, steps, allowed: &allowed, monotone };
+        let mut grown = self.workshop.grow(&search, &mut self.shards, threads);
         if grown.nodes.is_empty() {
             return None;
         }
         if let Objective::Quantile(level) = settings.objective {
-            self.take_quantiles(&mut grown, level);
+            // The gradient of the pinball loss says only in which direction to go: take the quantile of what is lacking.
+            for (at, leaf) in grown.leaves.iter_mut().enumerate() {
+                let mut lacking: Vec<_> = self.shards.iter().flat_map(|shard| shard.lacking(at)).collect();
+                leaf.value = objective::weighted_quantile(&mut lacking, level);
+            }
         }
         let tree = grown.tree(settings.learning_rate);
-        self.add_to_scores(&grown, &tree);
-        if is_reordered_after(round) && self.workshop.order.len() == self.layout.n_rows {
-            self.reorder();
-        }
-        Some(tree)
+        let reorders = is_sampled.is_none() && is_reordered_after(round);
+        threads.each(&mut self.shards, n_rows, |shard| {
+            shard.add_to_scores(&tree, self.train);
+            if reorders {
+                shard.reorder(layout);
+            }
+        });
+        Some((tree, grown.gains))
     }
 
     fn allowed_features(&self, round: u32) -> Vec<bool> {
@@ -137,62 +145,6 @@ impl<'a, C: Cell> Fit<'a, C> {
         let mut allowed = vec![false; n_features];
         drawn.iter().take(n_allowed).for_each(|&feature| allowed[feature] = true);
         allowed
-    }
-
-    /// Gives each leaf the quantile of what its rows still lack: the gradient of the pinball loss says only in which
-    /// direction to go.
-    fn take_quantiles(&self, grown: &mut Grown, level: f64) {
-        for leaf in &mut grown.leaves {
-            let lacking = self.workshop.order[leaf.rows()].iter().map(|&row| {
-                let row = row as usize;
-                let weight = self.weights.as_ref().map_or(1.0, |weights| f64::from(weights[row]));
-                (self.labels[row] - self.scores[row], weight)
-            });
-            leaf.value = objective::weighted_quantile(&mut lacking.collect::<Vec<_>>(), level);
-        }
-    }
-
-    /// Lays rows that fell into one leaf side by side. Later trees ask much the same at their tops, so what they read
-    /// for a leaf then lies together: training takes two thirds of the time.
-    fn reorder(&mut self) {
-        let order = &self.workshop.order;
-        self.layout.reorder(order, self.threads);
-        layout::reorder(&mut self.labels, order);
-        layout::reorder(&mut self.scores, order);
-        if let Some(weights) = &mut self.weights {
-            layout::reorder(weights, order);
-        }
-    }
-
-    /// Adds the tree's leaves to the scores of their rows. Rows are taken in runs that fit the cache; in a leaf they
-    /// are ascending, so a run's part of it is found by bisection.
-    fn add_to_scores(&mut self, grown: &Grown, tree: &Tree) {
-        const RUN: usize = 1 << 15;
-        let order = &self.workshop.order;
-        self.threads.for_chunks(&mut self.scores, |from, scores| {
-            for (run, scores) in scores.chunks_mut(RUN).enumerate() {
-                let start = from + run * RUN;
-                for (leaf, value) in grown.leaves.iter().zip(&tree.leaves) {
-                    let rows = &order[leaf.rows()];
-                    let first = rows.partition_point(|&row| (row as usize) < start);
-                    let last = rows.partition_point(|&row| (row as usize) < start + scores.len());
-                    rows[first..last].iter().for_each(|&row| scores[row as usize - start] += *value as f32);
-                }
-            }
-        });
-        if self.workshop.order.len() < self.layout.n_rows {
-            self.add_to_rows_left_out(tree);
-        }
-    }
-
-    fn add_to_rows_left_out(&mut self, tree: &Tree) {
-        let Ok(alone) = Ensemble::new(self.train.n_features, 0.0, std::slice::from_ref(tree)) else { return };
-        let mut is_in = vec![false; self.layout.n_rows];
-        self.workshop.order.iter().for_each(|&row| is_in[row as usize] = true);
-        let width = self.train.n_features;
-        for (row, score) in self.scores.iter_mut().enumerate().filter(|(row, _)| !is_in[*row]) {
-            *score += alone.predict_row(&self.train.values[row * width..][..width]) as f32;
-        }
     }
 }
 

@@ -1,18 +1,17 @@
 //! One tree, leaf by leaf: always the leaf whose split gains most (Shi 2007), until there are enough leaves.
 
 use super::bins::Kind;
-use super::histogram::{self, Cell, Sums};
+use super::histogram::{Cell, Sums};
 use super::layout::{Feature, Layout};
 use super::parallel::Threads;
 use super::params::Monotone;
+use super::shard::{Counted, Shard};
 use super::split::{BinTest, Bounds, Found, Search};
 use crate::ensemble::{Categories, Child, Node, Split, Tree};
 
-/// A leaf while its tree grows: rows `order[start..start + len]`, ascending.
+/// A leaf while its tree grows.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    start: usize,
-    len: usize,
     sums: Sums,
     bounds: Bounds,
     depth: u32,
@@ -24,31 +23,20 @@ pub(super) struct Leaf {
 }
 
 /// Memory that is used again for every tree.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Workshop<C> {
-    /// Rows by leaf.
-    pub(super) order: Vec<u32>,
-    scratch: Vec<u32>,
     /// A histogram for each leaf.
     histograms: Vec<Vec<C>>,
-    spare: Vec<Vec<C>>,
     room: Vec<C>,
 }
 
-/// A tree with its leaves as they lie in [`Workshop::order`].
+/// A tree with its leaves, numbered as in every [`Shard`].
 #[derive(Debug)]
 pub(super) struct Grown {
     pub(super) nodes: Vec<Node>,
     pub(super) leaves: Vec<Leaf>,
     /// What each node's split gained.
     pub(super) gains: Vec<f64>,
-}
-
-impl Leaf {
-    /// Its rows, as positions in [`Workshop::order`].
-    pub(super) fn rows(&self) -> std::ops::Range<usize> {
-        self.start..self.start + self.len
-    }
 }
 
 impl Grown {
@@ -59,23 +47,11 @@ impl Grown {
 }
 
 impl<C: Cell> Workshop<C> {
-    pub(super) fn new(layout: &Layout, threads: &Threads) -> Self {
-        let spare = threads.pieces(layout.n_rows) - 1;
-        Self {
-            order: Vec::with_capacity(layout.n_rows),
-            scratch: vec![0; layout.n_rows],
-            histograms: Vec::new(),
-            spare: vec![vec![C::default(); layout.n_cells]; spare],
-            room: Vec::new(),
-        }
-    }
-
-    /// Grows a tree on the rows in `self.order`, ascending.
-    pub(super) fn grow(&mut self, search: &Search<'_>, threads: &Threads) -> Grown {
+    /// Grows a tree on the rows that the shards have started it with.
+    pub(super) fn grow(&mut self, search: &Search<'_>, shards: &mut [Shard<C>], threads: &Threads) -> Grown {
         let max_leaves = search.settings.max_leaves as usize;
         let mut grown = Grown { nodes: Vec::new(), leaves: Vec::new(), gains: Vec::new() };
-        let root = self.root(search, threads);
-        grown.leaves.push(root);
+        grown.leaves.push(self.root(search, shards));
         while grown.leaves.len() < max_leaves {
             let gain = |leaf: &Leaf| leaf.best.as_ref().map_or(f64::NEG_INFINITY, |best| best.gain);
             // The first of equals: max_by would take the last.
@@ -86,33 +62,33 @@ impl<C: Cell> Workshop<C> {
                 }
             }
             let Some(found) = grown.leaves[next].best.take() else { break };
-            let is_last = grown.leaves.len() + 1 == max_leaves;
-            self.split(&mut grown, next, found, is_last, search, threads);
+            self.split(&mut grown, next, found, search, shards, threads);
         }
         grown
     }
 
-    fn root(&mut self, search: &Search<'_>, threads: &Threads) -> Leaf {
-        let layout = search.layout;
-        if self.histograms.is_empty() {
-            self.histograms.push(vec![C::default(); layout.n_cells]);
-        }
-        histogram::fill(&mut self.histograms[0], &mut self.spare, layout, &self.order, threads);
-        let first = &self.histograms[0][..layout.bundles[0].len];
+    fn root(&mut self, search: &Search<'_>, shards: &[Shard<C>]) -> Leaf {
+        let histogram = self.sum_up(0, shards, search.layout);
         let mut sums = Sums::default();
-        first.iter().for_each(|cell| sums += cell.sums());
+        histogram[search.layout.bundles[0].cells.clone()].iter().for_each(|cell| sums += cell.sums());
         let best = search.best(&self.histograms[0], sums, Bounds::NONE, &mut self.room);
         let value = search.value(sums, search.settings.l2, Bounds::NONE);
-        Leaf {
-            start: 0,
-            len: self.order.len(),
-            sums,
-            bounds: Bounds::NONE,
-            depth: 0,
-            above: None,
-            best,
-            value,
+        Leaf { sums, bounds: Bounds::NONE, depth: 0, above: None, best, value }
+    }
+
+    /// Makes the histogram of leaf `at` the sum of what the shards have counted.
+    fn sum_up(&mut self, at: usize, shards: &[Shard<C>], layout: &Layout) -> &[C] {
+        while self.histograms.len() <= at {
+            self.histograms.push(vec![C::default(); layout.n_cells]);
         }
+        let histogram = &mut self.histograms[at];
+        for (shard, counted) in shards.iter().map(|shard| &shard.histogram).enumerate() {
+            match shard {
+                0 => histogram.copy_from_slice(counted),
+                _ => histogram.iter_mut().zip(counted).for_each(|(sum, one)| *sum += *one),
+            }
+        }
+        histogram
     }
 
     /// Makes leaf `at` the left leaf of `found` and adds its right leaf; the last split of a tree needs no histograms.
@@ -121,31 +97,24 @@ impl<C: Cell> Workshop<C> {
         grown: &mut Grown,
         at: usize,
         found: Found,
-        is_last: bool,
         search: &Search<'_>,
+        shards: &mut [Shard<C>],
         threads: &Threads,
     ) {
-        let (rows, above, sums, bounds, depth) = {
-            let leaf = &grown.leaves[at];
-            (leaf.rows(), leaf.above, leaf.sums, leaf.bounds, leaf.depth + 1)
-        };
-        let (layout, new) = (search.layout, grown.leaves.len());
-        let feature = &layout.features[found.feature];
-        let bundle = &layout.bundles[feature.bundle];
-        let (joint, goes_left) = (&bundle.joint, joint_goes_left(feature, bundle.len, &found));
-        let n_left = found.left.rows as usize;
+        let Leaf { above, sums, bounds, depth, .. } = grown.leaves[at];
+        let (layout, new, depth) = (search.layout, grown.leaves.len(), depth + 1);
+        let is_last = new + 1 == search.settings.max_leaves as usize;
         let looks_on = !is_last && search.settings.max_depth.is_none_or(|max| depth < max);
-        let counted = match (looks_on, 2 * n_left <= rows.len()) {
+        let counted = match (looks_on, found.left.rows <= sums.rows / 2) {
             (false, _) => Counted::Neither,
             (true, true) => Counted::Left,
             (true, false) => Counted::Right,
         };
-        while self.histograms.len() <= new {
-            self.histograms.push(vec![C::default(); layout.n_cells]);
-        }
-        let parting = Parting { layout, joint, goes_left: &goes_left, counted };
-        let (order, scratch) = (&mut self.order[rows.clone()], &mut self.scratch[rows.clone()]);
-        parting.part(order, scratch, &mut self.histograms[new], &mut self.spare, threads);
+        let feature = &layout.features[found.feature];
+        let goes_left = joint_goes_left(feature, layout.bundles[feature.bundle].cells.len(), &found);
+        threads.each(shards, sums.rows as usize, |shard| {
+            shard.part(layout, at, feature.bundle, &goes_left, counted);
+        });
 
         let node = grown.nodes.len();
         if let Some((above, is_left)) = above {
@@ -166,9 +135,7 @@ impl<C: Cell> Workshop<C> {
         let (low, high) = children_bounds(search.monotone[found.feature], bounds, found.values);
         let mut right_sums = sums;
         right_sums -= found.left;
-        let leaf = |start, len, sums, bounds, is_left, value| Leaf {
-            start,
-            len,
+        let leaf = |sums, bounds, is_left, value| Leaf {
             sums,
             bounds,
             depth,
@@ -176,10 +143,10 @@ impl<C: Cell> Workshop<C> {
             best: None,
             value,
         };
-        grown.leaves[at] = leaf(rows.start, n_left, found.left, low, true, found.values[0]);
-        let n_right = rows.len() - n_left;
-        grown.leaves.push(leaf(rows.start + n_left, n_right, right_sums, high, false, found.values[1]));
+        grown.leaves[at] = leaf(found.left, low, true, found.values[0]);
+        grown.leaves.push(leaf(right_sums, high, false, found.values[1]));
         if looks_on {
+            self.sum_up(new, shards, layout);
             self.look(grown, at, new, counted, search);
         }
     }
@@ -242,90 +209,4 @@ fn described(feature: &Feature, test: &BinTest) -> Split {
         // The search asks numeric features for cuts and categories for subsets.
         (_, _) => Split::AtMost(f32::INFINITY),
     }
-}
-
-/// The side of a split whose histogram is summed from its rows: the smaller one, if any is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counted {
-    Neither,
-    Left,
-    Right,
-}
-
-/// How the rows of a leaf are parted.
-#[derive(Debug, Clone, Copy)]
-struct Parting<'a> {
-    layout: &'a Layout,
-    joint: &'a [u16],
-    goes_left: &'a [u8],
-    counted: Counted,
-}
-
-impl Parting<'_> {
-    /// Brings the rows that go left before the others, both in the order they had, and sums the histogram of the side
-    /// that is counted. Each thread does both for its share of the rows, so they meet only once.
-    fn part<C: Cell>(
-        &self,
-        order: &mut [u32],
-        scratch: &mut [u32],
-        histogram: &mut [C],
-        spare: &mut [Vec<C>],
-        threads: &Threads,
-    ) {
-        let n_pieces = threads.pieces(order.len()).min(spare.len() + 1);
-        let size = order.len().div_ceil(n_pieces).max(1);
-        let rooms = std::iter::once(&mut *histogram).chain(spare.iter_mut().map(Vec::as_mut_slice));
-        let pieces: Vec<_> = order.chunks_mut(size).zip(scratch.chunks_mut(size)).zip(rooms).collect();
-        let n_used = pieces.len();
-        let lefts = threads.map(pieces, |((order, scratch), room)| self.part_share(order, scratch, room));
-        if self.counted != Counted::Neither {
-            for other in &spare[..n_used - 1] {
-                histogram.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
-            }
-        }
-        let mut n_left = 0;
-        for (piece, left) in lefts.iter().enumerate() {
-            order.copy_within(piece * size..piece * size + left, n_left);
-            n_left += left;
-        }
-        let mut end = n_left;
-        for (piece, left) in lefts.iter().enumerate() {
-            let n_right = size.min(order.len() - piece * size) - left;
-            order[end..end + n_right].copy_from_slice(&scratch[piece * size..piece * size + n_right]);
-            end += n_right;
-        }
-    }
-
-    fn part_share<C: Cell>(&self, order: &mut [u32], scratch: &mut [u32], histogram: &mut [C]) -> usize {
-        let n_left = part_rows(order, scratch, self.joint, self.goes_left);
-        match self.counted {
-            Counted::Neither => (),
-            Counted::Left => histogram::fill_share(histogram, self.layout, &order[..n_left]),
-            Counted::Right => histogram::fill_share(histogram, self.layout, &scratch[..order.len() - n_left]),
-        }
-        n_left
-    }
-}
-
-/// Moves the rows that go left to the front of `order`, the others to the front of `scratch`. A row is written to both
-/// sides of a run and one side advances, so that nothing depends on a branch that cannot be predicted.
-fn part_rows(order: &mut [u32], scratch: &mut [u32], joint: &[u16], goes_left: &[u8]) -> usize {
-    const RUN: usize = 256;
-    let (mut lefts, mut rights) = ([0u32; RUN], [0u32; RUN]);
-    let mut n_left = 0;
-    for start in (0..order.len()).step_by(RUN) {
-        let run = &order[start..(start + RUN).min(order.len())];
-        // `% RUN` changes nothing, but spares a check of bounds.
-        let mut left = 0;
-        for (at, &row) in run.iter().enumerate() {
-            lefts[left % RUN] = row;
-            rights[(at - left) % RUN] = row;
-            left += usize::from(goes_left[usize::from(joint[row as usize])]);
-        }
-        let (n_run, n_right) = (run.len(), start - n_left);
-        order[n_left..n_left + left].copy_from_slice(&lefts[..left]);
-        scratch[n_right..n_right + n_run - left].copy_from_slice(&rights[..n_run - left]);
-        n_left += left;
-    }
-    n_left
 }

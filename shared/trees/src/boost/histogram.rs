@@ -3,9 +3,9 @@
 
 use std::ops::{AddAssign, SubAssign};
 
-use super::layout::{Layout, PackedRow};
-use super::parallel::Threads;
+use super::layout::Layout;
 use super::quantize::{COUNT_BITS, HESSIAN_BITS};
+use super::shard::PackedRow;
 
 /// Sums over the rows of a bin, or of a leaf.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,40 +108,18 @@ impl Cell for Curved {
     }
 }
 
-/// Fills `histogram`, `[layout.n_cells]`, with the sums of `rows`; `spare` is room for other threads.
-pub(super) fn fill<C: Cell>(
-    histogram: &mut [C],
-    spare: &mut [Vec<C>],
-    layout: &Layout,
-    rows: &[u32],
-    threads: &Threads,
-) {
-    let pieces = threads.pieces(rows.len()).min(spare.len() + 1);
-    if pieces == 1 {
-        return fill_share(histogram, layout, rows);
-    }
-    let shares = rows.chunks(rows.len().div_ceil(pieces));
-    let rooms = std::iter::once(&mut *histogram).chain(spare.iter_mut().map(Vec::as_mut_slice));
-    let work: Vec<(&[u32], &mut [C])> = shares.zip(rooms).collect();
-    let used = work.len();
-    threads.map(work, |(rows, room)| fill_share(room, layout, rows));
-    for other in &spare[..used - 1] {
-        histogram.iter_mut().zip(other).for_each(|(sum, other)| *sum += *other);
-    }
-}
-
-/// Fills `histogram` on this thread alone.
-pub(super) fn fill_share<C: Cell>(histogram: &mut [C], layout: &Layout, rows: &[u32]) {
+/// Fills `histogram`, `[layout.n_cells]`, with the sums of `rows`; `packed` has all rows by block.
+pub(super) fn fill<C: Cell>(histogram: &mut [C], layout: &Layout, packed: &[Vec<PackedRow>], rows: &[u32]) {
     histogram.fill(C::default());
-    for block in &layout.blocks {
-        let cells = &mut histogram[block.start..block.start + block.len];
-        match block.n_bundles {
-            1 => add_rows::<C, 1>(cells, &block.rows, rows),
-            2 => add_rows::<C, 2>(cells, &block.rows, rows),
-            3 => add_rows::<C, 3>(cells, &block.rows, rows),
-            4 => add_rows::<C, 4>(cells, &block.rows, rows),
-            5 => add_rows::<C, 5>(cells, &block.rows, rows),
-            _ => add_rows::<C, 6>(cells, &block.rows, rows),
+    for (block, packed) in layout.blocks.iter().zip(packed) {
+        let cells = &mut histogram[block.cells.clone()];
+        match block.bundles.len() {
+            1 => add_rows::<C, 1>(cells, packed, rows),
+            2 => add_rows::<C, 2>(cells, packed, rows),
+            3 => add_rows::<C, 3>(cells, packed, rows),
+            4 => add_rows::<C, 4>(cells, packed, rows),
+            5 => add_rows::<C, 5>(cells, packed, rows),
+            _ => add_rows::<C, 6>(cells, packed, rows),
         }
     }
 }

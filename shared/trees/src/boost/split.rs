@@ -90,8 +90,7 @@ impl Search<'_> {
             if !self.allowed[position] || feature.bins.len < 2 {
                 continue;
             }
-            let bundle = &self.layout.bundles[feature.bundle];
-            let joint = &histogram[bundle.start..bundle.start + bundle.len];
+            let joint = &histogram[self.layout.bundles[feature.bundle].cells.clone()];
             let cells = marginal(joint, feature, room);
             match feature.bins.kind {
                 Kind::Numeric(_) => self.numeric(position, cells, parent, &mut best),

@@ -316,6 +316,19 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_the_label_follows_gains_most() {
+    let rows = Rows::new(4000, 10, Objective::Squared);
+    let boosted = fit(settings(Objective::Squared), &rows.labelled(), 1);
+    let gains = &boosted.gain_importance;
+    // Variances of the label's parts: 3.5 by the first feature (and its rounding), 2 by the third, 3.6 by the fourth;
+    // the last is noise.
+    assert!(
+        gains[0] + gains[1] > gains[2] && gains[3] > gains[2] && gains[2] > 100.0 * gains[4],
+        "{gains:?}"
+    );
+}
+
+#[test]
 fn linfa_fits_and_predicts_the_same() {
     let rows = Rows::new(600, 9, Objective::Squared);
     let records = Array2::from_shape_vec((600, WIDTH), rows.values.clone()).unwrap();
