@@ -1,9 +1,12 @@
-//! Logs through lambda_runtime's tracing, metrics as lines of the CloudWatch embedded metric format.
+//! Logs by tracing, metrics as lines of the CloudWatch embedded metric format.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tracing::level_filters::LevelFilter;
+
+use crate::env::{Env, Variable};
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "tripcast";
@@ -61,9 +64,36 @@ impl Metric {
     }
 }
 
-/// Starts logging to stdout: JSON where Lambda asks for it, the level by `AWS_LAMBDA_LOG_LEVEL`.
+/// What Lambda says of logs, by the names that are AWS's.
+const VARIABLES: [Variable; 3] = [
+    Variable { name: "AWS_LAMBDA_LOG_FORMAT", meaning: "JSON or Text", default: Some("Text") },
+    Variable { name: "AWS_LAMBDA_LOG_LEVEL", meaning: "level from which on to log", default: Some("") },
+    Variable { name: "RUST_LOG", meaning: "the level where Lambda says none", default: Some("INFO") },
+];
+
+/// Starts logging to stdout: JSON where Lambda asks for it, from the level of `AWS_LAMBDA_LOG_LEVEL` on (else that of
+/// `RUST_LOG`, else INFO). lambda_runtime's own subscriber would do the same and filter by regular expressions besides,
+/// which are a tenth of a package.
 pub fn init() {
-    lambda_runtime::tracing::init_default_subscriber();
+    let env = Env::of_process(&VARIABLES).ok();
+    let value = |name| env.as_ref().and_then(|env| env.get::<String>(name).ok()).unwrap_or_default();
+    let level = level_of(&value("AWS_LAMBDA_LOG_LEVEL"), &value("RUST_LOG"));
+    let logs = tracing_subscriber::fmt().with_target(false).without_time().with_max_level(level);
+    // Refused only where logging has been started before.
+    let _ = match value("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
+        true => logs.json().try_init(),
+        false => logs.try_init(),
+    };
+}
+
+/// The first that is a level. Lambda's FATAL is what we call an error.
+fn level_of(by_lambda: &str, otherwise: &str) -> LevelFilter {
+    let level = |name: &str| match name {
+        "FATAL" => Some(LevelFilter::ERROR),
+        "" => None,
+        name => name.parse().ok(),
+    };
+    level(by_lambda).or_else(|| level(otherwise)).unwrap_or(LevelFilter::INFO)
 }
 
 /// Emits metrics of one piece of work of `function`, with `notes` beside them for who reads the log.
@@ -98,6 +128,19 @@ fn line(function: &str, metrics: &[(Metric, f64)], notes: &Value, now_ms: u64) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lambda_s_level_goes_before_ours() {
+        for (by_lambda, otherwise, expected) in [
+            ("", "INFO", LevelFilter::INFO),
+            ("DEBUG", "INFO", LevelFilter::DEBUG),
+            ("FATAL", "debug", LevelFilter::ERROR),
+            ("", "warn", LevelFilter::WARN),
+            ("loud", "hyper=debug", LevelFilter::INFO),
+        ] {
+            assert_eq!(level_of(by_lambda, otherwise), expected, "{by_lambda:?} {otherwise:?}");
+        }
+    }
 
     #[test]
     fn a_metric_line_is_in_the_embedded_metric_format() {
