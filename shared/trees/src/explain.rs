@@ -29,10 +29,24 @@ struct Step {
     weight: f64,
 }
 
+/// A tree is too deep to be explained: the work grows with the square of the depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a tree is {depth} splits deep: at most {} are explained", Explainer::DEPTH_MAX)]
+pub struct TooDeep {
+    /// Splits on the longest way to a leaf.
+    pub depth: usize,
+}
+
 impl Explainer {
+    /// Splits on the way to a leaf at most.
+    pub const DEPTH_MAX: usize = 256;
+
     /// Counts covers by letting `rows`, row-major, fall through the trees: those that the ensemble was trained on, or a
     /// sample of them.
-    pub fn by_rows(ensemble: Ensemble, rows: &[f32]) -> Self {
+    ///
+    /// # Errors
+    /// [`TooDeep`].
+    pub fn by_rows(ensemble: Ensemble, rows: &[f32]) -> Result<Self, TooDeep> {
         let mut covers = vec![0.0; ensemble.n_leaves()];
         for row in rows.chunks_exact(ensemble.n_features().max(1)) {
             ensemble.leaves_of(row).into_iter().for_each(|leaf| covers[leaf] += 1.0);
@@ -42,24 +56,31 @@ impl Explainer {
 
     /// With the cover of every leaf, `[n_leaves]` in the order of [`Ensemble::leaves_of`]. A leaf without any counts as
     /// next to none, so that a row that falls into it is explained too.
-    pub fn new(ensemble: Ensemble, leaf_covers: Vec<f64>) -> Self {
+    ///
+    /// # Errors
+    /// [`TooDeep`].
+    pub fn new(ensemble: Ensemble, leaf_covers: Vec<f64>) -> Result<Self, TooDeep> {
         let leaf_covers: Vec<f64> = leaf_covers.into_iter().map(|cover| cover.max(1e-9)).collect();
-        let mut node_covers = vec![0.0; ensemble.nodes().len()];
-        let cover = |child: i32, nodes: &[f64]| match usize::try_from(child) {
-            Ok(node) => nodes[node],
-            Err(_) => leaf_covers[!child as usize],
+        let n_nodes = ensemble.nodes().len();
+        // Cover, mean and height of every node; children come after their parents.
+        let mut below = vec![(0.0, 0.0, 0); n_nodes];
+        let of = |child: i32, below: &[(f64, f64, usize)]| match usize::try_from(child) {
+            Ok(node) => below[node],
+            Err(_) => (leaf_covers[!child as usize], ensemble.leaf_values()[!child as usize], 0),
         };
-        // Children come after their parents.
-        for at in (0..node_covers.len()).rev() {
-            let [left, right] = ensemble.nodes()[at].children();
-            node_covers[at] = cover(left, &node_covers) + cover(right, &node_covers);
+        for at in (0..n_nodes).rev() {
+            let [left, right] = ensemble.nodes()[at].children().map(|child| of(child, &below));
+            let cover = left.0 + right.0;
+            below[at] = (cover, (left.0 * left.1 + right.0 * right.1) / cover, 1 + left.2.max(right.2));
         }
-        let mut explainer = Self { ensemble, node_covers, leaf_covers, expected: 0.0, depth_max: 0 };
-        let roots = explainer.ensemble.roots().to_vec();
-        explainer.depth_max = roots.iter().map(|&root| explainer.depth(root)).max().unwrap_or(0);
-        explainer.expected =
-            explainer.ensemble.base() + roots.iter().map(|&root| explainer.mean(root)).sum::<f64>();
-        explainer
+        let depth = below.iter().map(|(_, _, height)| *height).max().unwrap_or(0);
+        if depth > Self::DEPTH_MAX {
+            return Err(TooDeep { depth });
+        }
+        let means = ensemble.roots().iter().map(|&root| of(root, &below).1);
+        let expected = ensemble.base() + means.sum::<f64>();
+        let node_covers = below.iter().map(|(cover, ..)| *cover).collect();
+        Ok(Self { ensemble, node_covers, leaf_covers, expected, depth_max: depth })
     }
 
     /// The sum that is expected of a row of which nothing is known: what contributions start from.
@@ -90,18 +111,6 @@ impl Explainer {
             Ok(node) => self.node_covers[node],
             Err(_) => self.leaf_covers[!child as usize],
         }
-    }
-
-    fn depth(&self, at: i32) -> usize {
-        let Ok(node) = usize::try_from(at) else { return 0 };
-        let [left, right] = self.ensemble.nodes()[node].children();
-        1 + self.depth(left).max(self.depth(right))
-    }
-
-    fn mean(&self, at: i32) -> f64 {
-        let Ok(node) = usize::try_from(at) else { return self.ensemble.leaf_values()[!at as usize] };
-        let [left, right] = self.ensemble.nodes()[node].children();
-        (self.cover(left) * self.mean(left) + self.cover(right) * self.mean(right)) / self.cover(at)
     }
 
     /// Algorithm 2's RECURSE: extends the path by `step` and goes down both ways.

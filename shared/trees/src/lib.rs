@@ -15,5 +15,5 @@ mod position;
 mod scorer;
 
 pub use ensemble::{Categories, Child, Ensemble, EnsembleError, Node, Split, Tree, at_most};
-pub use explain::Explainer;
+pub use explain::{Explainer, TooDeep};
 pub use scorer::{Kernel, Scorer};

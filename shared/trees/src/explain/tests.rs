@@ -3,7 +3,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::ensemble::tests::{any_tree, any_value};
+use crate::ensemble::{Child, Node, Split, Tree};
 use crate::import::{Body, lightgbm};
+use crate::scorer::Scorer;
 
 fn fixture(name: &str) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -27,7 +29,7 @@ fn contributions_are_those_of_lightgbm() {
         let (values, counts) = (lists("leaf_value="), lists("leaf_count="));
         let cover = |value: &f64| counts[values.iter().position(|other| other == value).unwrap()];
         let covers = ensemble.leaf_values().iter().map(cover).collect();
-        let explainer = Explainer::new(ensemble, covers);
+        let explainer = Explainer::new(ensemble, covers).unwrap();
         let golden: Value = serde_json::from_str(&fixture(&format!("{name}.golden.json"))).unwrap();
         let floats = |list: &Value| -> Vec<f64> {
             list.as_array().unwrap().iter().map(|value| value.as_f64().unwrap_or(f64::NAN)).collect()
@@ -93,7 +95,7 @@ proptest! {
     ) {
         let ensemble = Ensemble::new(3, 0.5, &trees).unwrap();
         let covers = covers.into_iter().cycle().take(ensemble.n_leaves()).map(f64::from).collect();
-        let explainer = Explainer::new(ensemble, covers);
+        let explainer = Explainer::new(ensemble, covers).unwrap();
         let ours = explainer.contributions(&row);
         for (ours, expected) in ours.iter().zip(by_definition(&explainer, &row)) {
             prop_assert!((ours - expected).abs() < 1e-9, "{} is not {}", ours, expected);
@@ -108,9 +110,25 @@ fn covers_are_counted_by_rows_and_a_leaf_without_any_is_explained() {
     let text = fixture("lightgbm-v4-regression.txt");
     let Body::Trees(ensemble) = lightgbm::read(&text).unwrap().body else { panic!("trees") };
     let rows: Vec<f32> = (0..500).map(|value| (value % 37) as f32).collect();
-    let explainer = Explainer::by_rows(ensemble.clone(), &rows);
+    let explainer = Explainer::by_rows(ensemble.clone(), &rows).unwrap();
     let row = [200.0, 200.0, 30.0, 23.0, 6.0];
     let sum = explainer.expected() + explainer.contributions(&row).iter().sum::<f64>();
     assert!((sum - ensemble.predict_row(&row)).abs() < 1e-6);
     assert_eq!(ensemble.split_importance().iter().sum::<u32>() as usize, ensemble.nodes().len());
+}
+
+#[test]
+fn a_chain_is_refused_and_not_run_into() {
+    let node = |at: u32| Node {
+        feature: 0,
+        split: Split::AtMost(-(at as f32)),
+        missing_left: false,
+        left: if at == 199_999 { Child::Leaf(200_000) } else { Child::Node(at + 1) },
+        right: Child::Leaf(at),
+    };
+    let chain = Tree { nodes: (0..200_000).map(node).collect(), leaves: vec![1.0; 200_001] };
+    let ensemble = Ensemble::new(1, 0.0, &[chain]).unwrap();
+    assert!(!Scorer::new(ensemble.clone()).is_tabulated(), "a deep tree is walked");
+    let refused = Explainer::by_rows(ensemble, &[0.5]).unwrap_err();
+    assert_eq!(refused.to_string(), "a tree is 200000 splits deep: at most 256 are explained");
 }

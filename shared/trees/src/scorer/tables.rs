@@ -149,7 +149,8 @@ impl Tables {
         let (group, lane) = (tree / TREES_PER_GROUP, tree % TREES_PER_GROUP);
         let mut rules = Vec::with_capacity(LEAVES_MAX);
         let mut next = 0;
-        rule_out(ensemble, ensemble.roots()[tree], &mut self.leaves[group][lane], &mut next, &mut rules)?;
+        let leaves = &mut self.leaves[group][lane];
+        rule_out(ensemble, ensemble.roots()[tree], LEAVES_MAX, leaves, &mut next, &mut rules)?;
         lone.fill(u32::MAX);
         for (node, left) in rules {
             self.rule(ensemble, node, left, places, lone);
@@ -194,10 +195,12 @@ struct Place {
     end: usize,
 }
 
-/// Numbers the leaves below `at` from left to right and notes what each split rules out; the bits of its leaves.
+/// Numbers the leaves below `at` from left to right and notes what each split rules out; the bits of its leaves. None if
+/// there are too many, or if it is deeper than `depth_max`, which so many leaves cannot be.
 fn rule_out(
     ensemble: &Ensemble,
     at: i32,
+    depth_max: usize,
     leaves: &mut [f64; LEAVES_MAX],
     next: &mut usize,
     rules: &mut Vec<(usize, u32)>,
@@ -208,11 +211,11 @@ fn rule_out(
         *next += 1;
         return Some(1 << bit);
     }
-    // A chain of 32 leaves is 31 deep, and deeper ones have been left by `?`.
+    let depth_max = depth_max.checked_sub(1)?;
     let [left, right] = ensemble.nodes()[at as usize].children();
-    let left = rule_out(ensemble, left, leaves, next, rules)?;
+    let left = rule_out(ensemble, left, depth_max, leaves, next, rules)?;
     rules.push((at as usize, left));
-    Some(left | rule_out(ensemble, right, leaves, next, rules)?)
+    Some(left | rule_out(ensemble, right, depth_max, leaves, next, rules)?)
 }
 
 fn asked_features(ensemble: &Ensemble) -> Vec<bool> {

@@ -18,6 +18,7 @@ fn check(scorer: &Scorer, rows: &[Vec<f32>]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
     #[test]
     fn every_kernel_adds_what_the_walk_adds(
         trees in prop::collection::vec(any_tree(4, 32), 0..40),
