@@ -7,12 +7,10 @@
 //! The number of rounds is found on days of the training months that the trees do not see; then all days are learned
 //! from with as many. Nothing outside the training months has a say.
 
-use std::ops::ControlFlow;
-
 use chrono::Datelike;
 use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
-use trees::boost::{BoostError, BoostParams, Boosted, Labelled, Monotone, Objective, Progress, Settings};
+use trees::boost::{BoostError, BoostParams, Boosted, Labelled, Monotone, Objective, Settings};
 use trees::{Ensemble, EnsembleError, Scorer, Tree};
 
 use super::{FitError, FitParams, Work};
@@ -204,11 +202,7 @@ fn boost(
     let refused = |source: BoostError| FitError::Boosting { source };
     let params = BoostParams::new(settings).check().map_err(refused)?;
     let validate = validate.map(Rows::labelled);
-    let mut control = |progress: &Progress| match (work.control)(progress) {
-        ControlFlow::Continue(()) => ControlFlow::Continue(()),
-        ControlFlow::Break(()) => ControlFlow::Break(()),
-    };
-    params.fit(&train.labelled(), validate.as_ref(), work.threads, &mut control).map_err(refused)
+    params.fit(&train.labelled(), validate.as_ref(), work.threads, work.control).map_err(refused)
 }
 
 /// Feature rows of the asked features with labels.

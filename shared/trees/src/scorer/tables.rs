@@ -11,6 +11,8 @@ pub(super) const LEAVES_MAX: usize = 32;
 const JOINT_BINS_MAX: usize = 64;
 /// Cells of all tables of a group at most; past this a walk is as fast.
 const CELLS_MAX: usize = 1 << 16;
+/// Masks of a table at most: 64 MiB.
+const MASKS_MAX: usize = 1 << 20;
 
 /// A mask for each tree of a group: the leaves not ruled out.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +103,7 @@ impl Tables {
             n_cells += joint;
         }
         let n_groups = ensemble.n_trees().div_ceil(TREES_PER_GROUP);
-        if n_cells > CELLS_MAX {
+        if n_cells > CELLS_MAX || n_groups * n_cells > MASKS_MAX {
             return None;
         }
         let mut tables = Self {
