@@ -27,7 +27,8 @@ pub(super) struct Leaf {
 pub(super) struct Workshop<C> {
     /// A histogram for each leaf.
     histograms: Vec<Vec<C>>,
-    room: Vec<C>,
+    /// Two leaves are searched at once.
+    rooms: [Vec<C>; 2],
 }
 
 /// A tree with its leaves, numbered as in every [`Shard`].
@@ -71,7 +72,7 @@ impl<C: Cell> Workshop<C> {
         let histogram = self.sum_up(0, shards, search.layout);
         let mut sums = Sums::default();
         histogram[search.layout.bundles[0].cells.clone()].iter().for_each(|cell| sums += cell.sums());
-        let best = search.best(&self.histograms[0], sums, Bounds::NONE, &mut self.room);
+        let best = search.best(&self.histograms[0], sums, Bounds::NONE, &mut self.rooms[0]);
         let value = search.value(sums, search.settings.l2, Bounds::NONE);
         Leaf { sums, bounds: Bounds::NONE, depth: 0, above: None, best, value }
     }
@@ -147,25 +148,36 @@ impl<C: Cell> Workshop<C> {
         grown.leaves.push(leaf(right_sums, high, false, found.values[1]));
         if looks_on {
             self.sum_up(new, shards, layout);
-            self.look(grown, at, new, counted, search);
+            self.look(grown, at, counted, search, threads);
         }
     }
 
-    /// Looks for the best splits of two new leaves. The histogram of the one that was counted lies at `right`; that of
-    /// both, at `left`, less this is the other's.
-    fn look(&mut self, grown: &mut Grown, left: usize, right: usize, counted: Counted, search: &Search<'_>) {
+    /// Looks for the best splits of two new leaves, `left` and the last. The histogram of the one that was counted lies
+    /// at the last; that of both, at `left`, less this is the other's.
+    fn look(
+        &mut self,
+        grown: &mut Grown,
+        left: usize,
+        counted: Counted,
+        search: &Search<'_>,
+        threads: &Threads,
+    ) {
+        let right = grown.leaves.len() - 1;
         let (until, from) = self.histograms.split_at_mut(right);
         let (of_both, of_counted) = (&mut until[left], &mut from[0]);
         of_both.iter_mut().zip(of_counted.iter()).for_each(|(both, part)| *both -= *part);
         if counted == Counted::Left {
             std::mem::swap(of_both, of_counted);
         }
-        for at in [left, right] {
-            let leaf = &mut grown.leaves[at];
-            if leaf.sums.rows >= 2 * search.settings.min_child_rows.max(1) {
-                leaf.best = search.best(&self.histograms[at], leaf.sums, leaf.bounds, &mut self.room);
-            }
-        }
+        let (until, from) = grown.leaves.split_at_mut(right);
+        let (left, right) = (&mut until[left], &mut from[0]);
+        let find = |leaf: &Leaf, histogram: &[C], room| {
+            let is_enough = leaf.sums.rows >= 2 * search.settings.min_child_rows.max(1);
+            is_enough.then(|| search.best(histogram, leaf.sums, leaf.bounds, room)).flatten()
+        };
+        let [room, other_room] = &mut self.rooms;
+        (left.best, right.best) =
+            threads.both(|| find(left, of_both, room), || find(right, of_counted, other_room));
     }
 }
 

@@ -2,7 +2,7 @@
 //! use was checked when the tables were made.
 #![allow(unsafe_code)]
 
-use super::tables::{Bins, LEAVES_MAX, Masks, Part, TREES_PER_GROUP, Tables};
+use super::tables::{Bins, LEAVES_MAX, Masks, Part, RUNG, Rung, TREES_PER_GROUP, Tables};
 
 /// Bundles that a row's cells are kept for on the stack.
 pub(super) const BUNDLES_MAX: usize = 32;
@@ -24,7 +24,9 @@ struct Group<'a> {
 pub(super) fn has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1")
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("popcnt")
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
@@ -45,13 +47,18 @@ pub(super) fn score(
     let n_bundles = tables.n_bundles();
     let cells = &mut cells[..sums.len() * n_bundles];
     bin(tables, &rows[..sums.len() * width], width, cells);
+    add_groups(tables, cells, sums, has_avx2);
+}
+
+/// Makes `sums` the sums of all trees for rows whose cells [`bin`] wrote.
+fn add_groups(tables: &Tables, cells: &[u32], sums: &mut [f64], has_avx2: bool) {
     sums.fill(tables.base);
     for (group, leaves) in tables.leaves.iter().enumerate() {
         let leaves = &leaves[..TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP)];
         let masks = &tables.by_group[group * tables.n_cells..][..tables.n_cells];
         // SAFETY: `bin` wrote cells below `n_cells`, the length of `masks`, for every row and bundle; the processor
         // has what `has_avx2` says.
-        unsafe { add_group(Group { masks, leaves }, cells, n_bundles, sums, has_avx2) };
+        unsafe { add_group(Group { masks, leaves }, cells, tables.n_bundles(), sums, has_avx2) };
     }
 }
 
@@ -59,73 +66,119 @@ pub(super) fn score(
 /// it reads tables that lie cell by cell.
 pub(super) fn score_row(tables: &Tables, row: &[f32], cells: &mut [u32], has_avx2: bool) -> f64 {
     let n_bundles = tables.n_bundles();
-    let n_groups = tables.leaves.len();
     let cells = &mut cells[..n_bundles];
-    let mut from = 0;
-    for ((end, start), cell) in tables.bundles.iter().zip(cells.iter_mut()) {
-        let joint = |part: &Part| part.bins.of(row[part.feature]) * part.stride;
-        *cell = (start + tables.parts[from..*end].iter().map(joint).sum::<u32>()) * n_groups as u32;
-        from = *end;
-    }
     #[cfg(target_arch = "x86_64")]
     if has_avx2 {
-        // SAFETY: the processor has AVX2 and BMI1; a bin is below its bundle's length, so a cell is below `n_cells`.
-        return unsafe { row_avx2(tables, cells) };
+        // SAFETY: the processor has what `has_avx2` asked for.
+        unsafe { bin_row_avx2(tables, row, cells) };
+        // SAFETY: the same; a bin is below its bundle's length, so a cell is below `n_cells`.
+        return unsafe {
+            match n_bundles {
+                1 => row_avx2::<1>(tables, cells),
+                2 => row_avx2::<2>(tables, cells),
+                3 => row_avx2::<3>(tables, cells),
+                4 => row_avx2::<4>(tables, cells),
+                5 => row_avx2::<5>(tables, cells),
+                6 => row_avx2::<6>(tables, cells),
+                7 => row_avx2::<7>(tables, cells),
+                8 => row_avx2::<8>(tables, cells),
+                _ => row_avx2::<0>(tables, cells),
+            }
+        };
     }
     let _ = has_avx2;
-    let mut sum = [tables.base];
-    for (group, leaves) in tables.leaves.iter().enumerate() {
-        let leaves = &leaves[..TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP)];
-        let masks = &tables.by_cell[group.min(tables.by_cell.len())..];
-        // SAFETY: a cell times `n_groups` and with `group` added is below the length of `by_cell`.
-        unsafe { add_group(Group { masks, leaves }, cells, n_bundles, &mut sum, false) };
-    }
+    let mut sum = [0.0];
+    bin(tables, row, row.len(), cells);
+    add_groups(tables, cells, &mut sum, false);
     sum[0]
 }
 
-/// One row with AVX2. `cells` are positions in `tables.by_cell` of the first group.
+/// Writes where each bundle's cell stands in `tables.by_cell` for one row; `bin` says which bin of a part a value is in.
+#[inline(always)]
+fn bin_row(tables: &Tables, row: &[f32], cells: &mut [u32], bin: impl Fn(&Part, f32) -> u32) {
+    let n_groups = tables.leaves.len() as u32;
+    let mut from = 0;
+    for ((end, start), cell) in tables.bundles.iter().zip(cells) {
+        let joint = |part: &Part| bin(part, row[part.feature]) * part.stride;
+        *cell = (start + tables.parts[from..*end].iter().map(joint).sum::<u32>()) * n_groups;
+        from = *end;
+    }
+}
+
+/// [`bin_row`] with thresholds compared sixteen at a time, which nothing has to be predicted for.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt")]
+fn bin_row_avx2(tables: &Tables, row: &[f32], cells: &mut [u32]) {
+    use std::arch::x86_64::{_CMP_LT_OQ, _mm256_cmp_ps, _mm256_load_ps, _mm256_movemask_ps, _mm256_set1_ps};
+    let below = |rung: &Rung, value: f32| {
+        let value = _mm256_set1_ps(value);
+        // SAFETY: a rung is 64 bytes, aligned to 64.
+        let (low, high) =
+            unsafe { (_mm256_load_ps(rung.0.as_ptr()), _mm256_load_ps(rung.0.as_ptr().add(RUNG / 2))) };
+        let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(low, value)) as u32;
+        let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(high, value)) as u32;
+        (low | high << (RUNG / 2)).count_ones()
+    };
+    bin_row(tables, row, cells, |part, value| match (&part.bins, part.ladder.split_first()) {
+        (Bins::Numeric(_, missing), Some((chunks, ladder))) => {
+            let chunk = below(chunks, value);
+            let position = chunk * RUNG as u32 + below(&ladder[chunk as usize], value);
+            if value.is_nan() { *missing } else { position }
+        }
+        (bins, _) => bins.of(value),
+    });
+}
+
+/// One row with AVX2. `cells` are positions in `tables.by_cell`, of the first group.
 ///
 /// # Safety
-/// `cells` plus the number of groups are in bounds of `tables.by_cell`; the processor has AVX2 and BMI1.
+/// `cells` plus the number of groups are in bounds of `tables.by_cell`; the processor has AVX2 and BMI1. `BUNDLES` is the
+/// length of `cells`, or 0.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1")]
-unsafe fn row_avx2(tables: &Tables, cells: &[u32]) -> f64 {
+unsafe fn row_avx2<const BUNDLES: usize>(tables: &Tables, cells: &[u32]) -> f64 {
     use std::arch::x86_64::{
-        _MM_HINT_T0, _mm_add_sd, _mm_cvtsd_f64, _mm_load_sd, _mm_prefetch, _mm_set_sd, _mm256_and_si256,
-        _mm256_load_si256, _mm256_set1_epi32, _mm256_store_si256, _tzcnt_u32,
+        _mm_add_sd, _mm_cvtsd_f64, _mm_load_sd, _mm_set_sd, _mm256_and_si256, _mm256_load_si256,
+        _mm256_set1_epi32, _mm256_store_si256, _tzcnt_u32,
     };
-    /// Groups from now on that are asked of memory already: it answers later than a group takes.
-    const AHEAD: usize = 4;
-    #[repr(align(64))]
-    struct Aligned(Left);
 
+    let n_bundles = if BUNDLES == 0 { cells.len() } else { BUNDLES };
     let masks = tables.by_cell.as_ptr();
-    let mut left = Aligned([0; TREES_PER_GROUP]);
-    let mut sum = _mm_set_sd(tables.base);
-    for (group, leaves) in tables.leaves.iter().enumerate() {
+    let left_of = |group: usize| {
         let mut low = _mm256_set1_epi32(-1);
         let mut high = low;
-        for &cell in cells {
-            // SAFETY: in bounds by the caller's promise, but for what is asked ahead, which may be anywhere;
-            // `Masks` is 64 bytes, aligned to 64.
+        for bundle in 0..n_bundles {
+            // SAFETY: in bounds by the caller's promise; `Masks` is 64 bytes, aligned to 64.
             unsafe {
-                let at = masks.add(cell as usize + group);
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
-                let at = at.cast();
+                let at = masks.add(*cells.get_unchecked(bundle) as usize + group).cast();
                 low = _mm256_and_si256(low, _mm256_load_si256(at));
                 high = _mm256_and_si256(high, _mm256_load_si256(at.add(1)));
             }
         }
+        let mut left = Masks([0; TREES_PER_GROUP]);
         // SAFETY: `left` is 64 bytes, aligned to 64.
         unsafe {
             let left = left.0.as_mut_ptr().cast();
             _mm256_store_si256(left, low);
             _mm256_store_si256(left.add(1), high);
         }
-        let n_trees = TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP);
-        for (leaves, left) in leaves[..n_trees].iter().zip(&left.0) {
-            // SAFETY: a mask has a bit, so its trailing zeros are fewer than `LEAVES_MAX`.
-            sum = _mm_add_sd(sum, unsafe { _mm_load_sd(leaves.as_ptr().add(_tzcnt_u32(*left) as usize)) });
+        left.0
+    };
+    // SAFETY: a mask has a bit, so its trailing zeros are fewer than `LEAVES_MAX`.
+    let exit = |leaves: &[f64; LEAVES_MAX], left: u32| unsafe {
+        _mm_load_sd(leaves.as_ptr().add(_tzcnt_u32(left) as usize))
+    };
+    let mut sum = _mm_set_sd(tables.base);
+    let (groups, others) = tables.leaves.as_flattened()[..tables.n_trees].as_chunks::<TREES_PER_GROUP>();
+    for (group, leaves) in groups.iter().enumerate() {
+        let left = left_of(group);
+        for tree in 0..TREES_PER_GROUP {
+            sum = _mm_add_sd(sum, exit(&leaves[tree], left[tree]));
+        }
+    }
+    if !others.is_empty() {
+        for (leaves, left) in others.iter().zip(left_of(groups.len())) {
+            sum = _mm_add_sd(sum, exit(leaves, left));
         }
     }
     _mm_cvtsd_f64(sum)
@@ -137,7 +190,7 @@ fn bin(tables: &Tables, rows: &[f32], width: usize, cells: &mut [u32]) {
     let mut from = 0;
     for (bundle, (end, start)) in tables.bundles.iter().enumerate() {
         cells[bundle..].iter_mut().step_by(n_bundles).for_each(|cell| *cell = *start);
-        for Part { feature, bins, stride } in &tables.parts[from..*end] {
+        for Part { feature, bins, stride, .. } in &tables.parts[from..*end] {
             let values = rows[*feature..].iter().step_by(width);
             let values = values.zip(cells[bundle..].iter_mut().step_by(n_bundles));
             match bins {
