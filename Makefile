@@ -57,6 +57,10 @@ e2e: venv probe build ## The built functions: under a double of Lambda, and on a
 	LOCAL_AWS_PORT=$(E2E_PORT) $(LOCAL_AWS) up; \
 	LOCAL_AWS_PORT=$(E2E_PORT) $(TEST) --test system -- bootstraps:: terminal:: end_to_end:: --nocapture
 
+.PHONY: bench
+bench: ## Measure training, scoring and explaining, against the last time this was run
+	cargo bench --locked -p trees --bench trees
+
 .PHONY: bench-peers
 bench-peers: ## Measure training and scoring beside LightGBM, XGBoost and others (writes docs/BENCHMARKS.md)
 	cargo build --release --locked -p trees --example bench

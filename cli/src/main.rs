@@ -4,6 +4,7 @@
 
 mod data;
 mod evaluate;
+mod explain;
 mod files;
 mod import;
 mod output;
@@ -31,6 +32,7 @@ struct Cli {
 enum Verb {
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Explain(explain::Args),
     Predict(predict::Args),
     Score(score::Args),
     Import(import::Args),
@@ -47,6 +49,7 @@ async fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Train(args) => train::run(&args, &out),
         Verb::Evaluate(args) => evaluate::run(&args, &out),
+        Verb::Explain(args) => explain::run(&args, &out),
         Verb::Predict(args) => predict::run(&args, &out),
         Verb::Score(args) => score::run(&args),
         Verb::Import(args) => import::run(&args, &out),

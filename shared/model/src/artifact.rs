@@ -15,7 +15,7 @@ use crate::features;
 use crate::outcome::{LabelledTrips, Target};
 
 const MAGIC: &[u8; 8] = b"TRIPCAST";
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 const DIGEST_BYTES: usize = 32;
 
 /// Names a model: the first 12 hex digits of the sha256 of its artifact.
@@ -281,7 +281,7 @@ mod tests {
             (&b"PK\x03\x04 a pickle"[..], "not a tripcast model"),
             (&b""[..], "not a tripcast model"),
             (&b"TRIPCAST"[..], "truncated"),
-            (&future[..], "model format 9: this build reads format 2"),
+            (&future[..], "model format 9: this build reads format 3"),
         ] {
             let refused = Artifact::from_bytes(bytes).unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused:?} should say {expected:?}");

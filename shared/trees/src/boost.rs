@@ -135,6 +135,9 @@ pub struct Boosted {
     /// By how much the splits on each feature reduced the training loss, twice: `[n_features]`. How often each is asked:
     /// [`Ensemble::split_importance`].
     pub gain_importance: Vec<f64>,
+    /// Training rows that fell into each leaf while its tree grew: `[n_leaves]` in the order of
+    /// [`Ensemble::leaves_of`]. The covers that [`crate::Explainer`] asks for.
+    pub leaf_rows: Vec<u32>,
 }
 
 impl Boosted {

@@ -60,7 +60,9 @@ impl Explainer {
     /// # Errors
     /// [`TooDeep`].
     pub fn new(ensemble: Ensemble, leaf_covers: Vec<f64>) -> Result<Self, TooDeep> {
-        let leaf_covers: Vec<f64> = leaf_covers.into_iter().map(|cover| cover.max(1e-9)).collect();
+        let n_leaves = ensemble.n_leaves();
+        let leaf_covers = leaf_covers.into_iter().chain(std::iter::repeat(0.0)).take(n_leaves);
+        let leaf_covers: Vec<f64> = leaf_covers.map(|cover| cover.max(1e-9)).collect();
         let n_nodes = ensemble.nodes().len();
         // Cover, mean and height of every node; children come after their parents.
         let mut below = vec![(0.0, 0.0, 0); n_nodes];

@@ -11,7 +11,7 @@ use chrono::Datelike;
 use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
 use trees::boost::{BoostError, BoostParams, Boosted, Labelled, Monotone, Objective, Settings};
-use trees::{Ensemble, EnsembleError, Scorer, Tree};
+use trees::{Ensemble, EnsembleError, Explainer, Scorer, TooDeep, Tree};
 
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
@@ -82,6 +82,8 @@ impl Default for BoostedParams {
 pub struct BoostedTrees {
     objective: Objective,
     scorer: Scorer,
+    /// Training rows in each leaf: what explanations weigh.
+    leaf_rows: Vec<u32>,
 }
 
 /// Trees fitted on all days, and what those fitted without the held-out days said of them.
@@ -100,6 +102,15 @@ impl BoostedTrees {
     /// How many trees there are.
     pub fn n_trees(&self) -> usize {
         self.scorer.ensemble().n_trees()
+    }
+
+    /// What says why the trees sum to what they do, over the features of [`features::NAMES`].
+    ///
+    /// # Errors
+    /// [`TooDeep`].
+    pub fn explainer(&self) -> Result<Explainer, TooDeep> {
+        let covers = self.leaf_rows.iter().copied().map(f64::from).collect();
+        Explainer::new(self.scorer.ensemble().clone(), covers)
     }
 
     /// The trees, over the features of [`features::NAMES`].
@@ -156,7 +167,8 @@ impl BoostedTrees {
         }
         let ensemble = Ensemble::new(features::NAMES.len(), boosted.ensemble.base(), &trees)
             .map_err(|source: EnsembleError| FitError::Boosting { source: source.into() })?;
-        Ok(Self { objective: boosted.objective, scorer: Scorer::new(ensemble) })
+        let leaf_rows = boosted.leaf_rows.clone();
+        Ok(Self { objective: boosted.objective, scorer: Scorer::new(ensemble), leaf_rows })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::bins::Bins;
-use super::grow::Workshop;
+use super::grow::{Grown, Workshop};
 use super::histogram::Cell;
 use super::layout::Layout;
 use super::parallel::Threads;
@@ -55,9 +55,9 @@ impl<'a, C: Cell> Fit<'a, C> {
     ) -> Result<Boosted, BoostError> {
         let (objective, rounds) = (self.settings.objective, self.settings.rounds);
         let mut held_out = validate.map(|rows| HeldOut::new(rows, self.base));
-        let (mut trees, mut gains, mut ended) = (Vec::new(), Vec::new(), Ended::Rounds);
+        let (mut trees, mut grown, mut ended) = (Vec::new(), Vec::new(), Ended::Rounds);
         for round in 1..=rounds {
-            let Some((tree, gained)) = self.round(round) else {
+            let Some((tree, as_grown)) = self.round(round) else {
                 ended = Ended::NothingToSplit;
                 break;
             };
@@ -66,7 +66,7 @@ impl<'a, C: Cell> Fit<'a, C> {
                 None => None,
             };
             trees.push(tree);
-            gains.push(gained);
+            grown.push(as_grown);
             if control(&Progress { round, rounds, validation_loss }).is_break() {
                 ended = Ended::Control;
                 break;
@@ -83,15 +83,16 @@ impl<'a, C: Cell> Fit<'a, C> {
         }
         let ensemble = Ensemble::new(self.train.n_features, self.base, &trees)?;
         let mut gain_importance = vec![0.0; self.train.n_features];
-        for (node, gain) in trees.iter().zip(&gains).flat_map(|(tree, gains)| tree.nodes.iter().zip(gains)) {
+        grown.truncate(trees.len());
+        for (node, gain) in grown.iter().flat_map(|grown| grown.nodes.iter().zip(&grown.gains)) {
             gain_importance[node.feature as usize] += gain;
         }
-        Ok(Boosted { ensemble, objective, ended, validation_losses, gain_importance })
+        let leaf_rows = grown.iter().flat_map(Grown::leaf_rows).collect();
+        Ok(Boosted { ensemble, objective, ended, validation_losses, gain_importance, leaf_rows })
     }
 
-    /// Grows one tree and adds it to the scores; the tree and what each of its splits gained, or none if there is nothing
-    /// left to split.
-    fn round(&mut self, round: u32) -> Option<(Tree, Vec<f64>)> {
+    /// Grows one tree and adds it to the scores; none if there is nothing left to split.
+    fn round(&mut self, round: u32) -> Option<(Tree, Grown)> {
         let (settings, layout, threads) = (self.settings, &self.layout, self.threads);
         let n_rows = self.train.labels.len();
         let largest = match settings.objective.gradient_max() {
@@ -132,7 +133,7 @@ impl<'a, C: Cell> Fit<'a, C> {
                 shard.reorder(layout);
             }
         });
-        Some((tree, grown.gains))
+        Some((tree, grown))
     }
 
     fn allowed_features(&self, round: u32) -> Vec<bool> {

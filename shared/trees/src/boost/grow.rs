@@ -41,6 +41,11 @@ pub(super) struct Grown {
 }
 
 impl Grown {
+    /// How many rows each leaf has.
+    pub(super) fn leaf_rows(&self) -> impl Iterator<Item = u32> {
+        self.leaves.iter().map(|leaf| leaf.sums.rows)
+    }
+
     /// The tree with each leaf's value times `rate`.
     pub(super) fn tree(&self, rate: f64) -> Tree {
         Tree { nodes: self.nodes.clone(), leaves: self.leaves.iter().map(|leaf| leaf.value * rate).collect() }

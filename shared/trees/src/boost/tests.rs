@@ -339,3 +339,14 @@ fn linfa_fits_and_predicts_the_same() {
     let refused = BoostParams::new(Settings { rounds: 0, ..Settings::default() }).fit(&dataset);
     assert!(matches!(refused, Err(BoostError::Param { name: "rounds", .. })));
 }
+
+#[test]
+fn leaves_remember_their_rows() {
+    let rows = Rows::new(3000, 5, Objective::Squared);
+    let boosted = fit(settings(Objective::Squared), &rows.labelled(), 1);
+    let mut counted = vec![0u32; boosted.ensemble.n_leaves()];
+    for row in rows.values.chunks_exact(WIDTH) {
+        boosted.ensemble.leaves_of(row).into_iter().for_each(|leaf| counted[leaf] += 1);
+    }
+    assert_eq!(boosted.leaf_rows, counted);
+}

@@ -2,6 +2,7 @@ use chrono::{Days, NaiveDate};
 
 use super::*;
 use crate::candidates::{Candidate, Family, Model, TipModel, go_on, split_mix};
+use crate::explanation::ModelExplainer;
 use crate::trip::{Trip, Zone};
 
 /// 4,000 made-up trips over 20 days between zones that have centroids: 3 minutes and 3 a mile, slower at eight o'clock,
@@ -136,4 +137,41 @@ fn a_share_of_the_distances_is_hidden() {
     assert!((1900..2100).contains(&hidden), "{hidden}");
     let none = BoostedParams { hidden_distance_share: 0.0, ..BoostedParams::default() };
     assert!((0..100).all(|row| !is_hidden(&FitParams { boosted: none.clone(), ..params.clone() }, row)));
+}
+
+#[test]
+fn contributions_add_up_to_the_answer() {
+    for target in [Target::Duration, Target::Tip] {
+        let examples = examples(target);
+        let model = fit(target, &examples, &FitParams::default(), 1);
+        let explainer = ModelExplainer::new(&model).unwrap();
+        let trips = examples.trips.select(&(0..4000).step_by(40).collect::<Vec<_>>());
+        let answers = match &model {
+            Model::Duration(model) => model.answer(&trips).minutes,
+            Model::Tip(TipModel::Boosted(trees)) => trees.answers(&trips),
+            Model::Tip(_) => panic!("boosted trees"),
+        };
+        for (explanation, answer) in explainer.explain(&trips).iter().zip(answers) {
+            let said = match target {
+                Target::Duration => explanation.sum.clamp(1.0, 60.0),
+                Target::Tip => 1.0 / (1.0 + (-explanation.sum).exp()),
+            };
+            assert!((said - answer).abs() < 1e-9, "{explanation:?} is not {answer}");
+            let added: f64 = explanation.contributions.iter().map(|of| of.adds).sum();
+            assert!((explanation.expected + added - explanation.sum).abs() < 1e-9);
+        }
+        let most = explainer.importance(&trips);
+        assert_eq!(most[0].feature, "distance_miles", "{most:?}");
+    }
+}
+
+#[test]
+fn only_boosted_trees_are_explained() {
+    let examples = examples(Target::Duration);
+    let mut work = Work { threads: 1, control: &mut go_on };
+    let linear =
+        Candidate::fit(Target::Duration, Family::Linear, &examples, &FitParams::default(), &mut work)
+            .unwrap();
+    let refused = ModelExplainer::new(&linear.model).unwrap_err();
+    assert_eq!(refused.to_string(), "a linear model is not explained by feature: expected a boosted one");
 }
