@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "JSON", group = "of")]
     message: Option<String>,
     /// Trips of the data to look at, spread evenly over it; 0 for all.
-    #[arg(long, default_value_t = 2000, value_name = "TRIPS")]
+    #[arg(long, default_value_t = 500, value_name = "TRIPS")]
     sample: usize,
 }
 
