@@ -224,7 +224,7 @@ pub fn heading(target: Target) -> String {
 pub fn figures(name: &str, metrics: &Metrics) -> String {
     let values = match metrics.figures {
         Figures::Duration { rmse, mae, r2, coverage, .. } => [rmse, mae, r2, coverage],
-        Figures::Tip { auc, log_loss, brier, base_rate } => [auc, log_loss, brier, base_rate],
+        Figures::Tip { auc, log_loss, brier, base_rate, .. } => [auc, log_loss, brier, base_rate],
     };
     let values = values.map(|value| format!("{value:>10.6}")).join(" ");
     format!("{name:24} {:>9} {values}", metrics.rows)

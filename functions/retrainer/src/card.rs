@@ -101,9 +101,10 @@ fn figures(figures: &Figures) -> String {
         Figures::Duration { rmse, mae, coverage, .. } => {
             format!("RMSE {rmse:.3} min, MAE {mae:.3} min, 90 % interval covers {:.1} %", coverage * 100.0)
         }
-        Figures::Tip { auc, log_loss, brier, base_rate } => {
+        Figures::Tip { auc, log_loss, brier, base_rate, ece } => {
+            let ece = ece.map(|ece| format!(", calibration error {ece:.4}")).unwrap_or_default();
             format!(
-                "AUC {auc:.3}, log loss {log_loss:.4}, Brier {brier:.4}, tipped {:.1} %",
+                "AUC {auc:.3}, log loss {log_loss:.4}, Brier {brier:.4}, tipped {:.1} %{ece}",
                 base_rate * 100.0
             )
         }

@@ -7,6 +7,7 @@
 pub mod boosted;
 pub mod distance;
 pub mod imported;
+pub mod interval;
 pub mod linear;
 pub mod tip_tree;
 
@@ -14,11 +15,13 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::features::FeatureRows;
 use crate::outcome::{Examples, Target};
 use crate::rules::Rules;
 use crate::trip::TripBatch;
 use boosted::{BoostedParams, BoostedTrees};
 use imported::ImportedModel;
+use interval::{Interval, Unseen};
 use linear::LinearModel;
 use tip_tree::TipTree;
 
@@ -171,9 +174,8 @@ pub enum Estimate {
 pub struct DurationModel {
     /// Answers the expected minutes.
     pub estimate: Estimate,
-    /// Half the width of the 90 % interval, minutes: the 90th percentile of absolute residuals on days that the
-    /// estimate they were taken from did not see.
-    pub interval_half_width_min: f64,
+    /// Says how far the truth may stray from it.
+    pub interval: Interval,
 }
 
 /// A model of tips.
@@ -225,7 +227,7 @@ impl Candidate {
         }
         let model = match (target, family) {
             (Target::Duration, Family::Linear) => {
-                Model::Duration(DurationModel::fit_linear(examples, params))
+                Model::Duration(DurationModel::fit_linear(examples, params, work)?)
             }
             (Target::Duration, Family::Boosted) => {
                 Model::Duration(DurationModel::fit_boosted(examples, params, work)?)
@@ -251,40 +253,33 @@ impl Model {
 }
 
 impl DurationModel {
-    fn fit_linear(examples: &Examples, params: &FitParams) -> Self {
+    fn fit_linear(examples: &Examples, params: &FitParams, work: &mut Work<'_>) -> Result<Self, FitError> {
         // A fold of days is held out to see how far unseen trips stray; the estimate that serves uses all days.
         let seen = LinearModel::fit(&examples.filter(|row| !boosted::is_held_out(examples, row)), params);
-        let unseen = examples.filter(|row| boosted::is_held_out(examples, row));
-        let said = seen.minutes(&unseen.trips).into_iter().zip(unseen.labels);
-        Self {
-            estimate: Estimate::Linear(LinearModel::fit(examples, params)),
-            interval_half_width_min: half_width(said),
-        }
+        let Examples { trips, labels: was } = examples.filter(|row| boosted::is_held_out(examples, row));
+        let unseen = Unseen { said: seen.minutes(&trips), trips, was };
+        let interval = Interval::fit(&unseen, params, work)?;
+        Ok(Self { estimate: Estimate::Linear(LinearModel::fit(examples, params)), interval })
     }
 
     fn fit_boosted(examples: &Examples, params: &FitParams, work: &mut Work<'_>) -> Result<Self, FitError> {
         let fitted = BoostedTrees::fit(Target::Duration, examples, params, work)?;
-        Ok(Self {
-            interval_half_width_min: half_width(fitted.held_out.into_iter()),
-            estimate: Estimate::Boosted(fitted.trees),
-        })
+        let interval = Interval::fit(&fitted.held_out, params, work)?;
+        Ok(Self { interval, estimate: Estimate::Boosted(fitted.trees) })
     }
 
     /// Minutes and interval of every trip.
     pub fn answer(&self, trips: &TripBatch) -> DurationAnswers {
-        // A short trip of a pair that was seen once, over a long distance, would take less than no time.
+        let rows = FeatureRows::of(trips);
         let minutes = match &self.estimate {
             Estimate::Linear(model) => model.minutes(trips),
-            Estimate::Boosted(trees) => trees.answers(trips),
+            Estimate::Boosted(trees) => trees.answers_of(&rows.values),
             Estimate::Imported(model) => model.answers(trips),
         };
+        // A short trip of a pair that was seen once, over a long distance, would take less than no time.
         let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.max(0.0)).collect();
-        let half = self.interval_half_width_min;
-        DurationAnswers {
-            lower_min: minutes.iter().map(|at| (at - half).max(0.0)).collect(),
-            upper_min: minutes.iter().map(|at| at + half).collect(),
-            minutes,
-        }
+        let (lower_min, upper_min) = self.interval.around(&rows, &minutes);
+        DurationAnswers { minutes, lower_min, upper_min }
     }
 }
 
@@ -299,12 +294,6 @@ impl TipModel {
     }
 }
 
-/// The 90th percentile of how far what was said is from what was.
-fn half_width(said_and_was: impl Iterator<Item = (f64, f64)>) -> f64 {
-    let mut strays: Vec<f64> = said_and_was.map(|(said, was)| (said - was).abs()).collect();
-    quantile(&mut strays, 0.9)
-}
-
 /// SplitMix64 (Steele, Lea, Flood 2014): a well mixed number for each row, the same on every machine.
 pub(crate) fn split_mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -313,23 +302,9 @@ pub(crate) fn split_mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The smallest value that at least a share `q` of `values` does not exceed; 0 of none.
-fn quantile(values: &mut [f64], q: f64) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let rank = (values.len() as f64 * q).ceil() as usize;
-    values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_quantile_is_reached_by_its_share() {
-        let mut values: Vec<f64> = (1..=10).rev().map(f64::from).collect();
-        assert_eq!((quantile(&mut values, 0.9), quantile(&mut values, 0.05)), (9.0, 1.0));
-        assert_eq!(quantile(&mut [], 0.9), 0.0);
-    }
 
     fn fit(family: Family, examples: &Examples) -> Result<Candidate, FitError> {
         let mut work = Work { threads: 1, control: &mut go_on };

@@ -42,7 +42,10 @@ mod tests {
     use crate::evaluation::Figures;
 
     fn tip(log_loss: f64) -> Metrics {
-        Metrics { rows: 10, figures: Figures::Tip { auc: 0.5, log_loss, brier: 0.2, base_rate: 0.5 } }
+        Metrics {
+            rows: 10,
+            figures: Figures::Tip { auc: 0.5, log_loss, brier: 0.2, base_rate: 0.5, ece: None },
+        }
     }
 
     fn check(champion: Option<f64>, challenger: f64, promote: bool, reason: &str) {

@@ -46,6 +46,11 @@ pub enum Figures {
         brier: f64,
         /// Share of tipped trips.
         base_rate: f64,
+        /// Expected calibration error (Naeini, Cooper and Hauskrecht 2015): how far the share of tipped trips is from
+        /// the mean probability, over ten parts of about as many trips in order of probability, weighted by trips. None
+        /// in figures of earlier builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ece: Option<f64>,
     },
 }
 
@@ -204,7 +209,27 @@ fn tip_figures(probabilities: &[f64], labels: &[f64], rows: &[usize]) -> Figures
         log_loss: -mean(&likelihood),
         brier: mean(&|row| (probabilities[row] - labels[row]).powi(2)),
         base_rate: mean(&|row| labels[row]),
+        ece: Some(calibration_error(rows.iter().map(|&row| (probabilities[row], labels[row])).collect())),
     }
+}
+
+/// Parts that probabilities are compared in.
+const CALIBRATION_PARTS: usize = 10;
+
+/// See [`Figures::Tip`]; 0 of no examples. Equal probabilities are never parted, so that their order does not matter.
+fn calibration_error(mut said_and_was: Vec<(f64, f64)>) -> f64 {
+    said_and_was.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let per_part = said_and_was.len().div_ceil(CALIBRATION_PARTS).max(1);
+    let (mut off, mut part, mut in_part) = (0.0, 0.0, 0);
+    for ties in said_and_was.chunk_by(|a, b| a.0 == b.0) {
+        part += ties.iter().map(|(said, was)| said - was).sum::<f64>();
+        in_part += ties.len();
+        if in_part >= per_part {
+            off += f64::abs(std::mem::take(&mut part));
+            in_part = 0;
+        }
+    }
+    (off + f64::abs(part)) / said_and_was.len().max(1) as f64
 }
 
 /// Probability that a tipped example scores above one that is not (Mann and Whitney 1947); 0.5 with one class.
@@ -264,13 +289,33 @@ mod tests {
         };
         assert_eq!((rmse, mae, coverage, interval_width_min), (15f64.sqrt(), 3.0, 2.0 / 3.0, 10.0));
         assert!((r2 - (1.0 - 15.0 / (182.0 / 3.0))).abs() < 1e-12);
-        let Figures::Tip { auc, log_loss, brier, base_rate } = tip_figures(&[0.8, 0.4], &[1.0, 0.0], &[0, 1])
+        let Figures::Tip { auc, log_loss, brier, base_rate, ece } =
+            tip_figures(&[0.8, 0.4], &[1.0, 0.0], &[0, 1])
         else {
             panic!("tips")
         };
         assert_eq!((auc, base_rate), (1.0, 0.5));
         assert!((log_loss - -(0.8f64.ln() + 0.6f64.ln()) / 2.0).abs() < 1e-12);
         assert!((brier - (0.04 + 0.16) / 2.0).abs() < 1e-12);
+        assert!((ece.unwrap() - (0.2 + 0.4) / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn probabilities_that_come_true_are_calibrated() {
+        // Of 1,000 trips at each of 20 probabilities as many are tipped as that says.
+        let honest = |share: f64| {
+            (0..20_000).map(move |row| {
+                let said = (f64::from(row / 1000) + 0.5) / 20.0;
+                (said, f64::from(u8::from(f64::from(row % 1000) + 0.5 < 1000.0 * said * share)))
+            })
+        };
+        assert!(calibration_error(honest(1.0).collect()) < 1e-9);
+        let mean = 0.5;
+        let off = calibration_error(honest(0.8).collect());
+        assert!((off - 0.2 * mean).abs() < 1e-9, "{off}");
+        let tied = calibration_error(vec![(0.3, 0.0), (0.3, 1.0), (0.3, 0.0), (0.3, 0.0)]);
+        assert!((tied - (0.3 - 0.25)).abs() < 1e-12, "{tied}");
+        assert_eq!(calibration_error(Vec::new()), 0.0);
     }
 
     #[test]

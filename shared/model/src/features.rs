@@ -25,6 +25,9 @@ pub const NAMES: [&str; 15] = [
     "dropoff_longitude",
 ];
 
+/// The position of the distance in [`NAMES`].
+pub const DISTANCE: usize = 2;
+
 /// Changes whenever a feature's meaning does, even if its name stays.
 const REVISION: u32 = 1;
 
@@ -124,6 +127,11 @@ mod tests {
         let body =
             r#"{"ride_id": 1, "ride": {"PULocationID": 1, "DOLocationID": 2, "trip_distance": 99999}}"#;
         assert!(named(body, "distance_miles").is_nan());
+    }
+
+    #[test]
+    fn the_distance_is_where_it_is_said_to_be() {
+        assert_eq!(NAMES[DISTANCE], "distance_miles");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use trees::import::{self, Foreign, Golden, Value};
 use trees::{Ensemble, EnsembleError, Scorer};
 
 use crate::candidates::imported::{Body, Column, ImportedModel, Input, Parts, Transform};
+use crate::candidates::interval::Interval;
 use crate::candidates::{Candidate, DurationModel, Estimate, Family, Model, TipModel};
 use crate::features;
 use crate::outcome::Target;
@@ -213,7 +214,9 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
         Target::Tip => Model::Tip(TipModel::Imported(imported)),
         Target::Duration => Model::Duration(DurationModel {
             estimate: Estimate::Imported(imported),
-            interval_half_width_min: map.output.interval_half_width_min.unwrap_or(UNKNOWN_HALF_WIDTH_MIN),
+            interval: Interval::constant(
+                map.output.interval_half_width_min.unwrap_or(UNKNOWN_HALF_WIDTH_MIN),
+            ),
         }),
     };
     Ok(Candidate { family: Family::Imported, model })

@@ -143,6 +143,18 @@ impl Ensemble {
         Ok(flat)
     }
 
+    /// No trees: the same for every row of `n_features` values; 0 where `base` is not finite.
+    pub fn constant(n_features: usize, base: f64) -> Self {
+        Self {
+            n_features,
+            base: if base.is_finite() { base } else { 0.0 },
+            roots: Vec::new(),
+            nodes: Vec::new(),
+            categories: Vec::new(),
+            leaves: Vec::new(),
+        }
+    }
+
     /// How many values a row has.
     pub fn n_features(&self) -> usize {
         self.n_features

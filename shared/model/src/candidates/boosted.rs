@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use trees::boost::{BoostError, BoostParams, Boosted, Labelled, Monotone, Objective, Settings};
 use trees::{Ensemble, EnsembleError, Explainer, Scorer, TooDeep, Tree};
 
+use super::interval::Unseen;
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
@@ -39,7 +40,7 @@ const DISTANCE: &str = "distance_miles";
 const DISTANCE_AT: usize = 0;
 
 /// One in so many days of the training months says when to stop.
-const DAYS_A_FOLD: i32 = 5;
+pub(super) const DAYS_A_FOLD: i32 = 5;
 
 /// Durations that trees learn from and answer, minutes: those of the training rules.
 const MINUTES: (f64, f64) = (1.0, 60.0);
@@ -89,8 +90,8 @@ pub struct BoostedTrees {
 /// Trees fitted on all days, and what those fitted without the held-out days said of them.
 pub(super) struct Fitted {
     pub(super) trees: BoostedTrees,
-    /// What was said of each held-out example, beside what it was.
-    pub(super) held_out: Vec<(f64, f64)>,
+    /// The held-out examples, what was said of them and what was.
+    pub(super) held_out: Unseen,
 }
 
 impl BoostedTrees {
@@ -118,7 +119,8 @@ impl BoostedTrees {
         self.scorer.ensemble()
     }
 
-    fn answers_of(&self, values: &[f32]) -> Vec<f64> {
+    /// Answers for feature rows, row-major.
+    pub(super) fn answers_of(&self, values: &[f32]) -> Vec<f64> {
         let answer = |score: f64| match self.objective {
             Objective::Logistic => self.objective.answer(score),
             Objective::Squared | Objective::Quantile(_) => score.clamp(MINUTES.0, MINUTES.1),
@@ -145,17 +147,18 @@ impl BoostedTrees {
         if seen.is_empty() || held_out.is_empty() {
             let rounds = params.boosted.rounds_max.min(100);
             let boosted = boost(Settings { rounds, patience: None, ..settings }, &rows, None, work)?;
-            return Ok(Fitted { trees: Self::over_all_features(&boosted)?, held_out: Vec::new() });
+            return Ok(Fitted { trees: Self::over_all_features(&boosted)?, held_out: Unseen::default() });
         }
         let (train, validate) = (rows.select(&seen), rows.select(&held_out));
         let stopped = boost(settings.clone(), &train, Some(&validate), work)?;
         let rounds = (stopped.ensemble.n_trees() as u32).max(1);
         let found = Self::over_all_features(&stopped)?;
-        let said = found.answers(&examples.trips.select(&held_out));
-        let was = held_out.iter().map(|&row| examples.labels[row]);
+        let trips = examples.trips.select(&held_out);
+        let said = found.answers(&trips);
+        let was = held_out.iter().map(|&row| examples.labels[row]).collect();
         let boosted = boost(Settings { rounds, patience: None, ..settings }, &rows, None, work)?;
         let trees = Self::over_all_features(&boosted)?;
-        Ok(Fitted { trees, held_out: said.into_iter().zip(was).collect() })
+        Ok(Fitted { trees, held_out: Unseen { trips, said, was } })
     }
 
     /// The same trees numbered by [`features::NAMES`], so that a feature row is scored as it is.
@@ -172,15 +175,55 @@ impl BoostedTrees {
     }
 }
 
+/// The asked features of each trip, row-major.
+fn asked_values(trips: &TripBatch) -> Vec<f32> {
+    let positions = asked_positions();
+    let mut values = Vec::with_capacity(trips.len() * ASKED.len());
+    for trip in trips.iter() {
+        let all = features::row(&trip);
+        values.extend(positions.iter().map(|&at| all[at]));
+    }
+    values
+}
+
 fn asked_positions() -> [usize; ASKED.len()] {
     ASKED.map(|name| features::NAMES.iter().position(|known| *known == name).unwrap_or_default())
 }
 
 /// Whether a row's day says when to stop. A charge and its reversal are of one day, so they are never parted.
 pub(super) fn is_held_out(examples: &Examples, row: usize) -> bool {
-    match examples.trips.pickup[row] {
-        Some(pickup) => pickup.num_days_from_ce().rem_euclid(DAYS_A_FOLD) == DAYS_A_FOLD - 1,
-        None => row % DAYS_A_FOLD as usize == DAYS_A_FOLD as usize - 1,
+    day_number(&examples.trips, row).rem_euclid(DAYS_A_FOLD) == DAYS_A_FOLD - 1
+}
+
+/// The day of a trip, or its row where the day is not known.
+pub(super) fn day_number(trips: &TripBatch, row: usize) -> i32 {
+    trips.pickup[row].map_or(row as i32, |pickup| pickup.num_days_from_ce())
+}
+
+/// Small trees that learn how far off answers are, minutes: over feature rows.
+pub(super) fn expected_error(
+    trips: &TripBatch,
+    minutes_off: &[f64],
+    params: &FitParams,
+    work: &mut Work<'_>,
+) -> Result<Scorer, FitError> {
+    let rows =
+        Rows { values: asked_values(trips), labels: minutes_off.iter().map(|off| *off as f32).collect() };
+    let settings = Settings { seed: params.seed, ..error_settings() };
+    Ok(BoostedTrees::over_all_features(&boost(settings, &rows, None, work)?)?.scorer)
+}
+
+/// Few splits on many rows: errors are mostly chance, and scoring them must not double the work.
+fn error_settings() -> Settings {
+    Settings {
+        objective: Objective::Squared,
+        rounds: 40,
+        patience: None,
+        max_leaves: 12,
+        learning_rate: 0.1,
+        min_child_rows: 100,
+        l2: 5.0,
+        ..Settings::default()
     }
 }
 
@@ -225,14 +268,10 @@ struct Rows {
 
 impl Rows {
     fn of(examples: &Examples, params: &FitParams) -> Self {
-        let positions = asked_positions();
-        let mut values = Vec::with_capacity(examples.len() * ASKED.len());
-        for (row, trip) in examples.trips.iter().enumerate() {
-            let all = features::row(&trip);
-            let start = values.len();
-            values.extend(positions.iter().map(|&at| all[at]));
+        let mut values = asked_values(&examples.trips);
+        for (row, values) in values.chunks_exact_mut(ASKED.len()).enumerate() {
             if is_hidden(params, row) {
-                values[start + DISTANCE_AT] = f32::NAN;
+                values[DISTANCE_AT] = f32::NAN;
             }
         }
         Self { values, labels: examples.labels.iter().map(|label| *label as f32).collect() }
