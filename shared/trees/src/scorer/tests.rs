@@ -49,6 +49,26 @@ proptest! {
     }
 }
 
+/// As many thresholds as fill a rung of a ladder, one less and one more; rungs of rungs; and more than a ladder has.
+#[test]
+fn every_number_of_thresholds_on_one_feature() {
+    for n_thresholds in [1, 2, 15, 16, 17, 32, 33, 255, 256, 257, 300] {
+        let stump = |at: u16| {
+            let (left, right) = (Child::Leaf(0), Child::Leaf(1));
+            let (split, missing_left) = (Split::AtMost(f32::from(at)), at.is_multiple_of(3));
+            let node = Node { feature: 0, split, missing_left, left, right };
+            Tree { nodes: vec![node], leaves: vec![0.1 * f64::from(at), 1.0 / f64::from(at + 3)] }
+        };
+        let trees: Vec<Tree> = (0..n_thresholds).map(stump).collect();
+        let scorer = Scorer::new(Ensemble::new(1, 0.5, &trees).unwrap());
+        assert!(scorer.is_tabulated());
+        let at = (0..n_thresholds).map(f32::from);
+        let values = at.flat_map(|at| [at.next_down(), at, at.next_up()]);
+        let values = values.chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0]);
+        check(&scorer, &values.map(|value| vec![value]).collect::<Vec<_>>()).unwrap();
+    }
+}
+
 /// A chain: leaf `n` holds the values in (n - 1, n].
 fn chain(n_leaves: u32) -> Tree {
     let node = |at: u32| Node {
