@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use dataset::Limits;
-use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipModel};
+use model::candidates::boosted::BoostedParams;
+use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipEstimate, TipModel};
 use model::evaluation::Figures;
 use model::rejection::RejectionCounts;
 use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target, Work};
@@ -45,12 +46,48 @@ pub struct Args {
     /// L2 penalty of the linear family; 0 is least squares.
     #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
     ridge: f64,
+    #[command(flatten)]
+    boosted: BoostedArgs,
     /// Threads to train on, 0 for as many as the machine runs at once; the model does not depend on it.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Where to write the model.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// What is chosen for boosted trees.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Boosted trees")]
+struct BoostedArgs {
+    /// Leaves a tree has at most.
+    #[arg(long, default_value_t = BoostedParams::default().leaves, value_parser = clap::value_parser!(u32).range(2..=255))]
+    leaves: u32,
+    /// What each tree's leaves are multiplied by.
+    #[arg(long, default_value_t = BoostedParams::default().learning_rate, value_parser = not_negative)]
+    learning_rate: f64,
+    /// Rows that a leaf holds at least.
+    #[arg(long, default_value_t = BoostedParams::default().min_leaf_rows)]
+    min_leaf_rows: u32,
+    /// L2 penalty on leaf values.
+    #[arg(long, default_value_t = BoostedParams::default().l2, value_parser = not_negative)]
+    l2: f64,
+    /// Trees at most; how many there are is found on days held out.
+    #[arg(long, default_value_t = BoostedParams::default().rounds_max)]
+    rounds_max: u32,
+}
+
+impl BoostedArgs {
+    fn params(&self) -> BoostedParams {
+        BoostedParams {
+            leaves: self.leaves,
+            learning_rate: self.learning_rate,
+            min_leaf_rows: self.min_leaf_rows,
+            l2: self.l2,
+            rounds_max: self.rounds_max,
+            ..BoostedParams::default()
+        }
+    }
 }
 
 /// Names of targets on the command line.
@@ -135,8 +172,13 @@ struct Coefficients {
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let target = Target::from(args.target);
     let family = args.family.of(target);
-    let params =
-        FitParams { rules: args.rules.into(), seed: args.seed, ridge: args.ridge, ..FitParams::default() };
+    let params = FitParams {
+        rules: args.rules.into(),
+        seed: args.seed,
+        ridge: args.ridge,
+        boosted: args.boosted.params(),
+        ..FitParams::default()
+    };
     let months = |paths: &[PathBuf]| files::months(paths, Limits::default());
     let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
     let working = spinner("training");
@@ -177,7 +219,7 @@ fn describe(progress: &Progress) -> String {
 fn trees(model: &Model) -> Option<usize> {
     match model {
         Model::Duration(DurationModel { estimate: Estimate::Boosted(trees), .. })
-        | Model::Tip(TipModel::Boosted(trees)) => Some(trees.n_trees()),
+        | Model::Tip(TipModel { estimate: TipEstimate::Boosted(trees), .. }) => Some(trees.n_trees()),
         Model::Duration(_) | Model::Tip(_) => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The card of a model: what it is, from what, how good; for programs and for people.
 
+use model::decision::Assessment;
 use model::evaluation::Figures;
 use model::{Judgement, Rules, Slice, Trained};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use crate::gather::Fingerprint;
 pub(crate) struct Card<'a> {
     pub(crate) run: &'a str,
     pub(crate) trained: &'a Trained,
-    pub(crate) validate: &'a Judgement,
+    pub(crate) assessed: &'a Assessment,
     pub(crate) strict: &'a Judgement,
     pub(crate) slices: &'a [Slice],
     pub(crate) data: &'a [Fingerprint],
@@ -31,7 +32,8 @@ impl Card<'_> {
             "data": self.data,
             "dropped": self.trained.dropped,
             "train": Measured { rules: lineage.params.rules, metrics: &self.trained.train },
-            "validate": self.validate,
+            "validate": Measured { rules: Rules::Course, metrics: &self.assessed.metrics },
+            "objections": self.assessed.objections,
             "validate_strict": self.strict,
             "slices": self.slices,
         })
@@ -54,8 +56,8 @@ impl Card<'_> {
             format!("| train, {} rows | {} |", self.trained.train.rows, figures(&self.trained.train.figures)),
             format!(
                 "| validate, course rules, {} rows | {} |",
-                self.validate.metrics.rows,
-                figures(&self.validate.metrics.figures)
+                self.assessed.metrics.rows,
+                figures(&self.assessed.metrics.figures)
             ),
         ];
         lines.extend([

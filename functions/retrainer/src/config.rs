@@ -1,10 +1,14 @@
 //! What the retrainer is told by its environment.
 
+use std::str::FromStr;
+
 use model::candidates::FitParams;
+use model::decision::Bars;
 use platform::env::{Env, EnvError, Variable};
 use platform::store::StoreUri;
 
 use crate::Settings;
+use crate::learn::Learning;
 
 /// Every variable it reads.
 pub const VARIABLES: [Variable; 5] = [
@@ -19,7 +23,11 @@ pub const VARIABLES: [Variable; 5] = [
         meaning: "colour of the taxis to learn from: green or yellow",
         default: Some("green"),
     },
-    Variable { name: "TRAINING_MONTHS", meaning: "months to learn from, at most", default: Some("12") },
+    Variable {
+        name: "TRAINING_WINDOWS",
+        meaning: "spans of months to choose from, by commas",
+        default: Some("1,3,12"),
+    },
     Variable { name: "SEED", meaning: "seed of every random choice", default: Some("42") },
 ];
 
@@ -30,7 +38,7 @@ pub struct Config {
     pub data_store: StoreUri,
     pub model_store: StoreUri,
     pub taxi: String,
-    pub training_months: u32,
+    pub training_windows: Windows,
     pub seed: u64,
 }
 
@@ -45,7 +53,7 @@ impl Config {
             data_store: env.get("DATA_STORE")?,
             model_store: env.get("MODEL_STORE")?,
             taxi: env.get("TAXI")?,
-            training_months: env.get::<std::num::NonZeroU32>("TRAINING_MONTHS")?.get(),
+            training_windows: env.get("TRAINING_WINDOWS")?,
             seed: env.get("SEED")?,
         })
     }
@@ -53,6 +61,36 @@ impl Config {
     /// How to retrain.
     pub fn settings(&self) -> Settings {
         let params = FitParams { seed: self.seed, ..FitParams::default() };
-        Settings { taxi: self.taxi.clone(), training_months: self.training_months, params }
+        let bars = Bars { seed: self.seed, ..Bars::default() };
+        let learning = Learning { windows: self.training_windows.0.clone(), params, threads: 0 };
+        Settings { taxi: self.taxi.clone(), learning, bars }
+    }
+}
+
+/// Spans of months: `1,3,12`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Windows(pub Vec<u32>);
+
+impl FromStr for Windows {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let month = |part: &str| part.trim().parse().ok().filter(|months| (1..=120).contains(months));
+        let months = text.split(',').map(month).collect::<Option<Vec<u32>>>();
+        months
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no list of months between 1 and 120, such as 1,3,12"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_a_list_of_months() {
+        assert_eq!("1, 3,12".parse::<Windows>().unwrap().0, [1, 3, 12]);
+        for bad in ["", "0", "1,", "1;3", "three", "121"] {
+            assert!(bad.parse::<Windows>().unwrap_err().contains("such as 1,3,12"), "{bad}");
+        }
     }
 }

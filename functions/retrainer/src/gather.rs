@@ -7,6 +7,7 @@ use platform::store::{Get, Store, StoreError};
 use platform::{Classified, chain};
 use serde::Serialize;
 
+use crate::learn::Contest;
 use crate::plan::{Plan, Source};
 
 /// What was read of one month: enough to say which bytes a model is from.
@@ -36,14 +37,28 @@ pub struct LeftOut {
 /// The trips of a plan.
 #[derive(Debug)]
 pub struct Gathered {
-    /// To learn from.
+    /// To learn from, oldest first.
     pub train: Vec<LabelledTrips>,
-    /// To judge on: one month.
-    pub validate: Vec<LabelledTrips>,
+    /// To judge on.
+    pub judge: JudgingMonth,
     /// Where each came from, training first, then the month to judge on.
     pub fingerprints: Vec<Fingerprint>,
     /// Training months that were left out.
     pub left_out: Vec<LeftOut>,
+}
+
+/// The month that all are judged on. Its trips come out once, and only against models that are finished: what could still
+/// learn from them never sees them.
+#[derive(Debug)]
+pub struct JudgingMonth {
+    trips: LabelledTrips,
+}
+
+impl JudgingMonth {
+    /// The trips, for what was learned without them.
+    pub fn open(self, finished: Vec<Contest>) -> (LabelledTrips, Vec<Contest>) {
+        (self.trips, finished)
+    }
 }
 
 /// Why a plan could not be gathered.
@@ -94,29 +109,27 @@ impl Classified for GatherError {
 /// # Errors
 /// [`GatherError`].
 pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherError> {
-    let mut gathered =
-        Gathered { train: Vec::new(), validate: Vec::new(), fingerprints: Vec::new(), left_out: Vec::new() };
+    let (mut train, mut fingerprints, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for source in &plan.train {
         match read(store, source).await {
             Ok((trips, fingerprint)) => {
-                gathered.train.push(trips);
-                gathered.fingerprints.push(fingerprint);
+                train.push(trips);
+                fingerprints.push(fingerprint);
             }
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => {
                 let reason = chain(&error);
                 tracing::warn!(key = %source.key, reason, "a training month is left out");
-                gathered.left_out.push(LeftOut { key: source.key.to_string(), reason });
+                left_out.push(LeftOut { key: source.key.to_string(), reason });
             }
         }
     }
-    if gathered.train.is_empty() {
+    if train.is_empty() {
         return Err(GatherError::NothingLeft { months: plan.train.len() });
     }
-    let (trips, fingerprint) = read(store, &plan.validate).await?;
-    gathered.validate.push(trips);
-    gathered.fingerprints.push(fingerprint);
-    Ok(gathered)
+    let (trips, fingerprint) = read(store, &plan.judge).await?;
+    fingerprints.push(fingerprint);
+    Ok(Gathered { train, judge: JudgingMonth { trips }, fingerprints, left_out })
 }
 
 async fn read(store: &dyn Store, source: &Source) -> Result<(LabelledTrips, Fingerprint), GatherError> {

@@ -1,30 +1,32 @@
 //! The retrainer: a day in, a better model out, or a recorded reason why not.
 //!
-//! One walk, front to back: [`plan`] chooses months (pure); [`gather`] reads them, pinned; each target is fitted,
-//! judged on the same rows as its champion, published, and promoted if the decision (pure, `model::decision`) says so;
-//! the run is recorded. Promotion is a compare-and-swap: a race that is lost ends cleanly.
+//! One walk, front to back: [`plan`] chooses months (pure); [`gather`] reads them, pinned; every target is learned
+//! ([`learn`]); only then the month to judge on is opened, and challengers and champion are asked about the same rows; what the
+//! decision (pure, `model::decision`) says is published and promoted; the run is recorded. Promotion is a compare-and-swap: a
+//! race that is lost ends cleanly.
 //!
 //! It does not know how a model is fitted (`model`), nor how the registry keeps it (`platform::registry`).
 
 mod card;
 pub mod config;
 pub mod gather;
+pub mod learn;
 pub mod plan;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, Utc};
 use lambda_runtime::LambdaEvent;
 use model::artifact::ArtifactError;
-use model::candidates::FitParams;
+use model::decision::{Bars, Challenger, Scored};
 use model::training::TrainError;
 use model::{
-    Artifact, Decision, Family, Judgement, ModelVersion, Rules, Target, Trained, decide, judge, judge_slices,
-    train,
+    Artifact, Decision, Family, JudgingRows, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained,
+    decide, judge, judge_slices,
 };
-use model::{Work, go_on};
 use platform::event::{EventError, retrain_request};
+use platform::lambda::Deadline;
 use platform::registry::{Champion, Registry, RegistryError};
 use platform::store::{Condition, ObjectKey, Store, StoreError, json};
 use platform::telemetry::{Metric, emit};
@@ -33,8 +35,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use card::Card;
-use gather::{Fingerprint, GatherError, Gathered, LeftOut, gather};
-use plan::{PlanError, plan};
+use gather::{Fingerprint, GatherError, LeftOut, gather};
+use learn::{Contest, Learning, LearningCourse, learn};
+use plan::{Plan, PlanError, plan};
 
 /// Why a retraining failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,12 @@ pub enum RetrainError {
     /// Nothing could be learned.
     #[error("retraining")]
     Train(#[from] TrainError),
+    /// No family learns the target.
+    #[error("no model of {target} was learned")]
+    NoChallenger {
+        /// Which target.
+        target: Target,
+    },
     /// The registry did not do it.
     #[error("retraining")]
     Registry(#[from] RegistryError),
@@ -62,13 +71,13 @@ impl Classified for RetrainError {
             Self::Event(source) => source.error_type(),
             Self::Store(source) => source.error_type(),
             Self::Gather(source) => source.error_type(),
-            Self::Train(_) => "Retraining.Fit",
+            Self::Train(_) | Self::NoChallenger { .. } => "Retraining.Fit",
             Self::Registry(source) => source.error_type(),
         }
     }
     fn is_transient(&self) -> bool {
         match self {
-            Self::Event(_) | Self::Train(_) => false,
+            Self::Event(_) | Self::Train(_) | Self::NoChallenger { .. } => false,
             Self::Store(source) => source.is_transient(),
             Self::Gather(source) => source.is_transient(),
             Self::Registry(source) => source.is_transient(),
@@ -81,11 +90,16 @@ impl Classified for RetrainError {
 pub struct Settings {
     /// Which taxis to learn from.
     pub taxi: String,
-    /// Months to learn from, at most.
-    pub training_months: u32,
-    /// How to fit.
-    pub params: FitParams,
+    /// How to learn.
+    pub learning: Learning,
+    /// What a challenger has to reach.
+    pub bars: Bars,
 }
+
+/// Left of a function's time when learning ends: for judging, publishing and promoting.
+const RESERVE: Duration = Duration::from_secs(120);
+/// Left when nothing is promoted any more: what is begun then may be cut off in the middle.
+const RESERVE_LAST: Duration = Duration::from_secs(10);
 
 /// The function with its ports; clones share them.
 #[derive(Debug, Clone)]
@@ -111,6 +125,8 @@ pub struct Run {
     pub data: Vec<Fingerprint>,
     /// What could not be.
     pub left_out: Vec<LeftOut>,
+    /// Months that are not there, between those that are.
+    pub missing: Vec<String>,
     /// Target by target.
     pub targets: Vec<Retrained>,
     /// What failed, if anything did.
@@ -133,18 +149,32 @@ pub struct Failed {
 pub struct Retrained {
     /// Which target.
     pub target: Target,
-    /// What kind of model was fitted.
+    /// What kind of model the best challenger is.
     pub family: Family,
-    /// The model that was published.
+    /// The best challenger; all are published.
     pub version: ModelVersion,
+    /// What was tried to come to it.
+    pub learning: LearningCourse,
     /// How it does on the month to judge on.
-    pub challenger: Judgement,
+    pub challenger: Judged,
     /// How the champion does on the same rows, if there was one that this build can read.
-    pub champion: Option<Judgement>,
+    pub champion: Option<Judged>,
     /// What was decided.
     pub decision: Decision,
-    /// Whether it is the champion now. A promotion that lost a race is not.
+    /// Whether a challenger is the champion now. A promotion that lost a race, or came too late, is not.
     pub promoted: bool,
+}
+
+/// Figures on the rows that are judged on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Judged {
+    /// Which model.
+    pub version: ModelVersion,
+    /// The rules that chose the rows.
+    pub rules: Rules,
+    /// The figures.
+    #[serde(flatten)]
+    pub metrics: Metrics,
 }
 
 impl Retrainer {
@@ -162,7 +192,8 @@ impl Retrainer {
         let request = retrain_request(&event.payload)?;
         let targets = request.target.map_or(Target::ALL.to_vec(), |target| vec![target]);
         let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
-        let run = self.retrain(now, &targets, &event.context.request_id).await?;
+        let deadline = Deadline::of(&event.context);
+        let run = self.retrain(now, &targets, &event.context.request_id, deadline).await?;
         let metrics = [
             (Metric::ModelsPublished, run.targets.len() as f64),
             (Metric::ModelsPromoted, run.targets.iter().filter(|target| target.promoted).count() as f64),
@@ -172,101 +203,164 @@ impl Retrainer {
         Ok(run)
     }
 
-    /// Retrains `targets` as of `now` in a run called after the day and `request`.
+    /// Retrains `targets` as of `now` in a run called after the day and `request`. Learning ends two minutes before
+    /// `deadline`, and nothing is promoted in the last ten seconds.
     ///
     /// # Errors
-    /// [`RetrainError`], the first, after every target was tried and the run recorded. That there is nothing to learn from is no error but a run that says so.
+    /// [`RetrainError`], the first, after every target was tried and the run recorded. That there is nothing to learn from is
+    /// no error but a run that says so.
     pub async fn retrain(
         &self,
         now: NaiveDate,
         targets: &[Target],
         request: &str,
+        deadline: Deadline,
     ) -> Result<Run, RetrainError> {
-        let mut run = Run {
-            run: format!("{now}-{request}"),
-            now: now.to_string(),
-            taxi: self.settings.taxi.clone(),
-            nothing_to_do: None,
-            data: Vec::new(),
-            left_out: Vec::new(),
-            targets: Vec::new(),
-            failed: Vec::new(),
-        };
+        let mut run = Run::new(now, request, &self.settings.taxi);
         let mut failure = None;
         let mut available = self.data.list("history/").await?;
         available.extend(self.data.list("incoming/").await?);
-        match plan(now, &available, &self.settings.taxi, self.settings.training_months) {
+        match plan(now, &available, &self.settings.taxi, &self.settings.learning.windows) {
             Err(reason @ (PlanError::NothingToJudgeOn { .. } | PlanError::NothingToLearnFrom { .. })) => {
                 tracing::warn!(reason = %reason, "nothing to do");
                 run.nothing_to_do = Some(reason.to_string());
             }
-            Ok(plan) => match gather(&*self.data, &plan).await {
-                Err(error) => fail(&mut run, None, error.into(), &mut failure),
-                Ok(gathered) => {
-                    for target in targets {
-                        match self.retrain_target(*target, &gathered, &run.run).await {
-                            Ok(retrained) => run.targets.push(retrained),
-                            Err(error) => fail(&mut run, Some(*target), error, &mut failure),
-                        }
-                    }
-                    (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
+            Ok(plan) => {
+                run.missing = plan.missing.iter().map(ToString::to_string).collect();
+                if let Err(error) =
+                    self.learn_and_judge(&mut run, &plan, targets, deadline, &mut failure).await
+                {
+                    fail(&mut run, None, error, &mut failure);
                 }
-            },
+            }
         }
         let key = ObjectKey::new(format!("runs/{}/run.json", run.run))?;
         json::write(&*self.models, &key, &run, Condition::Always).await?;
         failure.map_or(Ok(run), Err)
     }
 
-    async fn retrain_target(
+    async fn learn_and_judge(
         &self,
-        target: Target,
-        data: &Gathered,
-        run: &str,
-    ) -> Result<Retrained, RetrainError> {
-        let registry = Registry::new(Arc::clone(&self.models));
-        let champion = registry.champion(target).await?;
-        let family = Family::of(target)[0];
-        let mut work = Work { threads: 0, control: &mut go_on };
-        let trained = train(target, family, &self.settings.params, &data.train, &mut work)?;
-
-        let challenger = judge(&trained.artifact.model, Rules::Course, &data.validate);
-        let incumbent = self.judge_champion(&registry, target, champion.as_ref(), data).await?;
-        let decision = match &champion {
-            Some(champion) if champion.alias.version == trained.version => Decision {
-                promote: false,
-                reason: "the same data gave the same model: it is the champion already".into(),
-            },
-            _ => decide(incumbent.as_ref().map(|judged| &judged.metrics), &challenger.metrics),
-        };
-        let version = publish(&registry, target, &trained, &challenger, data, run).await?;
-        let promoted =
-            decision.promote && promote(&registry, target, &version, champion.as_ref(), &decision).await?;
-        tracing::info!(%target, %version, promoted, reason = decision.reason, "decided");
-        Ok(Retrained { target, family, version, challenger, champion: incumbent, decision, promoted })
+        run: &mut Run,
+        plan: &Plan,
+        targets: &[Target],
+        deadline: Deadline,
+        failure: &mut Option<RetrainError>,
+    ) -> Result<(), RetrainError> {
+        let gathered = gather(&*self.data, plan).await?;
+        (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
+        let mut contests = Vec::new();
+        for (number, target) in targets.iter().enumerate() {
+            // Each has an even share of the time that is left.
+            let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
+            match learn(*target, &gathered.train, &self.settings.learning, Instant::now() + share) {
+                Ok(contest) => contests.push(contest),
+                Err(error) => fail(run, Some(*target), error.into(), failure),
+            }
+        }
+        let (judging, contests) = gathered.judge.open(contests);
+        let judging = [judging];
+        for contest in contests {
+            let target = contest.target;
+            match self.judge(contest, &judging, run, deadline).await {
+                Ok(retrained) => run.targets.push(retrained),
+                Err(error) => fail(run, Some(target), error, failure),
+            }
+        }
+        Ok(())
     }
 
-    /// How the champion does on the rows of the challenger; none if there is none that can be read.
-    async fn judge_champion(
+    /// Judges what was learned beside the champion, publishes it, and promotes what is to be promoted.
+    async fn judge(
         &self,
-        registry: &Registry,
-        target: Target,
-        champion: Option<&Champion>,
-        data: &Gathered,
-    ) -> Result<Option<Judgement>, RetrainError> {
-        let Some(champion) = champion else { return Ok(None) };
-        let read = match registry.artifact(target, &champion.alias.version).await {
-            Ok(bytes) => Artifact::from_bytes(&bytes).map_err(|error: ArtifactError| chain(&error)),
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => Err(chain(&error)),
+        contest: Contest,
+        judging: &[LabelledTrips],
+        run: &Run,
+        deadline: Deadline,
+    ) -> Result<Retrained, RetrainError> {
+        let Contest { target, entrants, course } = contest;
+        let registry = Registry::new(Arc::clone(&self.models));
+        let rows = JudgingRows::of(target, judging);
+        let champion = registry.champion(target).await?;
+        let incumbent = score_champion(&registry, &rows, champion.as_ref()).await?;
+        let challenger = |one: &Trained| Challenger {
+            version: one.version.clone(),
+            family: one.artifact.lineage.family,
+            scored: rows.score(&one.artifact.model),
+            defects: one.defects(),
         };
-        match read {
-            Ok(artifact) => Ok(Some(judge(&artifact.model, Rules::Course, &data.validate))),
-            Err(reason) => {
-                // No function can serve it either: whatever is measured is better.
-                tracing::warn!(%target, version = %champion.alias.version, reason, "the champion cannot be read");
-                Ok(None)
-            }
+        let challengers = entrants.iter().map(challenger).collect();
+        let present = champion.as_ref().map(|champion| &champion.alias.version).zip(incumbent.as_ref());
+        let mut decision = decide(&rows, present, challengers, &self.settings.bars);
+        for one in &entrants {
+            publish(&registry, one, &decision, judging, run).await?;
+        }
+        let is_late = deadline.left() <= RESERVE_LAST;
+        if let Some(version) = decision.promote.take_if(|_| is_late) {
+            decision.reason = format!("not promoted, {version} came too late: {}", decision.reason);
+        }
+        let promoted = match &decision.promote {
+            Some(version) => promote(&registry, target, version, champion.as_ref(), &decision).await?,
+            None => false,
+        };
+        let judged = |version: &ModelVersion, metrics: &Metrics| Judged {
+            version: version.clone(),
+            rules: Rules::Course,
+            metrics: metrics.clone(),
+        };
+        let best = decision.promote.as_ref().and_then(|version| decision.of(version));
+        let Some(best) = best.or(decision.challengers.first()) else {
+            return Err(RetrainError::NoChallenger { target });
+        };
+        tracing::info!(%target, version = %best.version, promoted, reason = decision.reason, "decided");
+        Ok(Retrained {
+            target,
+            family: best.family,
+            version: best.version.clone(),
+            learning: course,
+            challenger: judged(&best.version, &best.metrics),
+            champion: present.map(|(version, scored)| judged(version, &scored.metrics)),
+            promoted,
+            decision,
+        })
+    }
+}
+
+/// What the champion says of the rows; nothing if there is none that can be read.
+async fn score_champion(
+    registry: &Registry,
+    rows: &JudgingRows,
+    champion: Option<&Champion>,
+) -> Result<Option<Scored>, RetrainError> {
+    let Some(champion) = champion else { return Ok(None) };
+    let target = rows.target();
+    let read = match registry.artifact(target, &champion.alias.version).await {
+        Ok(bytes) => Artifact::from_bytes(&bytes).map_err(|error: ArtifactError| chain(&error)),
+        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(error) => Err(chain(&error)),
+    };
+    match read {
+        Ok(artifact) => Ok(Some(rows.score(&artifact.model))),
+        Err(reason) => {
+            // No function can serve it either: whatever is measured is better.
+            tracing::warn!(%target, version = %champion.alias.version, reason, "the champion cannot be read");
+            Ok(None)
+        }
+    }
+}
+
+impl Run {
+    fn new(now: NaiveDate, request: &str, taxi: &str) -> Self {
+        Self {
+            run: format!("{now}-{request}"),
+            now: now.to_string(),
+            taxi: taxi.to_string(),
+            nothing_to_do: None,
+            data: Vec::new(),
+            left_out: Vec::new(),
+            missing: Vec::new(),
+            targets: Vec::new(),
+            failed: Vec::new(),
         }
     }
 }
@@ -279,23 +373,24 @@ fn fail(run: &mut Run, target: Option<Target>, error: RetrainError, first: &mut 
 
 async fn publish(
     registry: &Registry,
-    target: Target,
     trained: &Trained,
-    challenger: &Judgement,
-    data: &Gathered,
-    run: &str,
-) -> Result<ModelVersion, RetrainError> {
+    decision: &Decision,
+    judging: &[LabelledTrips],
+    run: &Run,
+) -> Result<(), RetrainError> {
     let model = &trained.artifact.model;
+    let Some(assessed) = decision.of(&trained.version) else { return Ok(()) };
     let card = Card {
-        run,
+        run: &run.run,
         trained,
-        validate: challenger,
-        strict: &judge(model, Rules::Strict, &data.validate),
-        slices: &judge_slices(model, Rules::Course, &data.validate),
-        data: &data.fingerprints,
+        assessed,
+        strict: &judge(model, Rules::Strict, judging),
+        slices: &judge_slices(model, Rules::Course, judging),
+        data: &run.data,
     };
     let (document, page) = (card.json(), card.markdown());
-    Ok(registry.publish(target, trained.bytes.clone().into(), &document, page).await?)
+    registry.publish(model.target(), trained.bytes.clone().into(), &document, page).await?;
+    Ok(())
 }
 
 async fn promote(

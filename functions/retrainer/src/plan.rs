@@ -18,10 +18,24 @@ pub struct Source {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The months to learn from, in order.
+    /// The months that there are to learn from, oldest first.
     pub train: Vec<Source>,
-    /// The month to judge on: the last full one.
-    pub validate: Source,
+    /// Months between them that are not there.
+    pub missing: Vec<Month>,
+    /// The month to judge on: the last full one. Nothing is learned, chosen or calibrated on it.
+    pub judge: Source,
+}
+
+/// What is learned from in one span of months.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// How many calendar months it spans at most.
+    pub months: u32,
+    /// The first of the months there are to learn from, when it is rehearsed: all but the last, which tells how well it did
+    /// and calibrates it.
+    pub rehearse_from: usize,
+    /// The first when everything is learned from.
+    pub fit_from: usize,
 }
 
 /// Why there is nothing to do.
@@ -49,8 +63,9 @@ pub enum PlanError {
     },
 }
 
-/// The plan as of `now`: judge on the last full month, learn from up to `training_months` before it. Of a month that
-/// lies in both places the one in `history/` counts: it was put there to be learned from.
+/// The plan as of `now`: judge on the last full month, learn from those before it that the widest of `windows` (months)
+/// reaches, and from the one before those when it is rehearsed. Of a month that lies in both places the one in `history/`
+/// counts: it was put there to be learned from. Other taxis' months are not looked at.
 ///
 /// # Errors
 /// [`PlanError`].
@@ -58,7 +73,7 @@ pub fn plan(
     now: NaiveDate,
     available: &[ObjectMeta],
     taxi: &str,
-    training_months: u32,
+    windows: &[u32],
 ) -> Result<Plan, PlanError> {
     let last_full = Month::of(now).minus(1);
     let source = |month: Month| {
@@ -68,15 +83,39 @@ pub fn plan(
         })?;
         Some(Source { month, key: found.key.clone(), etag: found.etag.clone() })
     };
-    let validate = source(last_full)
+    let judge = source(last_full)
         .ok_or_else(|| PlanError::NothingToJudgeOn { taxi: taxi.to_string(), month: last_full })?;
-    let train: Vec<Source> =
-        (1..=training_months).rev().filter_map(|back| source(last_full.minus(back))).collect();
-    if train.is_empty() {
+    let widest = windows.iter().copied().max().unwrap_or(1);
+    let within: Vec<Month> = (1..=widest + 1).rev().map(|back| last_full.minus(back)).collect();
+    let train: Vec<Source> = within.iter().filter_map(|month| source(*month)).collect();
+    let Some(first) = train.first().map(|source| source.month) else {
         let taxi = taxi.to_string();
-        return Err(PlanError::NothingToLearnFrom { taxi, months: training_months, month: last_full });
+        return Err(PlanError::NothingToLearnFrom { taxi, months: widest + 1, month: last_full });
+    };
+    let is_missing = |month: &Month| *month > first && train.iter().all(|source| source.month != *month);
+    let missing = within.into_iter().filter(is_missing).collect();
+    Ok(Plan { train, missing, judge })
+}
+
+/// The windows of `wanted` months that differ from each other, over the months there are to learn from, oldest first. None
+/// where there is only one month: nothing is left to rehearse on.
+pub fn windows(months: &[Month], wanted: &[u32]) -> Vec<Window> {
+    let [earlier @ .., last] = months else { return Vec::new() };
+    let window = |of: u32| Window {
+        months: of,
+        rehearse_from: earlier.partition_point(|month| *month < last.minus(of)),
+        fit_from: months.partition_point(|month| *month <= last.minus(of)),
+    };
+    let mut windows: Vec<Window> = Vec::new();
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
+    for window in wanted.into_iter().filter(|of| *of > 0).map(window) {
+        let is_new = windows.iter().all(|known| known.rehearse_from != window.rehearse_from);
+        if window.rehearse_from < earlier.len() && is_new {
+            windows.push(window);
+        }
     }
-    Ok(Plan { train, validate })
+    windows
 }
 
 #[cfg(test)]
@@ -92,10 +131,10 @@ mod tests {
         keys.iter().map(meta).collect()
     }
 
-    fn check(now: &str, available: &[&str], months: u32) -> Result<(Vec<String>, String), PlanError> {
-        let plan = plan(now.parse().unwrap(), &objects(available), "green", months)?;
+    fn check(now: &str, available: &[&str], window: u32) -> Result<(Vec<String>, String), PlanError> {
+        let plan = plan(now.parse().unwrap(), &objects(available), "green", &[1, window])?;
         let key = |source: &Source| source.key.to_string();
-        Ok((plan.train.iter().map(key).collect(), key(&plan.validate)))
+        Ok((plan.train.iter().map(key).collect(), key(&plan.judge)))
     }
 
     const JANUARY: &str = "history/green_tripdata_2021-01.parquet";
@@ -121,11 +160,14 @@ mod tests {
             "incoming/other/green_tripdata_2020-10.parquet",
             "incoming/green_tripdata_2021-01.parquet",
         ];
-        let (train, validate) = check("2021-02-15", &available, 12).unwrap();
+        let (train, judge) = check("2021-02-15", &available, 11).unwrap();
         assert_eq!(train, [available[1], available[2]]);
-        assert_eq!(validate, available[5]);
-        let (train, _) = check("2021-02-15", &available, 1).unwrap();
-        assert_eq!(train, [available[2]]);
+        assert_eq!(judge, available[5]);
+        let (train, _) = check("2021-02-15", &available, 12).unwrap();
+        assert_eq!(train, [available[0], available[1], available[2]], "one more month to rehearse on");
+        let plan = plan("2021-02-15".parse().unwrap(), &objects(&available), "green", &[12]).unwrap();
+        let missing: Vec<String> = plan.missing.iter().map(Month::to_string).collect();
+        assert_eq!((missing.len(), missing[0].as_str(), missing[9].as_str()), (10, "2020-01", "2020-10"));
     }
 
     #[test]
@@ -140,6 +182,26 @@ mod tests {
         let none = check("2021-03-15", &[JANUARY], 12).unwrap_err().to_string();
         assert!(none.contains("no green trips of 2021-02, the last full month"), "{none}");
         let none = check("2021-03-15", &[FEBRUARY], 12).unwrap_err().to_string();
-        assert_eq!(none, "there are no green trips of the 12 months before 2021-02 to learn from");
+        assert_eq!(none, "there are no green trips of the 13 months before 2021-02 to learn from");
+    }
+
+    fn windows_of(months: &[&str]) -> Vec<(u32, usize, usize)> {
+        let months: Vec<Month> = months.iter().map(|month| month.parse().unwrap()).collect();
+        let found = windows(&months, &[12, 1, 3]);
+        found.iter().map(|window| (window.months, window.rehearse_from, window.fit_from)).collect()
+    }
+
+    #[test]
+    fn windows_are_rehearsed_on_the_last_month_and_fitted_to_it() {
+        assert_eq!(windows_of(&["2021-01"]), [], "nothing is left to rehearse on");
+        assert_eq!(windows_of(&["2020-12", "2021-01"]), [(1, 0, 1)]);
+        assert_eq!(windows_of(&["2020-11", "2020-12", "2021-01"]), [(1, 1, 2), (3, 0, 0)]);
+        let year: Vec<String> = (1..=12).map(|month| format!("2020-{month:02}")).collect();
+        let mut year: Vec<&str> = year.iter().map(String::as_str).collect();
+        year.push("2021-01");
+        assert_eq!(windows_of(&year), [(1, 11, 12), (3, 9, 10), (12, 0, 1)]);
+        // The month before the last is missing: a window of one month has nothing to learn from.
+        assert_eq!(windows_of(&["2020-10", "2020-11", "2021-01"]), [(3, 0, 1)]);
+        assert_eq!(windows_of(&[]), []);
     }
 }

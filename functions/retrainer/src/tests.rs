@@ -1,3 +1,4 @@
+use model::candidates::FitParams;
 use model::request::local_time;
 use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
 use platform::store::{Get, MemoryStore};
@@ -35,9 +36,14 @@ struct Bench {
 
 fn bench() -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
-    let settings = Settings { taxi: "green".into(), training_months: 12, params: FitParams::default() };
+    let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), threads: 0 };
+    let settings = Settings { taxi: "green".into(), learning, bars: Bars::default() };
     let retrainer = Retrainer::new(Arc::new(data.clone()), Arc::new(models.clone()), settings);
     Bench { data, models, retrainer }
+}
+
+fn an_hour() -> Deadline {
+    Deadline::after(Duration::from_secs(3600))
 }
 
 async fn seed(bench: &Bench, of: &str, bytes: Vec<u8>) {
@@ -47,7 +53,7 @@ async fn seed(bench: &Bench, of: &str, bytes: Vec<u8>) {
 }
 
 async fn retrain(bench: &Bench, now: &str, request: &str) -> Run {
-    bench.retrainer.retrain(now.parse().unwrap(), &Target::ALL, request).await.unwrap()
+    bench.retrainer.retrain(now.parse().unwrap(), &Target::ALL, request, an_hour()).await.unwrap()
 }
 
 #[tokio::test]
@@ -110,11 +116,15 @@ async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
     let run = retrain(&bench, "2021-03-15", "one").await;
     assert_eq!(run.left_out.len(), 1);
     assert!(run.left_out[0].reason.contains("not a readable parquet file"), "{:?}", run.left_out);
-    let stopped = bench.retrainer.retrain("2021-01-15".parse().unwrap(), &Target::ALL, "two").await;
+    let stopped =
+        bench.retrainer.retrain("2021-01-15".parse().unwrap(), &Target::ALL, "two", an_hour()).await;
     assert!(stopped.unwrap().nothing_to_do.is_some());
     seed(&bench, "2021-02", b"this is not a month of trips".to_vec()).await;
-    let stopped =
-        bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "three").await.unwrap_err();
+    let stopped = bench
+        .retrainer
+        .retrain("2021-03-15".parse().unwrap(), &Target::ALL, "three", an_hour())
+        .await
+        .unwrap_err();
     assert_eq!((stopped.error_type(), stopped.is_transient()), ("Dataset.NotParquet", false));
     assert_eq!(recorded(&bench, "2021-03-15-three").await["failed"][0]["error_type"], "Dataset.NotParquet");
 }
@@ -130,8 +140,11 @@ async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     };
     seed(&bench, "2021-01", cash("2021-01")).await;
     seed(&bench, "2021-02", cash("2021-02")).await;
-    let failed =
-        bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "one").await.unwrap_err();
+    let failed = bench
+        .retrainer
+        .retrain("2021-03-15".parse().unwrap(), &Target::ALL, "one", an_hour())
+        .await
+        .unwrap_err();
     assert_eq!(failed.error_type(), "Retraining.Fit");
     let run = recorded(&bench, "2021-03-15-one").await;
     assert_eq!((&run["targets"][0]["promoted"], &run["failed"][0]["target"]), (&json!(true), &json!("tip")));

@@ -10,12 +10,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::candidates::{Candidate, Family, FitParams, Model};
+use crate::candidates::{Candidate, Course, Family, FitParams, Model};
 use crate::features;
 use crate::outcome::{LabelledTrips, Target};
 
 const MAGIC: &[u8; 8] = b"TRIPCAST";
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 const DIGEST_BYTES: usize = 32;
 
 /// Names a model: the first 12 hex digits of the sha256 of its artifact.
@@ -78,6 +78,8 @@ pub struct Lineage {
     pub family: Family,
     /// What was chosen before fitting.
     pub params: FitParams,
+    /// How the fit went.
+    pub course: Course,
     /// The files it learned from, in order.
     pub data: Vec<DataFingerprint>,
     /// [`features::schema_hash`] of the code that fitted it.
@@ -158,6 +160,7 @@ impl Artifact {
             target: candidate.model.target(),
             family: candidate.family,
             params,
+            course: candidate.course,
             data: files.iter().map(fingerprint).collect(),
             feature_schema: features::schema_hash(),
         };
@@ -281,7 +284,7 @@ mod tests {
             (&b"PK\x03\x04 a pickle"[..], "not a tripcast model"),
             (&b""[..], "not a tripcast model"),
             (&b"TRIPCAST"[..], "truncated"),
-            (&future[..], "model format 9: this build reads format 3"),
+            (&future[..], "model format 9: this build reads format 4"),
         ] {
             let refused = Artifact::from_bytes(bytes).unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused:?} should say {expected:?}");

@@ -1,14 +1,17 @@
 //! What can be learned: each candidate is fitted on examples and answers for any trip.
 //!
-//! [`linear`] is the course's model of duration, solved exactly; [`tip_tree`] is one tree by linfa-trees, whose
+//! Fitting is a [`Rehearsal`] on trips kept aside, which says how often to split and how wide intervals are, and then a fit of
+//! all. [`linear`] is the course's model of duration, solved exactly; [`tip_tree`] is one tree by linfa-trees, whose
 //! rules can be read; [`boosted`] are boosted trees for both targets. Predicting is total: a candidate answers for every
 //! trip.
 
 pub mod boosted;
+pub mod calibration;
 pub mod distance;
 pub mod imported;
 pub mod interval;
 pub mod linear;
+mod rehearsal;
 pub mod tip_tree;
 
 use std::ops::ControlFlow;
@@ -16,12 +19,13 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use crate::features::FeatureRows;
-use crate::outcome::{Examples, Target};
+use crate::outcome::Target;
 use crate::rules::Rules;
 use crate::trip::TripBatch;
 use boosted::{BoostedParams, BoostedTrees};
+use calibration::Calibration;
 use imported::ImportedModel;
-use interval::{Interval, Unseen};
+use interval::Interval;
 use linear::LinearModel;
 use tip_tree::TipTree;
 
@@ -86,6 +90,7 @@ pub struct Work<'a> {
     pub control: &'a mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
 }
 
+pub use rehearsal::{Candidate, Course, Rehearsal};
 pub use trees::boost::{Progress, go_on};
 
 impl Default for FitParams {
@@ -178,15 +183,24 @@ pub struct DurationModel {
     pub interval: Interval,
 }
 
-/// A model of tips.
+/// What answers P(tip > 0 | paid by card), not yet calibrated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum TipModel {
+pub enum TipEstimate {
     /// One tree by linfa-trees.
     Tree(TipTree),
     /// Boosted trees.
     Boosted(BoostedTrees),
     /// What another library trained.
     Imported(ImportedModel),
+}
+
+/// A model of tips: an estimate, and how it has to be read to come true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TipModel {
+    /// Tells trips apart.
+    pub estimate: TipEstimate,
+    /// Makes probabilities of what it says.
+    pub calibration: Calibration,
 }
 
 /// What a duration model answers, in columns.
@@ -200,48 +214,6 @@ pub struct DurationAnswers {
     pub upper_min: Vec<f64>,
 }
 
-/// A family with its fitted model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
-    /// What kind of model it is.
-    pub family: Family,
-    /// The model.
-    pub model: Model,
-}
-
-impl Candidate {
-    /// Learns `target` from `examples`, already chosen by `params.rules`. The same examples in the same order and
-    /// the same `params` give the same model, on every machine and whatever the number of threads.
-    ///
-    /// # Errors
-    /// See [`FitError`].
-    pub fn fit(
-        target: Target,
-        family: Family,
-        examples: &Examples,
-        params: &FitParams,
-        work: &mut Work<'_>,
-    ) -> Result<Self, FitError> {
-        if examples.is_empty() {
-            return Err(FitError::NoExamples { target });
-        }
-        let model = match (target, family) {
-            (Target::Duration, Family::Linear) => {
-                Model::Duration(DurationModel::fit_linear(examples, params, work)?)
-            }
-            (Target::Duration, Family::Boosted) => {
-                Model::Duration(DurationModel::fit_boosted(examples, params, work)?)
-            }
-            (Target::Tip, Family::Tree) => Model::Tip(TipModel::Tree(TipTree::fit(examples, params)?)),
-            (Target::Tip, Family::Boosted) => {
-                Model::Tip(TipModel::Boosted(BoostedTrees::fit(target, examples, params, work)?.trees))
-            }
-            _ => return Err(FitError::Family { family, target }),
-        };
-        Ok(Self { family, model })
-    }
-}
-
 impl Model {
     /// What the model predicts.
     pub fn target(&self) -> Target {
@@ -253,21 +225,6 @@ impl Model {
 }
 
 impl DurationModel {
-    fn fit_linear(examples: &Examples, params: &FitParams, work: &mut Work<'_>) -> Result<Self, FitError> {
-        // A fold of days is held out to see how far unseen trips stray; the estimate that serves uses all days.
-        let seen = LinearModel::fit(&examples.filter(|row| !boosted::is_held_out(examples, row)), params);
-        let Examples { trips, labels: was } = examples.filter(|row| boosted::is_held_out(examples, row));
-        let unseen = Unseen { said: seen.minutes(&trips), trips, was };
-        let interval = Interval::fit(&unseen, params, work)?;
-        Ok(Self { estimate: Estimate::Linear(LinearModel::fit(examples, params)), interval })
-    }
-
-    fn fit_boosted(examples: &Examples, params: &FitParams, work: &mut Work<'_>) -> Result<Self, FitError> {
-        let fitted = BoostedTrees::fit(Target::Duration, examples, params, work)?;
-        let interval = Interval::fit(&fitted.held_out, params, work)?;
-        Ok(Self { interval, estimate: Estimate::Boosted(fitted.trees) })
-    }
-
     /// Minutes and interval of every trip.
     pub fn answer(&self, trips: &TripBatch) -> DurationAnswers {
         let rows = FeatureRows::of(trips);
@@ -286,6 +243,13 @@ impl DurationModel {
 impl TipModel {
     /// P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
+        let said = self.estimate.probabilities(trips);
+        said.into_iter().map(|p| self.calibration.of(p)).collect()
+    }
+}
+
+impl TipEstimate {
+    fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
         match self {
             Self::Tree(tree) => tree.probabilities(trips),
             Self::Boosted(trees) => trees.answers(trips),
@@ -305,6 +269,7 @@ pub(crate) fn split_mix(seed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Examples;
 
     fn fit(family: Family, examples: &Examples) -> Result<Candidate, FitError> {
         let mut work = Work { threads: 1, control: &mut go_on };
@@ -313,7 +278,8 @@ mod tests {
 
     #[test]
     fn a_family_refuses_what_it_does_not_learn() {
-        let examples = Examples { trips: [crate::Trip::default()].into_iter().collect(), labels: vec![1.0] };
+        let trips = [crate::Trip::default(); 2].into_iter().collect();
+        let examples = Examples { trips, labels: vec![1.0, 0.0] };
         let refused = fit(Family::Linear, &examples).unwrap_err();
         assert_eq!(
             refused.to_string(),

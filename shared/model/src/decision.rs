@@ -1,66 +1,324 @@
-//! Whether a challenger becomes champion. Pure: figures in, a decision with its reason out.
+//! Which challenger becomes champion, if any. Pure: answers on the same rows in, a decision with its reasons out.
+//!
+//! A challenger has to be sound ([`sanity`]), clearly better, and nowhere clearly worse. Clearly means: by a bootstrap over
+//! days ([`bootstrap`]), since trips of one day share its weather and its traffic.
+
+mod bootstrap;
+mod sanity;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::Metrics;
+use crate::artifact::ModelVersion;
+use crate::candidates::boosted::day_number;
+use crate::candidates::{Family, Model};
+use crate::evaluation::{Answers, Loss, Metrics, answers, measure, slices_of};
+use crate::outcome::{Examples, LabelledTrips, Target};
+use crate::rules::Rules;
+use bootstrap::Resamples;
 
-/// What to do with a challenger, and why.
+/// What a challenger has to reach.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bars {
+    /// It has to be better by at least this share of the champion's figure.
+    pub improvement_min: f64,
+    /// How sure it has to be that it is better at all; shared among the challengers (Bonferroni 1936).
+    pub confidence: f64,
+    /// Slices with fewer rows have no say.
+    pub slice_rows_min: usize,
+    /// A slice vetoes if it is surely worse by more than this share.
+    pub slice_loss_max: f64,
+    /// Resamples of the bootstrap.
+    pub resamples: usize,
+    /// Seeds them.
+    pub seed: u64,
+}
+
+impl Default for Bars {
+    fn default() -> Self {
+        Self {
+            improvement_min: 0.01,
+            confidence: 0.95,
+            slice_rows_min: 1000,
+            slice_loss_max: 0.02,
+            resamples: 2000,
+            seed: 42,
+        }
+    }
+}
+
+/// The rows that all models are judged on, by the course's rules, with the days and slices they belong to.
+#[derive(Debug)]
+pub struct JudgingRows {
+    target: Target,
+    examples: Examples,
+    /// Which of the days each row is of.
+    days: Vec<usize>,
+    n_days: usize,
+    slices: BTreeMap<(&'static str, &'static str), Vec<usize>>,
+}
+
+/// What a model said of the judging rows.
+#[derive(Debug)]
+pub struct Scored {
+    /// Its figures.
+    pub metrics: Metrics,
+    losses: Vec<f64>,
+    unsound: Vec<String>,
+}
+
+/// A challenger with what it said.
+#[derive(Debug)]
+pub struct Challenger {
+    /// Its version.
+    pub version: ModelVersion,
+    /// Its family.
+    pub family: Family,
+    /// What it said.
+    pub scored: Scored,
+    /// What else is wrong with it, found by whoever loaded and timed it.
+    pub defects: Vec<String>,
+}
+
+/// A challenger beside the champion on the same rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// By which share of the champion's figure it is better.
+    pub improvement: f64,
+    /// It is better by at least this share, as surely as [`Bars::confidence`] says.
+    pub improvement_bound: f64,
+    /// By slice, those with enough rows.
+    pub slices: Vec<SliceComparison>,
+}
+
+/// The same in one slice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceComparison {
+    /// What the rows are parted by.
+    pub by: String,
+    /// Which part.
+    pub value: String,
+    /// How many rows.
+    pub rows: u64,
+    /// By which share it is worse there; negative where it is better.
+    pub loss: f64,
+    /// It is worse by at least this share.
+    pub loss_bound: f64,
+}
+
+/// What was found of one challenger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assessment {
+    /// The challenger.
+    pub version: ModelVersion,
+    /// Its family.
+    pub family: Family,
+    /// Its figures.
+    pub metrics: Metrics,
+    /// Beside the champion, if there is one.
+    pub comparison: Option<Comparison>,
+    /// Why it cannot become champion; empty if it can.
+    pub objections: Vec<String>,
+}
+
+/// What to do, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Whether it becomes champion.
-    pub promote: bool,
+    /// Who becomes champion, if anybody.
+    pub promote: Option<ModelVersion>,
     /// For people and for the record.
     pub reason: String,
+    /// Every challenger.
+    pub challengers: Vec<Assessment>,
 }
 
-/// Judges `challenger` against `champion`, both measured on the same rows. The first model becomes champion, a
-/// later one only if it is better.
-pub fn decide(champion: Option<&Metrics>, challenger: &Metrics) -> Decision {
-    let (name, challenger_figure) = challenger.figures.deciding();
-    if challenger.rows == 0 || !challenger_figure.is_finite() {
-        let reason =
-            format!("refused: {name} {challenger_figure} on {} rows is no measurement", challenger.rows);
-        return Decision { promote: false, reason };
+impl Decision {
+    /// What was found of the challenger `version`.
+    pub fn of(&self, version: &ModelVersion) -> Option<&Assessment> {
+        self.challengers.iter().find(|one| one.version == *version)
     }
-    let Some(champion) = champion else {
-        let reason = format!("first champion: {name} {challenger_figure:.6} on {} rows", challenger.rows);
-        return Decision { promote: true, reason };
-    };
-    let (_, champion_figure) = champion.figures.deciding();
-    let promote = challenger_figure < champion_figure;
-    let verdict = if promote { "promoted" } else { "kept the champion" };
-    let reason = format!(
-        "{verdict}: {name} {challenger_figure:.6} against the champion's {champion_figure:.6} on the same {} rows",
-        challenger.rows
-    );
-    Decision { promote, reason }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evaluation::Figures;
+impl JudgingRows {
+    /// The rows of `files` that count.
+    pub fn of(target: Target, files: &[LabelledTrips]) -> Self {
+        let (examples, _) = Rules::Course.examples(target, files);
+        let numbers: Vec<i32> = (0..examples.len()).map(|row| day_number(&examples.trips, row)).collect();
+        let known: Vec<i32> = numbers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let days = numbers.iter().map(|day| known.binary_search(day).unwrap_or_default()).collect();
+        let mut slices: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (row, trip) in examples.trips.iter().enumerate() {
+            slices_of(&trip).into_iter().for_each(|slice| slices.entry(slice).or_default().push(row));
+        }
+        Self { target, examples, days, n_days: known.len(), slices }
+    }
 
-    fn tip(log_loss: f64) -> Metrics {
-        Metrics {
-            rows: 10,
-            figures: Figures::Tip { auc: 0.5, log_loss, brier: 0.2, base_rate: 0.5, ece: None },
+    /// What is to be predicted.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// Asks `model` about every row.
+    pub fn score(&self, model: &Model) -> Scored {
+        let answers = answers(model, &self.examples);
+        let said = match &answers {
+            Answers::Duration(answers) => &answers.minutes,
+            Answers::Tip(probabilities) => probabilities,
+        };
+        let loss = Loss::of(self.target);
+        let rows: Vec<usize> = (0..said.len()).collect();
+        Scored {
+            losses: said.iter().zip(&self.examples.labels).map(|(said, was)| loss.row(*said, *was)).collect(),
+            unsound: sanity::objections(model, said, &self.examples),
+            metrics: measure(&answers, &self.examples.labels, &rows),
         }
     }
 
-    fn check(champion: Option<f64>, challenger: f64, promote: bool, reason: &str) {
-        let decision = decide(champion.map(tip).as_ref(), &tip(challenger));
-        assert_eq!(decision.promote, promote, "{decision:?}");
-        assert!(decision.reason.contains(reason), "{decision:?} should say {reason:?}");
-    }
-
-    #[test]
-    fn the_first_is_champion_and_a_later_one_must_be_better() {
-        check(None, 0.5, true, "first champion: log_loss 0.500000 on 10 rows");
-        check(Some(0.5), 0.4, true, "promoted: log_loss 0.400000 against the champion's 0.500000");
-        check(Some(0.5), 0.5, false, "kept the champion");
-        check(Some(0.5), 0.6, false, "kept the champion");
-        check(None, f64::NAN, false, "no measurement");
-        check(Some(f64::NAN), 0.6, false, "kept the champion");
+    /// `challenger` beside `champion`, where `challengers` are compared in all.
+    pub fn compare(
+        &self,
+        champion: &Scored,
+        challenger: &Scored,
+        challengers: usize,
+        bars: &Bars,
+    ) -> Comparison {
+        let loss = Loss::of(self.target);
+        let tail = (1.0 - bars.confidence) / challengers.max(1) as f64;
+        let resamples = Resamples::new(self.n_days, bars.resamples, bars.seed);
+        let by_day = |rows: &mut dyn Iterator<Item = usize>| {
+            let mut sums = vec![(0.0, 0.0); self.n_days];
+            for row in rows {
+                let (of, than) = &mut sums[self.days[row]];
+                *of += champion.losses[row];
+                *than += challenger.losses[row];
+            }
+            sums
+        };
+        let better = resamples.improvement(&by_day(&mut (0..self.days.len())), loss, tail);
+        let slice = |((by, value), rows): (&(&str, &str), &Vec<usize>)| {
+            let worse = resamples.improvement(&by_day(&mut rows.iter().copied()), loss, tail);
+            SliceComparison {
+                by: by.to_string(),
+                value: value.to_string(),
+                rows: rows.len() as u64,
+                loss: -worse.estimate,
+                loss_bound: -worse.upper,
+            }
+        };
+        let counted = self.slices.iter().filter(|(_, rows)| rows.len() >= bars.slice_rows_min);
+        Comparison {
+            improvement: better.estimate,
+            improvement_bound: better.lower,
+            slices: counted.map(slice).collect(),
+        }
     }
 }
+
+/// Judges `challengers` against the champion, all on `rows`. Without a champion the best sound one becomes it. Of tips, none
+/// that the tree of linfa-trees beats, which can be read: it is the floor.
+pub fn decide(
+    rows: &JudgingRows,
+    champion: Option<(&ModelVersion, &Scored)>,
+    challengers: Vec<Challenger>,
+    bars: &Bars,
+) -> Decision {
+    let figure = |metrics: &Metrics| metrics.figures.deciding().1;
+    let floor = challengers.iter().find(|one| one.family == Family::Tree);
+    let floor = floor.map(|tree| (figure(&tree.scored.metrics), tree.version.clone()));
+    let n_challengers = challengers.len();
+    let mut assessed: Vec<Assessment> = challengers
+        .into_iter()
+        .map(|one| {
+            let comparison =
+                champion.map(|(_, champion)| rows.compare(champion, &one.scored, n_challengers, bars));
+            let mut objections = one.defects;
+            objections.extend(one.scored.unsound);
+            if let Some((_, tree)) = floor
+                .as_ref()
+                .filter(|(floor, tree)| *tree != one.version && figure(&one.scored.metrics) >= *floor)
+            {
+                objections.push(format!("no better than the tree that can be read, {tree}"));
+            }
+            if champion.is_some_and(|(version, _)| *version == one.version) {
+                objections.push("it is the champion already: the same data gave the same model".into());
+            } else if let Some(comparison) = &comparison {
+                objections.extend(comparison.objections(bars));
+            }
+            let Challenger { version, family, scored: Scored { metrics, .. }, .. } = one;
+            Assessment { version, family, metrics, comparison, objections }
+        })
+        .collect();
+    assessed.sort_by(|a, b| figure(&a.metrics).total_cmp(&figure(&b.metrics)));
+    let chosen = assessed.iter().find(|one| one.objections.is_empty());
+    Decision {
+        promote: chosen.map(|one| one.version.clone()),
+        reason: reason(chosen, champion.map(|(_, champion)| &champion.metrics), &assessed),
+        challengers: assessed,
+    }
+}
+
+impl Comparison {
+    fn objections(&self, bars: &Bars) -> Vec<String> {
+        let mut objections = Vec::new();
+        if self.improvement < bars.improvement_min {
+            objections.push(format!(
+                "{} than the champion, expected at least {:.1} % better",
+                better(self.improvement),
+                100.0 * bars.improvement_min
+            ));
+        } else if self.improvement_bound <= 0.0 {
+            objections.push(format!(
+                "{} than the champion, but perhaps by chance: the bound is {:.2} %",
+                better(self.improvement),
+                100.0 * self.improvement_bound
+            ));
+        }
+        let veto = |slice: &&SliceComparison| slice.loss_bound > bars.slice_loss_max;
+        objections.extend(self.slices.iter().filter(veto).map(|slice| {
+            format!(
+                "{:.1} % worse where {} is {} ({} trips), surely {:.1} %",
+                100.0 * slice.loss,
+                slice.by,
+                slice.value,
+                slice.rows,
+                100.0 * slice.loss_bound
+            )
+        }));
+        objections
+    }
+}
+
+fn better(share: f64) -> String {
+    let word = if share < 0.0 { "worse" } else { "better" };
+    format!("{:.2} % {word}", 100.0 * share.abs())
+}
+
+fn reason(chosen: Option<&Assessment>, champion: Option<&Metrics>, assessed: &[Assessment]) -> String {
+    let said = |metrics: &Metrics| {
+        let (name, figure) = metrics.figures.deciding();
+        format!("{name} {figure:.6}")
+    };
+    match (chosen, champion, assessed.first()) {
+        (Some(one), None, _) => {
+            format!("first champion: {} on {} rows", said(&one.metrics), one.metrics.rows)
+        }
+        (Some(one), Some(champion), _) => format!(
+            "promoted: {} against the champion's {} on the same {} rows, {}, at least {:.2} %",
+            said(&one.metrics),
+            said(champion),
+            one.metrics.rows,
+            better(one.comparison.as_ref().map_or(0.0, |comparison| comparison.improvement)),
+            100.0 * one.comparison.as_ref().map_or(0.0, |comparison| comparison.improvement_bound),
+        ),
+        (None, champion, Some(best)) => {
+            let verdict = if champion.is_some() { "kept the champion" } else { "refused" };
+            let beside = champion.map(|metrics| format!(" against {}", said(metrics))).unwrap_or_default();
+            format!("{verdict}: {}{beside}: {}", said(&best.metrics), best.objections.join("; "))
+        }
+        (None, _, None) => "there is no challenger".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

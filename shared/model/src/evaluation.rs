@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::candidates::{DurationAnswers, Model};
-use crate::outcome::Examples;
+use crate::outcome::{Examples, Target};
 use crate::trip::{Trip, possible_miles};
 use crate::zones;
 
@@ -64,6 +64,50 @@ impl Figures {
     }
 }
 
+/// What an answer costs; the figure that decides is made of its mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Squared minutes; the figure is their root.
+    Squared,
+    /// Negative log likelihood.
+    Log,
+}
+
+impl Loss {
+    /// The loss of a target's answers.
+    pub fn of(target: Target) -> Self {
+        match target {
+            Target::Duration => Self::Squared,
+            Target::Tip => Self::Log,
+        }
+    }
+
+    /// Of one answer.
+    pub fn row(self, said: f64, was: f64) -> f64 {
+        match self {
+            Self::Squared => (said - was).powi(2),
+            Self::Log => {
+                let p = said.clamp(1e-15, 1.0 - 1e-15);
+                -if was > 0.0 { p.ln() } else { (1.0 - p).ln() }
+            }
+        }
+    }
+
+    /// The figure that decides, of a mean loss.
+    pub fn figure(self, mean: f64) -> f64 {
+        match self {
+            Self::Squared => mean.sqrt(),
+            Self::Log => mean,
+        }
+    }
+
+    /// The figure that decides over answers; NaN of none.
+    pub fn mean(self, said: &[f64], was: &[f64]) -> f64 {
+        let sum: f64 = said.iter().zip(was).map(|(said, was)| self.row(*said, *was)).sum();
+        self.figure(sum / said.len() as f64)
+    }
+}
+
 /// Figures on a part of the examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
@@ -77,7 +121,7 @@ pub struct Slice {
 }
 
 /// What a model said of each example.
-enum Answers {
+pub(crate) enum Answers {
     Duration(DurationAnswers),
     Tip(Vec<f64>),
 }
@@ -134,14 +178,14 @@ pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 4] {
     ]
 }
 
-fn answers(model: &Model, examples: &Examples) -> Answers {
+pub(crate) fn answers(model: &Model, examples: &Examples) -> Answers {
     match model {
         Model::Duration(model) => Answers::Duration(model.answer(&examples.trips)),
         Model::Tip(model) => Answers::Tip(model.probabilities(&examples.trips)),
     }
 }
 
-fn measure(answers: &Answers, labels: &[f64], rows: &[usize]) -> Metrics {
+pub(crate) fn measure(answers: &Answers, labels: &[f64], rows: &[usize]) -> Metrics {
     let figures = match answers {
         Answers::Duration(answers) => duration_figures(answers, labels, rows),
         Answers::Tip(probabilities) => tip_figures(probabilities, labels, rows),
@@ -200,13 +244,9 @@ impl DurationTally {
 fn tip_figures(probabilities: &[f64], labels: &[f64], rows: &[usize]) -> Figures {
     let mean =
         |of: &dyn Fn(usize) -> f64| rows.iter().map(|&row| of(row)).sum::<f64>() / rows.len().max(1) as f64;
-    let likelihood = |row: usize| {
-        let p = probabilities[row].clamp(1e-15, 1.0 - 1e-15);
-        if labels[row] > 0.0 { p.ln() } else { (1.0 - p).ln() }
-    };
     Figures::Tip {
         auc: auc(rows.iter().map(|&row| (probabilities[row], labels[row] > 0.0)).collect()),
-        log_loss: -mean(&likelihood),
+        log_loss: mean(&|row| Loss::Log.row(probabilities[row], labels[row])),
         brier: mean(&|row| (probabilities[row] - labels[row]).powi(2)),
         base_rate: mean(&|row| labels[row]),
         ece: Some(calibration_error(rows.iter().map(|&row| (probabilities[row], labels[row])).collect())),

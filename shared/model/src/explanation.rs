@@ -4,7 +4,7 @@ use serde::Serialize;
 use trees::{Explainer, TooDeep};
 
 use crate::candidates::boosted::BoostedTrees;
-use crate::candidates::{DurationModel, Estimate, Model, TipModel};
+use crate::candidates::{DurationModel, Estimate, Model, TipEstimate, TipModel};
 use crate::features::{self, FeatureRows};
 use crate::outcome::Target;
 use crate::trip::TripBatch;
@@ -16,7 +16,7 @@ pub struct Explanation {
     pub unit: &'static str,
     /// The sum for a trip of which nothing is known.
     pub expected: f64,
-    /// The sum for this trip. Minutes are answered within 1 to 60, log odds as a probability.
+    /// The sum for this trip. Minutes are answered within 1 to 60, log odds as a probability after calibration.
     pub sum: f64,
     /// By feature, those that add or take most first; features that the trees never ask are left out.
     pub contributions: Vec<Contribution>,
@@ -138,10 +138,10 @@ fn trees_of(model: &Model) -> Result<&BoostedTrees, ExplainError> {
             Estimate::Linear(_) => "linear",
             Estimate::Imported(_) => "imported",
         },
-        Model::Tip(model) => match model {
-            TipModel::Boosted(trees) => return Ok(trees),
-            TipModel::Tree(_) => "tree",
-            TipModel::Imported(_) => "imported",
+        Model::Tip(TipModel { estimate, .. }) => match estimate {
+            TipEstimate::Boosted(trees) => return Ok(trees),
+            TipEstimate::Tree(_) => "tree",
+            TipEstimate::Imported(_) => "imported",
         },
     };
     Err(ExplainError::Family { family })

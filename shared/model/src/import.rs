@@ -6,9 +6,10 @@ use serde::Deserialize;
 use trees::import::{self, Foreign, Golden, Value};
 use trees::{Ensemble, EnsembleError, Scorer};
 
+use crate::candidates::calibration::Calibration;
 use crate::candidates::imported::{Body, Column, ImportedModel, Input, Parts, Transform};
 use crate::candidates::interval::Interval;
-use crate::candidates::{Candidate, DurationModel, Estimate, Family, Model, TipModel};
+use crate::candidates::{Candidate, Course, DurationModel, Estimate, Family, Model, TipEstimate, TipModel};
 use crate::features;
 use crate::outcome::Target;
 
@@ -211,7 +212,9 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
     };
     let imported = ImportedModel::try_from(parts).map_err(MapError::Parts)?;
     let model = match target {
-        Target::Tip => Model::Tip(TipModel::Imported(imported)),
+        Target::Tip => {
+            Model::Tip(TipModel { estimate: TipEstimate::Imported(imported), calibration: Calibration::NONE })
+        }
         Target::Duration => Model::Duration(DurationModel {
             estimate: Estimate::Imported(imported),
             interval: Interval::constant(
@@ -219,7 +222,7 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
             ),
         }),
     };
-    Ok(Candidate { family: Family::Imported, model })
+    Ok(Candidate { family: Family::Imported, course: Course::default(), model })
 }
 
 fn column_of(column: &import::Column, map: &FeatureMap) -> Result<Column, MapError> {

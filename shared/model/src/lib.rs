@@ -27,15 +27,15 @@ pub mod zones;
 
 pub use artifact::{Artifact, ArtifactError, Lineage, ModelVersion};
 pub use bundle::Bundle;
-pub use candidates::{Candidate, Family, FitError, FitParams, Model, Work, go_on};
-pub use decision::{Decision, decide};
+pub use candidates::{Candidate, Family, FitError, FitParams, Model, Rehearsal, Work, go_on};
+pub use decision::{Bars, Challenger, Decision, JudgingRows, decide};
 pub use evaluation::{Metrics, Slice};
 pub use month::Month;
 pub use outcome::{Examples, LabelledTrips, Outcome, OutcomeBatch, Target};
 pub use rejection::{Reason, Rejection, RejectionCounts};
 pub use request::{RideId, TripRequest};
 pub use rules::Rules;
-pub use training::{Judgement, Trained, judge, judge_slices, train};
+pub use training::{Judgement, Trained, judge, judge_slices, train, train_rehearsed};
 pub use trip::{PredictionBatch, Trip, TripBatch, Zone};
 
 /// Lower-case hexadecimal digits of `bytes`.

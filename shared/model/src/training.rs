@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
-use crate::candidates::{Candidate, Family, FitError, FitParams, Model, Work};
+use crate::candidates::{Candidate, Family, FitError, FitParams, Model, Rehearsal, Work};
 use crate::evaluation::{Metrics, Slice, evaluate, slices};
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::rejection::RejectionCounts;
 use crate::rules::Rules;
+
+/// What a function loads at its start without anybody waiting for it.
+const BYTES_MAX: usize = 64 << 20;
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,22 @@ pub struct Trained {
     pub dropped: RejectionCounts,
 }
 
+impl Trained {
+    /// What is wrong with the artifact, found by reading its bytes as a function would; nothing if it can serve.
+    pub fn defects(&self) -> Vec<String> {
+        let mut defects = Vec::new();
+        if self.bytes.len() > BYTES_MAX {
+            defects.push(format!("it has {} bytes, at most {BYTES_MAX} are served", self.bytes.len()));
+        }
+        match Artifact::from_bytes(&self.bytes) {
+            Ok(read) if read == self.artifact => (),
+            Ok(_) => defects.push("its bytes are read as another model".into()),
+            Err(error) => defects.push(format!("its bytes cannot be read: {error}")),
+        }
+        defects
+    }
+}
+
 /// Learns `target` from `files` by the rules in `params`.
 ///
 /// # Errors
@@ -63,7 +82,34 @@ pub fn train(
     let (examples, dropped) = params.rules.examples(target, files);
     let candidate = Candidate::fit(target, family, &examples, params, work)
         .map_err(|source| TrainError::Fit { target, family, source })?;
-    let train = evaluate(&candidate.model, &examples);
+    finish(candidate, params, &examples, dropped, files)
+}
+
+/// Learns what was rehearsed from `files`, by the rules of its parameters.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn train_rehearsed(
+    rehearsal: &Rehearsal,
+    files: &[LabelledTrips],
+    work: &mut Work<'_>,
+) -> Result<Trained, TrainError> {
+    let Rehearsal { target, family, ref params, .. } = *rehearsal;
+    let (examples, dropped) = params.rules.examples(target, files);
+    let candidate =
+        rehearsal.fit(&examples, work).map_err(|source| TrainError::Fit { target, family, source })?;
+    finish(candidate, params, &examples, dropped, files)
+}
+
+fn finish(
+    candidate: Candidate,
+    params: &FitParams,
+    examples: &Examples,
+    dropped: RejectionCounts,
+    files: &[LabelledTrips],
+) -> Result<Trained, TrainError> {
+    let target = candidate.model.target();
+    let train = evaluate(&candidate.model, examples);
     let artifact = Artifact::new(candidate, params.clone(), files);
     let (bytes, version) = artifact.to_bytes().map_err(|source| TrainError::Artifact { target, source })?;
     Ok(Trained { artifact, bytes, version, train, dropped })

@@ -4,22 +4,21 @@
 //! codes. Zones as categories and statistics of pairs and zones were tried and made it worse on later months
 //! (`docs/DESIGN.md` has the figures): coordinates say the same with fewer splits, and of zones that are rare too.
 //!
-//! The number of rounds is found on days of the training months that the trees do not see; then all days are learned
-//! from with as many. Nothing outside the training months has a say.
+//! The number of rounds is found on trips of the training months that the trees do not see; then all are learned from with
+//! as many: see [`super::Rehearsal`]. Nothing outside the training months has a say.
 
 use chrono::Datelike;
 use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
-use trees::boost::{BoostError, BoostParams, Boosted, Labelled, Monotone, Objective, Settings};
+use trees::boost::{BoostError, BoostParams, Boosted, Ended, Labelled, Monotone, Objective, Settings};
 use trees::{Ensemble, EnsembleError, Explainer, Scorer, TooDeep, Tree};
 
-use super::interval::Unseen;
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
 use crate::trip::TripBatch;
 
-/// What trees of durations and tips are asked, by name in [`features::NAMES`].
+/// What trees of durations and tips are asked, by name in [`features::NAMES`]; with a whole year also [`MONTH`].
 const ASKED: [&str; 13] = [
     DISTANCE,
     "straight_miles",
@@ -36,10 +35,14 @@ const ASKED: [&str; 13] = [
     "trip_type",
 ];
 const DISTANCE: &str = "distance_miles";
+/// With less than a year of trips a month only numbers the days.
+const MONTH: &str = "month";
+/// A month of the year counts as seen from this share of the trips: wrong clocks show every month.
+const MONTH_SHARE_MIN: f64 = 0.01;
 /// The position of the distance in [`ASKED`].
 const DISTANCE_AT: usize = 0;
 
-/// One in so many days of the training months says when to stop.
+/// One in so many days is kept aside.
 pub(super) const DAYS_A_FOLD: i32 = 5;
 
 /// Durations that trees learn from and answer, minutes: those of the training rules.
@@ -50,7 +53,7 @@ const MINUTES: (f64, f64) = (1.0, 60.0);
 pub struct BoostedParams {
     /// Trees at most.
     pub rounds_max: u32,
-    /// Rounds without a better figure on the held-out days after which to stop.
+    /// Rounds without a better figure on the unseen trips after which to stop.
     pub patience: u32,
     /// Leaves a tree has at most.
     pub leaves: u32,
@@ -87,11 +90,13 @@ pub struct BoostedTrees {
     leaf_rows: Vec<u32>,
 }
 
-/// Trees fitted on all days, and what those fitted without the held-out days said of them.
-pub(super) struct Fitted {
+/// Trees that stopped where they did best on trips that they did not see.
+pub(super) struct Stopped {
     pub(super) trees: BoostedTrees,
-    /// The held-out examples, what was said of them and what was.
-    pub(super) held_out: Unseen,
+    /// The loss on those trips after each round, the rounds after the best one included.
+    pub(super) losses: Vec<f64>,
+    /// Whether control ended it.
+    pub(super) cut: bool,
 }
 
 impl BoostedTrees {
@@ -128,45 +133,40 @@ impl BoostedTrees {
         self.scorer.predict(values).into_iter().map(answer).collect()
     }
 
-    /// Fits `examples` of `target`.
-    pub(super) fn fit(
+    /// Fits `learn` for as many rounds as are best on `later`.
+    pub(super) fn stopped(
         target: Target,
-        examples: &Examples,
+        learn: &Examples,
+        later: &Examples,
         params: &FitParams,
         work: &mut Work<'_>,
-    ) -> Result<Fitted, FitError> {
-        let first = examples.labels.first();
-        if target == Target::Tip && examples.labels.iter().all(|label| Some(label) == first) {
-            return Err(FitError::OneClass { target, rows: examples.len() });
-        }
-        let rows = Rows::of(examples, params);
-        let (seen, held_out): (Vec<usize>, Vec<usize>) =
-            (0..examples.len()).partition(|&row| !is_held_out(examples, row));
-        let settings = settings(target, params);
-        // Too few days to hold some out: as many rounds as there may be, within reason for so little data.
-        if seen.is_empty() || held_out.is_empty() {
-            let rounds = params.boosted.rounds_max.min(100);
-            let boosted = boost(Settings { rounds, patience: None, ..settings }, &rows, None, work)?;
-            return Ok(Fitted { trees: Self::over_all_features(&boosted)?, held_out: Unseen::default() });
-        }
-        let (train, validate) = (rows.select(&seen), rows.select(&held_out));
-        let stopped = boost(settings.clone(), &train, Some(&validate), work)?;
-        let rounds = (stopped.ensemble.n_trees() as u32).max(1);
-        let found = Self::over_all_features(&stopped)?;
-        let trips = examples.trips.select(&held_out);
-        let said = found.answers(&trips);
-        let was = held_out.iter().map(|&row| examples.labels[row]).collect();
-        let boosted = boost(Settings { rounds, patience: None, ..settings }, &rows, None, work)?;
-        let trees = Self::over_all_features(&boosted)?;
-        Ok(Fitted { trees, held_out: Unseen { trips, said, was } })
+    ) -> Result<Stopped, FitError> {
+        let train = Rows::learned(learn, params);
+        let validate = Rows::of(&later.trips, &later.labels, train.asked.clone());
+        let boosted = boost(settings(target, params), &train, Some(&validate), work)?;
+        let trees = Self::over_all_features(&boosted, &train.asked)?;
+        Ok(Stopped { trees, cut: boosted.ended == Ended::Control, losses: boosted.validation_losses })
+    }
+
+    /// Fits `examples` for `rounds` rounds; says whether control ended it before.
+    pub(super) fn of_rounds(
+        target: Target,
+        examples: &Examples,
+        rounds: u32,
+        params: &FitParams,
+        work: &mut Work<'_>,
+    ) -> Result<(Self, bool), FitError> {
+        let rows = Rows::learned(examples, params);
+        let settings = Settings { rounds: rounds.max(1), patience: None, ..settings(target, params) };
+        let boosted = boost(settings, &rows, None, work)?;
+        Ok((Self::over_all_features(&boosted, &rows.asked)?, boosted.ended == Ended::Control))
     }
 
     /// The same trees numbered by [`features::NAMES`], so that a feature row is scored as it is.
-    fn over_all_features(boosted: &Boosted) -> Result<Self, FitError> {
-        let positions = asked_positions();
+    fn over_all_features(boosted: &Boosted, asked: &[usize]) -> Result<Self, FitError> {
         let mut trees = boosted.ensemble.described();
         for node in trees.iter_mut().flat_map(|tree: &mut Tree| &mut tree.nodes) {
-            node.feature = positions[node.feature as usize] as u32;
+            node.feature = asked[node.feature as usize] as u32;
         }
         let ensemble = Ensemble::new(features::NAMES.len(), boosted.ensemble.base(), &trees)
             .map_err(|source: EnsembleError| FitError::Boosting { source: source.into() })?;
@@ -175,28 +175,23 @@ impl BoostedTrees {
     }
 }
 
-/// The asked features of each trip, row-major.
-fn asked_values(trips: &TripBatch) -> Vec<f32> {
-    let positions = asked_positions();
-    let mut values = Vec::with_capacity(trips.len() * ASKED.len());
-    for trip in trips.iter() {
-        let all = features::row(&trip);
-        values.extend(positions.iter().map(|&at| all[at]));
-    }
-    values
+/// What trees fitted on these trips are asked: positions in [`features::NAMES`].
+fn asked(trips: &TripBatch) -> Vec<usize> {
+    let mut by_month = [0usize; 12];
+    trips.pickup.iter().flatten().for_each(|at| by_month[at.month0() as usize] += 1);
+    let enough = (trips.len() as f64 * MONTH_SHARE_MIN).ceil().max(1.0) as usize;
+    let month = by_month.iter().all(|trips| *trips >= enough).then_some(MONTH);
+    let position = |name: &str| features::NAMES.iter().position(|known| *known == name);
+    ASKED.into_iter().chain(month).filter_map(position).collect()
 }
 
-fn asked_positions() -> [usize; ASKED.len()] {
-    ASKED.map(|name| features::NAMES.iter().position(|known| *known == name).unwrap_or_default())
-}
-
-/// Whether a row's day says when to stop. A charge and its reversal are of one day, so they are never parted.
+/// Whether a row's day is kept aside where there is no later month to rehearse on. A charge and its reversal are of one day, so they are never parted.
 pub(super) fn is_held_out(examples: &Examples, row: usize) -> bool {
     day_number(&examples.trips, row).rem_euclid(DAYS_A_FOLD) == DAYS_A_FOLD - 1
 }
 
 /// The day of a trip, or its row where the day is not known.
-pub(super) fn day_number(trips: &TripBatch, row: usize) -> i32 {
+pub(crate) fn day_number(trips: &TripBatch, row: usize) -> i32 {
     trips.pickup[row].map_or(row as i32, |pickup| pickup.num_days_from_ce())
 }
 
@@ -207,10 +202,9 @@ pub(super) fn expected_error(
     params: &FitParams,
     work: &mut Work<'_>,
 ) -> Result<Scorer, FitError> {
-    let rows =
-        Rows { values: asked_values(trips), labels: minutes_off.iter().map(|off| *off as f32).collect() };
+    let rows = Rows::of(trips, minutes_off, asked(trips));
     let settings = Settings { seed: params.seed, ..error_settings() };
-    Ok(BoostedTrees::over_all_features(&boost(settings, &rows, None, work)?)?.scorer)
+    Ok(BoostedTrees::over_all_features(&boost(settings, &rows, None, work)?, &rows.asked)?.scorer)
 }
 
 /// Few splits on many rows: errors are mostly chance, and scoring them must not double the work.
@@ -260,33 +254,38 @@ fn boost(
     params.fit(&train.labelled(), validate.as_ref(), work.threads, work.control).map_err(refused)
 }
 
-/// Feature rows of the asked features with labels.
+/// Rows of the asked features with labels.
 struct Rows {
+    /// Positions in [`features::NAMES`].
+    asked: Vec<usize>,
+    /// `[n_rows * asked.len()]`.
     values: Vec<f32>,
     labels: Vec<f32>,
 }
 
 impl Rows {
-    fn of(examples: &Examples, params: &FitParams) -> Self {
-        let mut values = asked_values(&examples.trips);
-        for (row, values) in values.chunks_exact_mut(ASKED.len()).enumerate() {
+    /// What trees learn from; the distances of some rows are hidden, so that trips without one are learned from too.
+    fn learned(examples: &Examples, params: &FitParams) -> Self {
+        let mut rows = Self::of(&examples.trips, &examples.labels, asked(&examples.trips));
+        for (row, values) in rows.values.chunks_exact_mut(rows.asked.len()).enumerate() {
             if is_hidden(params, row) {
                 values[DISTANCE_AT] = f32::NAN;
             }
         }
-        Self { values, labels: examples.labels.iter().map(|label| *label as f32).collect() }
+        rows
     }
 
-    fn select(&self, rows: &[usize]) -> Self {
-        let width = ASKED.len();
-        Self {
-            values: rows.iter().flat_map(|&row| &self.values[row * width..][..width]).copied().collect(),
-            labels: rows.iter().map(|&row| self.labels[row]).collect(),
+    fn of(trips: &TripBatch, labels: &[f64], asked: Vec<usize>) -> Self {
+        let mut values = Vec::with_capacity(trips.len() * asked.len());
+        for trip in trips.iter() {
+            let all = features::row(&trip);
+            values.extend(asked.iter().map(|&at| all[at]));
         }
+        Self { asked, values, labels: labels.iter().map(|label| *label as f32).collect() }
     }
 
     fn labelled(&self) -> Labelled<'_> {
-        Labelled { values: &self.values, n_features: ASKED.len(), labels: &self.labels, weights: None }
+        Labelled { values: &self.values, n_features: self.asked.len(), labels: &self.labels, weights: None }
     }
 }
 

@@ -1,7 +1,7 @@
 use chrono::{Days, NaiveDate};
 
 use super::*;
-use crate::candidates::{Candidate, Family, Model, TipModel, go_on, split_mix};
+use crate::candidates::{Candidate, Family, Model, TipEstimate, TipModel, go_on, split_mix};
 use crate::explanation::ModelExplainer;
 use crate::trip::{Trip, Zone};
 
@@ -76,7 +76,8 @@ fn a_longer_way_never_takes_less_time() {
 #[test]
 fn tips_are_probabilities() {
     let examples = examples(Target::Tip);
-    let Model::Tip(model @ TipModel::Boosted(_)) = fit(Target::Tip, &examples, &FitParams::default(), 1)
+    let Model::Tip(model @ TipModel { estimate: TipEstimate::Boosted(_), .. }) =
+        fit(Target::Tip, &examples, &FitParams::default(), 1)
     else {
         panic!("boosted trees for tips")
     };
@@ -148,7 +149,7 @@ fn contributions_add_up_to_the_answer() {
         let trips = examples.trips.select(&(0..4000).step_by(40).collect::<Vec<_>>());
         let answers = match &model {
             Model::Duration(model) => model.answer(&trips).minutes,
-            Model::Tip(TipModel::Boosted(trees)) => trees.answers(&trips),
+            Model::Tip(TipModel { estimate: TipEstimate::Boosted(trees), .. }) => trees.answers(&trips),
             Model::Tip(_) => panic!("boosted trees"),
         };
         for (explanation, answer) in explainer.explain(&trips).iter().zip(answers) {

@@ -1,0 +1,138 @@
+//! How probabilities have to be read so that they come true: Platt scaling.
+//!
+//! Platt 1999, "Probabilistic outputs for support vector machines": log odds are stretched and shifted as fits trips that
+//! the estimate did not see best. Two numbers cannot overfit a month, and keep the order of trips, so the AUC stays.
+
+use serde::{Deserialize, Serialize};
+
+/// Fewer trips than this say too little: probabilities are taken as they are.
+const ROWS_MIN: usize = 500;
+/// Probabilities are kept this far from 0 and 1: a leaf of one class says no more than that.
+const EDGE: f64 = 1e-6;
+/// Newton's method doubles the digits each time: far more than it needs.
+const STEPS_MAX: usize = 50;
+
+/// Log odds are multiplied by one number and raised by another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    slope: f64,
+    shift: f64,
+}
+
+impl Calibration {
+    /// Takes probabilities as they are.
+    pub const NONE: Self = Self { slope: 1.0, shift: 0.0 };
+
+    /// What makes `said` come true best (by log loss) for trips that were tipped (1) or not (0), as long as `said`. As
+    /// they are if there are few trips, or all were alike.
+    pub fn fit(said: &[f64], was: &[f64]) -> Self {
+        let tipped = was.iter().filter(|label| **label > 0.0).count();
+        if said.len() < ROWS_MIN || tipped == 0 || tipped == was.len() {
+            return Self::NONE;
+        }
+        let odds: Vec<f64> = said.iter().map(|p| log_odds(*p)).collect();
+        let mut found = Self::NONE;
+        for _ in 0..STEPS_MAX {
+            let Some(step) = found.newton_step(&odds, was) else { return Self::NONE };
+            found = Self { slope: found.slope + step.slope, shift: found.shift + step.shift };
+            if step.slope.abs() + step.shift.abs() < 1e-10 {
+                break;
+            }
+        }
+        // An estimate that is no better than chance, or says the opposite, is not mended by turning it around.
+        let sound = found.slope.is_finite() && found.shift.is_finite() && found.slope > 0.0;
+        if sound { found } else { Self::NONE }
+    }
+
+    /// The calibrated probability of `p`.
+    pub fn of(&self, p: f64) -> f64 {
+        if *self == Self::NONE { p } else { probability(self.slope * log_odds(p) + self.shift) }
+    }
+
+    /// What log odds are multiplied by, and what is added then.
+    pub fn slope_and_shift(&self) -> (f64, f64) {
+        (self.slope, self.shift)
+    }
+
+    fn newton_step(&self, odds: &[f64], was: &[f64]) -> Option<Self> {
+        let (mut by_slope, mut by_shift) = (0.0, 0.0);
+        let (mut slope_twice, mut both, mut shift_twice) = (0.0, 0.0, 0.0);
+        for (odds, was) in odds.iter().zip(was) {
+            let p = probability(self.slope * odds + self.shift);
+            let (off, weight) = (was - p, p * (1.0 - p));
+            by_slope += off * odds;
+            by_shift += off;
+            slope_twice += weight * odds * odds;
+            both += weight * odds;
+            shift_twice += weight;
+        }
+        let determinant = slope_twice * shift_twice - both * both;
+        (determinant > 1e-12 * slope_twice * shift_twice).then(|| Self {
+            slope: (shift_twice * by_slope - both * by_shift) / determinant,
+            shift: (slope_twice * by_shift - both * by_slope) / determinant,
+        })
+    }
+}
+
+fn log_odds(p: f64) -> f64 {
+    let p = p.clamp(EDGE, 1.0 - EDGE);
+    // libm's: a model must answer alike on every machine.
+    libm::log(p / (1.0 - p))
+}
+
+fn probability(log_odds: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-log_odds))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::candidates::split_mix;
+
+    /// Probabilities said, and labels that come true as `truth` makes of them.
+    fn said_and_was(truth: impl Fn(f64) -> f64, seed: u64) -> (Vec<f64>, Vec<f64>) {
+        let uniform = |item: u64| (split_mix(seed ^ split_mix(item)) >> 11) as f64 / (1u64 << 53) as f64;
+        let said: Vec<f64> = (0..40_000).map(|row| 0.02 + 0.96 * uniform(2 * row)).collect();
+        let tipped = |(row, p): (usize, &f64)| f64::from(u8::from(uniform(2 * row as u64 + 1) < truth(*p)));
+        let was = said.iter().enumerate().map(tipped).collect();
+        (said, was)
+    }
+
+    #[test]
+    fn a_stretch_and_a_shift_are_found() {
+        let truth = |p: f64| probability(0.7 * log_odds(p) - 0.4);
+        let (said, was) = said_and_was(truth, 1);
+        let found = Calibration::fit(&said, &was);
+        assert!((found.slope - 0.7).abs() < 0.03 && (found.shift + 0.4).abs() < 0.03, "{found:?}");
+        assert!((found.of(0.5) - truth(0.5)).abs() < 0.01);
+    }
+
+    #[test]
+    fn what_comes_true_is_left_about_as_it_is() {
+        let (said, was) = said_and_was(|p| p, 2);
+        let found = Calibration::fit(&said, &was);
+        assert!((found.slope - 1.0).abs() < 0.04 && found.shift.abs() < 0.04, "{found:?}");
+        assert_eq!(Calibration::NONE.of(0.123_456_789), 0.123_456_789);
+    }
+
+    #[test]
+    fn little_or_senseless_evidence_changes_nothing() {
+        assert_eq!(Calibration::fit(&[0.3; 499], &[1.0; 499]), Calibration::NONE);
+        assert_eq!(Calibration::fit(&[0.3; 900], &[1.0; 900]), Calibration::NONE, "all tipped");
+        let half: Vec<f64> = (0..900).map(|row| f64::from(row % 2)).collect();
+        assert_eq!(Calibration::fit(&[0.3; 900], &half), Calibration::NONE, "one probability for all");
+        let (said, was) = said_and_was(|p| 1.0 - p, 3);
+        assert_eq!(Calibration::fit(&said, &was), Calibration::NONE, "the opposite of the truth");
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_range_are_kept(slope in 0.01f64..5.0, shift in -5.0f64..5.0, a in 0.0f64..=1.0, b in 0.0f64..=1.0) {
+            let calibration = Calibration { slope, shift };
+            let (low, high) = (calibration.of(a.min(b)), calibration.of(a.max(b)));
+            prop_assert!((0.0..=1.0).contains(&low) && low <= high && high <= 1.0);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Fitting in two steps: a rehearsal on trips kept aside, then all trips.
+//!
+//! The rehearsal learns from some trips and answers others that it did not see, best of all those of a later month. That
+//! says what nothing else may say: after how many rounds to stop, which family, parameters or window to take, how far answers stray,
+//! how probabilities have to be read. Then everything is learned from, with what was found.
+
+use serde::{Deserialize, Serialize};
+
+use super::boosted::{self, BoostedTrees};
+use super::calibration::Calibration;
+use super::interval::{Interval, Unseen};
+use super::linear::LinearModel;
+use super::tip_tree::TipTree;
+use super::{DurationModel, Estimate, Family, FitError, FitParams, Model, TipEstimate, TipModel, Work};
+use crate::evaluation::Loss;
+use crate::outcome::{Examples, Target};
+
+/// Rounds where there is nothing to say when to stop: enough for so little data.
+const ROUNDS_UNREHEARSED: u32 = 100;
+
+/// How a family with these parameters does on trips that it did not see.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rehearsal {
+    /// What was learned.
+    pub target: Target,
+    /// By which family.
+    pub family: Family,
+    /// With which parameters.
+    pub params: FitParams,
+    /// The figure that decides, RMSE in minutes or log loss, on the unseen trips; NaN if there were none.
+    pub loss: f64,
+    /// Of boosted trees: as many as were best.
+    pub rounds: Option<u32>,
+    /// Of boosted trees: the loss on the unseen trips after each round, see [`trees::boost::Objective::loss`].
+    pub losses: Vec<f64>,
+    /// Whether it was stopped before it came to an end.
+    pub cut: bool,
+    unseen: Unseen,
+}
+
+/// How a fit went, beside what was fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Course {
+    /// Of boosted trees: how many there are. The same parameters with as many rounds give the same trees.
+    pub rounds: Option<u32>,
+    /// Whether the rehearsal or the fit was stopped before it came to an end.
+    pub cut: bool,
+}
+
+/// A family with its fitted model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// What kind of model it is.
+    pub family: Family,
+    /// How the fit went.
+    pub course: Course,
+    /// The model.
+    pub model: Model,
+}
+
+impl Rehearsal {
+    /// Learns `target` from `learn` and answers `later`.
+    ///
+    /// # Errors
+    /// See [`FitError`].
+    pub fn of(
+        target: Target,
+        family: Family,
+        learn: &Examples,
+        later: &Examples,
+        params: &FitParams,
+        work: &mut Work<'_>,
+    ) -> Result<Self, FitError> {
+        learnable(target, learn)?;
+        let (mut rounds, mut losses, mut cut) = (None, Vec::new(), false);
+        let trips = &later.trips;
+        let said = match (target, family) {
+            (Target::Duration, Family::Linear) => LinearModel::fit(learn, params).minutes(trips),
+            (Target::Tip, Family::Tree) => TipTree::fit(learn, params)?.probabilities(trips),
+            (_, Family::Boosted) if later.is_empty() => {
+                rounds = Some(params.boosted.rounds_max.min(ROUNDS_UNREHEARSED));
+                Vec::new()
+            }
+            (_, Family::Boosted) => {
+                let stopped = BoostedTrees::stopped(target, learn, later, params, work)?;
+                rounds = Some(stopped.trees.n_trees().max(1) as u32);
+                (losses, cut) = (stopped.losses, stopped.cut);
+                stopped.trees.answers(trips)
+            }
+            _ => return Err(FitError::Family { family, target }),
+        };
+        let loss = Loss::of(target).mean(&said, &later.labels);
+        let unseen = Unseen { trips: trips.clone(), said, was: later.labels.clone() };
+        Ok(Self { target, family, params: params.clone(), loss, rounds, losses, cut, unseen })
+    }
+
+    /// What was said of the unseen trips.
+    pub fn said(&self) -> &[f64] {
+        &self.unseen.said
+    }
+
+    /// Learns from `examples` what was rehearsed. The same examples in the same order and the same rehearsal give the
+    /// same model, on every machine and whatever the number of threads.
+    ///
+    /// # Errors
+    /// See [`FitError`].
+    pub fn fit(&self, examples: &Examples, work: &mut Work<'_>) -> Result<Candidate, FitError> {
+        let Self { target, family, params, unseen, .. } = self;
+        learnable(*target, examples)?;
+        let mut course = Course { rounds: None, cut: self.cut };
+        let mut boosted = |work: &mut Work<'_>| {
+            let rounds = self.rounds.unwrap_or(ROUNDS_UNREHEARSED);
+            let (trees, cut) = BoostedTrees::of_rounds(*target, examples, rounds, params, work)?;
+            course = Course { rounds: Some(trees.n_trees() as u32), cut: course.cut || cut };
+            Ok(trees)
+        };
+        let model = match (target, family) {
+            (Target::Duration, Family::Linear | Family::Boosted) => {
+                let interval = Interval::fit(unseen, params, work)?;
+                let estimate = match family {
+                    Family::Linear => Estimate::Linear(LinearModel::fit(examples, params)),
+                    _ => Estimate::Boosted(boosted(work)?),
+                };
+                Model::Duration(DurationModel { estimate, interval })
+            }
+            (Target::Tip, Family::Tree | Family::Boosted) => {
+                let calibration = Calibration::fit(&unseen.said, &unseen.was);
+                let estimate = match family {
+                    Family::Tree => TipEstimate::Tree(TipTree::fit(examples, params)?),
+                    _ => TipEstimate::Boosted(boosted(work)?),
+                };
+                Model::Tip(TipModel { estimate, calibration })
+            }
+            _ => return Err(FitError::Family { family: *family, target: *target }),
+        };
+        Ok(Candidate { family: *family, course, model })
+    }
+}
+
+impl Candidate {
+    /// Learns `target` from `examples`, already chosen by `params.rules`, rehearsed on every fifth of their days.
+    ///
+    /// # Errors
+    /// See [`FitError`].
+    pub fn fit(
+        target: Target,
+        family: Family,
+        examples: &Examples,
+        params: &FitParams,
+        work: &mut Work<'_>,
+    ) -> Result<Self, FitError> {
+        learnable(target, examples)?;
+        let (mut learn, mut later) = (
+            examples.filter(|row| !boosted::is_held_out(examples, row)),
+            examples.filter(|row| boosted::is_held_out(examples, row)),
+        );
+        if learn.is_empty() || later.is_empty() {
+            (learn, later) = (examples.clone(), Examples::default());
+        }
+        Rehearsal::of(target, family, &learn, &later, params, work)?.fit(examples, work)
+    }
+}
+
+fn learnable(target: Target, examples: &Examples) -> Result<(), FitError> {
+    let Some(first) = examples.labels.first() else { return Err(FitError::NoExamples { target }) };
+    match target == Target::Tip && examples.labels.iter().all(|label| label == first) {
+        true => Err(FitError::OneClass { target, rows: examples.len() }),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,73 @@
+//! Whether a model is sound at all, however good its figures.
+
+use crate::candidates::Model;
+use crate::evaluation::{Answers, answers};
+use crate::outcome::Examples;
+use crate::trip::TripBatch;
+
+/// Answers of a sound model are on average this close to what was, as a share of it: months differ by up to a seventh.
+const MEAN_OFF_MAX: f64 = 0.25;
+/// And differ among trips by at least this share of how much trips do.
+const SPREAD_MIN: f64 = 0.1;
+/// No trip of at most an hour is answered with more than this, minutes.
+const MINUTES_MAX: f64 = 180.0;
+/// Trips whose distance is varied.
+const TRIPS_VARIED: usize = 200;
+/// A longer way may be said to take less time by this much, minutes.
+const SHORTER_MAX_MIN: f64 = 0.5;
+
+/// What speaks against `model`, which `said` this of `examples`.
+pub(super) fn objections(model: &Model, said: &[f64], examples: &Examples) -> Vec<String> {
+    let mut objections = Vec::new();
+    if examples.is_empty() {
+        return vec!["there are no rows to judge on".into()];
+    }
+    if let Some(odd) = said.iter().find(|said| !said.is_finite()) {
+        return vec![format!("it answers {odd}")];
+    }
+    let (mean, spread) = mean_and_spread(said);
+    let (label_mean, label_spread) = mean_and_spread(&examples.labels);
+    if (mean - label_mean).abs() > MEAN_OFF_MAX * label_mean {
+        objections.push(format!("its mean answer is {mean:.3}, the mean of what was {label_mean:.3}"));
+    }
+    if spread < SPREAD_MIN * label_spread {
+        objections.push(format!(
+            "its answers hardly differ: by {spread:.3}, what was differs by {label_spread:.3}"
+        ));
+    }
+    if let Model::Duration(_) = model {
+        let most = said.iter().copied().fold(0.0, f64::max);
+        if most > MINUTES_MAX {
+            objections.push(format!("it answers {most:.0} minutes for a trip of at most an hour"));
+        }
+        objections.extend(shorter_by_a_longer_way(model, examples));
+    }
+    objections
+}
+
+fn mean_and_spread(values: &[f64]) -> (f64, f64) {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    (mean, variance.sqrt())
+}
+
+/// The same trips over longer and longer ways.
+fn shorter_by_a_longer_way(model: &Model, examples: &Examples) -> Option<String> {
+    const MILES: [f64; 8] = [0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0];
+    let step = examples.len().div_ceil(TRIPS_VARIED).max(1);
+    let rows: Vec<usize> = (0..examples.len()).step_by(step).collect();
+    let trips = examples.trips.select(&rows);
+    let minutes_over = |miles: f64| {
+        let trips: TripBatch =
+            trips.iter().map(|trip| crate::Trip { distance_miles: Some(miles), ..trip }).collect();
+        let labels = vec![0.0; trips.len()];
+        match answers(model, &Examples { trips, labels }) {
+            Answers::Duration(answers) => answers.minutes,
+            Answers::Tip(_) => Vec::new(),
+        }
+    };
+    let by_miles = MILES.map(minutes_over);
+    let shorter = by_miles.windows(2).flat_map(|pair| pair[0].iter().zip(&pair[1]).map(|(a, b)| a - b));
+    let most = shorter.fold(0.0, f64::max);
+    (most > SHORTER_MAX_MIN).then(|| format!("a longer way is said to take {most:.1} minutes less"))
+}
