@@ -10,6 +10,7 @@ mod import;
 mod output;
 mod predict;
 mod registry;
+mod replay;
 mod score;
 mod train;
 
@@ -36,6 +37,7 @@ enum Verb {
     Predict(predict::Args),
     Score(score::Args),
     Import(import::Args),
+    Replay(replay::Args),
     #[command(subcommand)]
     Registry(registry::Verb),
     #[command(subcommand)]
@@ -53,6 +55,7 @@ async fn main() -> ExitCode {
         Verb::Predict(args) => predict::run(&args, &out),
         Verb::Score(args) => score::run(&args),
         Verb::Import(args) => import::run(&args, &out),
+        Verb::Replay(args) => replay::run(&args, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,
         Verb::Data(verb) => data::run(verb, &out).await,
     };

@@ -256,8 +256,8 @@ fn tip_figures(probabilities: &[f64], labels: &[f64], rows: &[usize]) -> Figures
 /// Parts that probabilities are compared in.
 const CALIBRATION_PARTS: usize = 10;
 
-/// See [`Figures::Tip`]; 0 of no examples. Equal probabilities are never parted, so that their order does not matter.
-fn calibration_error(mut said_and_was: Vec<(f64, f64)>) -> f64 {
+/// Expected calibration error of probabilities beside what was (1 or 0), see [`Figures::Tip`]; 0 of no examples. Equal probabilities are never parted, so that their order does not matter.
+pub fn calibration_error(mut said_and_was: Vec<(f64, f64)>) -> f64 {
     said_and_was.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let per_part = said_and_was.len().div_ceil(CALIBRATION_PARTS).max(1);
     let (mut off, mut part, mut in_part) = (0.0, 0.0, 0);

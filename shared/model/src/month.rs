@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
+use serde::{Serialize, Serializer};
 
 /// A month of a year, ordered in time; written `2021-03`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,16 @@ impl Month {
         Self { index: self.index - count as i32 }
     }
 
+    /// The month `count` months later.
+    pub fn plus(self, count: u32) -> Self {
+        Self { index: self.index + count as i32 }
+    }
+
+    /// Noon of the 15th.
+    pub fn middle(self) -> Option<NaiveDateTime> {
+        NaiveDate::from_ymd_opt(self.year(), self.month(), 15)?.and_hms_opt(12, 0, 0)
+    }
+
     /// Whether `time` lies in this month.
     pub fn contains(self, time: NaiveDateTime) -> bool {
         Self::of(time.date()) == self
@@ -48,6 +59,12 @@ impl Month {
 impl fmt::Display for Month {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}", self.year(), self.month())
+    }
+}
+
+impl Serialize for Month {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -1,0 +1,210 @@
+//! `tripcast replay`: the past once more, month by month, as the schedule would have lived it.
+//!
+//! Each month's file is dropped when the month is over; on the 15th the retrainer runs, as its schedule says; what it decides
+//! serves until the 15th after. [`served`] measures what was answered, beside what others would have answered.
+
+mod report;
+mod served;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{NaiveDate, NaiveDateTime};
+use dataset::Limits;
+use model::candidates::FitParams;
+use model::decision::Bars;
+use model::{Artifact, LabelledTrips, Model, Month, Target};
+use platform::lambda::Deadline;
+use platform::registry::Registry;
+use platform::store::{Condition, MemoryStore, ObjectKey, Store, StoreUri};
+use retrainer::config::Windows;
+use retrainer::learn::Learning;
+use retrainer::{Retrained, Retrainer, Run, Settings};
+use serde::Serialize;
+
+use crate::files;
+use crate::output::{Failure, Output, progress};
+use crate::train::TargetName;
+use served::{Period, Served, serve};
+
+/// The day of a month and the hour on which the schedule retrains: `ScheduleExpression` in template.yaml.
+const SCHEDULE: (u32, u32) = (15, 9);
+
+/// Live through past months as the schedule would have: retrain every month, serve what was decided, measure it.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  tripcast replay --trips ./trips --from 2023-01 --to 2024-10
+  tripcast replay --trips ./trips --from 2023-01 --to 2023-12 --target tip --json
+  tripcast replay --trips ./trips --from 2023-01 --to 2024-10 --compare")]
+pub struct Args {
+    /// The folder of the months: <taxi>_tripdata_<yyyy-mm>.parquet.
+    #[arg(long, value_name = "FOLDER")]
+    trips: PathBuf,
+    /// The first month that there is.
+    #[arg(long)]
+    from: Month,
+    /// The last month.
+    #[arg(long)]
+    to: Month,
+    /// What to predict.
+    #[arg(long, value_enum, default_value = "duration")]
+    target: TargetName,
+    /// The colour of the taxis.
+    #[arg(long, default_value = "green")]
+    taxi: String,
+    /// Spans of months to choose from.
+    #[arg(long, default_value = "1,3,12")]
+    windows: Windows,
+    /// Replay also with each of the windows alone, to see what the choice is worth.
+    #[arg(long)]
+    compare: bool,
+    /// Seeds every random choice.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Where to keep models and runs; nowhere if not said.
+    #[arg(long)]
+    store: Option<StoreUri>,
+    /// Threads to train on, 0 for as many as the machine runs at once.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+/// What was lived through.
+#[derive(Debug, Serialize)]
+struct Report {
+    target: Target,
+    windows: Vec<u32>,
+    decisions: Vec<Decided>,
+    served: Served,
+    /// With each window alone: what was served.
+    alone: BTreeMap<u32, Served>,
+    seconds: f64,
+}
+
+/// One retraining.
+#[derive(Debug, Serialize)]
+struct Decided {
+    day: String,
+    judged_on: Month,
+    window: Option<u32>,
+    retrained: Option<Retrained>,
+    nothing_to_do: Option<String>,
+    seconds: f64,
+}
+
+/// Runs the verb.
+pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    if args.from >= args.to {
+        return Err(
+            format!("--from {} --to {}: expected a later month to end with", args.from, args.to).into()
+        );
+    }
+    let started = Instant::now();
+    let models: Arc<dyn Store> = match &args.store {
+        Some(uri) => uri.open().await,
+        None => Arc::new(MemoryStore::default()),
+    };
+    let (decisions, served) = live(args, args.windows.0.clone(), models).await?;
+    let mut alone = BTreeMap::new();
+    for window in args.windows.0.iter().filter(|_| args.compare) {
+        let (_, served) = live(args, vec![*window], Arc::new(MemoryStore::default())).await?;
+        alone.insert(*window, served);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let windows = args.windows.0.clone();
+    let report = Report { target: args.target.into(), windows, decisions, served, alone, seconds };
+    out.print(&report, || report::table(&report))
+}
+
+async fn live(
+    args: &Args,
+    windows: Vec<u32>,
+    models: Arc<dyn Store>,
+) -> Result<(Vec<Decided>, Served), Failure> {
+    let target: Target = args.target.into();
+    let data = MemoryStore::default();
+    let learning = Learning {
+        windows: windows.clone(),
+        params: FitParams { seed: args.seed, ..FitParams::default() },
+        threads: args.threads,
+    };
+    let settings =
+        Settings { taxi: args.taxi.clone(), learning, bars: Bars { seed: args.seed, ..Bars::default() } };
+    let retrainer = Retrainer::new(Arc::new(data.clone()), Arc::clone(&models), settings);
+    let registry = Registry::new(models);
+    let months: Vec<Month> =
+        (0..).map(|after| args.from.plus(after)).take_while(|month| *month <= args.to).collect();
+    let bar = progress(months.len() as u64 - 1, &format!("replaying windows {windows:?}"));
+    let (mut decisions, mut periods) = (Vec::new(), Vec::<Period>::new());
+    // The last month is only served: nothing after it could be.
+    for month in &months[..months.len() - 1] {
+        drop_month(&data, &args.trips, &args.taxi, *month).await?;
+        let (day, from) = scheduled(month.plus(1))?;
+        let began = Instant::now();
+        let deadline = Deadline::after(Duration::from_secs(24 * 3600));
+        let run = retrainer.retrain(day, &[target], "replay", deadline).await?;
+        let champion = registry.champion(target).await?;
+        if let Some(champion) = champion {
+            let version = champion.alias.version;
+            let model = match periods.last().filter(|last| last.version == version) {
+                Some(last) => Arc::clone(&last.model),
+                None => Arc::new(model_of(&registry, target, &version).await?),
+            };
+            periods.push(Period { from, version, model });
+        }
+        decisions.push(decided(day, *month, run, began.elapsed()));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let files = |month: Month| read_month(&args.trips, &args.taxi, month);
+    let served = serve(target, &periods, &months, files)?;
+    Ok((decisions, served))
+}
+
+fn decided(day: NaiveDate, judged_on: Month, mut run: Run, took: Duration) -> Decided {
+    let retrained = run.targets.pop();
+    let window = retrained.as_ref().and_then(|one| one.learning.window);
+    let (day, seconds) = (day.to_string(), took.as_secs_f64());
+    Decided { day, judged_on, window, retrained, nothing_to_do: run.nothing_to_do, seconds }
+}
+
+async fn model_of(
+    registry: &Registry,
+    target: Target,
+    version: &model::ModelVersion,
+) -> Result<Model, Failure> {
+    let bytes = registry.artifact(target, version).await?;
+    Ok(Artifact::from_bytes(&bytes)?.model)
+}
+
+/// The day on which the schedule retrains in `month`, and the moment from which what was decided serves.
+fn scheduled(month: Month) -> Result<(NaiveDate, NaiveDateTime), Failure> {
+    let day = NaiveDate::from_ymd_opt(month.year(), month.month(), SCHEDULE.0);
+    let at = day.and_then(|day| Some((day, day.and_hms_opt(SCHEDULE.1, 0, 0)?)));
+    at.ok_or_else(|| format!("{month} has no such day").into())
+}
+
+fn path_of(folder: &Path, taxi: &str, month: Month) -> PathBuf {
+    folder.join(format!("{taxi}_tripdata_{month}.parquet"))
+}
+
+async fn drop_month(data: &MemoryStore, folder: &Path, taxi: &str, month: Month) -> Result<(), Failure> {
+    let path = path_of(folder, taxi, month);
+    if !path.exists() {
+        tracing::warn!(%month, "there is no such month: the replay goes on without it");
+        return Ok(());
+    }
+    let key = ObjectKey::new(format!("incoming/{taxi}_tripdata_{month}.parquet"))?;
+    data.put(&key, files::read(&path)?, Condition::Always).await?;
+    Ok(())
+}
+
+fn read_month(folder: &Path, taxi: &str, month: Month) -> Result<Option<LabelledTrips>, Failure> {
+    let path = path_of(folder, taxi, month);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(files::months(&[path], Limits::default())?.pop())
+}
