@@ -60,9 +60,9 @@ pub struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Boosted trees")]
 struct BoostedArgs {
-    /// Leaves a tree has at most.
-    #[arg(long, default_value_t = BoostedParams::default().leaves, value_parser = clap::value_parser!(u32).range(2..=255))]
-    leaves: u32,
+    /// Leaves a tree has at most; 31, or 127 for durations of 150,000 trips and more, if not said.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=255))]
+    leaves: Option<u32>,
     /// What each tree's leaves are multiplied by.
     #[arg(long, default_value_t = BoostedParams::default().learning_rate, value_parser = not_negative)]
     learning_rate: f64,

@@ -11,5 +11,6 @@
 mod bootstraps;
 mod contracts;
 mod end_to_end;
+mod gates;
 mod real_data;
 mod terminal;

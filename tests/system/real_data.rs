@@ -10,7 +10,7 @@ use model::evaluation::Figures;
 use model::{Family, LabelledTrips, Model, Rules, Target, Trained, Work, go_on, judge, train};
 use tests::months::real_or_say;
 
-fn month(folder: &Path, name: &str) -> LabelledTrips {
+pub fn month(folder: &Path, name: &str) -> LabelledTrips {
     let path = folder.join(format!("{name}.parquet"));
     let bytes = Bytes::from(std::fs::read(&path).unwrap());
     let month = name.rsplit_once('_').and_then(|(_, month)| month.parse().ok());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dataset::{FileSummary, Limits, read_all, summary_of};
 use model::artifact::sha256_hex;
+use model::gates::{Inspection, MonthProfile};
 use model::rejection::RejectionCounts;
 use model::{LabelledTrips, Rules, Target};
 use serde::Serialize;
@@ -12,10 +13,11 @@ use serde::Serialize;
 use crate::files::{self, FileError};
 use crate::output::{Failure, Output, progress};
 
-/// Say what is in files of trips: rows, columns, what is odd, what each list of rules keeps.
+/// Say what is in files of trips: rows, columns, what is odd, what each list of rules keeps, and whether a retraining would use
+/// them. Each is held against those named before it: name months in their order.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  tripcast data inspect green_tripdata_2021-01.parquet")]
+  tripcast data inspect green_tripdata_2021-01.parquet green_tripdata_2021-02.parquet")]
 pub struct Args {
     /// TLC Parquet files.
     #[arg(required = true, value_name = "FILE")]
@@ -34,6 +36,7 @@ struct Report {
     rejected: RejectionCounts,
     flags: BTreeMap<&'static str, u64>,
     kept: Vec<Kept>,
+    gates: Inspection,
 }
 
 #[derive(Serialize)]
@@ -47,16 +50,20 @@ struct Kept {
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let bar = progress(args.files.len() as u64, "inspecting");
-    let mut reports = Vec::new();
+    let (mut reports, mut accepted) = (Vec::new(), Vec::new());
     for path in &args.files {
-        reports.push(inspect(path)?);
+        let report = inspect(path, &accepted)?;
+        if report.gates.refusal().is_none() {
+            accepted.push(report.gates.profile.clone());
+        }
+        reports.push(report);
         bar.inc(1);
     }
     bar.finish_and_clear();
     out.print(&reports, || reports.iter().flat_map(table).collect())
 }
 
-fn inspect(path: &Path) -> Result<Report, FileError> {
+fn inspect(path: &Path, accepted: &[MonthProfile]) -> Result<Report, FileError> {
     let bytes = files::read(path)?;
     let unreadable = |source| FileError::Trips { path: path.into(), source };
     let FileSummary { rows, row_groups, columns } =
@@ -75,6 +82,7 @@ fn inspect(path: &Path) -> Result<Report, FileError> {
         rejected: trips.rejections.clone(),
         flags,
         kept: kept(&trips),
+        gates: Inspection::of(MonthProfile::of(&trips), accepted),
     })
 }
 
@@ -105,5 +113,10 @@ fn table(report: &Report) -> Vec<String> {
         format!("  {name:24} {:>9} rows kept", kept.rows)
     };
     lines.extend(report.kept.iter().map(kept));
+    lines.extend(report.gates.warnings().map(|check| format!("  worth knowing: {}", check.said())));
+    lines.push(match report.gates.refusal() {
+        Some(reason) => format!("  a retraining refuses it: {reason}"),
+        None => "  a retraining uses it".into(),
+    });
     lines
 }

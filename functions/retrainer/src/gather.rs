@@ -3,6 +3,7 @@
 use dataset::{Limits, ReadError, read_all};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
+use model::gates::{Inspection, MonthProfile};
 use platform::store::{Get, Store, StoreError};
 use platform::{Classified, chain};
 use serde::Serialize;
@@ -43,8 +44,10 @@ pub struct Gathered {
     pub judge: JudgingMonth,
     /// Where each came from, training first, then the month to judge on.
     pub fingerprints: Vec<Fingerprint>,
-    /// Training months that were left out.
+    /// Training months that were left out: unreadable, or refused by a gate.
     pub left_out: Vec<LeftOut>,
+    /// What the gates measured of every month that was read, in the same order, the month to judge on last.
+    pub inspections: Vec<Inspection>,
 }
 
 /// The month that all are judged on. Its trips come out once, and only against models that are finished: what could still
@@ -82,11 +85,19 @@ pub enum GatherError {
         #[source]
         source: ReadError,
     },
-    /// None of the training months could be read.
-    #[error("none of the {months} months to learn from can be read")]
+    /// None of the training months could be read, or passed the gates.
+    #[error("none of the {} months to learn from can be used: {}", left_out.len(), reasons(left_out))]
     NothingLeft {
-        /// How many were planned.
-        months: usize,
+        /// Every one.
+        left_out: Vec<LeftOut>,
+    },
+    /// The month to judge on did not pass the gates.
+    #[error("{key}, the month to judge on, is refused: {reason}")]
+    Refused {
+        /// Which file.
+        key: String,
+        /// Every check that it fails.
+        reason: String,
     },
 }
 
@@ -96,6 +107,7 @@ impl Classified for GatherError {
             Self::Store { source, .. } => source.error_type(),
             Self::Read { source, .. } => source.error_type(),
             Self::NothingLeft { .. } => "Retraining.NothingToLearnFrom",
+            Self::Refused { .. } => "Retraining.MonthRefused",
         }
     }
     fn is_transient(&self) -> bool {
@@ -103,33 +115,51 @@ impl Classified for GatherError {
     }
 }
 
-/// Reads the months of `plan`. A training month that cannot be read is left out and named, so that one bad file does
-/// not stop retraining for a year; without the month to judge on there is no judgement, so that is an error.
+fn reasons(left_out: &[LeftOut]) -> String {
+    left_out.iter().map(|one| format!("{}: {}", one.key, one.reason)).collect::<Vec<_>>().join("; ")
+}
+
+/// Reads the months of `plan`, each through the gates beside those accepted before it. A training month that cannot be read
+/// or is refused is left out and named, so that one bad file does not stop retraining for a year; without the month to
+/// judge on there is no judgement, so that is an error.
 ///
 /// # Errors
 /// [`GatherError`].
 pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherError> {
     let (mut train, mut fingerprints, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut inspections, mut accepted) = (Vec::new(), Vec::new());
     for source in &plan.train {
-        match read(store, source).await {
+        let used = match read(store, source).await {
             Ok((trips, fingerprint)) => {
-                train.push(trips);
-                fingerprints.push(fingerprint);
+                let inspection = Inspection::of(MonthProfile::of(&trips), &accepted);
+                let refusal = inspection.refusal();
+                if refusal.is_none() {
+                    accepted.push(inspection.profile.clone());
+                    fingerprints.push(fingerprint);
+                    train.push(trips);
+                }
+                inspections.push(inspection);
+                refusal.map_or(Ok(()), Err)
             }
             Err(error) if error.is_transient() => return Err(error),
-            Err(error) => {
-                let reason = chain(&error);
-                tracing::warn!(key = %source.key, reason, "a training month is left out");
-                left_out.push(LeftOut { key: source.key.to_string(), reason });
-            }
+            Err(error) => Err(chain(&error)),
+        };
+        if let Err(reason) = used {
+            tracing::warn!(key = %source.key, reason, "a training month is left out");
+            left_out.push(LeftOut { key: source.key.to_string(), reason });
         }
     }
     if train.is_empty() {
-        return Err(GatherError::NothingLeft { months: plan.train.len() });
+        return Err(GatherError::NothingLeft { left_out });
     }
     let (trips, fingerprint) = read(store, &plan.judge).await?;
+    let inspection = Inspection::of(MonthProfile::of(&trips), &accepted);
+    if let Some(reason) = inspection.refusal() {
+        return Err(GatherError::Refused { key: plan.judge.key.to_string(), reason });
+    }
+    inspections.push(inspection);
     fingerprints.push(fingerprint);
-    Ok(Gathered { train, judge: JudgingMonth { trips }, fingerprints, left_out })
+    Ok(Gathered { train, judge: JudgingMonth { trips }, fingerprints, left_out, inspections })
 }
 
 async fn read(store: &dyn Store, source: &Source) -> Result<(LabelledTrips, Fingerprint), GatherError> {

@@ -20,6 +20,7 @@ use chrono::{NaiveDate, Utc};
 use lambda_runtime::LambdaEvent;
 use model::artifact::ArtifactError;
 use model::decision::{Bars, Challenger, Scored};
+use model::gates::Inspection;
 use model::training::TrainError;
 use model::{
     Artifact, Decision, Family, JudgingRows, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained,
@@ -125,6 +126,8 @@ pub struct Run {
     pub data: Vec<Fingerprint>,
     /// What could not be.
     pub left_out: Vec<LeftOut>,
+    /// What the gates found of every month that was read, the month to judge on last.
+    pub gates: Vec<Inspection>,
     /// Months that are not there, between those that are.
     pub missing: Vec<String>,
     /// Target by target.
@@ -249,6 +252,7 @@ impl Retrainer {
     ) -> Result<(), RetrainError> {
         let gathered = gather(&*self.data, plan).await?;
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
+        run.gates = gathered.inspections;
         let mut contests = Vec::new();
         for (number, target) in targets.iter().enumerate() {
             // Each has an even share of the time that is left.
@@ -358,6 +362,7 @@ impl Run {
             nothing_to_do: None,
             data: Vec::new(),
             left_out: Vec::new(),
+            gates: Vec::new(),
             missing: Vec::new(),
             targets: Vec::new(),
             failed: Vec::new(),

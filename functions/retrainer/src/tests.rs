@@ -130,6 +130,55 @@ async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
 }
 
 #[tokio::test]
+async fn a_month_that_a_gate_refuses_is_not_learned_from_and_not_judged_on() {
+    let bench = bench();
+    let few = |of: &str| {
+        let file = dataset::read_all(&month(of, |_| 10).into(), None, dataset::Limits::default()).unwrap();
+        let rows: Vec<usize> = (0..200).collect();
+        let mut outcomes = OutcomeBatch::default();
+        rows.iter().for_each(|&row| outcomes.push(file.outcomes.outcome(row)));
+        dataset::trips::to_parquet(&file.trips.select(&rows), &outcomes).unwrap()
+    };
+    for of in ["2020-11", "2020-12", "2021-02"] {
+        seed(&bench, of, month(of, |_| 10)).await;
+    }
+    seed(&bench, "2021-01", few("2021-01")).await;
+    let run = retrain(&bench, "2021-03-15", "one").await;
+    assert_eq!(run.left_out.len(), 1, "{:?}", run.left_out);
+    assert!(run.left_out[0].reason.starts_with("rows_beside_recent_months is 0.3333"), "{:?}", run.left_out);
+    assert_eq!((run.data.len(), run.gates.len()), (3, 4), "what was measured of it is recorded all the same");
+    seed(&bench, "2021-02", few("2021-02")).await;
+    let refused = bench
+        .retrainer
+        .retrain("2021-03-15".parse().unwrap(), &Target::ALL, "two", an_hour())
+        .await
+        .unwrap_err();
+    assert_eq!((refused.error_type(), refused.is_transient()), ("Retraining.MonthRefused", false));
+    assert!(chain(&refused).contains("the month to judge on, is refused"), "{}", chain(&refused));
+}
+
+#[tokio::test]
+async fn without_time_nothing_is_promoted() {
+    let bench = bench();
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
+    let late = Deadline::after(Duration::from_secs(5));
+    let run =
+        bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "one", late).await.unwrap();
+    for target in &run.targets {
+        assert!(target.learning.cut && !target.promoted, "{target:?}");
+        assert!(target.decision.reason.contains("came too late"), "{}", target.decision.reason);
+    }
+    let registry = Registry::new(Arc::new(bench.models.clone()));
+    assert_eq!(registry.champion(Target::Duration).await.unwrap(), None);
+    assert_eq!(
+        registry.versions(Target::Duration).await.unwrap().len(),
+        2,
+        "published, for whoever looks at it"
+    );
+}
+
+#[tokio::test]
 async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     let bench = bench();
     let cash = |of: &str| {

@@ -15,6 +15,7 @@ pub mod decision;
 pub mod evaluation;
 pub mod explanation;
 pub mod features;
+pub mod gates;
 pub mod import;
 pub mod month;
 pub mod outcome;

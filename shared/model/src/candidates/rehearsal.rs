@@ -25,7 +25,7 @@ pub struct Rehearsal {
     pub target: Target,
     /// By which family.
     pub family: Family,
-    /// With which parameters.
+    /// With which parameters; what they left open is decided.
     pub params: FitParams,
     /// The figure that decides, RMSE in minutes or log loss, on the unseen trips; NaN if there were none.
     pub loss: f64,
@@ -72,17 +72,19 @@ impl Rehearsal {
         work: &mut Work<'_>,
     ) -> Result<Self, FitError> {
         learnable(target, learn)?;
+        let mut params = params.clone();
+        params.boosted.leaves = Some(params.boosted.leaves_for(target, learn.len()));
         let (mut rounds, mut losses, mut cut) = (None, Vec::new(), false);
         let trips = &later.trips;
         let said = match (target, family) {
-            (Target::Duration, Family::Linear) => LinearModel::fit(learn, params).minutes(trips),
-            (Target::Tip, Family::Tree) => TipTree::fit(learn, params)?.probabilities(trips),
+            (Target::Duration, Family::Linear) => LinearModel::fit(learn, &params).minutes(trips),
+            (Target::Tip, Family::Tree) => TipTree::fit(learn, &params)?.probabilities(trips),
             (_, Family::Boosted) if later.is_empty() => {
                 rounds = Some(params.boosted.rounds_max.min(ROUNDS_UNREHEARSED));
                 Vec::new()
             }
             (_, Family::Boosted) => {
-                let stopped = BoostedTrees::stopped(target, learn, later, params, work)?;
+                let stopped = BoostedTrees::stopped(target, learn, later, &params, work)?;
                 rounds = Some(stopped.trees.n_trees().max(1) as u32);
                 (losses, cut) = (stopped.losses, stopped.cut);
                 stopped.trees.answers(trips)
@@ -91,7 +93,7 @@ impl Rehearsal {
         };
         let loss = Loss::of(target).mean(&said, &later.labels);
         let unseen = Unseen { trips: trips.clone(), said, was: later.labels.clone() };
-        Ok(Self { target, family, params: params.clone(), loss, rounds, losses, cut, unseen })
+        Ok(Self { target, family, params, loss, rounds, losses, cut, unseen })
     }
 
     /// What was said of the unseen trips.

@@ -1,0 +1,227 @@
+//! What is measured of a month.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::month::Month;
+use crate::outcome::{LabelledTrips, Target};
+use crate::rules::{CARD, Rules, reversals};
+use crate::trip::{Zone, possible_miles};
+use crate::zones;
+
+/// Figures of a month: shares are of all its rows if nothing else is said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MonthProfile {
+    /// Which month.
+    pub month: Option<Month>,
+    /// Rows of the file, those that say nothing included.
+    pub rows: u64,
+    /// Rows that say nothing.
+    pub rejected_share: f64,
+    /// No pickup or no drop-off time.
+    pub no_time_share: f64,
+    /// No zone, or none that lies in the city, at either end.
+    pub unknown_zone_share: f64,
+    /// No distance, or an impossible one.
+    pub impossible_distance_share: f64,
+    /// No number of passengers.
+    pub no_passengers_share: f64,
+    /// No way of payment.
+    pub no_payment_share: f64,
+    /// Pickups outside the month.
+    pub outside_month_share: f64,
+    /// Drop-offs before the pickup.
+    pub negative_duration_share: f64,
+    /// Reversals and the charges that they take back.
+    pub reversal_share: f64,
+    /// Shorter than a minute or longer than an hour.
+    pub not_judged_share: f64,
+    /// Of the durations from a minute to an hour, the share of the commonest one, to the second.
+    pub same_duration_share: Option<f64>,
+    /// Correlation of the logarithms of distance and duration, where both are possible.
+    pub duration_follows_distance: Option<f64>,
+    /// Median of miles over straight miles, between different zones a mile apart and more.
+    pub winding: Option<f64>,
+    /// Median of the possible distances.
+    pub median_miles: Option<f64>,
+    /// Median of the durations from a minute to an hour.
+    pub median_minutes: Option<f64>,
+    /// Card trips.
+    pub card_share: f64,
+    /// Share of card trips that were tipped.
+    pub tip_base_rate: Option<f64>,
+    /// Of trips paid in a known way but not by card, the share with a tip.
+    pub tips_not_by_card_share: Option<f64>,
+    /// Of trips without a way of payment, the share of the commonest tip that is not 0: 2.75 in 2021-01.
+    pub same_tip_without_payment_share: Option<f64>,
+    /// Shares of pickup zones.
+    #[serde(skip)]
+    pub(super) pickups: Vec<f64>,
+    /// Shares of drop-off zones.
+    #[serde(skip)]
+    pub(super) dropoffs: Vec<f64>,
+    /// Shares of vendors.
+    #[serde(skip)]
+    pub(super) vendors: Vec<f64>,
+    /// By pickup zone: card trips and those tipped.
+    #[serde(skip)]
+    tips_by_zone: Vec<(f64, f64)>,
+}
+
+/// A zone counts in a comparison of tips from this many card trips on.
+const CARD_TRIPS_MIN: f64 = 50.0;
+
+impl MonthProfile {
+    /// Measures a month.
+    pub fn of(file: &LabelledTrips) -> Self {
+        let (trips, outcomes) = (&file.trips, &file.outcomes);
+        let n_rows = trips.len() as u64 + file.rejections.total();
+        let share = |count: usize| count as f64 / (n_rows as f64).max(1.0);
+        let count = |is: &dyn Fn(usize) -> bool| share((0..trips.len()).filter(|&row| is(row)).count());
+        let minutes = |row: usize| file.label(Target::Duration, row);
+        let placed = |zone: Option<Zone>| zones::centroid(zone).is_some();
+        let judged: Vec<f64> =
+            (0..trips.len()).filter_map(minutes).filter(|min| Rules::judges(*min)).collect();
+        let known = |row: usize| outcomes.payment_type[row].is_some();
+        let mut profile = Self {
+            month: file.month,
+            rows: n_rows,
+            rejected_share: share(file.rejections.total() as usize),
+            no_time_share: count(&|row| minutes(row).is_none()),
+            unknown_zone_share: count(&|row| {
+                !placed(trips.pickup_zone[row]) || !placed(trips.dropoff_zone[row])
+            }),
+            impossible_distance_share: count(&|row| possible_miles(trips.distance_miles[row]).is_none()),
+            no_passengers_share: count(&|row| trips.passengers[row].is_none()),
+            no_payment_share: count(&|row| !known(row)),
+            outside_month_share: count(&|row| match (file.month, trips.pickup[row]) {
+                (Some(month), Some(pickup)) => !month.contains(pickup),
+                _ => false,
+            }),
+            negative_duration_share: count(&|row| minutes(row).is_some_and(|minutes| minutes < 0.0)),
+            reversal_share: share(reversals(file).into_iter().filter(|reversed| *reversed).count()),
+            not_judged_share: count(&|row| minutes(row).is_some_and(|minutes| !Rules::judges(minutes))),
+            same_duration_share: commonest(judged.iter().map(|minutes| (minutes * 60.0).round() as i64)),
+            duration_follows_distance: follows(file),
+            winding: median(windings(file)),
+            median_miles: median(
+                trips.distance_miles.iter().filter_map(|miles| possible_miles(*miles)).collect(),
+            ),
+            median_minutes: median(judged),
+            card_share: count(&|row| outcomes.payment_type[row] == Some(CARD)),
+            tip_base_rate: None,
+            tips_not_by_card_share: None,
+            same_tip_without_payment_share: None,
+            pickups: shares(trips.pickup_zone.iter().map(|zone| zone.map(Zone::index)), Zone::COUNT),
+            dropoffs: shares(trips.dropoff_zone.iter().map(|zone| zone.map(Zone::index)), Zone::COUNT),
+            vendors: shares(trips.vendor.iter().map(|vendor| vendor.map(usize::from)), 256),
+            tips_by_zone: vec![(0.0, 0.0); Zone::COUNT],
+        };
+        profile.measure_tips(file);
+        profile
+    }
+
+    fn measure_tips(&mut self, file: &LabelledTrips) {
+        let (mut otherwise, mut otherwise_tipped, mut unknown) = (0u64, 0u64, Vec::new());
+        for row in 0..file.trips.len() {
+            let Some(tip) = file.outcomes.tip_amount[row] else { continue };
+            let tipped = tip > 0.0;
+            match (file.outcomes.payment_type[row], file.trips.pickup_zone[row]) {
+                (Some(CARD), Some(zone)) => {
+                    self.tips_by_zone[zone.index()].0 += 1.0;
+                    self.tips_by_zone[zone.index()].1 += f64::from(u8::from(tipped));
+                }
+                (Some(CARD), None) => (),
+                (Some(_), _) => {
+                    otherwise += 1;
+                    otherwise_tipped += u64::from(tipped);
+                }
+                (None, _) => unknown.push((tip * 100.0).round() as i64),
+            }
+        }
+        let (card, tipped) =
+            self.tips_by_zone.iter().fold((0.0, 0.0), |all, of| (all.0 + of.0, all.1 + of.1));
+        self.tip_base_rate = (card > 0.0).then(|| tipped / card);
+        self.tips_not_by_card_share = (otherwise > 0).then(|| otherwise_tipped as f64 / otherwise as f64);
+        let all = unknown.len() as f64;
+        unknown.retain(|cents| *cents > 0);
+        let kept = unknown.len() as f64;
+        self.same_tip_without_payment_share = commonest(unknown.into_iter()).map(|share| share * kept / all);
+    }
+
+    /// Correlation of the zones' shares of tipped trips with those of the months before, weighted by card trips; none
+    /// where too few zones can be compared.
+    pub(super) fn tips_follow_zones(&self, accepted: &[Self]) -> Option<f64> {
+        let mut points = Vec::new();
+        for (at, (card, tipped)) in self.tips_by_zone.iter().enumerate() {
+            let before = accepted.iter().fold((0.0, 0.0), |all, one| {
+                let (card, tipped) = one.tips_by_zone[at];
+                (all.0 + card, all.1 + tipped)
+            });
+            if *card >= CARD_TRIPS_MIN && before.0 >= CARD_TRIPS_MIN {
+                points.push((before.1 / before.0, tipped / card, *card));
+            }
+        }
+        (points.len() >= 20).then(|| correlation(&points)).flatten()
+    }
+}
+
+fn shares(values: impl Iterator<Item = Option<usize>>, n: usize) -> Vec<f64> {
+    let (mut shares, mut rows) = (vec![0.0; n], 0.0f64);
+    for value in values {
+        rows += 1.0;
+        value.into_iter().for_each(|value| shares[value] += 1.0);
+    }
+    shares.iter_mut().for_each(|share| *share /= rows.max(1.0));
+    shares
+}
+
+/// The share of the commonest value; none of no values.
+fn commonest(values: impl Iterator<Item = i64>) -> Option<f64> {
+    let (mut counts, mut rows) = (HashMap::<i64, u64>::new(), 0u64);
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+        rows += 1;
+    }
+    counts.values().max().map(|most| *most as f64 / rows as f64)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn windings(file: &LabelledTrips) -> Vec<f64> {
+    let winding = |row: usize| {
+        let trip = file.trips.trip(row);
+        let straight =
+            zones::straight_miles(trip.pickup_zone, trip.dropoff_zone).filter(|miles| *miles >= 1.0)?;
+        Some(possible_miles(trip.distance_miles)? / f64::from(straight))
+    };
+    (0..file.trips.len()).filter_map(winding).collect()
+}
+
+/// See [`MonthProfile::duration_follows_distance`].
+fn follows(file: &LabelledTrips) -> Option<f64> {
+    let point = |row: usize| {
+        let minutes = file.label(Target::Duration, row).filter(|minutes| Rules::judges(*minutes))?;
+        Some((possible_miles(file.trips.distance_miles[row])?.ln(), minutes.ln(), 1.0))
+    };
+    correlation(&(0..file.trips.len()).filter_map(point).collect::<Vec<_>>())
+}
+
+/// Correlation of points `(x, y, weight)`; 0 where one of both does not vary, none of no points.
+fn correlation(points: &[(f64, f64, f64)]) -> Option<f64> {
+    let weight: f64 = points.iter().map(|point| point.2).sum();
+    let mean = |of: fn(&(f64, f64, f64)) -> f64| {
+        points.iter().map(|point| of(point) * point.2).sum::<f64>() / weight
+    };
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| {
+        points.iter().map(|point| point.2 * of(point.0 - x, point.1 - y)).sum::<f64>()
+    };
+    let (both, one, other) = (sum(&|x, y| x * y), sum(&|x, _| x * x), sum(&|_, y| y * y));
+    let spread = (one * other).sqrt();
+    (weight > 0.0).then(|| if spread > 0.0 { both / spread } else { 0.0 })
+}
