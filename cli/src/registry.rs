@@ -1,10 +1,11 @@
 //! `tripcast registry`.
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use model::{ModelVersion, Target};
 use platform::registry::{Alias, Registry};
 use platform::store::StoreUri;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::output::{Failure, Output};
 use crate::train::TargetName;
@@ -13,7 +14,8 @@ use crate::train::TargetName;
 #[derive(clap::Subcommand)]
 #[command(after_help = "Examples:
   tripcast registry list --store s3://my-model-bucket
-  tripcast registry rollback --target duration --reason 'drifted' --store ./models")]
+  tripcast registry rollback --target duration --reason 'drifted' --store ./models
+  tripcast registry who-served --target tip --at 2021-03-15T09:00:00Z --store ./models")]
 pub enum Verb {
     /// List every model, and which are champions.
     List(In),
@@ -36,7 +38,7 @@ pub enum Verb {
         #[arg(long, default_value = "promoted by hand")]
         reason: String,
     },
-    /// Bring back the champion before the present one.
+    /// Bring back the champion before the present one; again, the one before that.
     Rollback {
         #[command(flatten)]
         of: Of,
@@ -46,6 +48,29 @@ pub enum Verb {
     },
     /// List every champion there was, oldest first.
     History(Of),
+    /// Say which model answered at a time, why, and from which data.
+    WhoServed {
+        #[command(flatten)]
+        of: Of,
+        /// When: RFC 3339, such as 2021-03-15T09:00:00Z or 2021-03-15T05:00:00-04:00.
+        #[arg(long, value_parser = time)]
+        at: DateTime<Utc>,
+    },
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    time.map_err(|_| "expected RFC 3339, such as 2021-03-15T09:00:00Z".into())
+}
+
+/// A champion with what it was made from.
+#[derive(Serialize)]
+struct WhoServed {
+    #[serde(flatten)]
+    alias: Alias,
+    run: Value,
+    data: Value,
+    validate: Value,
 }
 
 /// Which registry.
@@ -102,6 +127,15 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             let alias = open(&of.registry).await.rollback(of.target.into(), &reason, &now).await?;
             out.print(&alias, || vec![line(&alias)])
         }
+        Verb::WhoServed { of, at } => {
+            let (registry, target) = (open(&of.registry).await, of.target.into());
+            let alias = registry.who_served(target, at).await?;
+            let mut card = registry.card(target, &alias.version).await?;
+            let mut part = |name: &str| card.get_mut(name).map(Value::take).unwrap_or_default();
+            let [run, data, validate] = ["run", "data", "validate"].map(&mut part);
+            let who = WhoServed { alias, run, data, validate };
+            out.print(&who, || who_served(&who))
+        }
         Verb::History(of) => {
             let history = open(&of.registry).await.history(of.target.into()).await?;
             out.print(&history, || history.iter().map(line).collect())
@@ -134,6 +168,16 @@ async fn list(registry: &Registry, out: &Output) -> Result<(), Failure> {
         };
         if listed.is_empty() { vec!["no models yet".into()] } else { listed.iter().map(row).collect() }
     })
+}
+
+fn who_served(who: &WhoServed) -> Vec<String> {
+    let mut lines = vec![line(&who.alias), format!("      by run {}", who.run.as_str().unwrap_or("unknown"))];
+    let of = |file: &Value, name: &str| file[name].as_str().unwrap_or("unknown").to_string();
+    let files = who.data.as_array().map(Vec::as_slice).unwrap_or_default();
+    lines.extend(files.iter().map(|file| {
+        format!("      {}  {}  sha256 {}", of(file, "month"), of(file, "key"), of(file, "sha256"))
+    }));
+    lines
 }
 
 fn line(alias: &Alias) -> String {

@@ -7,18 +7,20 @@
 //! ```
 //! `seq` only grows, also in a rollback: old bytes of the alias would bring back their old ETag, and a stale writer
 //! would then win. Whoever moves the alias from seq n writes `history/n` first; a promoter that dies in between leaves
-//! a record of what still is, which the next one finds equal to its own and passes.
+//! a record of what still is, which the next one finds equal to its own and passes. A rollback says which entry it restores,
+//! so that the history can be walked back step by step.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use model::artifact::sha256_hex;
 use model::{ModelVersion, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Classified;
 use crate::store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
+use crate::{Classified, chain};
 
 /// Which model answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub struct Alias {
     pub since: String,
     /// Why: a decision's reason, or who rolled back.
     pub reason: String,
+    /// Of a rollback: the seq whose champion it brought back. The next rollback goes on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<u64>,
 }
 
 /// An alias as it was read, with what is needed to change exactly that.
@@ -84,8 +89,22 @@ pub enum RegistryError {
         /// Of which target.
         target: Target,
     },
+    /// Others kept writing: nobody has won, and nothing was done.
+    #[error("the champion of {target} is being changed by others: nothing was done")]
+    Contended {
+        /// Of which target.
+        target: Target,
+    },
+    /// Nobody served yet.
+    #[error("{target} had no champion at {time}")]
+    NoneThen {
+        /// Of which target.
+        target: Target,
+        /// When.
+        time: DateTime<Utc>,
+    },
     /// There is no earlier champion.
-    #[error("{target} has no earlier champion to roll back to")]
+    #[error("{target} has no earlier champion to go back to")]
     NoPrevious {
         /// Of which target.
         target: Target,
@@ -99,19 +118,26 @@ impl Classified for RegistryError {
             Self::UnknownVersion { .. } => "Registry.UnknownVersion",
             Self::Altered { .. } => "Registry.Altered",
             Self::Lost { .. } => "Registry.Lost",
+            Self::Contended { .. } => "Registry.Contended",
+            Self::NoneThen { .. } => "Registry.NoneThen",
             Self::NoPrevious { .. } => "Registry.NoPrevious",
         }
     }
     fn is_transient(&self) -> bool {
         match self {
             Self::Store { source, .. } => source.is_transient(),
+            Self::Contended { .. } => true,
             Self::UnknownVersion { .. }
             | Self::Altered { .. }
             | Self::Lost { .. }
+            | Self::NoneThen { .. }
             | Self::NoPrevious { .. } => false,
         }
     }
 }
+
+/// A write beside another one is tried again at most so often.
+const ATTEMPTS: usize = 20;
 
 /// The models of a store.
 #[derive(Debug, Clone)]
@@ -200,10 +226,7 @@ impl Registry {
             [("card.json", card.into()), ("card.md", card_md.into()), ("model.bin", artifact)]
         {
             let key = version_key(target, &version, name)?;
-            match self.store.put(&key, bytes, Condition::IfAbsent).await {
-                Ok(_) | Err(StoreError::Precondition { .. }) => (),
-                Err(error) => return Err(store_error("publishing a model", target)(error)),
-            }
+            self.create(&key, bytes).await.map_err(store_error("publishing a model", target))?;
         }
         Ok(version)
     }
@@ -232,6 +255,18 @@ impl Registry {
         reason: &str,
         since: &str,
     ) -> Result<Alias, RegistryError> {
+        self.change(target, version, expected, reason, since, None).await
+    }
+
+    async fn change(
+        &self,
+        target: Target,
+        version: &ModelVersion,
+        expected: Option<&Champion>,
+        reason: &str,
+        since: &str,
+        restores: Option<u64>,
+    ) -> Result<Alias, RegistryError> {
         let artifact = self.artifact(target, version).await?;
         let next = Alias {
             seq: expected.map_or(1, |champion| champion.alias.seq + 1),
@@ -240,6 +275,7 @@ impl Registry {
             previous: expected.map(|champion| champion.alias.version.clone()),
             since: since.to_string(),
             reason: reason.to_string(),
+            restores,
         };
         let condition = match expected {
             None => Condition::IfAbsent,
@@ -248,22 +284,54 @@ impl Registry {
                 Condition::IfMatch(champion.etag.clone())
             }
         };
-        match json::write(&*self.store, &alias_key(target)?, &next, condition).await {
-            Ok(_) => Ok(next),
-            Err(StoreError::Precondition { .. }) => self.lost_or_ours(target, next).await,
-            Err(error) => Err(store_error("promoting a model", target)(error)),
+        for _ in 0..ATTEMPTS {
+            match json::write(&*self.store, &alias_key(target)?, &next, condition.clone()).await {
+                Ok(_) => return Ok(next),
+                Err(error @ StoreError::Precondition { .. }) => {
+                    let present = self.champion(target).await?;
+                    // A write whose answer was lost is sent again by the SDK, and then fails on what it wrote itself.
+                    if present.as_ref().is_some_and(|present| present.alias == next) {
+                        return Ok(next);
+                    }
+                    if present.as_ref() != expected {
+                        return Err(RegistryError::Lost { target });
+                    }
+                    // S3 answers 409 to a write beside another that may still fail: nobody has won yet.
+                    tracing::debug!(%target, error_message = chain(&error), "promoting again");
+                }
+                Err(error) => return Err(store_error("promoting a model", target)(error)),
+            }
         }
+        Err(RegistryError::Contended { target })
     }
 
-    /// Brings back the champion before the present one.
+    /// Brings back the champion before the present one. After a rollback the next one goes on from there: twice is two
+    /// champions back, and never forward again.
     ///
     /// # Errors
     /// [`RegistryError::NoPrevious`], and those of [`Registry::promote`].
     pub async fn rollback(&self, target: Target, reason: &str, since: &str) -> Result<Alias, RegistryError> {
         let none = RegistryError::NoPrevious { target };
         let Some(champion) = self.champion(target).await? else { return Err(none) };
-        let Some(previous) = champion.alias.previous.clone() else { return Err(none) };
-        self.promote(target, &previous, Some(&champion), reason, since).await
+        let history = self.history(target).await?;
+        let at = |seq: u64| history.iter().find(|alias| alias.seq == seq);
+        // An alias that restores another stands for that one.
+        let stands_for = |alias: &Alias| alias.restores.unwrap_or(alias.seq);
+        let earlier = stands_for(&champion.alias).checked_sub(1).and_then(at).map(stands_for).and_then(at);
+        let Some(earlier) = earlier else { return Err(none) };
+        let (restores, version) = (Some(earlier.seq), earlier.version.clone());
+        self.change(target, &version, Some(&champion), reason, since, restores).await
+    }
+
+    /// The champion of `target` at `time`: the last one that was promoted at or before it.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoneThen`] if there was none yet; [`RegistryError::Store`].
+    pub async fn who_served(&self, target: Target, time: DateTime<Utc>) -> Result<Alias, RegistryError> {
+        let began =
+            |alias: &Alias| DateTime::parse_from_rfc3339(&alias.since).is_ok_and(|since| since <= time);
+        let history = self.history(target).await?;
+        history.into_iter().rfind(began).ok_or(RegistryError::NoneThen { target, time })
     }
 
     /// Every champion of `target` there was, oldest first, the present one last.
@@ -289,18 +357,25 @@ impl Registry {
     async fn record(&self, target: Target, present: &Alias) -> Result<(), RegistryError> {
         let key = ObjectKey::new(format!("{target}/history/{:08}.json", present.seq));
         let key = key.map_err(store_error("recording the history", target))?;
-        match json::write(&*self.store, &key, present, Condition::IfAbsent).await {
-            Ok(_) | Err(StoreError::Precondition { .. }) => Ok(()),
-            Err(error) => Err(store_error("recording the history", target)(error)),
-        }
+        let entry = serde_json::to_vec_pretty(present).unwrap_or_default();
+        self.create(&key, entry.into()).await.map_err(store_error("recording the history", target))
     }
 
-    // A write whose answer was lost is sent again by the SDK, and then fails on what it wrote itself.
-    async fn lost_or_ours(&self, target: Target, ours: Alias) -> Result<Alias, RegistryError> {
-        match self.champion(target).await? {
-            Some(present) if present.alias == ours => Ok(ours),
-            _ => Err(RegistryError::Lost { target }),
+    /// Creates what is not there yet; what is there stays as it is.
+    async fn create(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            match self.store.put(key, bytes.clone(), Condition::IfAbsent).await {
+                Ok(_) => return Ok(()),
+                // Somebody else is writing it, and may fail to: only what can be seen is there.
+                Err(StoreError::Precondition { .. }) => match self.store.head(key).await {
+                    Ok(_) => return Ok(()),
+                    Err(StoreError::NotFound { .. }) => (),
+                    Err(error) => return Err(error),
+                },
+                Err(error) => return Err(error),
+            }
         }
+        Err(StoreError::Precondition { operation: "creating", key: key.to_string() })
     }
 }
 
@@ -318,5 +393,7 @@ fn version_key(target: Target, version: &ModelVersion, name: &str) -> Result<Obj
     key.map_err(store_error("naming a model", target))
 }
 
+#[cfg(test)]
+mod race;
 #[cfg(test)]
 mod tests;

@@ -92,24 +92,42 @@ async fn an_unknown_or_altered_model_is_not_promoted() {
 }
 
 #[tokio::test]
-async fn of_many_promoters_one_wins() {
+async fn rolling_back_walks_back_and_never_forward() {
     let (registry, _) = registry();
-    let versions = futures::future::join_all(
-        [&b"a"[..], b"b", b"c", b"d", b"e", b"f", b"g", b"h"].map(|bytes| publish(&registry, bytes)),
-    )
-    .await;
-    for round in 1..=20 {
-        let champion = registry.champion(TARGET).await.unwrap();
-        let promotions = versions.iter().map(|version| {
-            let (registry, champion, version) = (registry.clone(), champion.clone(), version.clone());
-            tokio::spawn(async move {
-                registry.promote(TARGET, &version, champion.as_ref(), &format!("{version}"), SINCE).await
-            })
-        });
-        let ended = futures::future::join_all(promotions).await;
-        let won = ended.into_iter().filter(|ended| ended.as_ref().unwrap().is_ok()).count();
-        assert_eq!(won, 1, "round {round}");
+    let mut versions = Vec::new();
+    for bytes in [&b"one"[..], b"two", b"three"] {
+        versions.push(publish(&registry, bytes).await);
+        promote(&registry, &versions[versions.len() - 1]).await;
     }
-    let seqs: Vec<u64> = registry.history(TARGET).await.unwrap().iter().map(|alias| alias.seq).collect();
-    assert_eq!(seqs, (1..=20).collect::<Vec<_>>(), "no hole");
+    let back = async || registry.rollback(TARGET, "", SINCE).await;
+    let (first, second) = (back().await.unwrap(), back().await.unwrap());
+    assert_eq!((&first.version, first.restores), (&versions[1], Some(2)));
+    assert_eq!((&second.version, second.restores), (&versions[0], Some(1)));
+    assert!(matches!(back().await, Err(RegistryError::NoPrevious { .. })));
+    // A promotion after a rollback goes back to what was served before it.
+    promote(&registry, &versions[2]).await;
+    let third = back().await.unwrap();
+    assert_eq!((third.seq, &third.version, third.restores), (7, &versions[0], Some(1)));
+    let history = registry.history(TARGET).await.unwrap();
+    assert_eq!(history.iter().map(|alias| alias.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test]
+async fn who_served_is_told_by_the_time() {
+    let (registry, _) = registry();
+    for (bytes, since) in [(&b"one"[..], "2021-03-15T09:00:00Z"), (b"two", "2021-04-15T09:00:00Z")] {
+        let version = publish(&registry, bytes).await;
+        let champion = registry.champion(TARGET).await.unwrap();
+        registry.promote(TARGET, &version, champion.as_ref(), "", since).await.unwrap();
+    }
+    let at = async |time: &str| {
+        let time = DateTime::parse_from_rfc3339(time).unwrap().to_utc();
+        registry.who_served(TARGET, time).await.map(|alias| alias.seq)
+    };
+    assert_eq!(at("2021-03-15T09:00:00Z").await.unwrap(), 1);
+    assert_eq!(at("2021-04-15T10:59:59+02:00").await.unwrap(), 1);
+    assert_eq!(at("2021-04-15T11:00:00+02:00").await.unwrap(), 2);
+    assert_eq!(at("2031-01-01T00:00:00Z").await.unwrap(), 2);
+    let none = at("2021-03-15T08:59:59Z").await.unwrap_err();
+    assert_eq!(none.to_string(), "duration had no champion at 2021-03-15 08:59:59 UTC");
 }
