@@ -11,6 +11,7 @@ mod output;
 mod predict;
 mod registry;
 mod replay;
+mod runs;
 mod score;
 mod train;
 
@@ -41,6 +42,8 @@ enum Verb {
     #[command(subcommand)]
     Registry(registry::Verb),
     #[command(subcommand)]
+    Runs(runs::Verb),
+    #[command(subcommand)]
     Data(data::Verb),
 }
 
@@ -57,6 +60,7 @@ async fn main() -> ExitCode {
         Verb::Import(args) => import::run(&args, &out),
         Verb::Replay(args) => replay::run(&args, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,
+        Verb::Runs(verb) => runs::run(verb, &out).await,
         Verb::Data(verb) => data::run(verb, &out).await,
     };
     match done {

@@ -60,6 +60,9 @@ pub struct Args {
     /// Replay also with each of the windows alone, to see what the choice is worth.
     #[arg(long)]
     compare: bool,
+    /// Sets of parameters of boosted trees to try each time.
+    #[arg(long, default_value_t = 0)]
+    trials: usize,
     /// Seeds every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -128,6 +131,7 @@ async fn live(
     let learning = Learning {
         windows: windows.clone(),
         params: FitParams { seed: args.seed, ..FitParams::default() },
+        trials: args.trials,
         threads: args.threads,
     };
     let settings =

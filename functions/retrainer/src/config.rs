@@ -4,14 +4,16 @@ use std::str::FromStr;
 
 use model::candidates::FitParams;
 use model::decision::Bars;
+use platform::chain;
 use platform::env::{Env, EnvError, Variable};
 use platform::store::StoreUri;
+use platform::tracking::{Credentials, Tracking};
 
-use crate::Settings;
 use crate::learn::Learning;
+use crate::{Settings, Tracker};
 
 /// Every variable it reads.
-pub const VARIABLES: [Variable; 5] = [
+pub const VARIABLES: [Variable; 11] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
     Variable {
         name: "MODEL_STORE",
@@ -28,18 +30,34 @@ pub const VARIABLES: [Variable; 5] = [
         meaning: "spans of months to choose from, by commas",
         default: Some("1,3,12"),
     },
+    Variable {
+        name: "SEARCH_TRIALS",
+        meaning: "sets of parameters of boosted trees to try",
+        default: Some("4"),
+    },
     Variable { name: "SEED", meaning: "seed of every random choice", default: Some("42") },
+    Variable {
+        name: "MLFLOW_TRACKING_URI",
+        meaning: "MLflow server that is told of every run; none if empty",
+        default: Some(""),
+    },
+    Variable { name: "MLFLOW_EXPERIMENT_NAME", meaning: "its experiment", default: Some("tripcast") },
+    Variable { name: "MLFLOW_TRACKING_USERNAME", meaning: "user it knows, if any", default: Some("") },
+    Variable { name: "MLFLOW_TRACKING_PASSWORD", meaning: "that user's password", default: Some("") },
+    Variable { name: "MLFLOW_TRACKING_TOKEN", meaning: "bearer token instead", default: Some("") },
 ];
 
 /// The same, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs)] // see VARIABLES
 pub struct Config {
     pub data_store: StoreUri,
     pub model_store: StoreUri,
     pub taxi: String,
     pub training_windows: Windows,
+    pub search_trials: usize,
     pub seed: u64,
+    pub tracker: Option<Tracker>,
 }
 
 impl Config {
@@ -54,7 +72,9 @@ impl Config {
             model_store: env.get("MODEL_STORE")?,
             taxi: env.get("TAXI")?,
             training_windows: env.get("TRAINING_WINDOWS")?,
+            search_trials: env.get("SEARCH_TRIALS")?,
             seed: env.get("SEED")?,
+            tracker: tracker(&env)?,
         })
     }
 
@@ -62,8 +82,29 @@ impl Config {
     pub fn settings(&self) -> Settings {
         let params = FitParams { seed: self.seed, ..FitParams::default() };
         let bars = Bars { seed: self.seed, ..Bars::default() };
-        let learning = Learning { windows: self.training_windows.0.clone(), params, threads: 0 };
+        let (windows, trials) = (self.training_windows.0.clone(), self.search_trials);
+        let learning = Learning { windows, params, trials, threads: 0 };
         Settings { taxi: self.taxi.clone(), learning, bars }
+    }
+}
+
+/// A tracking server that cannot be meant is said and done without: it never keeps models from being retrained.
+fn tracker(env: &Env) -> Result<Option<Tracker>, EnvError> {
+    let uri: String = env.get("MLFLOW_TRACKING_URI")?;
+    if uri.is_empty() {
+        return Ok(None);
+    }
+    let who = Credentials {
+        username: env.get("MLFLOW_TRACKING_USERNAME")?,
+        password: env.get("MLFLOW_TRACKING_PASSWORD")?,
+        token: env.get("MLFLOW_TRACKING_TOKEN")?,
+    };
+    match Tracking::new(&uri, who) {
+        Ok(tracking) => Ok(Some(Tracker::new(tracking, env.get("MLFLOW_EXPERIMENT_NAME")?))),
+        Err(error) => {
+            tracing::warn!(error_message = chain(&error), "runs are not tracked");
+            Ok(None)
+        }
     }
 }
 

@@ -4,12 +4,18 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use model::candidates::{FitParams, Progress, Rehearsal};
+use model::candidates::{FitError, FitParams, Progress, Rehearsal};
 use model::training::TrainError;
 use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, train, train_rehearsed};
 use serde::Serialize;
 
 use crate::plan::{Window, windows};
+use crate::search::{Outcome, Search, Trial};
+
+/// The search looks at this many months: what does well on them does well on a year.
+const SEARCH_MONTHS: usize = 3;
+/// Less than this share better than what the search began with is chance.
+const SEARCH_GAIN_MIN: f64 = 0.002;
 
 /// How to learn.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +24,8 @@ pub struct Learning {
     pub windows: Vec<u32>,
     /// What is fitted with, and what the search starts from.
     pub params: FitParams,
+    /// Sets of parameters of boosted trees to try beside those.
+    pub trials: usize,
     /// Threads at most; 0 for as many as the machine runs at once.
     pub threads: usize,
 }
@@ -40,6 +48,10 @@ pub struct LearningCourse {
     pub windows: Vec<WindowTried>,
     /// The window that was taken, months; none where there was only one month.
     pub window: Option<u32>,
+    /// What the search tried, the parameters it began with first.
+    pub trials: Vec<Trial>,
+    /// Of the rehearsal that was taken: the loss after each round, see `trees::boost::Objective::loss`.
+    pub losses: Vec<f64>,
     /// Whether time ran out before everything was tried.
     pub cut: bool,
 }
@@ -67,60 +79,184 @@ pub fn learn(
     how: &Learning,
     until: Instant,
 ) -> Result<Contest, TrainError> {
-    let is_late = move || Instant::now() >= until;
-    let mut control =
-        |_: &Progress| if is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let mut work = Work { threads: how.threads, control: &mut control };
     let months: Vec<Month> = files.iter().filter_map(|file| file.month).collect();
     let windows = windows(&months, &how.windows);
-    let mut course = LearningCourse { windows: Vec::new(), window: None, cut: false };
-    let families = Family::of(target);
-    if windows.is_empty() {
-        let entrants: Result<Vec<Trained>, TrainError> =
-            families.iter().map(|family| train(target, *family, &how.params, files, &mut work)).collect();
-        let entrants = entrants?;
+    let by_month = files.iter().map(|file| how.params.rules.examples(target, std::slice::from_ref(file)).0);
+    let learner = Learner { target, files, how, until, by_month: by_month.collect() };
+    let course = LearningCourse {
+        windows: Vec::new(),
+        window: None,
+        trials: Vec::new(),
+        losses: Vec::new(),
+        cut: false,
+    };
+    if windows.is_empty() { learner.learn_one_month(course) } else { learner.learn(&windows, course) }
+}
+
+struct Learner<'a> {
+    target: Target,
+    files: &'a [LabelledTrips],
+    how: &'a Learning,
+    until: Instant,
+    /// The examples of each file.
+    by_month: Vec<Examples>,
+}
+
+impl Learner<'_> {
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    /// With one month there is nothing to rehearse on but its own days.
+    fn learn_one_month(&self, mut course: LearningCourse) -> Result<Contest, TrainError> {
+        let mut control = self.in_time();
+        let mut work = Work { threads: self.how.threads, control: &mut control };
+        let fit = |family: &Family| train(self.target, *family, &self.how.params, self.files, &mut work);
+        let entrants: Vec<Trained> =
+            Family::of(self.target).iter().map(fit).collect::<Result<_, TrainError>>()?;
         course.cut = entrants.iter().any(|one| one.artifact.lineage.course.cut);
-        return Ok(Contest { target, entrants, course });
+        Ok(Contest { target: self.target, entrants, course })
     }
-    let rehearse =
-        |family: Family, window: Window, work: &mut Work<'_>| {
-            let by_month = |files: &[LabelledTrips]| how.params.rules.examples(target, files).0;
-            let last = files.len() - 1;
-            let (learn, later): (Examples, Examples) =
-                (by_month(&files[window.rehearse_from..last]), by_month(&files[last..]));
-            Rehearsal::of(target, family, &learn, &later, &how.params, work)
-                .map_err(|source| TrainError::Fit { target, family, source })
-        };
-    let mut best: Option<(Window, Rehearsal)> = None;
-    for window in windows {
-        if best.is_some() && is_late() {
-            course.cut = true;
-            break;
-        }
-        let rehearsal = rehearse(families[0], window, &mut work)?;
-        course.windows.push(WindowTried {
-            months: window.months,
-            files: files.len() - 1 - window.rehearse_from,
-            loss: rehearsal.loss,
-            rounds: rehearsal.rounds,
-        });
-        tracing::info!(%target, months = window.months, loss = rehearsal.loss, "rehearsed");
-        // Of two that do alike the wider one is steadier: it comes later.
-        if !rehearsal.cut && best.as_ref().is_none_or(|(_, best)| rehearsal.loss <= best.loss || best.cut)
-            || best.is_none()
-        {
-            best = Some((window, rehearsal));
-        }
-    }
-    let mut entrants = Vec::new();
-    if let Some((window, rehearsal)) = best {
+
+    fn learn(&self, windows: &[Window], mut course: LearningCourse) -> Result<Contest, TrainError> {
+        let families = Family::of(self.target);
+        let (window, mut rehearsal) = self.choose_window(windows, families[0], &mut course)?;
         course.window = Some(window.months);
-        entrants.push(train_rehearsed(&rehearsal, &files[window.fit_from..], &mut work)?);
-        for family in &families[1..] {
-            let rehearsal = rehearse(*family, window, &mut work)?;
-            entrants.push(train_rehearsed(&rehearsal, &files[window.fit_from..], &mut work)?);
+        if let Some(better) = self.search(window, &rehearsal, &mut course)? {
+            rehearsal = better;
         }
+        course.losses.clone_from(&rehearsal.losses);
+        let mut rehearsals = vec![rehearsal];
+        for family in &families[1..] {
+            rehearsals.push(self.rehearse(*family, window, &self.how.params, &mut self.in_time())?);
+        }
+        let mut control = self.in_time();
+        let mut work = Work { threads: self.how.threads, control: &mut control };
+        let fit = |one: &Rehearsal| train_rehearsed(one, &self.files[window.fit_from..], &mut work);
+        let entrants: Vec<Trained> = rehearsals.iter().map(fit).collect::<Result<_, TrainError>>()?;
+        course.cut |= entrants.iter().any(|one| one.artifact.lineage.course.cut);
+        Ok(Contest { target: self.target, entrants, course })
     }
-    course.cut |= entrants.iter().any(|one| one.artifact.lineage.course.cut);
-    Ok(Contest { target, entrants, course })
+
+    /// Rehearses every window on the last month; the best one, or the only one there was time for.
+    fn choose_window(
+        &self,
+        windows: &[Window],
+        family: Family,
+        course: &mut LearningCourse,
+    ) -> Result<(Window, Rehearsal), TrainError> {
+        let rehearse =
+            |window: &Window| self.rehearse(family, *window, &self.how.params, &mut self.in_time());
+        let mut best = (windows[0], rehearse(&windows[0])?);
+        course.tried(best.0, &best.1);
+        for window in &windows[1..] {
+            if self.is_late() {
+                course.cut = true;
+                break;
+            }
+            let rehearsal = rehearse(window)?;
+            course.tried(*window, &rehearsal);
+            // Of two that do alike the wider one is steadier. What was cut short was not tried.
+            if !rehearsal.cut && rehearsal.loss <= best.1.loss {
+                best = (*window, rehearsal);
+            }
+        }
+        Ok(best)
+    }
+
+    /// Tries other parameters on the last months of the window; the rehearsal of better ones on all of it, if there are any.
+    fn search(
+        &self,
+        window: Window,
+        rehearsal: &Rehearsal,
+        course: &mut LearningCourse,
+    ) -> Result<Option<Rehearsal>, TrainError> {
+        let family = rehearsal.family;
+        if self.how.trials == 0 || self.is_late() {
+            return Ok(None);
+        }
+        let from = window.rehearse_from.max(window.rehearse_to.saturating_sub(SEARCH_MONTHS));
+        let is_whole = from == window.rehearse_from;
+        let near = Window { rehearse_from: from, ..window };
+        let first = match is_whole {
+            true => rehearsal.clone(),
+            false => self.rehearse(family, near, &self.how.params, &mut self.in_time())?,
+        };
+        let (start, mut best) = (first.loss, first.clone());
+        let mut search = Search::new(self.how.params.seed, trial_of(&first, false));
+        for _ in 0..self.how.trials {
+            if self.is_late() {
+                course.cut = true;
+                break;
+            }
+            let boosted = search.ask();
+            let params = FitParams { boosted, ..self.how.params.clone() };
+            let (mut losses, mut behind) = (Vec::new(), false);
+            let mut control = |progress: &Progress| {
+                losses.extend(progress.validation_loss);
+                behind = search.is_behind(params.boosted.learning_rate, &losses);
+                if behind || self.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let tried = self.rehearse(family, near, &params, &mut control)?;
+            search.tell(trial_of(&tried, behind));
+            if !tried.cut && tried.loss < best.loss {
+                best = tried;
+            }
+        }
+        course.trials = search.into_trials();
+        if best.loss > (1.0 - SEARCH_GAIN_MIN) * start {
+            return Ok(None);
+        }
+        let best = match is_whole {
+            true => best,
+            false => self.rehearse(family, window, &best.params, &mut self.in_time())?,
+        };
+        Ok((!best.cut && best.loss < rehearsal.loss).then_some(best))
+    }
+
+    fn rehearse(
+        &self,
+        family: Family,
+        window: Window,
+        params: &FitParams,
+        control: &mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
+    ) -> Result<Rehearsal, TrainError> {
+        let Some(last) = self.by_month.last() else {
+            let source = FitError::NoExamples { target: self.target };
+            return Err(TrainError::Fit { target: self.target, family, source });
+        };
+        let mut learn = Examples::default();
+        self.by_month[window.rehearse_from..window.rehearse_to].iter().for_each(|month| learn.append(month));
+        let mut work = Work { threads: self.how.threads, control };
+        Rehearsal::of(self.target, family, &learn, last, params, &mut work)
+            .map_err(|source| TrainError::Fit { target: self.target, family, source })
+    }
+
+    fn in_time(&self) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + use<> {
+        let until = self.until;
+        move |_| if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl LearningCourse {
+    fn tried(&mut self, window: Window, rehearsal: &Rehearsal) {
+        let (months, loss, rounds) = (window.months, rehearsal.loss, rehearsal.rounds);
+        tracing::info!(target = %rehearsal.target, months, loss, "rehearsed");
+        self.windows.push(WindowTried {
+            months,
+            files: window.rehearse_to - window.rehearse_from,
+            loss,
+            rounds,
+        });
+        self.cut |= rehearsal.cut;
+    }
+}
+
+fn trial_of(rehearsal: &Rehearsal, pruned: bool) -> Trial {
+    let outcome = match (pruned, rehearsal.cut) {
+        (true, _) => Outcome::Pruned,
+        (false, true) => Outcome::Cut,
+        (false, false) => Outcome::Complete(rehearsal.loss),
+    };
+    Trial { params: rehearsal.params.boosted.clone(), outcome, losses: rehearsal.losses.clone() }
 }

@@ -10,35 +10,34 @@
 mod card;
 pub mod config;
 pub mod gather;
+mod judging;
 pub mod learn;
 pub mod plan;
+pub mod record;
+pub mod search;
+mod track;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, Utc};
 use lambda_runtime::LambdaEvent;
-use model::artifact::ArtifactError;
-use model::decision::{Bars, Challenger, Scored};
-use model::gates::Inspection;
+use model::Target;
+use model::decision::Bars;
 use model::training::TrainError;
-use model::{
-    Artifact, Decision, Family, JudgingRows, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained,
-    decide, judge, judge_slices,
-};
 use platform::event::{EventError, retrain_request};
 use platform::lambda::Deadline;
-use platform::registry::{Champion, Registry, RegistryError};
-use platform::store::{Condition, ObjectKey, Store, StoreError, json};
+use platform::registry::{Registry, RegistryError};
+use platform::store::{Condition, Store, StoreError, json};
 use platform::telemetry::{Metric, emit};
 use platform::{Classified, chain};
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use card::Card;
-use gather::{Fingerprint, GatherError, LeftOut, gather};
-use learn::{Contest, Learning, LearningCourse, learn};
+use gather::{GatherError, gather};
+use learn::{Learning, learn};
 use plan::{Plan, PlanError, plan};
+pub use record::{Failed, Judged, Retrained, Run};
+pub use track::Tracker;
 
 /// Why a retraining failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,82 +107,18 @@ pub struct Retrainer {
     data: Arc<dyn Store>,
     models: Arc<dyn Store>,
     settings: Settings,
-}
-
-/// What became of a retraining; also its record.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Run {
-    /// Its name.
-    pub run: String,
-    /// The day it was as of.
-    pub now: String,
-    /// Which taxis.
-    pub taxi: String,
-    /// Why nothing was trained, if nothing was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nothing_to_do: Option<String>,
-    /// What was read.
-    pub data: Vec<Fingerprint>,
-    /// What could not be.
-    pub left_out: Vec<LeftOut>,
-    /// What the gates found of every month that was read, the month to judge on last.
-    pub gates: Vec<Inspection>,
-    /// Months that are not there, between those that are.
-    pub missing: Vec<String>,
-    /// Target by target.
-    pub targets: Vec<Retrained>,
-    /// What failed, if anything did.
-    pub failed: Vec<Failed>,
-}
-
-/// A part of a retraining that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failed {
-    /// Which target's; none if all were to share it.
-    pub target: Option<Target>,
-    /// A stable name.
-    pub error_type: &'static str,
-    /// With its causes.
-    pub detail: String,
-}
-
-/// What became of one target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Retrained {
-    /// Which target.
-    pub target: Target,
-    /// What kind of model the best challenger is.
-    pub family: Family,
-    /// The best challenger; all are published.
-    pub version: ModelVersion,
-    /// What was tried to come to it.
-    pub learning: LearningCourse,
-    /// How it does on the month to judge on.
-    pub challenger: Judged,
-    /// How the champion does on the same rows, if there was one that this build can read.
-    pub champion: Option<Judged>,
-    /// What was decided.
-    pub decision: Decision,
-    /// Whether a challenger is the champion now. A promotion that lost a race, or came too late, is not.
-    pub promoted: bool,
-}
-
-/// Figures on the rows that are judged on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Judged {
-    /// Which model.
-    pub version: ModelVersion,
-    /// The rules that chose the rows.
-    pub rules: Rules,
-    /// The figures.
-    #[serde(flatten)]
-    pub metrics: Metrics,
+    tracker: Option<Tracker>,
 }
 
 impl Retrainer {
     /// A retrainer on these stores.
     pub fn new(data: Arc<dyn Store>, models: Arc<dyn Store>, settings: Settings) -> Self {
-        Self { data, models, settings }
+        Self { data, models, settings, tracker: None }
+    }
+
+    /// The same, which tells `tracker` of every run too.
+    pub fn tracked_by(self, tracker: Option<Tracker>) -> Self {
+        Self { tracker, ..self }
     }
 
     /// Answers one Lambda event.
@@ -219,7 +154,8 @@ impl Retrainer {
         request: &str,
         deadline: Deadline,
     ) -> Result<Run, RetrainError> {
-        let mut run = Run::new(now, request, &self.settings.taxi);
+        let started = Instant::now();
+        let mut run = Run::new(now, request, &self.settings);
         let mut failure = None;
         let mut available = self.data.list("history/").await?;
         available.extend(self.data.list("incoming/").await?);
@@ -237,8 +173,12 @@ impl Retrainer {
                 }
             }
         }
-        let key = ObjectKey::new(format!("runs/{}/run.json", run.run))?;
+        run.end(started.elapsed());
+        let key = record::key(&run.run)?;
         json::write(&*self.models, &key, &run, Condition::Always).await?;
+        if let Some(tracker) = &self.tracker {
+            tracker.tell(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
+        }
         failure.map_or(Ok(run), Err)
     }
 
@@ -262,111 +202,17 @@ impl Retrainer {
                 Err(error) => fail(run, Some(*target), error.into(), failure),
             }
         }
-        let (judging, contests) = gathered.judge.open(contests);
-        let judging = [judging];
+        let (rows, contests) = gathered.judge.open(contests);
+        let judging = [rows];
+        let registry = Registry::new(Arc::clone(&self.models));
         for contest in contests {
             let target = contest.target;
-            match self.judge(contest, &judging, run, deadline).await {
+            match judging::judge(&registry, contest, &judging, &self.settings.bars, run, deadline).await {
                 Ok(retrained) => run.targets.push(retrained),
                 Err(error) => fail(run, Some(target), error, failure),
             }
         }
         Ok(())
-    }
-
-    /// Judges what was learned beside the champion, publishes it, and promotes what is to be promoted.
-    async fn judge(
-        &self,
-        contest: Contest,
-        judging: &[LabelledTrips],
-        run: &Run,
-        deadline: Deadline,
-    ) -> Result<Retrained, RetrainError> {
-        let Contest { target, entrants, course } = contest;
-        let registry = Registry::new(Arc::clone(&self.models));
-        let rows = JudgingRows::of(target, judging);
-        let champion = registry.champion(target).await?;
-        let incumbent = score_champion(&registry, &rows, champion.as_ref()).await?;
-        let challenger = |one: &Trained| Challenger {
-            version: one.version.clone(),
-            family: one.artifact.lineage.family,
-            scored: rows.score(&one.artifact.model),
-            defects: one.defects(),
-        };
-        let challengers = entrants.iter().map(challenger).collect();
-        let present = champion.as_ref().map(|champion| &champion.alias.version).zip(incumbent.as_ref());
-        let mut decision = decide(&rows, present, challengers, &self.settings.bars);
-        for one in &entrants {
-            publish(&registry, one, &decision, judging, run).await?;
-        }
-        let is_late = deadline.left() <= RESERVE_LAST;
-        if let Some(version) = decision.promote.take_if(|_| is_late) {
-            decision.reason = format!("not promoted, {version} came too late: {}", decision.reason);
-        }
-        let promoted = match &decision.promote {
-            Some(version) => promote(&registry, target, version, champion.as_ref(), &decision).await?,
-            None => false,
-        };
-        let judged = |version: &ModelVersion, metrics: &Metrics| Judged {
-            version: version.clone(),
-            rules: Rules::Course,
-            metrics: metrics.clone(),
-        };
-        let best = decision.promote.as_ref().and_then(|version| decision.of(version));
-        let Some(best) = best.or(decision.challengers.first()) else {
-            return Err(RetrainError::NoChallenger { target });
-        };
-        tracing::info!(%target, version = %best.version, promoted, reason = decision.reason, "decided");
-        Ok(Retrained {
-            target,
-            family: best.family,
-            version: best.version.clone(),
-            learning: course,
-            challenger: judged(&best.version, &best.metrics),
-            champion: present.map(|(version, scored)| judged(version, &scored.metrics)),
-            promoted,
-            decision,
-        })
-    }
-}
-
-/// What the champion says of the rows; nothing if there is none that can be read.
-async fn score_champion(
-    registry: &Registry,
-    rows: &JudgingRows,
-    champion: Option<&Champion>,
-) -> Result<Option<Scored>, RetrainError> {
-    let Some(champion) = champion else { return Ok(None) };
-    let target = rows.target();
-    let read = match registry.artifact(target, &champion.alias.version).await {
-        Ok(bytes) => Artifact::from_bytes(&bytes).map_err(|error: ArtifactError| chain(&error)),
-        Err(error) if error.is_transient() => return Err(error.into()),
-        Err(error) => Err(chain(&error)),
-    };
-    match read {
-        Ok(artifact) => Ok(Some(rows.score(&artifact.model))),
-        Err(reason) => {
-            // No function can serve it either: whatever is measured is better.
-            tracing::warn!(%target, version = %champion.alias.version, reason, "the champion cannot be read");
-            Ok(None)
-        }
-    }
-}
-
-impl Run {
-    fn new(now: NaiveDate, request: &str, taxi: &str) -> Self {
-        Self {
-            run: format!("{now}-{request}"),
-            now: now.to_string(),
-            taxi: taxi.to_string(),
-            nothing_to_do: None,
-            data: Vec::new(),
-            left_out: Vec::new(),
-            gates: Vec::new(),
-            missing: Vec::new(),
-            targets: Vec::new(),
-            failed: Vec::new(),
-        }
     }
 }
 
@@ -374,46 +220,6 @@ impl Run {
 fn fail(run: &mut Run, target: Option<Target>, error: RetrainError, first: &mut Option<RetrainError>) {
     run.failed.push(Failed { target, error_type: error.error_type(), detail: chain(&error) });
     first.get_or_insert(error);
-}
-
-async fn publish(
-    registry: &Registry,
-    trained: &Trained,
-    decision: &Decision,
-    judging: &[LabelledTrips],
-    run: &Run,
-) -> Result<(), RetrainError> {
-    let model = &trained.artifact.model;
-    let Some(assessed) = decision.of(&trained.version) else { return Ok(()) };
-    let card = Card {
-        run: &run.run,
-        trained,
-        assessed,
-        strict: &judge(model, Rules::Strict, judging),
-        slices: &judge_slices(model, Rules::Course, judging),
-        data: &run.data,
-    };
-    let (document, page) = (card.json(), card.markdown());
-    registry.publish(model.target(), trained.bytes.clone().into(), &document, page).await?;
-    Ok(())
-}
-
-async fn promote(
-    registry: &Registry,
-    target: Target,
-    version: &ModelVersion,
-    champion: Option<&Champion>,
-    decision: &Decision,
-) -> Result<bool, RetrainError> {
-    let since = Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    match registry.promote(target, version, champion, &decision.reason, &since).await {
-        Ok(_) => Ok(true),
-        Err(error @ RegistryError::Lost { .. }) => {
-            tracing::warn!(%target, %version, error_message = chain(&error), "the promotion lost a race");
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ async fn main() -> Result<(), lambda::StartError> {
     let config = Config::from_env()?;
     let aws = platform::aws_config().await;
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));
-    let retrainer = Retrainer::new(data, models, config.settings());
+    let retrainer = Retrainer::new(data, models, config.settings()).tracked_by(config.tracker.clone());
     lambda::run(move |event| {
         let retrainer = retrainer.clone();
         async move { retrainer.handle(event).await }

@@ -31,9 +31,11 @@ pub struct Plan {
 pub struct Window {
     /// How many calendar months it spans at most.
     pub months: u32,
-    /// The first of the months there are to learn from, when it is rehearsed: all but the last, which tells how well it did
-    /// and calibrates it.
+    /// The first of the months there are to learn from, when it is rehearsed. The last month of all tells how well it did, and
+    /// calibrates it.
     pub rehearse_from: usize,
+    /// The end of those, itself not included.
+    pub rehearse_to: usize,
     /// The first when everything is learned from.
     pub fit_from: usize,
 }
@@ -64,7 +66,7 @@ pub enum PlanError {
 }
 
 /// The plan as of `now`: judge on the last full month, learn from those before it that the widest of `windows` (months)
-/// reaches, and from the one before those when it is rehearsed. Of a month that lies in both places the one in `history/`
+/// reaches, and from the two before those when it is rehearsed. Of a month that lies in both places the one in `history/`
 /// counts: it was put there to be learned from. Other taxis' months are not looked at.
 ///
 /// # Errors
@@ -86,11 +88,11 @@ pub fn plan(
     let judge = source(last_full)
         .ok_or_else(|| PlanError::NothingToJudgeOn { taxi: taxi.to_string(), month: last_full })?;
     let widest = windows.iter().copied().max().unwrap_or(1);
-    let within: Vec<Month> = (1..=widest + 1).rev().map(|back| last_full.minus(back)).collect();
+    let within: Vec<Month> = (1..=widest + 2).rev().map(|back| last_full.minus(back)).collect();
     let train: Vec<Source> = within.iter().filter_map(|month| source(*month)).collect();
     let Some(first) = train.first().map(|source| source.month) else {
         let taxi = taxi.to_string();
-        return Err(PlanError::NothingToLearnFrom { taxi, months: widest + 1, month: last_full });
+        return Err(PlanError::NothingToLearnFrom { taxi, months: widest + 2, month: last_full });
     };
     let is_missing = |month: &Month| *month > first && train.iter().all(|source| source.month != *month);
     let missing = within.into_iter().filter(is_missing).collect();
@@ -99,19 +101,31 @@ pub fn plan(
 
 /// The windows of `wanted` months that differ from each other, over the months there are to learn from, oldest first. None
 /// where there is only one month: nothing is left to rehearse on.
+///
+/// What is promoted serves a month that begins a month after what it learned from: the one between judged it. So it is
+/// rehearsed, where there are months enough.
 pub fn windows(months: &[Month], wanted: &[u32]) -> Vec<Window> {
-    let [earlier @ .., last] = months else { return Vec::new() };
+    let as_served = windows_after(months, wanted, 2);
+    if as_served.is_empty() { windows_after(months, wanted, 1) } else { as_served }
+}
+
+/// Windows that end `lag` months before the last month.
+fn windows_after(months: &[Month], wanted: &[u32], lag: u32) -> Vec<Window> {
+    let Some(last) = months.last() else { return Vec::new() };
+    let rehearse_to = months.partition_point(|month| *month <= last.minus(lag));
     let window = |of: u32| Window {
         months: of,
-        rehearse_from: earlier.partition_point(|month| *month < last.minus(of)),
+        rehearse_from: months.partition_point(|month| *month <= last.minus(of + lag)),
+        rehearse_to,
         fit_from: months.partition_point(|month| *month <= last.minus(of)),
     };
     let mut windows: Vec<Window> = Vec::new();
     let mut wanted = wanted.to_vec();
     wanted.sort_unstable();
     for window in wanted.into_iter().filter(|of| *of > 0).map(window) {
-        let is_new = windows.iter().all(|known| known.rehearse_from != window.rehearse_from);
-        if window.rehearse_from < earlier.len() && is_new {
+        // Of two that rehearse alike the wider one: nothing speaks against the months it has more.
+        windows.retain(|known| known.rehearse_from != window.rehearse_from);
+        if window.rehearse_from < rehearse_to {
             windows.push(window);
         }
     }
@@ -160,11 +174,11 @@ mod tests {
             "incoming/other/green_tripdata_2020-10.parquet",
             "incoming/green_tripdata_2021-01.parquet",
         ];
-        let (train, judge) = check("2021-02-15", &available, 11).unwrap();
+        let (train, judge) = check("2021-02-15", &available, 10).unwrap();
         assert_eq!(train, [available[1], available[2]]);
         assert_eq!(judge, available[5]);
         let (train, _) = check("2021-02-15", &available, 12).unwrap();
-        assert_eq!(train, [available[0], available[1], available[2]], "one more month to rehearse on");
+        assert_eq!(train, [available[0], available[1], available[2]], "two more months to rehearse on");
         let plan = plan("2021-02-15".parse().unwrap(), &objects(&available), "green", &[12]).unwrap();
         let missing: Vec<String> = plan.missing.iter().map(Month::to_string).collect();
         assert_eq!((missing.len(), missing[0].as_str(), missing[9].as_str()), (10, "2020-01", "2020-10"));
@@ -182,26 +196,28 @@ mod tests {
         let none = check("2021-03-15", &[JANUARY], 12).unwrap_err().to_string();
         assert!(none.contains("no green trips of 2021-02, the last full month"), "{none}");
         let none = check("2021-03-15", &[FEBRUARY], 12).unwrap_err().to_string();
-        assert_eq!(none, "there are no green trips of the 13 months before 2021-02 to learn from");
+        assert_eq!(none, "there are no green trips of the 14 months before 2021-02 to learn from");
     }
 
-    fn windows_of(months: &[&str]) -> Vec<(u32, usize, usize)> {
+    fn windows_of(months: &[&str]) -> Vec<(u32, usize, usize, usize)> {
         let months: Vec<Month> = months.iter().map(|month| month.parse().unwrap()).collect();
         let found = windows(&months, &[12, 1, 3]);
-        found.iter().map(|window| (window.months, window.rehearse_from, window.fit_from)).collect()
+        found.iter().map(|of| (of.months, of.rehearse_from, of.rehearse_to, of.fit_from)).collect()
     }
 
     #[test]
-    fn windows_are_rehearsed_on_the_last_month_and_fitted_to_it() {
+    fn windows_are_rehearsed_as_they_will_serve_and_fitted_to_the_end() {
         assert_eq!(windows_of(&["2021-01"]), [], "nothing is left to rehearse on");
-        assert_eq!(windows_of(&["2020-12", "2021-01"]), [(1, 0, 1)]);
-        assert_eq!(windows_of(&["2020-11", "2020-12", "2021-01"]), [(1, 1, 2), (3, 0, 0)]);
-        let year: Vec<String> = (1..=12).map(|month| format!("2020-{month:02}")).collect();
-        let mut year: Vec<&str> = year.iter().map(String::as_str).collect();
-        year.push("2021-01");
-        assert_eq!(windows_of(&year), [(1, 11, 12), (3, 9, 10), (12, 0, 1)]);
-        // The month before the last is missing: a window of one month has nothing to learn from.
-        assert_eq!(windows_of(&["2020-10", "2020-11", "2021-01"]), [(3, 0, 1)]);
+        assert_eq!(windows_of(&["2020-12", "2021-01"]), [(12, 0, 1, 0)], "too few months to leave one out");
+        assert_eq!(windows_of(&["2020-11", "2020-12", "2021-01"]), [(12, 0, 1, 0)]);
+        let five = ["2020-09", "2020-10", "2020-11", "2020-12", "2021-01"];
+        assert_eq!(windows_of(&five), [(1, 2, 3, 4), (12, 0, 3, 0)]);
+        let year: Vec<String> =
+            (0..14).map(|after| Month::new(2019, 12).unwrap().plus(after).to_string()).collect();
+        let year: Vec<&str> = year.iter().map(String::as_str).collect();
+        assert_eq!(windows_of(&year), [(1, 11, 12, 13), (3, 9, 12, 11), (12, 0, 12, 2)]);
+        // Two months before the last is missing: a window of one month has nothing to learn from.
+        assert_eq!(windows_of(&["2020-09", "2020-10", "2021-01"]), [(12, 0, 2, 0)]);
         assert_eq!(windows_of(&[]), []);
     }
 }

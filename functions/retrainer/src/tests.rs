@@ -1,7 +1,8 @@
 use model::candidates::FitParams;
 use model::request::local_time;
 use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
-use platform::store::{Get, MemoryStore};
+use platform::store::{Get, MemoryStore, ObjectKey};
+use platform::tracking::{Credentials, Tracking};
 
 use super::*;
 
@@ -36,7 +37,7 @@ struct Bench {
 
 fn bench() -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
-    let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), threads: 0 };
+    let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 2, threads: 0 };
     let settings = Settings { taxi: "green".into(), learning, bars: Bars::default() };
     let retrainer = Retrainer::new(Arc::new(data.clone()), Arc::new(models.clone()), settings);
     Bench { data, models, retrainer }
@@ -176,6 +177,17 @@ async fn without_time_nothing_is_promoted() {
         2,
         "published, for whoever looks at it"
     );
+}
+
+#[tokio::test]
+async fn tracking_that_is_down_fails_nothing() {
+    let mut bench = bench();
+    let nobody = Tracking::new("http://127.0.0.1:1", Credentials::default()).unwrap();
+    bench.retrainer = bench.retrainer.tracked_by(Some(Tracker::new(nobody, "tripcast".into())));
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
+    let run = retrain(&bench, "2021-03-15", "one").await;
+    assert!(run.failed.is_empty() && run.targets.iter().all(|target| target.promoted), "{:?}", run.failed);
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub const NAMES: [&str; 16] = [
     "month",
 ];
 
+/// The position of the pickup zone in [`NAMES`].
+pub const PICKUP_ZONE: usize = 0;
 /// The position of the distance in [`NAMES`].
 pub const DISTANCE: usize = 2;
 
@@ -133,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn the_distance_is_where_it_is_said_to_be() {
-        assert_eq!(NAMES[DISTANCE], "distance_miles");
+    fn features_are_where_they_are_said_to_be() {
+        assert_eq!((NAMES[DISTANCE], NAMES[PICKUP_ZONE]), ("distance_miles", "pickup_zone"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod queue;
 pub mod registry;
 pub mod store;
 pub mod telemetry;
+pub mod tracking;
 
 /// What callers ask of an error at an edge.
 pub trait Classified: std::error::Error {

@@ -208,6 +208,37 @@ impl Registry {
         Ok(found.ok_or_else(unknown)?.0)
     }
 
+    /// The names of the files of a version.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub async fn files_of(
+        &self,
+        target: Target,
+        version: &ModelVersion,
+    ) -> Result<Vec<String>, RegistryError> {
+        let prefix = format!("{target}/versions/{version}/");
+        let found = self.store.list(&prefix).await.map_err(store_error("listing a model's files", target))?;
+        Ok(found
+            .iter()
+            .filter_map(|meta| meta.key.as_str().strip_prefix(&prefix).map(String::from))
+            .collect())
+    }
+
+    /// One file of a version.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub async fn file(
+        &self,
+        target: Target,
+        version: &ModelVersion,
+        name: &str,
+    ) -> Result<Bytes, RegistryError> {
+        let read = self.store.get(&version_key(target, version, name)?, Get::default()).await;
+        Ok(read.map_err(store_error("reading a model's file", target))?.bytes)
+    }
+
     /// Publishes an artifact with its card; what is there already stays as it is, since a version is its bytes.
     ///
     /// # Errors

@@ -2,8 +2,9 @@
 //!
 //! Split conformal prediction with locally scaled errors (Lei, G'Sell, Rinaldo, Tibshirani and Wasserman 2018,
 //! "Distribution-Free Predictive Inference for Regression", section 5.2): on trips that the estimate did not see, trees
-//! learn how far off it is; an interval reaches as many times that as all but 5 % of the errors on each side do. Trips
-//! that state no distance have their own multiples.
+//! learn how far off it is; an interval reaches as many times that as all but 5 % of the errors on each side do. Trips of
+//! different boroughs and distances, and those that state none, have multiples of their own where there are trips enough to
+//! tell (Mondrian conformal prediction: Vovk, Gammerman and Shafer 2005): long trips and those of the Bronx stray farther out.
 
 use serde::{Deserialize, Serialize};
 use trees::{Ensemble, Scorer};
@@ -11,12 +12,22 @@ use trees::{Ensemble, Scorer};
 use super::boosted::{self, day_number};
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
-use crate::trip::{TripBatch, possible_miles};
+use crate::trip::{TripBatch, Zone};
+use crate::zones;
 
 /// The share of errors beyond each end.
 const TAIL: f64 = 0.05;
 /// Fewer trips than this say too little of how errors differ: the interval is as wide for all of them.
 const ROWS_MIN: usize = 500;
+/// A group of trips has a reach of its own from so many on.
+const GROUP_ROWS_MIN: usize = 300;
+/// Boroughs, the unknown one included.
+const BOROUGHS: usize = 8;
+/// Ends of bands of distance, miles; the last band has none, and trips without a distance are a band too.
+const BAND_ENDS: [f32; 4] = [1.0, 2.0, 5.0, 10.0];
+const BANDS: usize = BAND_ENDS.len() + 2;
+const NOT_STATED: usize = BANDS - 1;
+
 /// No error is expected to be less than this share of the mean one.
 const SCALE_MIN_SHARE: f64 = 0.2;
 
@@ -38,8 +49,8 @@ pub struct Interval {
     scale: Box<Scorer>,
     /// At least so far, minutes.
     scale_min: f64,
-    stated: Reach,
-    not_stated: Reach,
+    /// By [`group_of`].
+    reaches: Box<[[Reach; BANDS]; BOROUGHS]>,
 }
 
 /// How many times the expected error an interval reaches, below and above the answer.
@@ -53,7 +64,11 @@ impl Interval {
     /// As wide for every trip: `half_width_min` minutes to both sides.
     pub fn constant(half_width_min: f64) -> Self {
         let reach = Reach { below: 1.0, above: 1.0 };
-        Self { scale: flat(half_width_min).into(), scale_min: 0.0, stated: reach, not_stated: reach }
+        Self {
+            scale: flat(half_width_min).into(),
+            scale_min: 0.0,
+            reaches: [[reach; BANDS]; BOROUGHS].into(),
+        }
     }
 
     /// From trips that the estimate did not see; with fewer than 500 of them, as wide for every trip.
@@ -69,14 +84,7 @@ impl Interval {
         } else {
             scales(unseen, &errors, scale_min, params, work)?
         };
-        let is_stated = |row: &usize| possible_miles(unseen.trips.distance_miles[*row]).is_some();
-        let (stated, not_stated): (Vec<usize>, Vec<usize>) = (0..errors.len()).partition(is_stated);
-        let all = Reach::of(0..errors.len(), &errors, &scales);
-        let of = |rows: Vec<usize>| match rows.len() < ROWS_MIN {
-            true => all,
-            false => Reach::of(rows, &errors, &scales),
-        };
-        Ok(Self { scale: scale.into(), scale_min, stated: of(stated), not_stated: of(not_stated) })
+        Ok(Self { scale: scale.into(), scale_min, reaches: reaches(unseen, &errors, &scales).into() })
     }
 
     /// The ends of the intervals around `minutes`, at least 0, for feature rows of the same trips.
@@ -84,13 +92,44 @@ impl Interval {
         let scales = self.scale.predict(&rows.values);
         let mut ends = (Vec::with_capacity(minutes.len()), Vec::with_capacity(minutes.len()));
         for ((row, minutes), scale) in rows.rows().zip(minutes).zip(scales) {
-            let reach = if row[features::DISTANCE].is_nan() { self.not_stated } else { self.stated };
+            let (borough, band) = group_of(row);
+            let reach = self.reaches[borough][band];
             let scale = scale.max(self.scale_min);
             ends.0.push((minutes - reach.below * scale).max(0.0));
             ends.1.push(minutes + reach.above * scale);
         }
         ends
     }
+}
+
+/// The borough of the pickup and the band of the distance.
+fn group_of(row: &[f32]) -> (usize, usize) {
+    let miles = row[features::DISTANCE];
+    let band = match miles.is_nan() {
+        true => NOT_STATED,
+        false => BAND_ENDS.iter().position(|end| miles <= *end).unwrap_or(BAND_ENDS.len()),
+    };
+    // A missing zone is NaN, which is zone 0, and that is none.
+    (zones::borough(Zone::new(row[features::PICKUP_ZONE] as u16)) as usize, band)
+}
+
+/// A reach for every group: its own, else that of its borough (of trips with a distance), else that of its band, else that of all.
+fn reaches(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[Reach; BANDS]; BOROUGHS] {
+    let groups: Vec<(usize, usize)> = FeatureRows::of(&unseen.trips).rows().map(group_of).collect();
+    let all = Reach::of(0..errors.len(), errors, scales);
+    let among = |is: &dyn Fn((usize, usize)) -> bool| {
+        let rows: Vec<usize> = (0..groups.len()).filter(|&row| is(groups[row])).collect();
+        (rows.len() >= GROUP_ROWS_MIN).then(|| Reach::of(rows, errors, scales))
+    };
+    let by_band: Vec<Option<Reach>> = (0..BANDS).map(|band| among(&|group| group.1 == band)).collect();
+    let of_borough = |borough: usize| {
+        let whole = among(&|group| group.0 == borough && group.1 != NOT_STATED);
+        std::array::from_fn(|band| {
+            let own = among(&|group| group == (borough, band));
+            own.or(whole.filter(|_| band != NOT_STATED)).or(by_band[band]).unwrap_or(all)
+        })
+    };
+    std::array::from_fn(of_borough)
 }
 
 impl Reach {

@@ -1,0 +1,259 @@
+//! Which parameters of boosted trees to try next: TPE, with pruning of what falls behind.
+//!
+//! Bergstra, Bardenet, Bengio and Kégl 2011, "Algorithms for Hyper-Parameter Optimization", by the crate `tpe`, one estimator
+//! a parameter. What is drawn depends on the seed, the number of the trial and what was told, and on nothing else. A trial is
+//! pruned by the median rule (Golovin et al. 2017, "Google Vizier"): when it is behind the median of those that came to an end.
+
+use model::candidates::boosted::BoostedParams;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use serde::Serialize;
+use tpe::{TpeOptimizerBuilder, parzen_estimator, range};
+
+/// Each parameter with its range, on a logarithmic scale: around what is known to do well on a month and on a year.
+const SPACE: [(Parameter, f64, f64); 4] = [
+    (Parameter::Leaves, 15.0, 255.0),
+    (Parameter::LearningRate, 0.04, 0.2),
+    (Parameter::MinLeafRows, 10.0, 200.0),
+    (Parameter::L2, 0.5, 50.0),
+];
+
+/// Trials drawn at random before the estimators have a say.
+const STARTUP: usize = 4;
+/// Trials that have come to an end before others are pruned.
+const PEERS_MIN: usize = 2;
+/// No trial is pruned before this share of what the best one learned: slow learners start late.
+const WARMUP_SHARE: f64 = 1.0 / 3.0;
+
+#[derive(Debug, Clone, Copy)]
+enum Parameter {
+    Leaves,
+    LearningRate,
+    MinLeafRows,
+    L2,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// With this figure, smaller is better.
+    Complete(f64),
+    /// It fell behind.
+    Pruned,
+    /// Time ran out.
+    Cut,
+}
+
+/// One set of parameters that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trial {
+    /// What was tried.
+    pub params: BoostedParams,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The loss after each round.
+    #[serde(skip)]
+    pub losses: Vec<f64>,
+}
+
+/// The trials so far.
+#[derive(Debug)]
+pub struct Search {
+    seed: u64,
+    trials: Vec<Trial>,
+}
+
+impl Search {
+    /// A search from `first`, which was tried already.
+    pub fn new(seed: u64, first: Trial) -> Self {
+        Self { seed, trials: vec![first] }
+    }
+
+    /// What to try next.
+    pub fn ask(&self) -> BoostedParams {
+        let mut params = self.trials[0].params.clone();
+        for (dimension, (parameter, low, high)) in SPACE.into_iter().enumerate() {
+            let drawn = libm::exp(self.draw(dimension, libm::log(low), libm::log(high))).clamp(low, high);
+            parameter.set(&mut params, drawn);
+        }
+        params
+    }
+
+    /// Notes what was tried.
+    pub fn tell(&mut self, trial: Trial) {
+        self.trials.push(trial);
+    }
+
+    /// Whether a trial that learns at `rate` and has come to `losses` is behind.
+    pub fn is_behind(&self, rate: f64, losses: &[f64]) -> bool {
+        // Rounds of different learning rates are not alike; what was learned in all is.
+        let learned = losses.len() as f64 * rate;
+        let complete = self.trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Complete(_)));
+        let mut peers: Vec<f64> = Vec::new();
+        let mut most_learned: f64 = 0.0;
+        for peer in complete {
+            most_learned = most_learned.max(peer.losses.len() as f64 * peer.params.learning_rate);
+            let then = (learned / peer.params.learning_rate) as usize;
+            peers.extend(best(&peer.losses[..then.min(peer.losses.len())]));
+        }
+        if peers.len() < PEERS_MIN || learned < WARMUP_SHARE * most_learned {
+            return false;
+        }
+        peers.sort_unstable_by(f64::total_cmp);
+        best(losses).is_some_and(|best| best > peers[peers.len() / 2])
+    }
+
+    /// The best trial that came to an end, with its figure; the older of two that did alike.
+    pub fn best(&self) -> Option<(&Trial, f64)> {
+        let complete = self.trials.iter().filter_map(|trial| match trial.outcome {
+            Outcome::Complete(loss) if loss.is_finite() => Some((trial, loss)),
+            _ => None,
+        });
+        complete.min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// Every trial, in order.
+    pub fn into_trials(self) -> Vec<Trial> {
+        self.trials
+    }
+
+    fn draw(&self, dimension: usize, low: f64, high: f64) -> f64 {
+        // A generator of its own for every draw: what one dimension draws does not move the others.
+        let number = ((self.trials.len() as u64) << 8) | dimension as u64;
+        let mut random =
+            Xoshiro256PlusPlus::seed_from_u64(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let Ok(range) = range(low, high) else { return low };
+        let Ok(mut estimator) = TpeOptimizerBuilder::new().build(parzen_estimator(), range) else {
+            return low;
+        };
+        if self.trials.len() >= STARTUP {
+            for (rank, trial) in self.ranked().into_iter().enumerate() {
+                let at = libm::log(SPACE[dimension].0.get(&trial.params));
+                // It sorts by what it is told, so ranks say all; a default outside of the range says nothing here.
+                let _ = estimator.tell(at, rank as f64);
+            }
+        }
+        estimator.ask(&mut random).unwrap_or(low)
+    }
+
+    /// Complete ones by their figure, then pruned ones, those that came far first.
+    fn ranked(&self) -> Vec<&Trial> {
+        let key = |trial: &Trial| match trial.outcome {
+            Outcome::Complete(loss) => (0, loss),
+            Outcome::Pruned => (1, -(trial.losses.len() as f64) * trial.params.learning_rate),
+            Outcome::Cut => (2, 0.0),
+        };
+        let mut ranked: Vec<&Trial> = self.trials.iter().collect();
+        ranked.sort_by(|a, b| key(a).0.cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1)));
+        ranked
+    }
+}
+
+impl Parameter {
+    fn set(self, params: &mut BoostedParams, value: f64) {
+        match self {
+            Self::Leaves => params.leaves = Some(value.round() as u32),
+            Self::LearningRate => params.learning_rate = value,
+            Self::MinLeafRows => params.min_leaf_rows = value.round() as u32,
+            Self::L2 => params.l2 = value,
+        }
+    }
+
+    fn get(self, params: &BoostedParams) -> f64 {
+        match self {
+            Self::Leaves => f64::from(params.leaves.unwrap_or_default().max(1)),
+            Self::LearningRate => params.learning_rate,
+            Self::MinLeafRows => f64::from(params.min_leaf_rows),
+            Self::L2 => params.l2,
+        }
+    }
+}
+
+fn best(losses: &[f64]) -> Option<f64> {
+    losses.iter().copied().min_by(f64::total_cmp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A loss with its least at 60 leaves, a rate of 0.08 and 30 rows, falling with what was learned.
+    fn losses(params: &BoostedParams) -> Vec<f64> {
+        let off = |value: f64, best: f64| (value / best).ln().powi(2);
+        let floor = 1.0
+            + off(f64::from(params.leaves.unwrap()), 60.0)
+            + off(params.learning_rate, 0.08)
+            + off(f64::from(params.min_leaf_rows), 30.0);
+        let rounds = (10.0 / params.learning_rate) as usize;
+        (1..=rounds).map(|round| floor + (-(round as f64) * params.learning_rate).exp()).collect()
+    }
+
+    fn run(params: BoostedParams, search: Option<&Search>) -> Trial {
+        let all = losses(&params);
+        for round in 1..=all.len() {
+            if search.is_some_and(|search| search.is_behind(params.learning_rate, &all[..round])) {
+                return Trial { params, outcome: Outcome::Pruned, losses: all[..round].to_vec() };
+            }
+        }
+        Trial { params, outcome: Outcome::Complete(all[all.len() - 1]), losses: all }
+    }
+
+    fn search(seed: u64, trials: usize) -> Search {
+        let first = BoostedParams { leaves: Some(250), ..BoostedParams::default() };
+        let mut search = Search::new(seed, run(first, None));
+        for _ in 0..trials {
+            let trial = run(search.ask(), Some(&search));
+            search.tell(trial);
+        }
+        search
+    }
+
+    #[test]
+    fn the_same_seed_asks_the_same() {
+        assert_eq!(search(7, 30).into_trials(), search(7, 30).into_trials());
+        assert_ne!(search(7, 5).into_trials(), search(8, 5).into_trials());
+    }
+
+    #[test]
+    fn what_is_asked_is_within_its_range_and_gets_better() {
+        let (mut first, mut last) = (0.0, 0.0);
+        for seed in 0..10 {
+            let trials = search(seed, 60).into_trials();
+            for trial in &trials[1..] {
+                for (parameter, low, high) in SPACE {
+                    assert!((low.floor()..=high).contains(&parameter.get(&trial.params)), "{trial:?}");
+                }
+            }
+            let mean = |trials: &[Trial]| {
+                trials.iter().map(|trial| *losses(&trial.params).last().unwrap()).sum::<f64>()
+                    / trials.len() as f64
+            };
+            first += mean(&trials[1..11]);
+            last += mean(&trials[51..]);
+        }
+        assert!(last < 0.7 * first, "{last} after {first}");
+    }
+
+    #[test]
+    fn what_falls_behind_is_pruned_and_never_wins() {
+        let search = search(3, 40);
+        let best = search.best().unwrap().1;
+        let trials = search.into_trials();
+        let pruned = trials.iter().filter(|trial| trial.outcome == Outcome::Pruned).count();
+        assert!((5..36).contains(&pruned), "{pruned} of 40 pruned");
+        assert!(best < losses(&trials[0].params).pop().unwrap());
+        let rounds = |trial: &Trial| trial.losses.len() as f64 * trial.params.learning_rate;
+        assert!(trials.iter().all(|trial| rounds(trial) >= 10.0 * WARMUP_SHARE - 0.2), "none before a third");
+    }
+
+    #[test]
+    fn a_figure_that_is_none_never_wins() {
+        let first = run(BoostedParams { leaves: Some(31), ..BoostedParams::default() }, None);
+        let mut search = Search::new(1, first.clone());
+        search.tell(Trial { outcome: Outcome::Complete(f64::NAN), ..first.clone() });
+        search.tell(Trial { outcome: Outcome::Cut, losses: Vec::new(), ..first });
+        assert!(search.best().unwrap().1.is_finite());
+        search.ask();
+    }
+}

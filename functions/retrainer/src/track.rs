@@ -1,0 +1,170 @@
+//! Telling a tracking server of a run, for those who keep all their experiments there.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::DateTime;
+use platform::lambda::Deadline;
+use platform::registry::Registry;
+use platform::tracking::{Dataset, Point, TrackedModel, TrackedRun, Tracking};
+use platform::{Classified, chain};
+use serde_json::Value;
+
+use crate::record::{Retrained, Run};
+use crate::search::Outcome;
+
+/// Tells a tracking server of every run; if it does not listen, that is logged and nothing else.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    tracking: Tracking,
+    experiment: String,
+}
+
+/// What is left of the function's time for its own end.
+const RESERVE: Duration = Duration::from_secs(5);
+
+impl Tracker {
+    /// Tells `tracking`, under this name of an experiment.
+    pub fn new(tracking: Tracking, experiment: String) -> Self {
+        Self { tracking, experiment }
+    }
+
+    pub(crate) async fn tell(&self, run: &Run, registry: &Registry, deadline: Deadline) {
+        for retrained in &run.targets {
+            let told = async {
+                let files = self.files(run, retrained, registry).await;
+                self.tracking.log(&self.tracked(run, retrained, files)).await
+            };
+            let left = deadline.left().saturating_sub(RESERVE);
+            let error_message = match tokio::time::timeout(left, told).await {
+                Ok(Ok(tracked)) => {
+                    let (run_id, model_version) = (tracked.run_id, tracked.model_version);
+                    tracing::info!(target = %retrained.target, run_id, model_version, "tracked");
+                    continue;
+                }
+                Ok(Err(error)) => chain(&error),
+                Err(_) => "there was no time left".into(),
+            };
+            tracing::warn!(target = %retrained.target, error_message, "the run was not tracked; its record stands in the store");
+        }
+    }
+
+    /// The model with its card and the record: below `model/` what is registered.
+    async fn files(&self, run: &Run, retrained: &Retrained, registry: &Registry) -> Vec<(String, Bytes)> {
+        let (target, version) = (retrained.target, &retrained.version);
+        let mut files = Vec::new();
+        let pretty = |document: &Value| serde_json::to_vec_pretty(document).unwrap_or_default().into();
+        if let Ok(run) = serde_json::to_value(run) {
+            files.push(("run.json".to_string(), pretty(&run)));
+        }
+        for name in registry.files_of(target, version).await.unwrap_or_default() {
+            match registry.file(target, version, &name).await {
+                Ok(bytes) => files.push((format!("model/{name}"), bytes)),
+                Err(error) => {
+                    tracing::warn!(%target, name, error_type = error.error_type(), "a file is not tracked");
+                }
+            }
+        }
+        files
+    }
+
+    fn tracked(&self, run: &Run, retrained: &Retrained, artifacts: Vec<(String, Bytes)>) -> TrackedRun {
+        let started_ms =
+            DateTime::parse_from_rfc3339(&run.started).map_or(0, |at| at.timestamp_millis().max(0) as u64);
+        let last = run.data.len().saturating_sub(1);
+        let dataset = |(at, file): (usize, &crate::gather::Fingerprint)| Dataset {
+            name: file.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet").into(),
+            sha256: file.sha256.clone(),
+            source: file.key.clone(),
+            rows: file.rows,
+            context: if at == last { "evaluation" } else { "training" },
+        };
+        let decision = &retrained.decision;
+        let tags = [
+            ("target", retrained.target.to_string()),
+            ("taxi", run.taxi.clone()),
+            ("family", retrained.family.name().into()),
+            ("version", retrained.version.to_string()),
+            ("promoted", retrained.promoted.to_string()),
+            ("decision", decision.reason.clone()),
+            ("cut", retrained.learning.cut.to_string()),
+            ("tripcast.version", run.code_version.clone()),
+            ("mlflow.source.name", "tripcast retrainer".into()),
+            ("mlflow.note.content", decision.reason.clone()),
+        ];
+        let tags = tags.map(|(key, value)| (key.to_string(), value)).to_vec();
+        TrackedRun {
+            experiment: self.experiment.clone(),
+            name: format!("{} {}", run.run, retrained.target),
+            started_ms,
+            ended_ms: started_ms + (run.seconds * 1e3) as u64,
+            finished: run.failed.is_empty(),
+            params: params(run, retrained),
+            metrics: metrics(run, retrained),
+            datasets: run.data.iter().enumerate().map(dataset).collect(),
+            artifacts,
+            model: Some(TrackedModel {
+                name: retrained.target.to_string(),
+                tags: tags.iter().filter(|(key, _)| !key.starts_with("mlflow.")).cloned().collect(),
+                champion: retrained.promoted,
+            }),
+            tags,
+        }
+    }
+}
+
+fn params(run: &Run, retrained: &Retrained) -> Vec<(String, String)> {
+    let mut params = vec![("seed".to_string(), run.seed.to_string())];
+    params.extend(retrained.learning.window.map(|months| ("window_months".into(), months.to_string())));
+    params.extend(retrained.course.rounds.map(|rounds| ("rounds".into(), rounds.to_string())));
+    if let Ok(chosen) = serde_json::to_value(&retrained.params) {
+        flatten("", &chosen, &mut params);
+    }
+    params.dedup_by(|a, b| a.0 == b.0);
+    params
+}
+
+/// Every number and text of a document, by its path.
+fn flatten(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            flatten(&if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value, into);
+        }),
+        Value::Null | Value::Array(_) => (),
+        Value::String(text) => into.push((path.into(), text.clone())),
+        other if path != "seed" => into.push((path.into(), other.to_string())),
+        _ => (),
+    }
+}
+
+fn metrics(run: &Run, retrained: &Retrained) -> Vec<Point> {
+    let mut points = Vec::new();
+    let mut point = |key: String, value: Option<f64>, step: u64| {
+        points.extend(value.map(|value| Point { key, value, step }));
+    };
+    let judged = [("challenger", Some(&retrained.challenger)), ("champion", retrained.champion.as_ref())];
+    for (who, judged) in judged {
+        let figures = judged.and_then(|judged| serde_json::to_value(&judged.metrics).ok());
+        for (name, value) in figures.iter().filter_map(Value::as_object).flatten() {
+            point(format!("{who}.{name}"), value.as_f64(), 0);
+        }
+    }
+    let comparison = retrained.decision.of(&retrained.version).and_then(|one| one.comparison.as_ref());
+    point("improvement".into(), comparison.map(|comparison| comparison.improvement), 0);
+    point("improvement_bound".into(), comparison.map(|comparison| comparison.improvement_bound), 0);
+    for (round, loss) in retrained.learning.losses.iter().enumerate() {
+        point("rehearsal.loss".into(), Some(*loss), round as u64 + 1);
+    }
+    for window in &retrained.learning.windows {
+        point("window.loss".into(), Some(window.loss), u64::from(window.months));
+    }
+    for (number, trial) in retrained.learning.trials.iter().enumerate() {
+        if let Outcome::Complete(loss) = trial.outcome {
+            point("trial.loss".into(), Some(loss), number as u64);
+        }
+    }
+    point("seconds".into(), Some(run.seconds), 0);
+    point("memory_peak_bytes".into(), run.memory_peak_bytes.map(|bytes| bytes as f64), 0);
+    point("cost_usd_estimated".into(), run.cost_usd_estimated, 0);
+    points
+}
