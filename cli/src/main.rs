@@ -5,6 +5,7 @@
 mod data;
 mod evaluate;
 mod explain;
+mod export;
 mod files;
 mod import;
 mod output;
@@ -38,6 +39,7 @@ enum Verb {
     Predict(predict::Args),
     Score(score::Args),
     Import(import::Args),
+    Export(export::Args),
     Replay(replay::Args),
     #[command(subcommand)]
     Registry(registry::Verb),
@@ -57,6 +59,7 @@ async fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(&args, &out),
         Verb::Predict(args) => predict::run(&args, &out),
         Verb::Score(args) => score::run(&args),
+        Verb::Export(args) => export::run(&args, &out),
         Verb::Import(args) => import::run(&args, &out),
         Verb::Replay(args) => replay::run(&args, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use model::candidates::{FitError, FitParams, Progress, Rehearsal};
+use model::candidates::{FitParams, Progress, Rehearsal};
 use model::training::TrainError;
 use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, train, train_rehearsed};
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub struct Contest {
 /// What was tried, for the record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LearningCourse {
-    /// Every window that was rehearsed, on the last training month.
+    /// Every window that was rehearsed, on the last training months.
     pub windows: Vec<WindowTried>,
     /// The window that was taken, months; none where there was only one month.
     pub window: Option<u32>,
@@ -63,7 +63,7 @@ pub struct WindowTried {
     pub months: u32,
     /// How many of them there were.
     pub files: usize,
-    /// The figure that decides on the last training month, which it did not see: RMSE in minutes, or log loss.
+    /// The figure that decides on the last training months, which it did not see: RMSE in minutes, or log loss.
     pub loss: f64,
     /// Trees that were best.
     pub rounds: Option<u32>,
@@ -138,7 +138,7 @@ impl Learner<'_> {
         Ok(Contest { target: self.target, entrants, course })
     }
 
-    /// Rehearses every window on the last month; the best one, or the only one there was time for.
+    /// Rehearses every window on the last months; the best one, or the only one there was time for.
     fn choose_window(
         &self,
         windows: &[Window],
@@ -221,14 +221,15 @@ impl Learner<'_> {
         params: &FitParams,
         control: &mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
     ) -> Result<Rehearsal, TrainError> {
-        let Some(last) = self.by_month.last() else {
-            let source = FitError::NoExamples { target: self.target };
-            return Err(TrainError::Fit { target: self.target, family, source });
+        let together = |months: &[Examples]| {
+            let mut together = Examples::default();
+            months.iter().for_each(|month| together.append(month));
+            together
         };
-        let mut learn = Examples::default();
-        self.by_month[window.rehearse_from..window.rehearse_to].iter().for_each(|month| learn.append(month));
+        let learn = together(&self.by_month[window.rehearse_from..window.rehearse_to]);
+        let later = together(&self.by_month[window.rehearse_to..]);
         let mut work = Work { threads: self.how.threads, control };
-        Rehearsal::of(self.target, family, &learn, last, params, &mut work)
+        Rehearsal::of(self.target, family, &learn, &later, params, &mut work)
             .map_err(|source| TrainError::Fit { target: self.target, family, source })
     }
 

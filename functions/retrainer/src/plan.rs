@@ -31,10 +31,9 @@ pub struct Plan {
 pub struct Window {
     /// How many calendar months it spans at most.
     pub months: u32,
-    /// The first of the months there are to learn from, when it is rehearsed. The last month of all tells how well it did, and
-    /// calibrates it.
+    /// The first of the months there are to learn from, when it is rehearsed.
     pub rehearse_from: usize,
-    /// The end of those, itself not included.
+    /// The end of those, itself not included: this month and those after it tell how well it did, and calibrate it.
     pub rehearse_to: usize,
     /// The first when everything is learned from.
     pub fit_from: usize,
@@ -102,11 +101,11 @@ pub fn plan(
 /// The windows of `wanted` months that differ from each other, over the months there are to learn from, oldest first. None
 /// where there is only one month: nothing is left to rehearse on.
 ///
-/// What is promoted serves a month that begins a month after what it learned from: the one between judged it. So it is
-/// rehearsed, where there are months enough.
+/// It is rehearsed on two months, where there are months enough: one month may be an easy one, and what is promoted serves a
+/// month that begins a month after what it learned from, since the one between judged it.
 pub fn windows(months: &[Month], wanted: &[u32]) -> Vec<Window> {
-    let as_served = windows_after(months, wanted, 2);
-    if as_served.is_empty() { windows_after(months, wanted, 1) } else { as_served }
+    let on_two = windows_after(months, wanted, 2);
+    if on_two.is_empty() { windows_after(months, wanted, 1) } else { on_two }
 }
 
 /// Windows that end `lag` months before the last month.
@@ -206,9 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_rehearsed_as_they_will_serve_and_fitted_to_the_end() {
+    fn windows_are_rehearsed_on_two_months_and_fitted_to_the_end() {
         assert_eq!(windows_of(&["2021-01"]), [], "nothing is left to rehearse on");
-        assert_eq!(windows_of(&["2020-12", "2021-01"]), [(12, 0, 1, 0)], "too few months to leave one out");
+        assert_eq!(windows_of(&["2020-12", "2021-01"]), [(12, 0, 1, 0)], "too few months for two");
         assert_eq!(windows_of(&["2020-11", "2020-12", "2021-01"]), [(12, 0, 1, 0)]);
         let five = ["2020-09", "2020-10", "2020-11", "2020-12", "2021-01"];
         assert_eq!(windows_of(&five), [(1, 2, 3, 4), (12, 0, 3, 0)]);

@@ -28,6 +28,8 @@ pub const NAMES: [&str; 16] = [
 
 /// The position of the pickup zone in [`NAMES`].
 pub const PICKUP_ZONE: usize = 0;
+/// The position of the drop-off zone in [`NAMES`].
+pub const DROPOFF_ZONE: usize = 1;
 /// The position of the distance in [`NAMES`].
 pub const DISTANCE: usize = 2;
 
@@ -137,6 +139,7 @@ mod tests {
     #[test]
     fn features_are_where_they_are_said_to_be() {
         assert_eq!((NAMES[DISTANCE], NAMES[PICKUP_ZONE]), ("distance_miles", "pickup_zone"));
+        assert_eq!(NAMES[DROPOFF_ZONE], "dropoff_zone");
     }
 
     #[test]

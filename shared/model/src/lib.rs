@@ -18,6 +18,7 @@ pub mod features;
 pub mod gates;
 pub mod import;
 pub mod month;
+pub mod onnx;
 pub mod outcome;
 pub mod rejection;
 pub mod request;

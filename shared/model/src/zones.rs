@@ -57,12 +57,13 @@ pub fn is_airport(zone: Option<Zone>) -> bool {
     zone.is_some_and(|zone| matches!(zone.id(), 1 | 132 | 138))
 }
 
+pub(crate) const MILES_A_DEGREE: f32 = 69.0;
+// cos(40.73 degrees), the latitude of the city: a constant, since libm's cos may differ between machines.
+pub(crate) const LONGITUDE_SHRINKS: f32 = 0.757_8;
+
 /// Miles between the centroids of two zones as the crow flies (equirectangular: the error over a city is far
 /// below the size of a zone); none if either is no place.
 pub fn straight_miles(from: Option<Zone>, to: Option<Zone>) -> Option<f32> {
-    const MILES_A_DEGREE: f32 = 69.0;
-    // cos(40.73 degrees), the latitude of the city: a constant, since libm's cos may differ between machines.
-    const LONGITUDE_SHRINKS: f32 = 0.757_8;
     let ((from_lat, from_lon), (to_lat, to_lon)) = (centroid(from)?, centroid(to)?);
     let (north, east) = (to_lat - from_lat, (to_lon - from_lon) * LONGITUDE_SHRINKS);
     Some(MILES_A_DEGREE * (north * north + east * east).sqrt())

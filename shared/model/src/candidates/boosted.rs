@@ -134,6 +134,11 @@ impl BoostedTrees {
         Explainer::new(self.scorer.ensemble().clone(), covers)
     }
 
+    /// The least and the most that is answered, if what is answered is the sum within these.
+    pub(crate) fn answers_within(&self) -> Option<(f64, f64)> {
+        (self.objective != Objective::Logistic).then_some(MINUTES)
+    }
+
     /// The trees, over the features of [`features::NAMES`].
     pub fn ensemble(&self) -> &Ensemble {
         self.scorer.ensemble()

@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 
 /// Fewer trips than this say too little: probabilities are taken as they are.
 const ROWS_MIN: usize = 500;
-/// Probabilities are kept this far from 0 and 1: a leaf of one class says no more than that.
-const EDGE: f64 = 1e-6;
 /// Newton's method doubles the digits each time: far more than it needs.
 const STEPS_MAX: usize = 50;
 
@@ -22,6 +20,8 @@ pub struct Calibration {
 impl Calibration {
     /// Takes probabilities as they are.
     pub const NONE: Self = Self { slope: 1.0, shift: 0.0 };
+    /// Probabilities are kept this far from 0 and 1: a leaf of one class says no more than that.
+    pub(crate) const EDGE: f64 = 1e-6;
 
     /// What makes `said` come true best (by log loss) for trips that were tipped (1) or not (0), as long as `said`. As
     /// they are if there are few trips, or all were alike.
@@ -75,7 +75,7 @@ impl Calibration {
 }
 
 fn log_odds(p: f64) -> f64 {
-    let p = p.clamp(EDGE, 1.0 - EDGE);
+    let p = p.clamp(Calibration::EDGE, 1.0 - Calibration::EDGE);
     // libm's: a model must answer alike on every machine.
     libm::log(p / (1.0 - p))
 }

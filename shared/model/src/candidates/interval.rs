@@ -3,7 +3,7 @@
 //! Split conformal prediction with locally scaled errors (Lei, G'Sell, Rinaldo, Tibshirani and Wasserman 2018,
 //! "Distribution-Free Predictive Inference for Regression", section 5.2): on trips that the estimate did not see, trees
 //! learn how far off it is; an interval reaches as many times that as all but 5 % of the errors on each side do. Trips of
-//! different boroughs and distances, and those that state none, have multiples of their own where there are trips enough to
+//! different boroughs, of the airports and of different distances, and those that state none, have multiples of their own where there are trips enough to
 //! tell (Mondrian conformal prediction: Vovk, Gammerman and Shafer 2005): long trips and those of the Bronx stray farther out.
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::boosted::{self, day_number};
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
 use crate::trip::{TripBatch, Zone};
-use crate::zones;
+use crate::zones::{self, Borough};
 
 /// The share of errors beyond each end.
 const TAIL: f64 = 0.05;
@@ -24,9 +24,9 @@ const GROUP_ROWS_MIN: usize = 300;
 /// Boroughs, the unknown one included.
 const BOROUGHS: usize = 8;
 /// Ends of bands of distance, miles; the last band has none, and trips without a distance are a band too.
-const BAND_ENDS: [f32; 4] = [1.0, 2.0, 5.0, 10.0];
+pub(crate) const BAND_ENDS: [f32; 4] = [1.0, 2.0, 5.0, 10.0];
 const BANDS: usize = BAND_ENDS.len() + 2;
-const NOT_STATED: usize = BANDS - 1;
+pub(crate) const NOT_STATED: usize = BANDS - 1;
 
 /// No error is expected to be less than this share of the mean one.
 const SCALE_MIN_SHARE: f64 = 0.2;
@@ -87,6 +87,22 @@ impl Interval {
         Ok(Self { scale: scale.into(), scale_min, reaches: reaches(unseen, &errors, &scales).into() })
     }
 
+    /// How far off an answer is expected to be, minutes: trees over the features of [`features::NAMES`].
+    pub(crate) fn scale(&self) -> &Ensemble {
+        self.scale.ensemble()
+    }
+
+    /// At least so far, minutes.
+    pub(crate) fn scale_min(&self) -> f64 {
+        self.scale_min
+    }
+
+    /// How many times the scale an interval reaches, below and above: at [`row_of`] and the band.
+    pub(crate) fn reaches(&self) -> [Vec<f64>; 2] {
+        let all = || self.reaches.iter().flatten();
+        [all().map(|reach| reach.below).collect(), all().map(|reach| reach.above).collect()]
+    }
+
     /// The ends of the intervals around `minutes`, at least 0, for feature rows of the same trips.
     pub(super) fn around(&self, rows: &FeatureRows, minutes: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let scales = self.scale.predict(&rows.values);
@@ -102,7 +118,7 @@ impl Interval {
     }
 }
 
-/// The borough of the pickup and the band of the distance.
+/// The group of the trip and the band of its distance.
 fn group_of(row: &[f32]) -> (usize, usize) {
     let miles = row[features::DISTANCE];
     let band = match miles.is_nan() {
@@ -110,7 +126,15 @@ fn group_of(row: &[f32]) -> (usize, usize) {
         false => BAND_ENDS.iter().position(|end| miles <= *end).unwrap_or(BAND_ENDS.len()),
     };
     // A missing zone is NaN, which is zone 0, and that is none.
-    (zones::borough(Zone::new(row[features::PICKUP_ZONE] as u16)) as usize, band)
+    let zone = |at: usize| Zone::new(row[at] as u16);
+    (row_of(zone(features::PICKUP_ZONE), zone(features::DROPOFF_ZONE)) / BANDS, band)
+}
+
+/// Where the reaches of a trip's group begin: its pickup's borough, or the airports, which Newark's place stands for.
+pub(crate) fn row_of(pickup: Option<Zone>, dropoff: Option<Zone>) -> usize {
+    let airport = zones::is_airport(pickup) || zones::is_airport(dropoff);
+    let group = if airport { Borough::Ewr } else { zones::borough(pickup) };
+    group as usize * BANDS
 }
 
 /// A reach for every group: its own, else that of its borough (of trips with a distance), else that of its band, else that of all.

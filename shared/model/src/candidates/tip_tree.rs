@@ -57,6 +57,11 @@ impl TipTree {
         self.ensemble.predict(&FeatureRows::of(trips).values)
     }
 
+    /// The tree, over the features of [`features::NAMES`].
+    pub(crate) fn ensemble(&self) -> &Ensemble {
+        &self.ensemble
+    }
+
     /// How many leaves the tree has.
     pub fn n_leaves(&self) -> usize {
         self.ensemble.n_leaves()
