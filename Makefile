@@ -25,7 +25,19 @@ demo: build ## See the whole system once on this machine: trips in, predictions 
 test: lint unit e2e ## The gate: format, clippy, unit tests, one release build, end to end on it
 
 .PHONY: verify
-verify: test ## The gate and the longer proofs, before an issue is closed
+verify: test determinism test-mlflow ## The gate and the longer proofs, before an issue is closed
+
+.PHONY: determinism
+determinism: build ## The same inputs give the same models: in a hundred processes, on any number of threads
+	$(TEST) --test system -- determinism::
+
+.PHONY: test-mlflow
+test-mlflow: build ## What the retrainer logs, on a real MLflow server, read back by its own client
+	python3 tools/mlflow/check.py
+
+.PHONY: replay
+replay: build ## 2023-01 to 2024-10 month by month, as the schedule would have lived it (TRIPS_DIR; half an hour)
+	target/release/tripcast replay --trips "$${TRIPS_DIR:-../shared/data}" --from 2023-01 --to 2024-10 --compare
 
 .PHONY: build
 build: ## Build the release binaries and the functions' packages (target/lambda)
@@ -49,7 +61,7 @@ fmt: ## Format the code
 
 .PHONY: unit
 unit: venv ## Unit tests, contracts between files, golden numbers on real months
-	$(TEST) -- --skip bootstraps:: --skip terminal:: --skip end_to_end::
+	$(TEST) -- --skip bootstraps:: --skip terminal:: --skip end_to_end:: --skip determinism::
 
 .PHONY: e2e
 e2e: venv probe build ## The built functions: under a double of Lambda, and on a local AWS of the tests' own

@@ -12,6 +12,7 @@ mod output;
 mod predict;
 mod registry;
 mod replay;
+mod retrain;
 mod runs;
 mod score;
 mod train;
@@ -40,6 +41,7 @@ enum Verb {
     Score(score::Args),
     Import(import::Args),
     Export(export::Args),
+    Retrain(retrain::Args),
     Replay(replay::Args),
     #[command(subcommand)]
     Registry(registry::Verb),
@@ -61,6 +63,7 @@ async fn main() -> ExitCode {
         Verb::Score(args) => score::run(&args),
         Verb::Export(args) => export::run(&args, &out),
         Verb::Import(args) => import::run(&args, &out),
+        Verb::Retrain(args) => retrain::run(&args, &out).await,
         Verb::Replay(args) => replay::run(&args, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,
         Verb::Runs(verb) => runs::run(verb, &out).await,

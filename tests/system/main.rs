@@ -10,6 +10,7 @@
 
 mod bootstraps;
 mod contracts;
+mod determinism;
 mod end_to_end;
 mod gates;
 mod real_data;

@@ -1,5 +1,4 @@
 """What can be expected to go wrong."""
 
-
-class Failure(Exception):
-    """Its message is the one sentence the user reads."""
+import environment  # noqa: F401  (finds what the tools share)
+from python_environment import Failure  # noqa: F401

@@ -47,6 +47,9 @@ pub const VARIABLES: [Variable; 11] = [
     Variable { name: "MLFLOW_TRACKING_TOKEN", meaning: "bearer token instead", default: Some("") },
 ];
 
+/// Where those of tracking begin.
+const TRACKING_FROM: usize = 6;
+
 /// The same, read.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // see VARIABLES
@@ -86,6 +89,14 @@ impl Config {
         let learning = Learning { windows, params, trials, threads: 0 };
         Settings { taxi: self.taxi.clone(), learning, bars }
     }
+}
+
+/// The tracking server that the environment of this process names.
+///
+/// # Errors
+/// [`EnvError`].
+pub fn tracker_of_process() -> Result<Option<Tracker>, EnvError> {
+    tracker(&Env::of_process(&VARIABLES[TRACKING_FROM..])?)
 }
 
 /// A tracking server that cannot be meant is said and done without: it never keeps models from being retrained.

@@ -10,6 +10,7 @@
 mod card;
 pub mod config;
 pub mod gather;
+mod interchange;
 mod judging;
 pub mod learn;
 pub mod plan;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
+use model::Artifact;
 use platform::lambda::Deadline;
 use platform::registry::Registry;
 use platform::tracking::{Dataset, Point, TrackedModel, TrackedRun, Tracking};
 use platform::{Classified, chain};
 use serde_json::Value;
 
+use crate::interchange::mlflow_model;
 use crate::record::{Retrained, Run};
 use crate::search::Outcome;
 
@@ -64,6 +66,17 @@ impl Tracker {
                     tracing::warn!(%target, name, error_type = error.error_type(), "a file is not tracked");
                 }
             }
+        }
+        let artifact =
+            registry.artifact(target, version).await.ok().and_then(|bytes| Artifact::from_bytes(&bytes).ok());
+        match artifact.map(|artifact| mlflow_model(&artifact)) {
+            Some(Ok(model)) => {
+                files.extend(model.into_iter().map(|(path, bytes)| (format!("model/{path}"), bytes)))
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%target, error_message = chain(&error), "tracked without a form that MLflow loads")
+            }
+            None => (),
         }
         files
     }

@@ -1,0 +1,91 @@
+//! `tripcast retrain`.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, Utc};
+use model::Target;
+use model::candidates::FitParams;
+use model::decision::Bars;
+use platform::lambda::Deadline;
+use platform::store::StoreUri;
+use retrainer::config::{Windows, tracker_of_process};
+use retrainer::learn::Learning;
+use retrainer::{Retrained, Retrainer, Run, Settings};
+
+use crate::output::{Failure, Output, spinner};
+use crate::train::TargetName;
+
+/// Retrain as the schedule does: choose, learn, judge, publish, and promote what is better.
+///
+/// Runs are also told to the MLflow server that MLFLOW_TRACKING_URI names, if it is set.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  tripcast retrain --data ./trips-store --models ./models --now 2021-03-15
+  tripcast retrain --data s3://my-data --models s3://my-models --target duration")]
+pub struct Args {
+    /// Store of the trips, below history/ and incoming/: s3://bucket or a directory.
+    #[arg(long)]
+    data: StoreUri,
+    /// Store of the models: s3://bucket or a directory.
+    #[arg(long)]
+    models: StoreUri,
+    /// Only this target; both if not said.
+    #[arg(long, value_enum)]
+    target: Option<TargetName>,
+    /// As of which day: judges on the full month before it; today if not said.
+    #[arg(long)]
+    now: Option<NaiveDate>,
+    /// The name of the run, after the day.
+    #[arg(long, default_value = "by-hand")]
+    name: String,
+    /// The colour of the taxis.
+    #[arg(long, default_value = "green")]
+    taxi: String,
+    /// Spans of months to choose from.
+    #[arg(long, default_value = "1,3,12")]
+    windows: Windows,
+    /// Sets of parameters of boosted trees to try.
+    #[arg(long, default_value_t = 4)]
+    trials: usize,
+    /// Minutes after which it has to be done; what is not learned by then is cut short.
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
+    /// Seeds every random choice.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Threads to train on, 0 for as many as the machine runs at once; the models do not depend on it.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+/// Runs the verb.
+pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    let learning = Learning {
+        windows: args.windows.0.clone(),
+        params: FitParams { seed: args.seed, ..FitParams::default() },
+        trials: args.trials,
+        threads: args.threads,
+    };
+    let bars = Bars { seed: args.seed, ..Bars::default() };
+    let settings = Settings { taxi: args.taxi.clone(), learning, bars };
+    let (data, models) = (args.data.open().await, args.models.open().await);
+    let retrainer = Retrainer::new(data, models, settings).tracked_by(tracker_of_process()?);
+    let targets = args.target.map_or(Target::ALL.to_vec(), |target| vec![target.into()]);
+    let now = args.now.unwrap_or_else(|| Utc::now().date_naive());
+    let deadline = Deadline::after(Duration::from_secs(args.minutes * 60));
+    let working = spinner("retraining");
+    let run = retrainer.retrain(now, &targets, &args.name, deadline).await?;
+    working.finish_and_clear();
+    out.print(&run, || table(&run))
+}
+
+fn table(run: &Run) -> Vec<String> {
+    let mut lines = vec![format!("run {} took {:.1} s", run.run, run.seconds)];
+    lines.extend(run.nothing_to_do.clone());
+    lines.extend(run.left_out.iter().map(|out| format!("  left out {}: {}", out.key, out.reason)));
+    let line = |one: &Retrained| {
+        format!("  {} {} ({}): {}", one.target, one.version, one.family.name(), one.decision.reason)
+    };
+    lines.extend(run.targets.iter().map(line));
+    lines
+}

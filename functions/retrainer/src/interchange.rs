@@ -1,0 +1,44 @@
+//! A model as MLflow loads it: an ONNX file, a few lines of Python around it, and the `MLmodel` that names both.
+
+use bytes::Bytes;
+use model::Artifact;
+use model::artifact::sha256_hex;
+use model::onnx::{OnnxError, to_onnx};
+use serde_json::json;
+
+const WRAPPER: &str = include_str!("../pyfunc/tripcast_pyfunc.py");
+const REQUIREMENTS: &str = "mlflow-skinny\nnumpy\nonnxruntime>=1.21\npandas\n";
+
+/// The files of an MLflow model, by their path below it.
+///
+/// # Errors
+/// [`OnnxError`] for models without an ONNX form.
+pub(crate) fn mlflow_model(artifact: &Artifact) -> Result<Vec<(String, Bytes)>, OnnxError> {
+    let onnx = to_onnx(artifact)?;
+    // Two versions in one process share modules by name: another wrapper is another module.
+    let module = format!("tripcast_pyfunc_{}", &sha256_hex(WRAPPER.as_bytes())[..8]);
+    // YAML that is JSON: what has to be quoted is.
+    let document = json!({
+        "flavors": {
+            "python_function": {
+                "loader_module": module,
+                "code": "code",
+                "data": "model.onnx",
+                "env": {"virtualenv": "python_env.yaml"},
+                "python_version": "3.11",
+            },
+            "onnx": {"data": "model.onnx", "providers": ["CPUExecutionProvider"]},
+        },
+        "metadata": {"target": artifact.lineage.target, "feature_schema": artifact.lineage.feature_schema},
+    });
+    let environment = json!({"python": "3.11", "dependencies": ["-r requirements.txt"]});
+    let pretty =
+        |value: &serde_json::Value| Bytes::from(serde_json::to_vec_pretty(value).unwrap_or_default());
+    Ok(vec![
+        ("model.onnx".into(), onnx.into()),
+        (format!("code/{module}.py"), WRAPPER.into()),
+        ("requirements.txt".into(), REQUIREMENTS.into()),
+        ("python_env.yaml".into(), pretty(&environment)),
+        ("MLmodel".into(), pretty(&document)),
+    ])
+}
