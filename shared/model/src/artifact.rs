@@ -1,8 +1,10 @@
 //! A model as bytes: immutable, self-describing, refused unless every byte is as written.
 //!
 //! Layout, integers little endian: `TRIPCAST`, u32 format version, u32 length of the lineage, the lineage (JSON),
-//! u64 length of the model, the model (postcard), sha256 of everything before. Nothing in it tells a time, a key
-//! or a run, so the same inputs give the same bytes, and the bytes are the model's identity.
+//! u64 length of the model, the model (postcard) with what it answers to golden trips, sha256 of everything before. Nothing in
+//! it tells a time, a key or a run, so the same inputs give the same bytes, and the bytes are the model's identity.
+
+mod golden;
 
 use std::fmt;
 use std::str::FromStr;
@@ -130,6 +132,9 @@ pub enum ArtifactError {
     /// The model part is not what its lineage says, or not valid.
     #[error("reading or writing the model's parameters")]
     Model(#[source] postcard::Error),
+    /// It does not answer as it did when it was written.
+    #[error("the model answers golden trips differently here than where it was written: it must not serve")]
+    Golden,
     /// The lineage names another target than the model has.
     #[error("the model's lineage says {lineage}, its parameters are of {model}")]
     Target {
@@ -173,7 +178,8 @@ impl Artifact {
     /// [`ArtifactError::Lineage`] or [`ArtifactError::Model`] if it cannot be written.
     pub fn to_bytes(&self) -> Result<(Vec<u8>, ModelVersion), ArtifactError> {
         let lineage = serde_json::to_vec(&self.lineage).map_err(ArtifactError::Lineage)?;
-        let model = postcard::to_stdvec(&self.model).map_err(ArtifactError::Model)?;
+        let answered = (&self.model, golden::answers(&self.model));
+        let model = postcard::to_stdvec(&answered).map_err(ArtifactError::Model)?;
         let mut bytes = Vec::with_capacity(lineage.len() + model.len() + 64);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -215,9 +221,13 @@ impl Artifact {
         if lineage.feature_schema != expected {
             return Err(ArtifactError::FeatureSchema { found: lineage.feature_schema, expected });
         }
-        let model: Model = postcard::from_bytes(model).map_err(ArtifactError::Model)?;
+        let (model, expected): (Model, Vec<f64>) =
+            postcard::from_bytes(model).map_err(ArtifactError::Model)?;
         if model.target() != lineage.target {
             return Err(ArtifactError::Target { lineage: lineage.target, model: model.target() });
+        }
+        if golden::answers(&model) != expected {
+            return Err(ArtifactError::Golden);
         }
         Ok(Self { lineage, model })
     }
@@ -289,6 +299,21 @@ mod tests {
             let refused = Artifact::from_bytes(bytes).unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused:?} should say {expected:?}");
         }
+    }
+
+    #[test]
+    fn a_model_that_answers_otherwise_is_refused() {
+        let artifact = artifact();
+        let model = postcard::to_stdvec(&(&artifact.model, golden::answers(&artifact.model))).unwrap();
+        let (bytes, _) = artifact.to_bytes().unwrap();
+        // The last answer, one bit off, under a checksum that is right.
+        let at = bytes.len() - DIGEST_BYTES - model.len();
+        let mut off = bytes[..bytes.len() - DIGEST_BYTES].to_vec();
+        assert_eq!(&off[at..], model);
+        *off.last_mut().unwrap() ^= 1;
+        let digest = Sha256::digest(&off);
+        off.extend_from_slice(&digest);
+        assert!(matches!(Artifact::from_bytes(&off), Err(ArtifactError::Golden)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::*;
+use crate::Classified;
 use crate::store::{MemoryStore, Object, ObjectMeta, Upload};
 
 const TARGET: Target = Target::Duration;
