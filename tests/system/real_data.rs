@@ -95,7 +95,8 @@ fn the_tip_tree_ranks_as_well_as_is_known_of_it() {
 }
 
 /// Intervals of a model that learned a month, on the two after it. Half widths of 6.6 and 5.6 minutes for every trip, the
-/// 90th percentiles of errors on days held out, cover 0.869 and 0.880, 0.897 and 0.891 of these months.
+/// 90th percentiles of errors on days held out, cover 0.869 and 0.880, 0.897 and 0.891 of these months. Covering every borough
+/// and band of distance alike costs some of what scaling saves: without that, intervals are 4 % narrower still.
 #[test]
 fn intervals_cover_later_months_and_are_narrower_than_a_constant_width() {
     let Some(folder) = real_or_say("intervals of boosted durations") else { return };
@@ -110,7 +111,7 @@ fn intervals_cover_later_months_and_are_narrower_than_a_constant_width() {
                 panic!("figures of durations")
             };
             near(month, coverage, 0.9, 0.03);
-            assert!(interval_width_min < 0.96 * constant_width_min, "{month}: {interval_width_min} min");
+            assert!(interval_width_min < constant_width_min, "{month}: {interval_width_min} min");
         }
     }
 }
