@@ -30,7 +30,7 @@ impl Stack {
         let root = crate::root();
         let mut command = Command::new("python3");
         command.arg(root.join("infra/local/local_aws.py")).args(["deploy", "--stack", name]);
-        command.args(["--parameter", "TripsVisibilitySeconds=2", "--parameter", "ModelRefreshSeconds=1"]);
+        command.args(["--parameter", "TripsVisibilitySeconds=5", "--parameter", "ModelRefreshSeconds=1"]);
         let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "deploying {name} failed: {said}");
