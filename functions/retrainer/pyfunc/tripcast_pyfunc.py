@@ -36,7 +36,8 @@ def columns(trips: pd.DataFrame) -> dict:
         value = number(trips[name]) if name in trips.columns else pd.Series(np.nan, index=trips.index)
         found[name] = value.astype(np.float32).to_numpy()
     time = next((trips[name] for name in TIMES if name in trips.columns), pd.Series(pd.NaT, index=trips.index))
-    time = pd.to_datetime(time, errors="coerce").dt
+    # Each row in its own form: with or without T, with or without seconds.
+    time = pd.to_datetime(time, errors="coerce", format="ISO8601").dt
     for part in ("year", "month", "day", "hour", "minute"):
         # A year of 0 says that the time is not known; the other parts are then not looked at.
         found[part] = getattr(time, part).fillna(0).astype(np.int64).to_numpy()

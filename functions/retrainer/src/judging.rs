@@ -49,6 +49,9 @@ pub(crate) async fn judge(
         Some(version) => promote(registry, target, version, champion.as_ref(), &decision).await?,
         None => false,
     };
+    if decision.promote.is_some() && !promoted {
+        decision.reason = format!("not promoted, somebody else was first: {}", decision.reason);
+    }
     let judged = |version: &ModelVersion, metrics: &Metrics| Judged {
         version: version.clone(),
         rules: Rules::Course,

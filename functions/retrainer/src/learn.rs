@@ -14,6 +14,8 @@ use crate::search::{Outcome, Search, Trial};
 
 /// The search looks at this many months: what does well on them does well on a year.
 const SEARCH_MONTHS: usize = 3;
+/// Of the time there is: the rest is for the last fit, of all months, which takes about as long as its rehearsal.
+const REHEARSAL_SHARE: f64 = 0.6;
 /// Less than this share better than what the search began with is chance.
 const SEARCH_GAIN_MIN: f64 = 0.002;
 
@@ -82,7 +84,9 @@ pub fn learn(
     let months: Vec<Month> = files.iter().filter_map(|file| file.month).collect();
     let windows = windows(&months, &how.windows);
     let by_month = files.iter().map(|file| how.params.rules.examples(target, std::slice::from_ref(file)).0);
-    let learner = Learner { target, files, how, until, by_month: by_month.collect() };
+    let now = Instant::now();
+    let rehearse_until = now + until.saturating_duration_since(now).mul_f64(REHEARSAL_SHARE);
+    let learner = Learner { target, files, how, rehearse_until, until, by_month: by_month.collect() };
     let course = LearningCourse {
         windows: Vec::new(),
         window: None,
@@ -97,6 +101,8 @@ struct Learner<'a> {
     target: Target,
     files: &'a [LabelledTrips],
     how: &'a Learning,
+    /// What was found by then is fitted.
+    rehearse_until: Instant,
     until: Instant,
     /// The examples of each file.
     by_month: Vec<Examples>,
@@ -104,12 +110,12 @@ struct Learner<'a> {
 
 impl Learner<'_> {
     fn is_late(&self) -> bool {
-        Instant::now() >= self.until
+        Instant::now() >= self.rehearse_until
     }
 
     /// With one month there is nothing to rehearse on but its own days.
     fn learn_one_month(&self, mut course: LearningCourse) -> Result<Contest, TrainError> {
-        let mut control = self.in_time();
+        let mut control = before(self.until);
         let mut work = Work { threads: self.how.threads, control: &mut control };
         let fit = |family: &Family| train(self.target, *family, &self.how.params, self.files, &mut work);
         let entrants: Vec<Trained> =
@@ -130,7 +136,7 @@ impl Learner<'_> {
         for family in &families[1..] {
             rehearsals.push(self.rehearse(*family, window, &self.how.params, &mut self.in_time())?);
         }
-        let mut control = self.in_time();
+        let mut control = before(self.until);
         let mut work = Work { threads: self.how.threads, control: &mut control };
         let fit = |one: &Rehearsal| train_rehearsed(one, &self.files[window.fit_from..], &mut work);
         let entrants: Vec<Trained> = rehearsals.iter().map(fit).collect::<Result<_, TrainError>>()?;
@@ -234,9 +240,13 @@ impl Learner<'_> {
     }
 
     fn in_time(&self) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + use<> {
-        let until = self.until;
-        move |_| if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        before(self.rehearse_until)
     }
+}
+
+/// Goes on until then.
+fn before(until: Instant) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + use<> {
+    move |_| if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 impl LearningCourse {

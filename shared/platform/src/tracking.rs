@@ -19,10 +19,10 @@ use client::{Client, Code};
 #[derive(Debug, thiserror::Error)]
 pub enum TrackingError {
     /// No server can be meant.
-    #[error("tracking server {uri:?}: expected http:// or https:// and a host")]
+    #[error("tracking server {scheme}: expected http:// or https:// and a host")]
     Uri {
-        /// What was said.
-        uri: String,
+        /// How what was said begins; what follows may hold a password.
+        scheme: String,
     },
     /// The server did not answer.
     #[error("{doing} on the tracking server")]
@@ -61,8 +61,8 @@ pub enum TrackingError {
     },
 }
 
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Who asks. It prints nothing of itself.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
     /// With a password: basic authentication.
     pub username: String,
@@ -70,6 +70,12 @@ pub struct Credentials {
     pub password: String,
     /// Else: a bearer token.
     pub token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials { .. }")
+    }
 }
 
 /// One run, complete.

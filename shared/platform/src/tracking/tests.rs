@@ -158,6 +158,11 @@ async fn only_a_server_is_a_server() {
         let refused = Tracking::new(uri, Credentials::default()).unwrap_err().to_string();
         assert!(refused.contains("expected http:// or https://"), "{refused}");
     }
+    let secret = Tracking::new("postgresql://user:secret@host/db", Credentials::default()).unwrap_err();
+    let who = Credentials { password: "secret".into(), ..Credentials::default() };
+    for said in [secret.to_string(), format!("{secret:?}"), format!("{who:?}")] {
+        assert!(!said.contains("secret"), "{said}");
+    }
     let tracking = Tracking::new("http://127.0.0.1:1", Credentials::default()).unwrap();
     let elsewhere = tracking.client.put_artifact("s3://bucket/7/r1", "card.md", Bytes::new()).await;
     assert!(elsewhere.unwrap_err().to_string().contains("--serve-artifacts"));
