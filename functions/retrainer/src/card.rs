@@ -1,114 +1,67 @@
-//! The card of a model: what it is, from what, how good; for programs and for people.
+//! The card of a model: what it is, from what, how good, and where it is weak. One content, three forms: `card.json` by the
+//! schema of the Model Card Toolkit (v0.0.2) for programs, `card.md` for terminals, `card.html` for people.
+//!
+//! What is measured, `model::card` measures; here it is put into words, tables and plots.
 
+mod content;
+mod html;
+mod markdown;
+mod plot;
+mod toolkit;
+
+use model::card::Findings;
 use model::decision::Assessment;
-use model::evaluation::Figures;
-use model::{Judgement, Rules, Slice, Trained};
-use serde::Serialize;
-use serde_json::{Value, json};
+use model::{Artifact, Metrics, Trained};
+use serde_json::Value;
 
 use crate::gather::Fingerprint;
 
-/// What a card tells beside the model itself.
+/// What a card tells.
 pub(crate) struct Card<'a> {
     pub(crate) run: &'a str,
+    /// When the model was made, RFC 3339, UTC.
+    pub(crate) made: &'a str,
     pub(crate) trained: &'a Trained,
     pub(crate) assessed: &'a Assessment,
-    pub(crate) strict: &'a Judgement,
-    pub(crate) slices: &'a [Slice],
+    pub(crate) findings: &'a Findings,
     pub(crate) data: &'a [Fingerprint],
+    /// The champion beside which it was judged, if there was one.
+    pub(crate) previous: Option<Previous<'a>>,
+}
+
+/// The champion before it.
+pub(crate) struct Previous<'a> {
+    pub(crate) version: &'a str,
+    pub(crate) artifact: &'a Artifact,
+    /// On the same rows.
+    pub(crate) metrics: &'a Metrics,
 }
 
 impl Card<'_> {
-    pub(crate) fn json(&self) -> Value {
-        let lineage = &self.trained.artifact.lineage;
-        json!({
-            "target": lineage.target,
-            "version": self.trained.version,
-            "family": lineage.family,
-            "run": self.run,
-            "params": lineage.params,
-            "feature_schema": lineage.feature_schema,
-            "bytes": self.trained.bytes.len(),
-            "data": self.data,
-            "dropped": self.trained.dropped,
-            "train": Measured { rules: lineage.params.rules, metrics: &self.trained.train },
-            "validate": Measured { rules: Rules::Course, metrics: &self.assessed.metrics },
-            "objections": self.assessed.objections,
-            "validate_strict": self.strict,
-            "slices": self.slices,
-        })
-    }
-
-    pub(crate) fn markdown(&self) -> String {
-        let lineage = &self.trained.artifact.lineage;
-        let mut lines = vec![
-            format!("# {} model {}", lineage.target, self.trained.version),
-            String::new(),
-            format!(
-                "Family {}, trained by run `{}` on rules `{}`.",
-                lineage.family.name(),
-                self.run,
-                lineage.params.rules.name()
-            ),
-            String::new(),
-            "| rows | figures |".into(),
-            "|---|---|".into(),
-            format!("| train, {} rows | {} |", self.trained.train.rows, figures(&self.trained.train.figures)),
-            format!(
-                "| validate, course rules, {} rows | {} |",
-                self.assessed.metrics.rows,
-                figures(&self.assessed.metrics.figures)
-            ),
-        ];
-        lines.extend([
-            "".into(),
-            "## Data".into(),
-            "".into(),
-            "| month | rows | sha256 |".into(),
-            "|---|--:|---|".into(),
-        ]);
-        lines.extend(
-            self.data.iter().map(|file| format!("| {} | {} | `{}` |", file.month, file.rows, file.sha256)),
-        );
-        lines.extend([
-            "".into(),
-            "## By slice".into(),
-            "".into(),
-            "| slice | rows | figures |".into(),
-            "|---|--:|---|".into(),
-        ]);
-        let slice = |slice: &Slice| {
-            format!(
-                "| {} {} | {} | {} |",
-                slice.by,
-                slice.value,
-                slice.metrics.rows,
-                figures(&slice.metrics.figures)
-            )
-        };
-        lines.extend(self.slices.iter().map(slice));
-        lines.join("\n") + "\n"
+    /// The files of the card, by name.
+    pub(crate) fn files(&self) -> (Value, String, String) {
+        let sections = content::sections(self);
+        let title = format!("{} model {}", self.trained.artifact.lineage.target, self.trained.version);
+        (toolkit::document(self), markdown::page(&title, &sections), html::page(&title, &sections))
     }
 }
 
-#[derive(Serialize)]
-struct Measured<'a> {
-    rules: Rules,
-    #[serde(flatten)]
-    metrics: &'a model::Metrics,
+/// A part of a card, whatever its form.
+#[derive(Default)]
+struct Section {
+    title: &'static str,
+    paragraphs: Vec<String>,
+    tables: Vec<Table>,
+    plots: Vec<plot::Plot>,
+    /// Lines whose spaces count.
+    lines: Vec<String>,
 }
 
-fn figures(figures: &Figures) -> String {
-    match figures {
-        Figures::Duration { rmse, mae, coverage, .. } => {
-            format!("RMSE {rmse:.3} min, MAE {mae:.3} min, 90 % interval covers {:.1} %", coverage * 100.0)
-        }
-        Figures::Tip { auc, log_loss, brier, base_rate, ece } => {
-            let ece = ece.map(|ece| format!(", calibration error {ece:.4}")).unwrap_or_default();
-            format!(
-                "AUC {auc:.3}, log loss {log_loss:.4}, Brier {brier:.4}, tipped {:.1} %{ece}",
-                base_rate * 100.0
-            )
-        }
-    }
+/// Rows under a head; the first column is text, the others are figures.
+struct Table {
+    head: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
 }
+
+#[cfg(test)]
+mod tests;

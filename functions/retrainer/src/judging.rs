@@ -2,16 +2,16 @@
 
 use chrono::Utc;
 use model::artifact::ArtifactError;
-use model::decision::{Bars, Challenger, Scored};
+use model::card::Findings;
+use model::decision::{Bars, Challenger};
 use model::{
     Artifact, Decision, JudgingRows, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained, decide,
-    judge as measure, judge_slices,
 };
 use platform::lambda::Deadline;
 use platform::registry::{Champion, Registry, RegistryError};
 use platform::{Classified, chain};
 
-use crate::card::Card;
+use crate::card::{Card, Previous};
 use crate::learn::Contest;
 use crate::record::{Judged, Retrained, Run};
 use crate::{RESERVE_LAST, RetrainError};
@@ -28,18 +28,26 @@ pub(crate) async fn judge(
     let Contest { target, entrants, course } = contest;
     let rows = JudgingRows::of(target, judging);
     let champion = registry.champion(target).await?;
-    let incumbent = score_champion(registry, &rows, champion.as_ref()).await?;
-    let challenger = |one: &Trained| Challenger {
-        version: one.version.clone(),
-        family: one.artifact.lineage.family,
-        scored: rows.score(&one.artifact.model),
-        defects: one.defects(),
+    let incumbent = read_champion(registry, target, champion.as_ref()).await?;
+    let incumbent = incumbent.map(|artifact| (rows.score(&artifact.model), artifact));
+    let mut findings = Vec::new();
+    let mut challenger = |one: &Trained| {
+        let scored = rows.score(&one.artifact.model);
+        findings.push(rows.findings(&one.artifact.model, &scored, judging));
+        let (version, family) = (one.version.clone(), one.artifact.lineage.family);
+        Challenger { version, family, scored, defects: one.defects() }
     };
-    let challengers = entrants.iter().map(challenger).collect();
+    let challengers = entrants.iter().map(&mut challenger).collect();
     let present = champion.as_ref().map(|champion| &champion.alias.version).zip(incumbent.as_ref());
-    let mut decision = decide(&rows, present, challengers, bars);
-    for one in &entrants {
-        publish(registry, one, &decision, judging, run).await?;
+    let beside = present.map(|(version, (scored, _))| (version, scored));
+    let mut decision = decide(&rows, beside, challengers, bars);
+    for (one, findings) in entrants.iter().zip(&findings) {
+        let previous = present.map(|(version, (scored, artifact))| Previous {
+            version: version.as_str(),
+            artifact,
+            metrics: &scored.metrics,
+        });
+        publish(registry, one, &decision, findings, previous, run).await?;
     }
     let is_late = deadline.left() <= RESERVE_LAST;
     if let Some(version) = decision.promote.take_if(|_| is_late) {
@@ -72,54 +80,46 @@ pub(crate) async fn judge(
         version: best.version.clone(),
         learning: course,
         challenger: judged(&best.version, &best.metrics),
-        champion: present.map(|(version, scored)| judged(version, &scored.metrics)),
+        champion: beside.map(|(version, scored)| judged(version, &scored.metrics)),
         promoted,
         decision,
     })
 }
 
-/// What the champion says of the rows; nothing if there is none that can be read.
-async fn score_champion(
+/// The champion, if there is one that can be read.
+async fn read_champion(
     registry: &Registry,
-    rows: &JudgingRows,
+    target: Target,
     champion: Option<&Champion>,
-) -> Result<Option<Scored>, RetrainError> {
+) -> Result<Option<Artifact>, RetrainError> {
     let Some(champion) = champion else { return Ok(None) };
-    let target = rows.target();
     let read = match registry.artifact(target, &champion.alias.version).await {
         Ok(bytes) => Artifact::from_bytes(&bytes).map_err(|error: ArtifactError| chain(&error)),
         Err(error) if error.is_transient() => return Err(error.into()),
         Err(error) => Err(chain(&error)),
     };
-    match read {
-        Ok(artifact) => Ok(Some(rows.score(&artifact.model))),
-        Err(reason) => {
-            // No function can serve it either: whatever is measured is better.
-            tracing::warn!(%target, version = %champion.alias.version, reason, "the champion cannot be read");
-            Ok(None)
-        }
-    }
+    // No function can serve what cannot be read either: whatever is measured is better.
+    let complain = |reason: &String| {
+        tracing::warn!(%target, version = %champion.alias.version, reason, "the champion cannot be read");
+    };
+    Ok(read.inspect_err(complain).ok())
 }
 
 async fn publish(
     registry: &Registry,
     trained: &Trained,
     decision: &Decision,
-    judging: &[LabelledTrips],
+    findings: &Findings,
+    previous: Option<Previous<'_>>,
     run: &Run,
 ) -> Result<(), RetrainError> {
-    let model = &trained.artifact.model;
     let Some(assessed) = decision.of(&trained.version) else { return Ok(()) };
-    let card = Card {
-        run: &run.run,
-        trained,
-        assessed,
-        strict: &measure(model, Rules::Strict, judging),
-        slices: &judge_slices(model, Rules::Course, judging),
-        data: &run.data,
-    };
-    let (document, page) = (card.json(), card.markdown());
-    registry.publish(model.target(), trained.bytes.clone().into(), &document, page).await?;
+    let (run, made, data) = (&run.run, &run.started, &run.data);
+    let card = Card { run, made, trained, assessed, findings, data, previous };
+    let (document, markdown, html) = card.files();
+    let card = platform::registry::CardFiles { document: &document, markdown, html };
+    let target = trained.artifact.lineage.target;
+    registry.publish(target, trained.bytes.clone().into(), card).await?;
     Ok(())
 }
 

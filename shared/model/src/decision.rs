@@ -16,7 +16,7 @@ use crate::candidates::{Family, Model};
 use crate::evaluation::{Answers, Loss, Metrics, answers, measure, slices_of};
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::rules::Rules;
-use bootstrap::Resamples;
+pub(crate) use bootstrap::Resamples;
 
 /// What a challenger has to reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,12 +51,12 @@ impl Default for Bars {
 /// The rows that all models are judged on, by the course's rules, with the days and slices they belong to.
 #[derive(Debug)]
 pub struct JudgingRows {
-    target: Target,
-    examples: Examples,
+    pub(crate) target: Target,
+    pub(crate) examples: Examples,
     /// Which of the days each row is of.
-    days: Vec<usize>,
-    n_days: usize,
-    slices: BTreeMap<(&'static str, &'static str), Vec<usize>>,
+    pub(crate) days: Vec<usize>,
+    pub(crate) n_days: usize,
+    pub(crate) slices: BTreeMap<(&'static str, &'static str), Vec<usize>>,
 }
 
 /// What a model said of the judging rows.
@@ -64,7 +64,7 @@ pub struct JudgingRows {
 pub struct Scored {
     /// Its figures.
     pub metrics: Metrics,
-    losses: Vec<f64>,
+    pub(crate) losses: Vec<f64>,
     unsound: Vec<String>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In the order data meets them: [`request`] decodes a message into a [`Trip`]; [`trip`] and [`outcome`] hold
 //! trips, and what became of them, in columns; [`rules`] choose rows; [`features`] turn trips into numbers;
-//! [`candidates`] learn, or are [`import`]ed; [`training`] walks files through them; [`evaluation`] measures; [`explanation`] says why; [`decision`] judges; [`artifact`] is a model as bytes;
+//! [`candidates`] learn, or are [`import`]ed; [`training`] walks files through them; [`evaluation`] measures; [`explanation`] says why; [`decision`] judges; [`card`] measures what a model card tells; [`artifact`] is a model as bytes;
 //! [`bundle`] is the pair of models that serves.
 //!
 //! Deliberately absent: files, networks, clocks, threads, the environment, and every AWS or Arrow type. What is
@@ -11,6 +11,7 @@
 pub mod artifact;
 pub mod bundle;
 pub mod candidates;
+pub mod card;
 pub mod decision;
 pub mod evaluation;
 pub mod explanation;

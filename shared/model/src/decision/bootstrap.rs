@@ -7,7 +7,7 @@ use crate::candidates::split_mix;
 use crate::evaluation::Loss;
 
 /// Days drawn again and again, the same for every comparison on these days.
-pub(super) struct Resamples {
+pub(crate) struct Resamples {
     /// `[n_resamples][n_days]`: how often each day was drawn.
     drawn: Vec<Vec<u16>>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Improvement {
 
 impl Resamples {
     /// `count` resamples of `n_days` days.
-    pub(super) fn new(n_days: usize, count: usize, seed: u64) -> Self {
+    pub(crate) fn new(n_days: usize, count: usize, seed: u64) -> Self {
         let resample = |number: usize| {
             let mut drawn = vec![0u16; n_days];
             for draw in 0..n_days {
@@ -42,18 +42,29 @@ impl Resamples {
     /// `tail` of the resamples lie beyond each bound.
     pub(super) fn improvement(&self, by_day: &[(f64, f64)], loss: Loss, tail: f64) -> Improvement {
         let share = |(of, than): (f64, f64)| if of > 0.0 { 1.0 - loss.figure(than / of) } else { 0.0 };
+        let [estimate, lower, upper] = self.bounds(by_day, tail, share);
+        Improvement { estimate, lower, upper }
+    }
+
+    /// The figure that decides, of `by_day` (sum of losses, rows), with its bounds; `tail` of the resamples lie beyond each.
+    pub(crate) fn figure(&self, by_day: &[(f64, f64)], loss: Loss, tail: f64) -> [f64; 3] {
+        self.bounds(by_day, tail, |(sum, rows)| if rows > 0.0 { loss.figure(sum / rows) } else { 0.0 })
+    }
+
+    /// What `of` makes of the sums over all days, and its bounds.
+    fn bounds(&self, by_day: &[(f64, f64)], tail: f64, of: impl Fn((f64, f64)) -> f64) -> [f64; 3] {
         let sum = |times: &dyn Fn(usize) -> f64| {
             by_day.iter().enumerate().fold((0.0, 0.0), |sums: (f64, f64), (day, pair)| {
                 (sums.0 + times(day) * pair.0, sums.1 + times(day) * pair.1)
             })
         };
-        let mut shares: Vec<f64> =
-            self.drawn.iter().map(|drawn| share(sum(&|day| f64::from(drawn[day])))).collect();
-        shares.sort_unstable_by(f64::total_cmp);
-        let beyond = (shares.len() as f64 * tail) as usize;
-        let estimate = share(sum(&|_| 1.0));
-        let at = |position: usize| shares.get(position).copied().unwrap_or(estimate);
-        Improvement { estimate, lower: at(beyond), upper: at(shares.len().saturating_sub(beyond + 1)) }
+        let mut resampled: Vec<f64> =
+            self.drawn.iter().map(|drawn| of(sum(&|day| f64::from(drawn[day])))).collect();
+        resampled.sort_unstable_by(f64::total_cmp);
+        let beyond = (resampled.len() as f64 * tail) as usize;
+        let estimate = of(sum(&|_| 1.0));
+        let at = |position: usize| resampled.get(position).copied().unwrap_or(estimate);
+        [estimate, at(beyond), at(resampled.len().saturating_sub(beyond + 1))]
     }
 }
 

@@ -1,0 +1,248 @@
+//! Plots as SVG: figures with bounds by name, bars by name, points by value. Colours are the page's.
+
+use super::html::escaped;
+
+const WIDTH: f64 = 760.0;
+const LABELS: f64 = 220.0;
+const FIGURES: f64 = 60.0;
+const ROW: f64 = 22.0;
+const HEIGHT: f64 = 320.0;
+const MARGIN: f64 = 56.0;
+/// Lines of a scale, about.
+const TICKS: f64 = 5.0;
+
+/// A figure by name.
+pub(super) struct Range {
+    pub(super) label: String,
+    pub(super) at: f64,
+    pub(super) lower: f64,
+    pub(super) upper: f64,
+}
+
+/// A figure by value, with what it may be off by.
+pub(super) struct Point {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) error: f64,
+}
+
+/// Something to look at.
+pub(super) enum Plot {
+    Named {
+        unit: &'static str,
+        rows: Vec<Range>,
+        bars: bool,
+    },
+    Points {
+        title: &'static str,
+        x: &'static str,
+        y: &'static str,
+        points: Vec<Point>,
+        diagonal: bool,
+        level: Option<f64>,
+    },
+}
+
+impl Range {
+    pub(super) fn bar(label: &str, at: f64) -> Self {
+        Self { label: label.into(), at, lower: at, upper: at }
+    }
+}
+
+/// Values on a line of so many pixels.
+struct Scale {
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    fn over(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.filter(|value| value.is_finite()) {
+            (low, high) = (low.min(value), high.max(value));
+        }
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        }
+        // One value alone has a scale too.
+        let margin = if high > low { 0.05 * (high - low) } else { 0.5 * high.abs().max(1.0) };
+        Self { low: low - margin, high: high + margin, from, to }
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+    }
+
+    /// Round values along it, with the decimals they need.
+    fn ticks(&self) -> Vec<(f64, String)> {
+        let rough = (self.high - self.low) / TICKS;
+        let ten = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * ten).into_iter().find(|step| *step >= rough);
+        let step = step.unwrap_or(rough);
+        let decimals = (-step.log10().floor()).max(0.0) as usize;
+        let first = (self.low / step).ceil() as i64;
+        let last = (self.high / step).floor() as i64;
+        (first..=last).map(|of| of as f64 * step).map(|at| (at, format!("{at:.decimals$}"))).collect()
+    }
+}
+
+impl Plot {
+    /// Figures with their bounds, each beside its name.
+    pub(super) fn ranges(unit: &'static str, rows: Vec<Range>) -> Self {
+        Self::Named { unit, rows, bars: false }
+    }
+
+    /// Figures as bars from zero.
+    pub(super) fn bars(unit: &'static str, rows: Vec<Range>) -> Self {
+        Self::Named { unit, rows, bars: true }
+    }
+
+    /// Figures by a value.
+    pub(super) fn points(title: &'static str, x: &'static str, y: &'static str, points: Vec<Point>) -> Self {
+        Self::Points { title, x, y, points, diagonal: false, level: None }
+    }
+
+    /// With the line on which both values are the same.
+    pub(super) fn with_diagonal(mut self) -> Self {
+        if let Self::Points { diagonal, .. } = &mut self {
+            *diagonal = true;
+        }
+        self
+    }
+
+    /// With a line at what is meant.
+    pub(super) fn with_level(mut self, at: f64) -> Self {
+        if let Self::Points { level, .. } = &mut self {
+            *level = Some(at);
+        }
+        self
+    }
+
+    pub(super) fn svg(&self) -> String {
+        match self {
+            Self::Named { unit, rows, bars } => named(unit, rows, *bars),
+            Self::Points { title, x, y, points, diagonal, level } => {
+                by_value(title, [x, y], points, *diagonal, *level)
+            }
+        }
+    }
+}
+
+fn text(x: f64, y: f64, anchor: &str, class: &str, text: &str) -> String {
+    format!(
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" class=\"{class}\">{}</text>\n",
+        escaped(text)
+    )
+}
+
+fn line(from: (f64, f64), to: (f64, f64), class: &str) -> String {
+    let ((x1, y1), (x2, y2)) = (from, to);
+    format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" class=\"{class}\"/>\n")
+}
+
+fn drawing(height: f64, title: &str, inside: &str) -> String {
+    let title = escaped(title);
+    format!(
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n{inside}</svg>\n"
+    )
+}
+
+fn named(unit: &str, rows: &[Range], bars: bool) -> String {
+    let zero = bars.then_some(0.0);
+    let values = rows.iter().flat_map(|row| [row.lower, row.upper]).chain(zero);
+    let scale = Scale::over(values, LABELS + 10.0, WIDTH - FIGURES);
+    let bottom = ROW * rows.len() as f64 + 8.0;
+    let mut inside = String::new();
+    for (at, label) in scale.ticks() {
+        inside.push_str(&line((scale.at(at), 4.0), (scale.at(at), bottom), "line"));
+        inside.push_str(&text(scale.at(at), bottom + 14.0, "middle", "soft", &label));
+    }
+    for (number, row) in rows.iter().enumerate() {
+        let y = ROW * (number as f64 + 0.5) + 4.0;
+        let x = scale.at(row.at);
+        inside.push_str(&text(LABELS, y + 4.0, "end", "", &row.label));
+        if bars {
+            let (left, width) = (scale.at(0.0).min(x), (x - scale.at(0.0)).abs());
+            inside.push_str(&format!(
+                "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"12\" class=\"mark\"/>\n",
+                y - 6.0
+            ));
+        } else {
+            inside.push_str(&line((scale.at(row.lower), y), (scale.at(row.upper), y), "mark"));
+            inside.push_str(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"mark\"/>\n"));
+        }
+        let decimals = if row.at.abs() < 10.0 { 3 } else { 2 };
+        inside.push_str(&text(WIDTH, y + 4.0, "end", "soft", &format!("{:.decimals$}", row.at)));
+    }
+    inside.push_str(&text(LABELS + 10.0, bottom + 32.0, "start", "soft", unit));
+    drawing(bottom + 40.0, unit, &inside)
+}
+
+fn by_value(
+    title: &str,
+    [x_name, y_name]: [&str; 2],
+    points: &[Point],
+    diagonal: bool,
+    level: Option<f64>,
+) -> String {
+    let xs = points.iter().map(|point| point.x);
+    let ys = points.iter().flat_map(|point| [point.y - point.error, point.y + point.error]).chain(level);
+    let x_scale = Scale::over(xs, MARGIN, WIDTH - 16.0);
+    let y_scale = Scale::over(ys, HEIGHT - MARGIN, 28.0);
+    let mut inside = text(MARGIN, 16.0, "start", "soft", &format!("{title}: {y_name}"));
+    for (at, label) in y_scale.ticks() {
+        inside.push_str(&line((MARGIN, y_scale.at(at)), (WIDTH - 16.0, y_scale.at(at)), "line"));
+        inside.push_str(&text(MARGIN - 6.0, y_scale.at(at) + 4.0, "end", "soft", &label));
+    }
+    for (at, label) in x_scale.ticks() {
+        inside.push_str(&text(x_scale.at(at), HEIGHT - MARGIN + 18.0, "middle", "soft", &label));
+    }
+    if diagonal {
+        let low = x_scale.low.max(y_scale.low);
+        let high = x_scale.high.min(y_scale.high);
+        let at = |value: f64| (x_scale.at(value), y_scale.at(value));
+        inside.push_str(&line(at(low), at(high), "level"));
+    }
+    if let Some(at) = level {
+        inside.push_str(&line((MARGIN, y_scale.at(at)), (WIDTH - 16.0, y_scale.at(at)), "level"));
+    }
+    let path: Vec<String> =
+        points.iter().map(|point| format!("{:.1},{:.1}", x_scale.at(point.x), y_scale.at(point.y))).collect();
+    inside.push_str(&format!("<polyline points=\"{}\" class=\"path\"/>\n", path.join(" ")));
+    for point in points {
+        let (x, y) = (x_scale.at(point.x), y_scale.at(point.y));
+        let [low, high] = [-1.0, 1.0].map(|sign| y_scale.at(point.y + sign * point.error));
+        inside.push_str(&line((x, low), (x, high), "mark"));
+        inside.push_str(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"mark\"/>\n"));
+    }
+    inside.push_str(&text(WIDTH - 16.0, HEIGHT - 12.0, "end", "soft", x_name));
+    drawing(HEIGHT, title, &inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let scale = Scale::over([0.3, 4.7].into_iter(), 0.0, 100.0);
+        let labels: Vec<String> = scale.ticks().into_iter().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["1", "2", "3", "4"].map(String::from));
+        let one = Scale::over([0.25].into_iter(), 0.0, 100.0);
+        assert!(one.low < 0.25 && 0.25 < one.high && (1..10).contains(&one.ticks().len()));
+        assert!(
+            Scale::over(std::iter::empty(), 0.0, 1.0).ticks().len() > 1,
+            "of nothing there is a scale too"
+        );
+    }
+
+    #[test]
+    fn a_plot_names_what_it_shows_and_escapes_it() {
+        let rows = vec![Range { label: "<a & b>".into(), at: 2.0, lower: 1.0, upper: 3.0 }];
+        let svg = Plot::ranges("RMSE, minutes", rows).svg();
+        assert!(svg.contains("&lt;a &amp; b&gt;") && svg.contains("aria-label=\"RMSE, minutes\""), "{svg}");
+        assert!(!svg.contains("NaN") && svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+    }
+}

@@ -1,0 +1,326 @@
+//! What a model card tells, measured on the rows that were judged on: Mitchell et al. 2019, "Model Cards for Model
+//! Reporting". What is done with it (a document, a page) is not here.
+
+mod tree_rules;
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::candidates::{DurationAnswers, Model, split_mix};
+use crate::decision::{JudgingRows, Resamples, Scored};
+use crate::evaluation::{Answers, Figures, Loss, answers, measure};
+use crate::explanation::{Importance, ModelExplainer};
+use crate::outcome::{Examples, LabelledTrips, Target, duration_min};
+use crate::rules::Rules;
+use crate::training::{Judgement, judge};
+use crate::trip::{TripBatch, possible_miles};
+
+pub use tree_rules::tree_rules;
+
+/// Days are drawn as often; see `decision::bootstrap`.
+const RESAMPLES: usize = 1000;
+/// Of the bounds beside a figure.
+const CONFIDENCE: f64 = 0.95;
+/// Answers are parted in as many parts of about as many trips, in their order.
+const PARTS: usize = 10;
+/// Trips that are explained.
+const TRIPS_EXPLAINED: usize = 200;
+/// Trips that are asked about once more with another distance.
+const TRIPS_VARIED: usize = 20_000;
+/// A planned distance is off by up to this share of it, where it is varied.
+const DISTANCE_NOISE: f64 = 0.2;
+
+/// What was measured of one model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Findings {
+    /// The figure that decides, over all rows and by slice, those with the most rows of a kind first.
+    pub slices: Vec<SliceFigure>,
+    /// What was said beside what was, in order of what was said.
+    pub parts: Vec<Part>,
+    /// The same figures by other rules.
+    pub rule_sets: Vec<Judgement>,
+    /// Of durations: how all trips that were served are covered, however long they took.
+    pub all_served: Option<Coverage>,
+    /// What each feature is worth, on a sample; empty for models that are not explained by feature.
+    pub importance: Vec<Importance>,
+    /// The figure that decides, where the distance is another.
+    pub sensitivity: Vec<Sensitivity>,
+    /// The rules of a model that is one tree; else empty.
+    pub tree_rules: Vec<String>,
+}
+
+/// The figure that decides on some rows, with its bounds by a bootstrap over days.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SliceFigure {
+    /// What the rows are parted by; `all` for all of them.
+    pub by: String,
+    /// Which part.
+    pub value: String,
+    /// How many rows.
+    pub rows: u64,
+    /// RMSE in minutes, or log loss.
+    pub figure: f64,
+    /// 95 % of resamples lie above.
+    pub lower: f64,
+    /// 95 % of resamples lie below.
+    pub upper: f64,
+}
+
+/// Trips of which much the same was said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// How many.
+    pub rows: u64,
+    /// Mean of what was said: minutes, or a probability.
+    pub said: f64,
+    /// Mean of what was: minutes, or the share of tipped trips.
+    pub was: f64,
+    /// Two standard errors of that.
+    pub was_error: f64,
+    /// Of durations: the share inside the interval.
+    pub coverage: Option<f64>,
+    /// Of durations: the interval's mean width, minutes.
+    pub width_min: Option<f64>,
+}
+
+/// How intervals cover.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Coverage {
+    /// How many trips.
+    pub rows: u64,
+    /// The share inside the interval.
+    pub coverage: f64,
+    /// The interval's mean width, minutes.
+    pub width_min: f64,
+}
+
+/// The figure that decides on the same trips with other distances.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sensitivity {
+    /// What the distance is.
+    pub distance: &'static str,
+    /// How many trips.
+    pub rows: u64,
+    /// RMSE in minutes, or log loss.
+    pub figure: f64,
+}
+
+impl JudgingRows {
+    /// What a card tells of `model`, which `scored` is of; `files` are what the rows were taken from.
+    pub fn findings(&self, model: &Model, scored: &Scored, files: &[LabelledTrips]) -> Findings {
+        let explained = sample(&self.examples, TRIPS_EXPLAINED);
+        let explainer = ModelExplainer::new(model).ok();
+        Findings {
+            slices: self.slice_figures(scored),
+            parts: parts(&answers(model, &self.examples), &self.examples.labels),
+            rule_sets: [Rules::Course, Rules::Strict].map(|rules| judge(model, rules, files)).to_vec(),
+            all_served: all_served(model, files),
+            importance: explainer.map(|it| it.importance(&explained.trips)).unwrap_or_default(),
+            sensitivity: sensitivity(model, &sample(&self.examples, TRIPS_VARIED)),
+            tree_rules: tree_rules(model),
+        }
+    }
+
+    fn slice_figures(&self, scored: &Scored) -> Vec<SliceFigure> {
+        let loss = Loss::of(self.target);
+        let resamples = Resamples::new(self.n_days, RESAMPLES, 0);
+        let figure = |by: &str, value: &str, rows: &mut dyn Iterator<Item = usize>| {
+            let mut by_day = vec![(0.0, 0.0); self.n_days];
+            let mut n_rows = 0;
+            for row in rows {
+                let (sum, count) = &mut by_day[self.days[row]];
+                *sum += scored.losses[row];
+                *count += 1.0;
+                n_rows += 1;
+            }
+            let [figure, lower, upper] = resamples.figure(&by_day, loss, (1.0 - CONFIDENCE) / 2.0);
+            SliceFigure { by: by.into(), value: value.into(), rows: n_rows, figure, lower, upper }
+        };
+        let mut figures = vec![figure("all", "", &mut (0..self.days.len()))];
+        figures.extend(
+            self.slices.iter().map(|((by, value), rows)| figure(by, value, &mut rows.iter().copied())),
+        );
+        figures
+    }
+}
+
+/// Every so manieth of them, at most `count`.
+fn sample(examples: &Examples, count: usize) -> Examples {
+    let step = examples.len().div_ceil(count).max(1);
+    examples.filter(|row| row % step == 0)
+}
+
+fn parts(answers: &Answers, labels: &[f64]) -> Vec<Part> {
+    let said = match answers {
+        Answers::Duration(DurationAnswers { minutes, .. }) => minutes,
+        Answers::Tip(probabilities) => probabilities,
+    };
+    let mut order: Vec<usize> = (0..said.len()).collect();
+    order.sort_by(|a, b| said[*a].total_cmp(&said[*b]));
+    let part = |rows: &[usize]| {
+        let mean =
+            |of: &dyn Fn(usize) -> f64| rows.iter().map(|row| of(*row)).sum::<f64>() / rows.len() as f64;
+        let was = mean(&|row| labels[row]);
+        let variance = mean(&|row| (labels[row] - was).powi(2));
+        let (coverage, width_min) = match measure(answers, labels, rows).figures {
+            Figures::Duration { coverage, interval_width_min, .. } => {
+                (Some(coverage), Some(interval_width_min))
+            }
+            Figures::Tip { .. } => (None, None),
+        };
+        let said = mean(&|row| said[row]);
+        let was_error = 2.0 * (variance / rows.len() as f64).sqrt();
+        Part { rows: rows.len() as u64, said, was, was_error, coverage, width_min }
+    };
+    order.chunks(order.len().div_ceil(PARTS).max(1)).map(part).collect()
+}
+
+fn all_served(model: &Model, files: &[LabelledTrips]) -> Option<Coverage> {
+    let Model::Duration(model) = model else { return None };
+    let (mut rows, mut covered, mut width) = (0u64, 0u64, 0.0);
+    for file in files {
+        let answers = model.answer(&file.trips);
+        for row in 0..file.trips.len() {
+            let was = duration_min(file.trips.pickup[row], file.outcomes.dropoff[row]);
+            let Some(was) = was else { continue };
+            let (lower, upper) = (answers.lower_min[row], answers.upper_min[row]);
+            rows += 1;
+            covered += u64::from((lower..=upper).contains(&was));
+            width += upper - lower;
+        }
+    }
+    let mean = |sum: f64| sum / rows.max(1) as f64;
+    Some(Coverage { rows, coverage: mean(covered as f64), width_min: mean(width) })
+}
+
+fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
+    let medians = pair_medians(&examples.trips);
+    let loss = Loss::of(model.target());
+    let figure = |distance: &'static str, miles: &dyn Fn(usize, Option<f64>) -> Option<f64>| {
+        let trips = examples.trips.iter().enumerate();
+        let trips: TripBatch = trips
+            .map(|(row, trip)| crate::Trip { distance_miles: miles(row, trip.distance_miles), ..trip })
+            .collect();
+        let varied = Examples { trips, labels: examples.labels.clone() };
+        let figure = match answers(model, &varied) {
+            Answers::Duration(answers) => loss.mean(&answers.minutes, &varied.labels),
+            Answers::Tip(probabilities) => loss.mean(&probabilities, &varied.labels),
+        };
+        Sensitivity { distance, rows: examples.len() as u64, figure }
+    };
+    let pair = |row: usize| (examples.trips.pickup_zone[row], examples.trips.dropoff_zone[row]);
+    // Even between -1 and 1, by the row: the same for every model.
+    let uniform = |row: usize| (split_mix(row as u64) >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
+    vec![
+        figure("as metered", &|_, miles| miles),
+        figure("median of the zone pair", &|row, miles| medians.get(&pair(row)).copied().or(miles)),
+        figure("20 % off at random", &|row, miles| {
+            miles.map(|miles| miles * (1.0 + DISTANCE_NOISE * uniform(row)))
+        }),
+        figure("not stated", &|_, _| None),
+    ]
+}
+
+type Pair = (Option<crate::Zone>, Option<crate::Zone>);
+
+/// The median of the possible distances between each two zones.
+fn pair_medians(trips: &TripBatch) -> HashMap<Pair, f64> {
+    let mut miles: HashMap<Pair, Vec<f64>> = HashMap::new();
+    for trip in trips.iter() {
+        if let Some(stated) = possible_miles(trip.distance_miles) {
+            miles.entry((trip.pickup_zone, trip.dropoff_zone)).or_default().push(stated);
+        }
+    }
+    let median = |mut of: Vec<f64>| {
+        of.sort_unstable_by(f64::total_cmp);
+        of[of.len() / 2]
+    };
+    miles.into_iter().map(|(pair, of)| (pair, median(of))).collect()
+}
+
+/// What the figure that decides is called, with its unit.
+pub fn figure_name(target: Target) -> &'static str {
+    match target {
+        Target::Duration => "RMSE, minutes",
+        Target::Tip => "log loss",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidates::{Candidate, Family, FitParams, Work, go_on};
+    use crate::request::local_time;
+    use crate::trip::{Trip, Zone};
+    use crate::{Outcome, OutcomeBatch};
+
+    /// Three weeks of trips between two zones: the longer the farther, and now and then later than said.
+    fn file() -> LabelledTrips {
+        let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+        for row in 0..2100u32 {
+            let pickup = local_time(&format!("2021-01-{:02} {:02}:00:00", row % 21 + 1, row % 24)).unwrap();
+            let miles = f64::from(row % 70) / 10.0 + 0.5;
+            let minutes = 3.0 * miles + 4.0 + f64::from(row % 5);
+            let (from, to) = ((row % 2 + 130) as u16, (row % 3 + 130) as u16);
+            let distance_miles = Some(miles);
+            trips.push(Trip {
+                pickup_zone: Zone::new(from),
+                dropoff_zone: Zone::new(to),
+                pickup: Some(pickup),
+                distance_miles,
+                ..Trip::default()
+            });
+            outcomes.push(Outcome {
+                dropoff: Some(pickup + chrono::TimeDelta::seconds((60.0 * minutes) as i64)),
+                tip_amount: Some(f64::from(u8::from(row % 7 > 1 && miles > 1.0))),
+                fare_amount: Some(9.0),
+                payment_type: Some(1),
+            });
+        }
+        LabelledTrips { month: "2021-01".parse().ok(), trips, outcomes, ..LabelledTrips::default() }
+    }
+
+    fn findings(target: Target, family: Family) -> Findings {
+        let files = [file()];
+        let examples = Rules::Strict.examples(target, &files).0;
+        let mut work = Work { threads: 1, control: &mut go_on };
+        let model =
+            Candidate::fit(target, family, &examples, &FitParams::default(), &mut work).unwrap().model;
+        let rows = JudgingRows::of(target, &files);
+        rows.findings(&model, &rows.score(&model), &files)
+    }
+
+    #[test]
+    fn a_duration_card_has_bounds_parts_and_distances() {
+        let found = findings(Target::Duration, Family::Boosted);
+        let all = &found.slices[0];
+        assert_eq!((all.by.as_str(), all.rows), ("all", 2100));
+        assert!(
+            found.slices.iter().all(|one| one.lower <= one.figure && one.figure <= one.upper),
+            "{found:?}"
+        );
+        assert!(all.upper - all.lower < all.figure, "21 days say something");
+        assert_eq!(found.parts.len(), 10);
+        assert!(found.parts.windows(2).all(|pair| pair[0].said <= pair[1].said));
+        assert!(found.parts.iter().all(|part| part.coverage.is_some_and(|share| share > 0.5)), "{found:?}");
+        assert_eq!(found.all_served.as_ref().unwrap().rows, 2100);
+        let figure = |at: usize| found.sensitivity[at].figure;
+        assert!(figure(0) < figure(2) && figure(2) < figure(3), "{:?}", found.sensitivity);
+        assert_eq!(found.importance[0].feature, "distance_miles");
+        assert_eq!(found.tree_rules, Vec::<String>::new());
+        assert_eq!(found.rule_sets.iter().map(|of| of.metrics.rows).collect::<Vec<_>>(), [2100, 2100]);
+    }
+
+    #[test]
+    fn a_tree_of_tips_tells_its_rules() {
+        let found = findings(Target::Tip, Family::Tree);
+        assert!(
+            found.tree_rules.iter().any(|rule| rule.contains("distance_miles")),
+            "{:?}",
+            found.tree_rules
+        );
+        assert!(found.parts.iter().all(|part| part.coverage.is_none() && part.said <= 1.0));
+        assert_eq!((found.importance.len(), &found.all_served), (0, &None));
+    }
+}
