@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{ModelVersion, Target};
-use platform::registry::{Alias, Registry};
+use platform::registry::{Alias, Challengers, Change, Registry};
 use platform::store::StoreUri;
 use serde::Serialize;
 use serde_json::Value;
@@ -14,7 +14,9 @@ use crate::train::TargetName;
 #[derive(clap::Subcommand)]
 #[command(after_help = "Examples:
   tripcast registry list --store s3://my-model-bucket
+  tripcast registry show --target duration --format html --store ./models > card.html
   tripcast registry rollback --target duration --reason 'drifted' --store ./models
+  tripcast registry challenge --target duration --add 9f3c1a7be2d0 --store s3://my-model-bucket
   tripcast registry who-served --target tip --at 2021-03-15T09:00:00Z --store ./models")]
 pub enum Verb {
     /// List every model, and which are champions.
@@ -23,6 +25,9 @@ pub enum Verb {
     Show {
         #[command(flatten)]
         of: Of,
+        /// Which form of it: html is a page with plots, to redirect into a file.
+        #[arg(long, value_enum, default_value = "json")]
+        format: CardFormat,
         /// The version, 12 hex digits.
         #[arg(long)]
         version: Option<ModelVersion>,
@@ -46,6 +51,20 @@ pub enum Verb {
         #[arg(long, default_value = "rolled back by hand")]
         reason: String,
     },
+    /// Have models asked in the shadow: scorers keep their answers below answers/ and go on answering with the champion.
+    Challenge {
+        #[command(flatten)]
+        of: Of,
+        /// A model to ask too, 12 hex digits; again for more.
+        #[arg(long, value_name = "VERSION", required_unless_present = "remove")]
+        add: Vec<ModelVersion>,
+        /// A model not to ask any more; again for more.
+        #[arg(long, value_name = "VERSION")]
+        remove: Vec<ModelVersion>,
+        /// Why.
+        #[arg(long, default_value = "changed by hand")]
+        reason: String,
+    },
     /// List every champion there was, oldest first.
     History(Of),
     /// Say which model answered at a time, why, and from which data.
@@ -61,6 +80,17 @@ pub enum Verb {
 fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
     time.map_err(|_| "expected RFC 3339, such as 2021-03-15T09:00:00Z".into())
+}
+
+/// A form of a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CardFormat {
+    /// By the schema of the Model Card Toolkit.
+    Json,
+    /// Markdown.
+    Md,
+    /// A page with plots.
+    Html,
 }
 
 /// A champion with what it was made from.
@@ -97,6 +127,7 @@ struct Listed {
     version: ModelVersion,
     bytes: u64,
     champion: bool,
+    challenger: bool,
 }
 
 /// Runs the verb.
@@ -104,14 +135,18 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
     match verb {
         Verb::List(of) => list(&open(&of).await, out).await,
-        Verb::Show { of, version } => {
+        Verb::Show { of, format, version } => {
             let (registry, target) = (open(&of.registry).await, of.target.into());
             let version = match version {
                 Some(version) => version,
                 None => champion(&registry, target).await?.version,
             };
             let card = registry.card(target, &version).await?;
-            let page = serde_json::to_string_pretty(&card)?;
+            let page = match format {
+                CardFormat::Json => serde_json::to_string_pretty(&card)?,
+                CardFormat::Md => text(&registry, target, &version, "card.md").await?,
+                CardFormat::Html => text(&registry, target, &version, "card.html").await?,
+            };
             out.print(&card, || vec![page])
         }
         Verb::Promote { of, version, reason } => {
@@ -127,11 +162,18 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             let alias = open(&of.registry).await.rollback(of.target.into(), &reason, &now).await?;
             out.print(&alias, || vec![line(&alias)])
         }
+        Verb::Challenge { of, add, remove, reason } => {
+            let changes = add.into_iter().map(Change::Add).chain(remove.into_iter().map(Change::Remove));
+            let changes: Vec<Change> = changes.collect();
+            let registry = open(&of.registry).await;
+            let list = registry.challenge(of.target.into(), &changes, &reason, &now).await?;
+            out.print(&list, || vec![challengers(&list)])
+        }
         Verb::WhoServed { of, at } => {
             let (registry, target) = (open(&of.registry).await, of.target.into());
             let alias = registry.who_served(target, at).await?;
             let mut card = registry.card(target, &alias.version).await?;
-            let mut part = |name: &str| card.get_mut(name).map(Value::take).unwrap_or_default();
+            let mut part = |name: &str| card["model_details"]["tripcast"][name].take();
             let [run, data, validate] = ["run", "data", "validate"].map(&mut part);
             let who = WhoServed { alias, run, data, validate };
             out.print(&who, || who_served(&who))
@@ -141,6 +183,16 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             out.print(&history, || history.iter().map(line).collect())
         }
     }
+}
+
+/// A file of a model as text.
+async fn text(
+    registry: &Registry,
+    target: Target,
+    version: &ModelVersion,
+    name: &str,
+) -> Result<String, Failure> {
+    Ok(String::from_utf8(registry.file(target, version, name).await?.to_vec())?)
 }
 
 async fn open(of: &In) -> Registry {
@@ -156,14 +208,20 @@ async fn list(registry: &Registry, out: &Output) -> Result<(), Failure> {
     let mut listed = Vec::new();
     for target in Target::ALL {
         let champion = registry.champion(target).await?.map(|champion| champion.alias.version);
+        let challengers = registry.challengers(target).await?.map(|(list, _)| list.versions);
         for (version, bytes) in registry.versions(target).await? {
             let is_champion = champion.as_ref() == Some(&version);
-            listed.push(Listed { target, version, bytes, champion: is_champion });
+            let challenger = challengers.as_ref().is_some_and(|versions| versions.contains(&version));
+            listed.push(Listed { target, version, bytes, champion: is_champion, challenger });
         }
     }
     out.print(&listed, || {
         let row = |one: &Listed| {
-            let mark = if one.champion { "  champion" } else { "" };
+            let mark = match (one.champion, one.challenger) {
+                (true, _) => "  champion",
+                (false, true) => "  challenger",
+                (false, false) => "",
+            };
             format!("{:8} {} {:>10} bytes{mark}", one.target, one.version, one.bytes)
         };
         if listed.is_empty() { vec!["no models yet".into()] } else { listed.iter().map(row).collect() }
@@ -178,6 +236,14 @@ fn who_served(who: &WhoServed) -> Vec<String> {
         format!("      {}  {}  sha256 {}", of(file, "month"), of(file, "key"), of(file, "sha256"))
     }));
     lines
+}
+
+fn challengers(list: &Challengers) -> String {
+    let versions: Vec<&str> = list.versions.iter().map(ModelVersion::as_str).collect();
+    match versions.is_empty() {
+        true => format!("{:>4}  nobody challenges", list.seq),
+        false => format!("{:>4}  {}", list.seq, versions.join(", ")),
+    }
 }
 
 fn line(alias: &Alias) -> String {

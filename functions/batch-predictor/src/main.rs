@@ -10,7 +10,7 @@ use platform::{lambda, telemetry};
 async fn main() -> Result<(), lambda::StartError> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = platform::aws_config().await;
+    let aws = platform::aws_config("tripcast-batch-predictor").await;
     let registry = Registry::new(config.model_store.open_with(&aws));
     let predictor = BatchPredictor::new(
         config.data_store.open_with(&aws),

@@ -7,7 +7,7 @@ use model::{
     Artifact, Candidate, Examples, Family, LabelledTrips, Outcome as TripOutcome, OutcomeBatch, Target, Trip,
     TripBatch, Zone,
 };
-use platform::registry::Registry;
+use platform::registry::{CardFiles, Registry};
 use platform::store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
@@ -28,8 +28,7 @@ async fn promoted_model(models: &MemoryStore) {
     .unwrap();
     let bytes = Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0;
     let registry = Registry::new(Arc::new(models.clone()));
-    let version =
-        registry.publish(Target::Duration, bytes.into(), &Value::Null, String::new()).await.unwrap();
+    let version = registry.publish(Target::Duration, bytes.into(), CardFiles::NONE).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
 }
 

@@ -7,6 +7,7 @@
 //!
 //! It does not know how a model is fitted (`model`), nor how the registry keeps it (`platform::registry`).
 
+pub mod age;
 mod card;
 pub mod config;
 pub mod gather;
@@ -26,14 +27,16 @@ use lambda_runtime::LambdaEvent;
 use model::Target;
 use model::decision::Bars;
 use model::training::TrainError;
-use platform::event::{EventError, retrain_request};
+use platform::event::{EventError, RetrainerEvent, retrainer_event};
 use platform::lambda::Deadline;
 use platform::registry::{Registry, RegistryError};
 use platform::store::{Condition, Store, StoreError, json};
 use platform::telemetry::{Metric, emit};
 use platform::{Classified, chain};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use age::Age;
 use gather::{GatherError, gather};
 use learn::{Learning, learn};
 use plan::{Plan, PlanError, plan};
@@ -102,6 +105,16 @@ const RESERVE: Duration = Duration::from_secs(120);
 /// Left when nothing is promoted any more: what is begun then may be cut off in the middle.
 const RESERVE_LAST: Duration = Duration::from_secs(10);
 
+/// What an event is answered with.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What was retrained.
+    Run(Box<Run>),
+    /// How old things are.
+    Age(Age),
+}
+
 /// The function with its ports; clones share them.
 #[derive(Debug, Clone)]
 pub struct Retrainer {
@@ -126,9 +139,12 @@ impl Retrainer {
     ///
     /// # Errors
     /// [`RetrainError`].
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Run, RetrainError> {
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, RetrainError> {
         let started = Instant::now();
-        let request = retrain_request(&event.payload)?;
+        let request = match retrainer_event(&event.payload)? {
+            RetrainerEvent::Retrain(request) => request,
+            RetrainerEvent::ReportAge => return self.report_age().await.map(Answer::Age),
+        };
         let targets = request.target.map_or(Target::ALL.to_vec(), |target| vec![target]);
         let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
         let deadline = Deadline::of(&event.context);
@@ -139,7 +155,13 @@ impl Retrainer {
             (Metric::RetrainingMilliseconds, started.elapsed().as_secs_f64() * 1e3),
         ];
         emit("retrainer", &metrics, &json!({"run": run.run, "nothing_to_do": run.nothing_to_do}));
-        Ok(run)
+        Ok(Answer::Run(Box::new(run)))
+    }
+
+    async fn report_age(&self) -> Result<Age, RetrainError> {
+        let age = Age::of(&self.models, Utc::now()).await?;
+        emit("retrainer", &age.metrics(), &json!({"report": "age"}));
+        Ok(age)
     }
 
     /// Retrains `targets` as of `now` in a run called after the day and `request`. Learning ends two minutes before

@@ -71,6 +71,7 @@ async fn the_first_models_become_champions_and_the_same_data_changes_nothing() {
     assert_eq!(first.targets[0].version, again.targets[0].version, "same data, same seed, same version");
     let registry = Registry::new(Arc::new(bench.models.clone()));
     let card = registry.card(Target::Duration, &first.targets[0].version).await.unwrap();
+    let card = &card["model_details"]["tripcast"];
     assert_eq!(card["run"], "2021-03-15-one", "the card of the first stays");
     assert_eq!(card["validate"]["rules"], "course");
     let record = ObjectKey::new("runs/2021-03-15-two/run.json").unwrap();
@@ -214,4 +215,24 @@ async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
 async fn recorded(bench: &Bench, run: &str) -> Value {
     let key = ObjectKey::new(format!("runs/{run}/run.json")).unwrap();
     serde_json::from_slice(&bench.models.get(&key, Get::default()).await.unwrap().bytes).unwrap()
+}
+
+#[tokio::test]
+async fn the_age_of_champions_and_of_the_last_retraining_is_told() {
+    let bench = bench();
+    let models: Arc<dyn Store> = Arc::new(bench.models.clone());
+    let age = Age::of(&models, Utc::now()).await.unwrap();
+    assert_eq!((age.metrics(), &age), (vec![], &Age { model_hours: None, retraining_hours: None }));
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
+    retrain(&bench, "2021-03-15", "one").await;
+    // A later one had nothing to do: that is none.
+    retrain(&bench, "2021-05-15", "two").await;
+    let in_two_days = Utc::now() + chrono::TimeDelta::hours(48);
+    let age = Age::of(&models, in_two_days).await.unwrap();
+    for hours in [age.model_hours.unwrap(), age.retraining_hours.unwrap()] {
+        assert!((48.0..48.2).contains(&hours), "{age:?}");
+    }
+    let names: Vec<String> = age.metrics().iter().map(|(metric, _)| metric.name()).collect();
+    assert_eq!(names, ["ModelAgeHours", "HoursSinceRetraining"]);
 }

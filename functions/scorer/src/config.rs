@@ -6,10 +6,15 @@ use platform::env::{Env, EnvError, Variable};
 use platform::store::StoreUri;
 
 /// Every variable it reads.
-pub const VARIABLES: [Variable; 5] = [
+pub const VARIABLES: [Variable; 6] = [
     Variable {
         name: "MODEL_STORE",
         meaning: "store of the models: s3://bucket or a directory",
+        default: None,
+    },
+    Variable {
+        name: "DATA_STORE",
+        meaning: "store that keeps the answers of challengers: s3://bucket or a directory",
         default: None,
     },
     Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue that predictions are sent to", default: None },
@@ -31,6 +36,7 @@ pub const VARIABLES: [Variable; 5] = [
 #[allow(missing_docs)] // see VARIABLES
 pub struct Config {
     pub model_store: StoreUri,
+    pub data_store: StoreUri,
     pub predictions_queue_url: String,
     pub dlq_url: String,
     pub model_refresh: Duration,
@@ -46,6 +52,7 @@ impl Config {
         let env = Env::of_process(&VARIABLES)?;
         Ok(Self {
             model_store: env.get("MODEL_STORE")?,
+            data_store: env.get("DATA_STORE")?,
             predictions_queue_url: env.get("PREDICTIONS_QUEUE_URL")?,
             dlq_url: env.get("DLQ_URL")?,
             model_refresh: Duration::from_secs(env.get("MODEL_REFRESH_SECONDS")?),

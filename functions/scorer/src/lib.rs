@@ -2,10 +2,12 @@
 //!
 //! One walk, front to back: [`Scorer::handle`] takes the Lambda event apart; [`score`] decodes each message, predicts
 //! all of them at once and sends the answers; a message ends only by an acknowledgement, as a prediction or in the
-//! dead-letter queue. Whatever is not acknowledged comes back.
+//! dead-letter queue. Whatever is not acknowledged comes back. What challengers would have answered is kept beside, in
+//! [`answers`], and cannot fail anything.
 //!
 //! It does not know where models come from (`platform::models`), nor what a feature is (`model`).
 
+pub mod answers;
 pub mod config;
 pub mod prediction;
 
@@ -13,6 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use answers::{Answered, Shadowed};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use model::{Bundle, Rejection, TripBatch, TripRequest};
@@ -64,6 +67,7 @@ pub struct Scorer {
     predictions: Arc<dyn Sink>,
     dead_letters: Arc<dyn Sink>,
     deadline_reserve: Duration,
+    shadowed: Option<Shadowed>,
 }
 
 /// One message of a batch.
@@ -85,7 +89,7 @@ pub struct Ports<'a> {
 }
 
 /// How a batch ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Scored {
     /// Message by message.
     pub outcomes: BatchOutcomes,
@@ -93,8 +97,8 @@ pub struct Scored {
     pub predicted: usize,
     /// Rejections that were acknowledged.
     pub rejected: usize,
-    /// The models that answered, if any were asked.
-    pub bundle: Option<String>,
+    /// What the champions said, if they were asked.
+    pub answered: Option<Answered>,
 }
 
 impl Scorer {
@@ -110,7 +114,13 @@ impl Scorer {
             predictions: Arc::new(predictions),
             dead_letters: Arc::new(dead_letters),
             deadline_reserve,
+            shadowed: None,
         }
+    }
+
+    /// The same, which asks challengers too.
+    pub fn shadowed_by(self, shadowed: Shadowed) -> Self {
+        Self { shadowed: Some(shadowed), ..self }
     }
 
     /// Answers one Lambda event: the messages that must come back.
@@ -120,17 +130,28 @@ impl Scorer {
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<SqsBatchResponse, ScoreError> {
         let started = Instant::now();
         let deadline = Deadline::of(&event.context);
+        let context = event.context;
         let messages = messages(event.payload)?;
         let may_go_on = || deadline.left() > self.deadline_reserve;
         let ports = Ports { predictions: &*self.predictions, dead_letters: &*self.dead_letters };
         let scored = score(&messages, || self.models.bundle(), ports, may_go_on).await?;
-        let metrics = [
+        let mut metrics = vec![
             (Metric::MessagesPredicted, scored.predicted as f64),
             (Metric::MessagesRejected, scored.rejected as f64),
             (Metric::MessagesFailed, scored.outcomes.failed() as f64),
             (Metric::BatchMilliseconds, started.elapsed().as_secs_f64() * 1e3),
         ];
-        emit("scorer", &metrics, &json!({"bundle": scored.bundle, "messages": messages.len()}));
+        // After the clock: nobody waits for it but Lambda.
+        if let (Some(shadowed), Some(answered)) = (&self.shadowed, &scored.answered) {
+            let left = deadline.left().saturating_sub(self.deadline_reserve);
+            match shadowed.keep(answered, &scored.outcomes, &context.request_id, left).await {
+                Some(0) => (),
+                Some(kept) => metrics.push((Metric::ChallengerAnswers, kept as f64)),
+                None => metrics.push((Metric::ChallengerFailures, 1.0)),
+            }
+        }
+        let bundle = scored.answered.as_ref().map(|answered| answered.bundle.id());
+        emit("scorer", &metrics, &json!({"bundle": bundle, "messages": messages.len()}));
         Ok(scored.outcomes.response()?)
     }
 }
@@ -157,7 +178,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     may_go_on: impl Fn() -> bool,
 ) -> Result<Scored, ModelError> {
     let ids = messages.iter().map(|message| message.id.clone()).collect();
-    let mut scored = Scored { outcomes: BatchOutcomes::new(ids), predicted: 0, rejected: 0, bundle: None };
+    let mut scored = Scored { outcomes: BatchOutcomes::new(ids), predicted: 0, rejected: 0, answered: None };
     let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), TripBatch::default());
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
@@ -187,13 +208,13 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
             return Ok(scored);
         }
     };
-    let answers = bundle.predict(&trips);
+    let predictions = bundle.predict(&trips);
     let answer = |(row, (at, request)): (usize, &(usize, TripRequest))| {
-        (*at, Outgoing::json(&prediction::message(&bundle, request, &answers, row)))
+        (*at, Outgoing::json(&prediction::message(&bundle, request, &predictions, row)))
     };
     let answered = accepted.iter().enumerate().map(answer).collect();
     scored.predicted = send(ports.predictions, answered, &mut scored.outcomes, &may_go_on).await;
-    scored.bundle = Some(bundle.id());
+    scored.answered = Some(Answered { bundle, requests: accepted, trips, predictions });
     Ok(scored)
 }
 

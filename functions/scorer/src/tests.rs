@@ -5,8 +5,9 @@ use lambda_runtime::{Config as LambdaConfig, Context};
 use model::candidates::FitParams;
 use model::{Artifact, Candidate, Examples, Family, LabelledTrips, Target, Trip, Zone};
 use platform::queue::MemorySink;
-use platform::registry::Registry;
-use platform::store::MemoryStore;
+use platform::registry::{CardFiles, Change, Registry};
+use platform::shadows::Shadows;
+use platform::store::{MemoryStore, Store};
 
 use super::*;
 
@@ -16,8 +17,13 @@ fn sample(name: &str) -> Value {
 }
 
 fn artifact() -> Bytes {
+    artifact_of([10.0, 20.0])
+}
+
+/// A model that answers these for the zones 130 and 131.
+fn artifact_of(minutes: [f64; 2]) -> Bytes {
     let trip = |zone| Trip { pickup_zone: Zone::new(zone), dropoff_zone: Zone::new(205), ..Trip::default() };
-    let examples = Examples { trips: [trip(130), trip(131)].into_iter().collect(), labels: vec![10.0, 20.0] };
+    let examples = Examples { trips: [trip(130), trip(131)].into_iter().collect(), labels: minutes.to_vec() };
     let params = FitParams::default();
     let candidate = Candidate::fit(
         Target::Duration,
@@ -158,10 +164,68 @@ async fn a_cold_start_without_a_champion_fails_loudly() {
     let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO);
     let refused = scorer.handle(event(sample("scorer-sqs"))).await.unwrap_err();
     assert_eq!((refused.error_type(), refused.is_transient()), ("Models.NoChampion", true));
-    let version = registry.publish(Target::Duration, artifact(), &Value::Null, String::new()).await.unwrap();
+    let version = registry.publish(Target::Duration, artifact(), CardFiles::NONE).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
     let answered = scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
     assert_eq!(answered.batch_item_failures.len(), 0, "the promotion is picked up");
     let other = scorer.handle(event(sample("retrainer-now"))).await.unwrap_err();
     assert_eq!((other.error_type(), other.is_transient()), ("Event.Unknown", false));
+}
+
+#[tokio::test]
+async fn challengers_are_asked_in_the_shadow_and_never_answer() {
+    let store = MemoryStore::default();
+    let registry = Registry::new(Arc::new(store.clone()));
+    let publish = |bytes: Bytes| {
+        let registry = registry.clone();
+        async move { registry.publish(Target::Duration, bytes, CardFiles::NONE).await.unwrap() }
+    };
+    let (champion, other) = (publish(artifact()).await, publish(artifact_of([30.0, 60.0])).await);
+    let broken = publish(Bytes::from_static(b"no model")).await;
+    registry.promote(Target::Duration, &champion, None, "", "").await.unwrap();
+    let (predictions, answers) = (MemorySink::default(), MemoryStore::default());
+    predictions.refuse(Some("\"ride_id\":256"));
+    let models = Models::new(registry.clone(), Duration::ZERO, "scorer");
+    let shadows = Shadows::new(registry.clone(), Duration::ZERO);
+    let scorer = Scorer::new(models, predictions.clone(), MemorySink::default(), Duration::ZERO)
+        .shadowed_by(Shadowed::new(shadows, Arc::new(answers.clone())));
+    scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
+    assert_eq!(answers.list("").await.unwrap(), [], "nobody challenges");
+    let both = [Change::Add(other.clone()), Change::Add(broken)];
+    registry.challenge(Target::Duration, &both, "to compare", "").await.unwrap();
+    let mut second = event(sample("scorer-sqs"));
+    second.context.request_id = "request-2".into();
+    scorer.handle(second).await.unwrap();
+    let kept = answers.list("answers/").await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].key.as_str().ends_with("/request-2.jsonl"), "{kept:?}");
+    let text = answers.get(&kept[0].key, Default::default()).await.unwrap().bytes;
+    let lines: Vec<Value> =
+        text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(lines.len(), 2, "what was not acknowledged was not answered");
+    let sent: Vec<Value> =
+        predictions.sent().iter().map(|sent| serde_json::from_str(&sent.body).unwrap()).collect();
+    for (line, sent) in lines.iter().zip(&sent[2..]) {
+        assert_eq!((&line["id"], &line["prediction"]), (&sent["id"], &sent["prediction"]));
+        assert_eq!(sent["version"], champion.as_str());
+        let said = &line["challengers"][0];
+        assert_eq!((&said["version"], line["challengers"].as_array().unwrap().len()), (&json!(other), 1));
+        assert!(said["ride_duration"].as_f64() > sent["prediction"]["ride_duration"].as_f64());
+    }
+}
+
+#[tokio::test]
+async fn answers_of_challengers_that_cannot_be_kept_cost_nothing() {
+    let registry = Registry::new(Arc::new(MemoryStore::default()));
+    let version = registry.publish(Target::Duration, artifact(), CardFiles::NONE).await.unwrap();
+    registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
+    registry.challenge(Target::Duration, &[Change::Add(version)], "", "").await.unwrap();
+    let folder = tempfile::NamedTempFile::new().unwrap();
+    let nowhere = Arc::new(platform::store::DirectoryStore::new(folder.path()));
+    let models = Models::new(registry.clone(), Duration::ZERO, "scorer");
+    let shadows = Shadows::new(registry, Duration::ZERO);
+    let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO)
+        .shadowed_by(Shadowed::new(shadows, nowhere));
+    let answered = scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
+    assert_eq!(answered.batch_item_failures.len(), 0);
 }

@@ -118,14 +118,33 @@ pub struct RetrainRequest {
     pub target: Option<Target>,
 }
 
-/// The request in an event: our own `{"now": "2021-03-15", "target": "tip"}`, both optional, or what EventBridge
-/// Scheduler sends (its `time` is the day).
+/// What the retrainer is woken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RetrainerEvent {
+    /// To retrain.
+    Retrain(RetrainRequest),
+    /// To tell how old the champions and the last retraining are.
+    ReportAge,
+}
+
+/// The wish in an event: our own `{"now": "2021-03-15", "target": "tip"}`, both optional, or what EventBridge Scheduler
+/// sends (its `time` is the day), to retrain; `{"report": "age"}` to tell how old things are.
 ///
 /// # Errors
 /// [`EventError`] for a day or a target that is none, and for anything else.
-pub fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
+pub fn retrainer_event(event: &Value) -> Result<RetrainerEvent, EventError> {
+    if *event == serde_json::json!({"report": "age"}) {
+        return Ok(RetrainerEvent::ReportAge);
+    }
+    retrain_request(event).map(RetrainerEvent::Retrain)
+}
+
+fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
     let unknown = || {
-        EventError::new("a scheduled event or {\"now\": \"yyyy-mm-dd\", \"target\": \"duration|tip\"}", event)
+        EventError::new(
+            "a scheduled event, {\"now\": \"yyyy-mm-dd\", \"target\": \"duration|tip\"} or {\"report\": \"age\"}",
+            event,
+        )
     };
     let fields = event.as_object().ok_or_else(unknown)?;
     let scheduled = fields.contains_key("detail-type");
@@ -196,6 +215,9 @@ mod tests {
         assert_eq!(request(&sample("retrainer-schedule")), RetrainRequest { now: march, target: None });
         assert_eq!(request(&sample("retrainer-now")), RetrainRequest { now: march, target: None });
         assert_eq!(request(&json!({})), RetrainRequest::default());
+        assert_eq!(retrainer_event(&sample("retrainer-report")), Ok(RetrainerEvent::ReportAge));
+        assert!(matches!(retrainer_event(&json!({})), Ok(RetrainerEvent::Retrain(_))));
+        assert!(retrainer_event(&json!({"report": "weather"})).is_err());
         let by_hand = json!({"now": "2021-03-15T09:00:00Z", "target": "tip"});
         assert_eq!(request(&by_hand), RetrainRequest { now: march, target: tip });
         for bad in [json!({"now": "soon"}), json!({"target": "fare"}), json!({"when": 1}), json!([])] {

@@ -177,13 +177,12 @@ fn complain(error: &dyn std::error::Error) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::registry::CardFiles;
+    use crate::store::{Condition, MemoryStore, ObjectKey, Store};
     use bytes::Bytes;
     use model::candidates::FitParams;
     use model::{Artifact, Candidate, Examples, Family, LabelledTrips, ModelVersion, Trip, Zone};
-    use serde_json::Value;
-
-    use super::*;
-    use crate::store::{Condition, MemoryStore, ObjectKey, Store};
 
     /// A duration model that answers `minutes` for every trip.
     fn artifact(minutes: f64) -> Bytes {
@@ -202,7 +201,7 @@ mod tests {
     }
 
     async fn promote(registry: &Registry, bytes: Bytes) -> ModelVersion {
-        let version = registry.publish(Target::Duration, bytes, &Value::Null, String::new()).await.unwrap();
+        let version = registry.publish(Target::Duration, bytes, CardFiles::NONE).await.unwrap();
         let champion = registry.champion(Target::Duration).await.unwrap();
         registry.promote(Target::Duration, &version, champion.as_ref(), "", "").await.unwrap();
         version
@@ -238,8 +237,7 @@ mod tests {
         let store = MemoryStore::default();
         let registry = Registry::new(Arc::new(store.clone()));
         let one = promote(&registry, artifact(10.0)).await;
-        let junk =
-            registry.publish(Target::Tip, Bytes::from_static(b"junk"), &Value::Null, String::new()).await;
+        let junk = registry.publish(Target::Tip, Bytes::from_static(b"junk"), CardFiles::NONE).await;
         registry.promote(Target::Tip, &junk.unwrap(), None, "", "").await.unwrap();
         let cold = || Models::new(registry.clone(), Duration::ZERO, "test");
         let bundle = cold().bundle().await.unwrap();

@@ -30,6 +30,11 @@ impl BatchOutcomes {
         }
     }
 
+    /// Whether message number `at` has ended well.
+    pub fn is_cleared(&self, at: usize) -> bool {
+        self.cleared.get(at).copied().unwrap_or_default()
+    }
+
     /// How many messages are still failed.
     pub fn failed(&self) -> usize {
         self.cleared.iter().filter(|cleared| !**cleared).count()

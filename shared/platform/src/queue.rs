@@ -1,6 +1,6 @@
 //! Messages out: in tens, at most 1 MiB a call, each acknowledged or failed on its own.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -163,10 +163,10 @@ pub fn sendable(text: &str, limit: usize) -> String {
     sendable
 }
 
-/// A sink in memory that refuses what it is told to: for tests.
-#[derive(Debug, Default)]
+/// A sink in memory that refuses what it is told to, shared by its clones: for tests.
+#[derive(Debug, Clone, Default)]
 pub struct MemorySink {
-    state: Mutex<MemoryState>,
+    state: Arc<Mutex<MemoryState>>,
 }
 
 #[derive(Debug, Default)]

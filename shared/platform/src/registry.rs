@@ -1,8 +1,9 @@
 //! Models on a store: immutable versions, an alias that is the commit, a history that only grows.
 //!
 //! ```text
-//! <target>/versions/<version>/{card.json,card.md,model.bin}   create-only, model.bin last
+//! <target>/versions/<version>/{card.json,card.md,card.html,model.bin}   create-only, model.bin last
 //! <target>/aliases/champion.json                              created by IfAbsent, changed by IfMatch
+//! <target>/aliases/challengers.json                           who is asked in the shadow, the same way
 //! <target>/history/<seq>.json                                 create-only: what the alias was at seq
 //! ```
 //! `seq` only grows, also in a rollback: old bytes of the alias would bring back their old ETag, and a stale writer
@@ -10,6 +11,7 @@
 //! a record of what still is, which the next one finds equal to its own and passes. A rollback says which entry it restores,
 //! so that the history can be walked back step by step.
 
+mod challengers;
 mod error;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use serde_json::Value;
 use crate::chain;
 use crate::store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
 
+pub use challengers::{Challengers, Change};
 pub use error::RegistryError;
 
 /// Which model answers.
@@ -53,6 +56,23 @@ pub struct Champion {
     pub alias: Alias,
     /// Its ETag.
     pub etag: ETag,
+}
+
+/// The card of a model, in three forms.
+#[derive(Debug, Clone)]
+pub struct CardFiles<'a> {
+    /// For programs.
+    pub document: &'a Value,
+    /// For terminals.
+    pub markdown: String,
+    /// For people, a page of its own.
+    pub html: String,
+}
+
+impl CardFiles<'_> {
+    /// A card that says nothing: of a model that was published without having been judged.
+    pub const NONE: CardFiles<'static> =
+        CardFiles { document: &Value::Null, markdown: String::new(), html: String::new() };
 }
 
 /// A write beside another one is tried again at most so often.
@@ -166,15 +186,18 @@ impl Registry {
         &self,
         target: Target,
         artifact: Bytes,
-        card: &Value,
-        card_md: String,
+        card: CardFiles<'_>,
     ) -> Result<ModelVersion, RegistryError> {
         let version = ModelVersion::of(&artifact);
-        let card = serde_json::to_vec_pretty(card).unwrap_or_default();
+        let document = serde_json::to_vec_pretty(card.document).unwrap_or_default();
+        let files = [
+            ("card.json", document.into()),
+            ("card.md", card.markdown.into()),
+            ("card.html", card.html.into()),
+            ("model.bin", artifact),
+        ];
         // The model comes last: where it stands, its card stands beside it.
-        for (name, bytes) in
-            [("card.json", card.into()), ("card.md", card_md.into()), ("model.bin", artifact)]
-        {
+        for (name, bytes) in files {
             let key = version_key(target, &version, name)?;
             self.create(&key, bytes).await.map_err(store_error("publishing a model", target))?;
         }

@@ -277,7 +277,7 @@ impl StoreUri {
     /// Opens the store; AWS is configured only if it is needed.
     pub async fn open(&self) -> Arc<dyn Store> {
         match self {
-            Self::S3 { .. } => self.open_with(&crate::aws_config().await),
+            Self::S3 { .. } => self.open_with(&crate::aws_config("tripcast").await),
             Self::Directory(root) => Arc::new(DirectoryStore::new(root)),
         }
     }

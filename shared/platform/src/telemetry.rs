@@ -19,6 +19,8 @@ pub enum Metric {
     MessagesRejected,
     MessagesFailed,
     BatchMilliseconds,
+    ChallengerAnswers,
+    ChallengerFailures,
     ModelReloads,
     ModelReloadFailures,
     RowsPredicted,
@@ -29,15 +31,19 @@ pub enum Metric {
     ModelsPublished,
     ModelsPromoted,
     RetrainingMilliseconds,
+    ModelAgeHours,
+    HoursSinceRetraining,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::MessagesPredicted,
         Self::MessagesRejected,
         Self::MessagesFailed,
         Self::BatchMilliseconds,
+        Self::ChallengerAnswers,
+        Self::ChallengerFailures,
         Self::ModelReloads,
         Self::ModelReloadFailures,
         Self::RowsPredicted,
@@ -48,6 +54,8 @@ impl Metric {
         Self::ModelsPublished,
         Self::ModelsPromoted,
         Self::RetrainingMilliseconds,
+        Self::ModelAgeHours,
+        Self::HoursSinceRetraining,
     ];
 
     /// The name in CloudWatch.
@@ -59,6 +67,8 @@ impl Metric {
     pub fn unit(self) -> &'static str {
         match self {
             Self::BatchMilliseconds | Self::FileMilliseconds | Self::RetrainingMilliseconds => "Milliseconds",
+            // CloudWatch has no hours.
+            Self::ModelAgeHours | Self::HoursSinceRetraining => "None",
             _ => "Count",
         }
     }

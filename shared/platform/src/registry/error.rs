@@ -45,7 +45,7 @@ pub enum RegistryError {
         target: Target,
     },
     /// Others kept writing: nobody has won, and nothing was done.
-    #[error("the champion of {target} is being changed by others: nothing was done")]
+    #[error("the aliases of {target} are being changed by others: nothing was done")]
     Contended {
         /// Of which target.
         target: Target,

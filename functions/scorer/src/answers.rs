@@ -1,0 +1,116 @@
+//! What challengers in the shadow would have answered, kept beside what the champions did answer: one object an event,
+//! `answers/<day>/<request id>.jsonl`, a line a ride. Whoever has the labels later joins them by `id`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use model::{Bundle, Model, PredictionBatch, TripBatch, TripRequest};
+use platform::chain;
+use platform::outcome::BatchOutcomes;
+use platform::shadows::{Shadow, Shadows};
+use platform::store::{Condition, ObjectKey, Store, StoreError};
+use serde_json::{Value, json};
+
+use crate::prediction;
+
+/// Answers are kept within this, or not at all: what was answered must be reported before the deadline.
+const SECONDS_MAX: u64 = 5;
+
+/// What the champions were asked and answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The champions.
+    pub bundle: Arc<Bundle>,
+    /// The rides, each with its place in the batch of messages.
+    pub requests: Vec<(usize, TripRequest)>,
+    /// The same, as they were asked for.
+    pub trips: TripBatch,
+    /// The answers.
+    pub predictions: PredictionBatch,
+}
+
+/// Where the answers of challengers go.
+#[derive(Debug, Clone)]
+pub struct Shadowed {
+    shadows: Shadows,
+    store: Arc<dyn Store>,
+}
+
+impl Shadowed {
+    /// Asks `shadows`, and keeps what they say on `store`.
+    pub fn new(shadows: Shadows, store: Arc<dyn Store>) -> Self {
+        Self { shadows, store }
+    }
+
+    /// Asks every challenger about the rides whose prediction was acknowledged, and keeps what they say under the name
+    /// `event`. How many answers were kept, or none if that did not work out: it is complained of, and costs nothing else.
+    /// No answers, no object, where there is no challenger.
+    pub async fn keep(
+        &self,
+        answered: &Answered,
+        outcomes: &BatchOutcomes,
+        event: &str,
+        left: Duration,
+    ) -> Option<usize> {
+        let limit = left.min(Duration::from_secs(SECONDS_MAX));
+        let kept = async {
+            let shadows = self.shadows.current().await;
+            let lines = lines(answered, outcomes, &shadows);
+            if lines.is_empty() {
+                return Ok(0);
+            }
+            let key = ObjectKey::new(format!("answers/{}/{event}.jsonl", Utc::now().date_naive()))?;
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            self.store.put(&key, text.into(), Condition::IfAbsent).await?;
+            Ok(lines.len() * shadows.len())
+        };
+        let error_message = match tokio::time::timeout(limit, kept).await {
+            Ok(Ok(kept)) => return Some(kept),
+            Ok(Err(error)) => chain(&error as &StoreError),
+            Err(_) => format!("not done within {limit:?}"),
+        };
+        tracing::warn!(error_message, "the challengers' answers were not kept");
+        None
+    }
+}
+
+/// A line for each ride that was answered; none without challengers.
+fn lines(answered: &Answered, outcomes: &BatchOutcomes, shadows: &[Shadow]) -> Vec<Value> {
+    if shadows.is_empty() {
+        return Vec::new();
+    }
+    let Answered { bundle, requests, trips, predictions } = answered;
+    let said: Vec<Vec<Value>> = shadows.iter().map(|shadow| ask(shadow, trips)).collect();
+    let line = |(row, (_, request)): (usize, &(usize, TripRequest))| {
+        let mut line = prediction::message(bundle, request, predictions, row);
+        line["challengers"] = said.iter().map(|said| said[row].clone()).collect();
+        line
+    };
+    let acknowledged = requests.iter().enumerate().filter(|(_, (at, _))| outcomes.is_cleared(*at));
+    acknowledged.map(line).collect()
+}
+
+/// What a challenger says of each trip, in the fields of a prediction.
+fn ask(shadow: &Shadow, trips: &TripBatch) -> Vec<Value> {
+    let version = &shadow.version;
+    match &*shadow.model {
+        Model::Duration(model) => {
+            let answers = model.answer(trips);
+            let of = |row: usize| {
+                json!({
+                    "target": "duration",
+                    "version": version,
+                    "ride_duration": answers.minutes[row],
+                    "ride_duration_interval": [answers.lower_min[row], answers.upper_min[row]],
+                })
+            };
+            (0..trips.len()).map(of).collect()
+        }
+        Model::Tip(model) => {
+            let of =
+                |probability| json!({"target": "tip", "version": version, "tip_probability": probability});
+            model.probabilities(trips).into_iter().map(of).collect()
+        }
+    }
+}
