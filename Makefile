@@ -6,49 +6,88 @@ SHELL := bash
 .NOTPARALLEL:
 
 FUNCTIONS := scorer batch-predictor retrainer
+# Lambda's name of this machine's processor.
+HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 # Always the same packages together: cargo would build the dependencies again for another selection.
 RELEASE := cargo build --release --locked $(addprefix -p ,$(FUNCTIONS)) -p tripcast
 TEST := cargo test --workspace --locked
 LOCAL_AWS := python3 infra/local/local_aws.py
-# The tests' own local AWS, beside one that you may have up.
+# The tests' own local AWS, beside one that you may have up; it takes the port after it too.
 E2E_PORT ?= 4576
+# What the end-to-end tests run: the functions' packages (<function>/bootstrap.zip), and what deploys them.
+PACKAGES ?= target/local
+DEPLOY_WITH ?= sam
+# Where a deployment goes: dev or prod.
+STAGE ?= dev
 
 .PHONY: help
 help: ## Say what there is
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: build ## See the whole system once on this machine: trips in, predictions out
+demo: local ## See the whole system once on this machine: trips in, predictions out
 	@python3 infra/local/demo.py
 
 .PHONY: test
-test: lint unit e2e ## The gate: format, clippy, unit tests, one release build, end to end on it
+test: lint lint-infra unit e2e ## The gate: format, linters, unit tests, one release build, end to end on it
 
 .PHONY: verify
-verify: test determinism test-mlflow ## The gate and the longer proofs, before an issue is closed
+verify: test determinism test-card test-mlflow build test-rie ## The gate and the longer proofs, before an issue is closed
+	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
+	$(MAKE) reproduce
+	$(MAKE) sam-build e2e-only PACKAGES=target/sam
+	$(MAKE) e2e-only DEPLOY_WITH=terraform
 
 .PHONY: determinism
-determinism: build ## The same inputs give the same models: in a hundred processes, on any number of threads
+determinism: local ## The same inputs give the same models: in a hundred processes, on any number of threads
 	$(TEST) --test system -- determinism::
 
 .PHONY: test-mlflow
-test-mlflow: build ## What the retrainer logs, on a real MLflow server, read back by its own client
+test-card: local ## Model cards: valid by their schema, and looked at in a real browser
+	python3 tools/card/check.py
+
+.PHONY: test-mlflow
+test-mlflow: local ## What the retrainer logs, on a real MLflow server, read back by its own client
 	python3 tools/mlflow/check.py
 
 .PHONY: replay
-replay: build ## 2023-01 to 2024-10 month by month, as the schedule would have lived it (TRIPS_DIR; half an hour)
+replay: local ## 2023-01 to 2024-10 month by month, as the schedule would have lived it (TRIPS_DIR; half an hour)
 	target/release/tripcast replay --trips "$${TRIPS_DIR:-../shared/data}" --from 2023-01 --to 2024-10 --compare
 
-.PHONY: build
-build: ## Build the release binaries and the functions' packages (target/lambda)
+.PHONY: local
+local: ## Build for this machine: the release binaries, and the functions' packages (target/local)
 	$(RELEASE)
 	@python3 infra/package.py $(FUNCTIONS)
+
+.PHONY: build
+build: ## Build the functions' packages for AWS, for both architectures (target/lambda/<architecture>)
+	python3 tools/build/build.py
+
+.PHONY: reproduce
+reproduce: ## Build the packages for AWS once more elsewhere: the same bytes
+	python3 tools/build/reproduce.py --architecture $(HOST)
+
+.PHONY: sam-build
+sam-build: ## Build with `sam build`, as `sam deploy` does, and pack what comes out (target/sam)
+	python3 tools/build/sam_build.py
 
 .PHONY: probe
 probe: ## Build the scorer that panics on demand, for the tests of what a panic costs
 	@mkdir -p target/probe
 	$(RELEASE) --features scorer/panic-probe --bin scorer
 	@cp target/release/scorer target/probe/scorer
+
+.PHONY: lint-infra
+lint-infra: ## Check template.yaml, infra/terraform and .github with their own linters, offline
+	python3 tools/infra/lint.py
+
+.PHONY: deny
+deny: ## Check licences, sources and advisories of what is depended on (OFFLINE=1: without advisories)
+	python3 tools/deny/deny.py $(if $(OFFLINE),--offline)
+
+.PHONY: dashboards
+dashboards: venv ## Make the dashboards anew from the list of metrics
+	UPDATE_DASHBOARDS=1 $(TEST) --test system -- dashboards::
 
 .PHONY: lint
 lint: ## Check format and clippy
@@ -61,13 +100,28 @@ fmt: ## Format the code
 
 .PHONY: unit
 unit: venv ## Unit tests, contracts between files, golden numbers on real months
-	$(TEST) -- --skip bootstraps:: --skip terminal:: --skip end_to_end:: --skip determinism::
+	$(TEST) -- $(addprefix --skip ,bootstraps:: terminal:: end_to_end:: permissions:: determinism:: emulator::)
 
 .PHONY: e2e
-e2e: venv probe build ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
-	@trap 'LOCAL_AWS_PORT=$(E2E_PORT) $(LOCAL_AWS) down' EXIT; \
-	LOCAL_AWS_PORT=$(E2E_PORT) $(LOCAL_AWS) up; \
-	LOCAL_AWS_PORT=$(E2E_PORT) $(TEST) --test system -- bootstraps:: terminal:: end_to_end:: --nocapture
+e2e: venv probe local e2e-only ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
+
+.PHONY: e2e-only
+e2e-only: export LOCAL_AWS_PORT = $(E2E_PORT)
+e2e-only: export LOCAL_AWS_RECORD = $(CURDIR)/target/e2e/calls.jsonl
+e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); then what they called beside what they may
+	@rm -rf target/e2e && mkdir -p target/e2e
+	@trap '$(LOCAL_AWS) down' EXIT; $(LOCAL_AWS) up; \
+	export PACKAGES=$(abspath $(PACKAGES)) DEPLOY_WITH=$(DEPLOY_WITH); \
+	$(TEST) --test system -- bootstraps:: terminal:: end_to_end:: --nocapture; \
+	$(TEST) --test system -- permissions::
+
+.PHONY: test-rie
+test-rie: venv probe local ## The built functions under Lambda's own emulator, every sample event
+	EMULATOR=$$(python3 tools/infra/emulator.py) PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- emulator::
+
+.PHONY: sam-local
+sam-local: ## `sam local invoke` of every function, where there is a container engine
+	python3 tools/infra/sam_local.py
 
 .PHONY: bench
 bench: ## Measure training, scoring and explaining, against the last time this was run
@@ -78,6 +132,10 @@ bench-peers: ## Measure training and scoring beside LightGBM, XGBoost and others
 	cargo build --release --locked -p trees --example bench
 	python3 tools/bench_peers/peers.py
 
+.PHONY: bench-cold
+bench-cold: local ## Measure cold starts beside Python functions that do the same (writes docs/BENCHMARKS.md)
+	python3 tools/bench_cold/cold.py
+
 .PHONY: venv
 venv: ## Install the local AWS (once)
 	@$(LOCAL_AWS) install
@@ -87,8 +145,22 @@ up: ## Start the local AWS (LOCAL_AWS_PORT, default 4566)
 	@$(LOCAL_AWS) up
 
 .PHONY: deploy
-deploy: build ## Deploy template.yaml to the local AWS
+deploy: local ## Deploy template.yaml to the local AWS
 	@$(LOCAL_AWS) deploy
+
+# The next three go to AWS. They take the packages that `make build` left and build nothing: what is deployed is what was
+# attested.
+.PHONY: deploy-sam
+deploy-sam: ## Deploy the built packages to AWS by SAM (STAGE=dev or prod)
+	python3 tools/deploy/sam.py --stage $(STAGE)
+
+.PHONY: plan-terraform
+plan-terraform: ## Say what Terraform would change on AWS (STAGE, TF_STATE_BUCKET)
+	python3 tools/deploy/terraform.py plan --stage $(STAGE)
+
+.PHONY: deploy-terraform
+deploy-terraform: ## Deploy the built packages to AWS by Terraform (STAGE, TF_STATE_BUCKET)
+	python3 tools/deploy/terraform.py apply --stage $(STAGE)
 
 .PHONY: down
 down: ## Stop the local AWS

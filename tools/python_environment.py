@@ -77,7 +77,8 @@ class Environment:
         run("making the environment", [base_python, "-m", "venv", "--clear", str(self.venv)])
         run("installing requirements.lock", [
             str(self.python), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
-            "--require-hashes", "-r", str(self.lock),
+            # Locks are complete. Older pips look for more, and refuse it for want of a hash, where a package has extras.
+            "--no-deps", "--require-hashes", "-r", str(self.lock),
         ])
         # Written last: an interrupted installation counts as none.
         self.marker.write_text(self.lock_hash())

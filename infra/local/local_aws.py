@@ -3,12 +3,14 @@
 
   install   make the environment if need be (once, about half a minute)
   up        make the environment if need be, start the server
-  deploy    create or update the stack from template.yaml and the packages made by infra/package.py
+  deploy    create or update the stack from template.yaml (or infra/terraform, --with terraform) and the packages made by
+            infra/package.py
   outputs   print the stack's outputs (queue URLs, bucket and function names) as JSON
   status    say whether it runs, and where its log is
   down      stop it; everything it held is gone
 
-The port is LOCAL_AWS_PORT (default 4566); several ports run side by side, each with its own state.
+The port is LOCAL_AWS_PORT (default 4566); several ports run side by side, each with its own state. With LOCAL_AWS_RECORD
+set to a file, `up` has every call of a function written there, by a recorder on the next port.
 Clients need AWS_ENDPOINT_URL=http://127.0.0.1:<port>, AWS_REGION=us-east-1 and the keys test/test.
 """
 
@@ -46,17 +48,28 @@ def deploy(args: argparse.Namespace) -> None:
     environment.reenter()
     # Not before: boto3 and the SAM reader exist only in the environment.
     import stack
+    import terraform_stack
 
     endpoint = server.running_endpoint(args.port)
-    outputs = stack.deploy(endpoint, args.stack, PROJECT / "template.yaml", args.zips, dict(args.parameter))
+    parameters = dict(args.parameter)
+    if args.tool == "terraform":
+        outputs = terraform_stack.deploy(endpoint, args.stack, server.home_of(args.port), args.zips, parameters)
+    else:
+        outputs = stack.deploy(endpoint, args.stack, PROJECT / "template.yaml", args.zips, parameters)
     print(json.dumps(outputs, indent=2))
 
 
 def outputs(args: argparse.Namespace) -> None:
     environment.reenter()
     import stack
+    import terraform_stack
 
-    print(json.dumps(stack.outputs(server.running_endpoint(args.port), args.stack), indent=2))
+    endpoint = server.running_endpoint(args.port)
+    if args.tool == "terraform":
+        outputs = terraform_stack.outputs(endpoint, args.stack, server.home_of(args.port))
+    else:
+        outputs = stack.outputs(endpoint, args.stack)
+    print(json.dumps(outputs, indent=2))
 
 
 def key_value(text: str) -> tuple[str, str]:
@@ -82,17 +95,24 @@ def command_line() -> argparse.ArgumentParser:
     about = "create or update the stack; its outputs as one JSON document on stdout, progress on stderr"
     deploying = verbs.add_parser("deploy", help=about, description=about)
     deploying.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
-    deploying.add_argument("--zips", type=Path, default=PROJECT / "target" / "lambda", metavar="DIR",
-                           help="where infra/package.py wrote <binary>/bootstrap.zip (default: target/lambda)")
+    deploying.add_argument("--zips", type=Path, default=PROJECT / "target" / "local", metavar="DIR",
+                           help="where infra/package.py wrote <binary>/bootstrap.zip (default: target/local)")
     deploying.add_argument("--parameter", type=key_value, action="append", default=[], metavar="KEY=VALUE",
                            help="a template parameter, for example TripsVisibilitySeconds=2; repeat for more")
+    add_tool(deploying)
     deploying.set_defaults(run=deploy)
 
     about = "print the outputs of a deployed stack as JSON"
     showing = verbs.add_parser("outputs", help=about, description=about)
     showing.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
+    add_tool(showing)
     showing.set_defaults(run=outputs)
     return parser
+
+
+def add_tool(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--with", dest="tool", choices=("sam", "terraform"), default="sam",
+                      help="template.yaml by CloudFormation, or infra/terraform (default: %(default)s)")
 
 
 def main() -> None:

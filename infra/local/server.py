@@ -6,12 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from environment import STATE, exclusive
+from environment import HERE, STATE, exclusive
 from failure import Failure
 
 HOST = "127.0.0.1"
@@ -66,18 +67,24 @@ def launch(port: int, python: Path) -> None:
     home = home_of(port)
     (home / "tmp").mkdir(parents=True)
     log = STATE / f"{port}.log"
+    calls = os.environ.get("LOCAL_AWS_RECORD")
+    functions_see = port + 1 if calls else port
     with open(log, "wb") as output:
         # A session of its own: it outlives the shell, and its functions can be told from everything else.
         process = subprocess.Popen(
-            [str(python), "-m", "ministack"], cwd=home, env=clean_environment(port, home),
+            [str(python), "-m", "ministack"], cwd=home, env=clean_environment(port, home, functions_see),
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )
     record = {"pid": process.pid, "started_at": started_at(process.pid), "port": port, "log": str(log)}
     record_file(port).write_text(json.dumps(record))
+    if calls:
+        refuse_taken_port(functions_see)
+        recorder = [sys.executable, str(HERE / "recorder.py"), str(functions_see), str(port), str(process.pid), calls]
+        subprocess.Popen(recorder, stdin=subprocess.DEVNULL, start_new_session=True)
     wait_until_healthy(port, process, log)
 
 
-def clean_environment(port: int, home: Path) -> dict[str, str]:
+def clean_environment(port: int, home: Path, functions_see: int) -> dict[str, str]:
     """All of it: functions inherit the server's environment, so nothing of the user's may be in it."""
     return {
         "PATH": os.defpath,
@@ -99,7 +106,7 @@ def clean_environment(port: int, home: Path) -> dict[str, str]:
         # It tidies up containers of earlier runs where it finds a Docker daemon; this one never made any.
         "DOCKER_HOST": f"unix://{home}/no-docker",
         # What functions see. Without the endpoint they would talk to the real AWS.
-        "AWS_ENDPOINT_URL": endpoint(port),
+        "AWS_ENDPOINT_URL": endpoint(functions_see),
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 pub mod bootstrap;
+pub mod dashboards;
+pub mod infrastructure;
 pub mod months;
 pub mod stack;
 
@@ -22,9 +24,21 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A release binary.
+/// A release binary of this machine.
 pub fn release_binary(name: &str) -> PathBuf {
     let path = root().join("target/release").join(name);
-    assert!(path.exists(), "{} is not built: run `make build`", path.display());
+    assert!(path.exists(), "{} is not built: run `make local`", path.display());
+    path
+}
+
+/// The folder of the packages under test: `PACKAGES`, else those for this machine.
+pub fn packages() -> PathBuf {
+    variable("PACKAGES").map_or_else(|| root().join("target/local"), PathBuf::from)
+}
+
+/// A function as it was packed.
+pub fn function_binary(name: &str) -> PathBuf {
+    let path = packages().join(name).join("bootstrap");
+    assert!(path.exists(), "{} is not built: run `make local`", path.display());
     path
 }

@@ -29,11 +29,18 @@ impl Stack {
         let port = crate::variable("LOCAL_AWS_PORT").expect("the local AWS is not up: run `make e2e`");
         let root = crate::root();
         let mut command = Command::new("python3");
-        command.arg(root.join("infra/local/local_aws.py")).args(["deploy", "--stack", name]);
+        let tool = crate::variable("DEPLOY_WITH").unwrap_or_else(|| "sam".into());
+        command.arg(root.join("infra/local/local_aws.py")).args(["deploy", "--stack", name, "--with", &tool]);
+        command.arg("--zips").arg(crate::packages());
         command.args(["--parameter", "TripsVisibilitySeconds=5", "--parameter", "ModelRefreshSeconds=1"]);
         let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "deploying {name} failed: {said}");
+        // For whoever has to tell what a bucket or a queue is of.
+        let outputs = root.join("target/e2e").join(format!("{name}.json"));
+        if let Some(folder) = outputs.parent().filter(|folder| folder.exists()) {
+            std::fs::write(folder.join(format!("{name}.json")), &output.stdout).unwrap();
+        }
         let endpoint = format!("http://127.0.0.1:{port}");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())

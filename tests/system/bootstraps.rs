@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::bootstrap::{Bootstrap, Said};
-use tests::{release_binary, root};
+use tests::{function_binary, packages, root};
 
 fn sample(name: &str) -> Value {
     let text = std::fs::read_to_string(root().join(format!("infra/events/{name}.json"))).unwrap();
@@ -45,13 +45,13 @@ fn folder_with_trips() -> tempfile::TempDir {
 #[tokio::test]
 async fn a_directory_is_enough_to_retrain_and_predict() {
     let folder = folder_with_trips();
-    let mut retrainer = start(&release_binary("retrainer"), folder.path()).await;
+    let mut retrainer = start(&function_binary("retrainer"), folder.path()).await;
     let Said::Response(run) = retrainer.handle(sample("retrainer-now")).await else { panic!("retrained") };
     assert_eq!(
         run["targets"].as_array().unwrap().iter().filter(|target| target["promoted"] == true).count(),
         2
     );
-    let mut predictor = start(&release_binary("batch-predictor"), folder.path()).await;
+    let mut predictor = start(&function_binary("batch-predictor"), folder.path()).await;
     let mut event = sample("batch-predictor-eventbridge");
     event["detail"]["object"] = json!({"key": "incoming/green_tripdata_2021-03.parquet"});
     let Said::Response(outcome) = predictor.handle(event).await else { panic!("predicted") };
@@ -67,7 +67,7 @@ async fn a_panic_costs_one_event_and_the_function_stays_alive() {
     let probe = root().join("target/probe/scorer");
     assert!(probe.exists(), "the probe is not built: run `make probe`");
     let folder = folder_with_trips();
-    let mut retrainer = start(&release_binary("retrainer"), folder.path()).await;
+    let mut retrainer = start(&function_binary("retrainer"), folder.path()).await;
     assert!(matches!(retrainer.handle(sample("retrainer-now")).await, Said::Response(_)));
     let mut scorer = start(&probe, folder.path()).await;
     let mut event = sample("scorer-sqs");
@@ -88,7 +88,7 @@ async fn a_panic_costs_one_event_and_the_function_stays_alive() {
 #[tokio::test]
 async fn what_is_missing_in_the_environment_ends_the_start() {
     for function in ["scorer", "batch-predictor", "retrainer"] {
-        let mut bootstrap = Bootstrap::start(&release_binary(function), &[]).await;
+        let mut bootstrap = Bootstrap::start(&function_binary(function), &[]).await;
         assert_ne!(bootstrap.exit_code().await, Some(0), "{function}");
     }
 }
@@ -107,9 +107,9 @@ fn packages_are_small_and_hold_no_probe() {
     for (function, bytes_max) in
         [("scorer", 5_000_000), ("batch-predictor", 10_000_000), ("retrainer", 10_000_000)]
     {
-        assert!(!contains(release_binary(function)), "{function}");
-        let package = root().join(format!("target/lambda/{function}/bootstrap.zip"));
-        let bytes = std::fs::metadata(&package).unwrap_or_else(|_| panic!("run `make build`")).len();
+        assert!(!contains(function_binary(function)), "{function}");
+        let package = packages().join(function).join("bootstrap.zip");
+        let bytes = std::fs::metadata(&package).unwrap_or_else(|_| panic!("run `make local`")).len();
         assert!(bytes < bytes_max, "{function}: {bytes} bytes, at most {bytes_max}");
     }
 }
@@ -121,7 +121,7 @@ async fn the_start_to_the_first_poll_is_told() {
     for function in ["scorer", "batch-predictor", "retrainer"] {
         let mut times = Vec::new();
         for _ in 0..9 {
-            let mut bootstrap = start(&release_binary(function), folder.path()).await;
+            let mut bootstrap = start(&function_binary(function), folder.path()).await;
             times.push(bootstrap.first_poll().await);
         }
         times.sort_unstable();

@@ -6,7 +6,6 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use platform::env::Variable;
-use serde_json::Value;
 use tests::root;
 
 /// Members of the workspace with the members they depend on, outside of tests.
@@ -129,37 +128,6 @@ fn functions() -> [(&'static str, &'static str, &'static [Variable]); 3] {
     ]
 }
 
-/// template.yaml as JSON, read by the environment of the local AWS.
-fn template() -> Value {
-    let python = root().join("infra/local/.venv/bin/python");
-    assert!(python.exists(), "the environment of the local AWS is not there: run `make venv`");
-    let read = "import json, sys; from samtranslator.yaml_helper import yaml_parse; \
-                print(json.dumps(yaml_parse(open(sys.argv[1]).read()), default=str))";
-    let output = Command::new(python).args(["-c", read]).arg(root().join("template.yaml")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-#[test]
-fn the_template_sets_what_functions_read_and_nothing_else() {
-    let template = template();
-    for (function, resource, variables) in functions() {
-        let set =
-            template["Resources"][resource]["Properties"]["Environment"]["Variables"].as_object().unwrap();
-        let known: BTreeSet<&str> = variables.iter().map(|variable| variable.name).collect();
-        for name in set.keys() {
-            assert!(known.contains(name.as_str()), "{resource} sets {name}, which {function} does not read");
-        }
-        for variable in variables.iter().filter(|variable| variable.default.is_none()) {
-            assert!(
-                set.contains_key(variable.name),
-                "{resource} does not set {}, which has no default",
-                variable.name
-            );
-        }
-    }
-}
-
 #[test]
 fn the_readme_lists_every_variable() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
@@ -170,39 +138,4 @@ fn the_readme_lists_every_variable() {
             assert!(readme.contains(&row), "README.md lacks the row: {row}");
         }
     }
-}
-
-#[test]
-fn queues_keep_messages_long_enough() {
-    let template = template();
-    let resources = &template["Resources"];
-    let properties = |name: &str| &resources[name]["Properties"];
-    let default = |name: &str| template["Parameters"][name]["Default"].as_u64().unwrap();
-    let timeout = properties("ScorerFunction")["Timeout"].as_u64().unwrap();
-    assert_eq!(properties("TripsQueue")["VisibilityTimeout"]["Ref"], "TripsVisibilitySeconds");
-    assert!(
-        default("TripsVisibilitySeconds") > 6 * timeout,
-        "visibility of at least six timeouts and the window"
-    );
-    assert_eq!(properties("TripsQueue")["RedrivePolicy"]["maxReceiveCount"], 5);
-    assert_eq!(properties("DeadLetterQueue")["MessageRetentionPeriod"], 14 * 24 * 3600);
-    let events = properties("ScorerFunction")["Events"].as_object().unwrap();
-    let sqs = events.values().find(|event| event["Type"] == "SQS").unwrap();
-    assert_eq!(sqs["Properties"]["FunctionResponseTypes"][0], "ReportBatchItemFailures");
-    let schedules = properties("RetrainerFunction")["Events"].as_object().unwrap();
-    let schedule = schedules.values().find(|event| event["Type"] == "ScheduleV2").unwrap();
-    assert_eq!(schedule["Properties"]["ScheduleExpression"], "cron(0 9 15 * ? *)");
-}
-
-#[test]
-fn a_dropped_file_triggers_and_a_result_does_not() {
-    let template = template();
-    let events = template["Resources"]["BatchPredictorFunction"]["Properties"]["Events"].as_object().unwrap();
-    let rule = events.values().find(|event| event["Type"] == "EventBridgeRule").unwrap();
-    let keys = &rule["Properties"]["Pattern"]["detail"]["object"]["key"];
-    assert_eq!(
-        keys,
-        &serde_json::json!([{"wildcard": "incoming/*"}]),
-        "one pattern: a list of two means either"
-    );
 }

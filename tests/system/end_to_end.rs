@@ -246,6 +246,69 @@ fn score_says(model_file: &std::path::Path, bytes: &[u8]) {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// What happens now and then, in one life: a challenger in the shadow, a champion that a later month replaces after another
+/// promoter had died, a report, an event that names a version, and a file that is damaged in the middle.
+#[tokio::test]
+async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
+    let stack = Stack::deploy("later");
+    let run = stack.retrain().await;
+    let champion: model::ModelVersion = run["targets"][0]["version"].as_str().unwrap().parse().unwrap();
+    let registry = Registry::new(std::sync::Arc::new(stack.models()));
+    let target = model::Target::Duration;
+    let linear = registry.versions(target).await.unwrap().into_iter().map(|(version, _)| version);
+    let linear = linear.into_iter().find(|version| *version != champion).unwrap();
+
+    let watch = [platform::registry::Change::Add(linear.clone())];
+    registry.challenge(target, &watch, "to compare", "2021-03-15T09:00:00Z").await.unwrap();
+    stack.send("TripsQueueUrl", &messages(5)).await;
+    assert_eq!(stack.receive("PredictionsQueueUrl", 5, 30).await.len(), 5);
+    let until = Instant::now() + Duration::from_secs(30);
+    let kept = loop {
+        match stack.data().list("answers/").await.unwrap().into_iter().next() {
+            Some(meta) => break stack.wait_for(meta.key.as_str(), 5).await,
+            None => assert!(Instant::now() < until, "no answers of the challenger"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let line = document(std::str::from_utf8(&kept).unwrap().lines().next().unwrap());
+    assert_eq!(line["challengers"][0]["version"], linear.as_str());
+
+    // The weaker model serves by hand; whoever promoted it died before it could move the alias further.
+    let present = registry.champion(target).await.unwrap();
+    registry.promote(target, &linear, present.as_ref(), "by hand", "2021-03-20T09:00:00Z").await.unwrap();
+    let weaker = registry.champion(target).await.unwrap().unwrap().alias;
+    let left = platform::store::ObjectKey::new(format!("duration/history/{:08}.json", weaker.seq)).unwrap();
+    let record = Bytes::from(serde_json::to_vec_pretty(&weaker).unwrap());
+    stack.models().put(&left, record, platform::store::Condition::IfAbsent).await.unwrap();
+    stack.put("history/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
+    let later =
+        stack.invoke("RetrainerFunction", &json!({"now": "2021-04-15", "target": "duration"})).await.unwrap();
+    assert_eq!(later["targets"][0]["promoted"], true, "{later}");
+    let history = registry.history(target).await.unwrap();
+    assert_eq!(history.iter().map(|alias| alias.seq).collect::<Vec<_>>(), [1, 2, 3]);
+
+    let age = stack.invoke("RetrainerFunction", &json!({"report": "age"})).await.unwrap();
+    assert!(age["model_hours"].as_f64().is_some() && age["retraining_hours"].as_f64().is_some(), "{age}");
+
+    let bucket = stack.output("DataBucketName");
+    let key = "incoming/green_tripdata_2021-03.parquet";
+    let month = months::green_bytes("2021-03");
+    let put = stack.s3.put_object().bucket(bucket).key(key).body(month.clone().into()).send().await.unwrap();
+    let object = json!({"key": key, "versionId": put.version_id, "eTag": put.e_tag});
+    let record =
+        json!({"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": object}});
+    let outcome = stack.invoke("BatchPredictorFunction", &json!({"Records": [record]})).await.unwrap();
+    assert_eq!(outcome[0]["outcome"], "predicted", "{outcome}");
+
+    let mut damaged = month.to_vec();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 4096].fill(0xA5);
+    stack.put("incoming/damaged.parquet", Bytes::from(damaged)).await;
+    let why = stack.wait_for("quarantine/damaged.parquet.error.json", 60).await;
+    let why = document(std::str::from_utf8(&why).unwrap());
+    assert!(why["error_type"].as_str().unwrap().starts_with("Dataset."), "{why}");
+}
+
 #[tokio::test]
 async fn a_store_in_s3_conforms() {
     let stack = Stack::deploy("conformance");

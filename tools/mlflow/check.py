@@ -19,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from months import link_or_generate  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "mlflow"
@@ -38,7 +39,7 @@ def main() -> int:
             work = STATE / "work"
             subprocess.run(["rm", "-rf", str(work)], check=True)
             work.mkdir(parents=True)
-            months(work)
+            link_or_generate(TRIPCAST, work / "data" / "history", ["2021-01", "2021-02", "2021-03"])
             with Server(work) as uri:
                 first = retrain(work, uri, "2021-04-15", "first")
                 logged(uri, first)
@@ -50,19 +51,6 @@ def main() -> int:
         return 1
     print("mlflow: everything that was logged was read back, and the champions answer alike")
     return 0
-
-
-def months(work: Path) -> None:
-    """2021-01 to 2021-03, real ones where they are."""
-    trips = Path(os.environ.get("TRIPS_DIR", PROJECT.parent / "shared" / "data"))
-    into = work / "data" / "history"
-    into.mkdir(parents=True)
-    names = [f"green_tripdata_2021-0{month}.parquet" for month in (1, 2, 3)]
-    if all((trips / name).exists() for name in names):
-        for name in names:
-            (into / name).symlink_to((trips / name).resolve())
-        return
-    tripcast("data", "generate", "--rows", "20000", "--to", str(into), *sum((["--month", f"2021-0{m}"] for m in (1, 2, 3)), []))
 
 
 def retrain(work: Path, uri: str, now: str, name: str) -> dict:

@@ -174,7 +174,7 @@ fn named(unit: &str, rows: &[Range], bars: bool) -> String {
             inside.push_str(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"mark\"/>\n"));
         }
         let decimals = if row.at.abs() < 10.0 { 3 } else { 2 };
-        inside.push_str(&text(WIDTH, y + 4.0, "end", "soft", &format!("{:.decimals$}", row.at)));
+        inside.push_str(&text(WIDTH - 8.0, y + 4.0, "end", "soft", &format!("{:.decimals$}", row.at)));
     }
     inside.push_str(&text(LABELS + 10.0, bottom + 32.0, "start", "soft", unit));
     drawing(bottom + 40.0, unit, &inside)

@@ -1,0 +1,113 @@
+"""Stands between the functions and the local AWS and writes down what they ask for: a line of JSON a call.
+
+    python3 recorder.py PORT UPSTREAM_PORT UPSTREAM_PID FILE
+
+It ends when the local AWS has ended. Who called is told by the user agent, which carries the function's name (platform::aws_config). Only calls of functions
+are written down; nothing of their contents but the queue they name.
+"""
+
+import http.client
+import json
+import os
+import re
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HOST = "127.0.0.1"
+CALLER = re.compile(r"app/(tripcast-[a-z-]+)")
+# Of one connection alone, not of what is asked for.
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "proxy-connection"}
+ANSWER_SECONDS_MAX = 60
+LOOK_SECONDS = 1
+
+
+class Recorder(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    upstream_port: int
+    calls: "Calls"
+
+    def forward(self) -> None:
+        body = self.body()
+        caller = CALLER.search(self.headers.get("User-Agent", ""))
+        if caller:
+            self.calls.note(caller[1], self, body)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        headers["Content-Length"] = str(len(body))
+        upstream = http.client.HTTPConnection(HOST, self.upstream_port, timeout=ANSWER_SECONDS_MAX)
+        try:
+            upstream.request(self.command, self.path, body, headers)
+            answer = upstream.getresponse()
+            content = answer.read()
+        except OSError:
+            # As a server that is down: the SDK tries again.
+            self.close_connection = True
+            return
+        finally:
+            upstream.close()
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in HOP_BY_HOP | {"content-length"}:
+                self.send_header(name, value)
+        # A HEAD tells the length of what it does not send.
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
+
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return b"".join(self.chunks())
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def chunks(self):
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+class Calls:
+    """The file of calls; one line at a time."""
+
+    def __init__(self, file: str):
+        self.file = open(file, "a", buffering=1)
+        self.lock = threading.Lock()
+
+    def note(self, caller: str, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        target = request.headers.get("X-Amz-Target", "")
+        path, _, query = request.path.partition("?")
+        call = {"caller": caller, "method": request.command, "path": path, "query": query, "target": target}
+        if target.startswith("AmazonSQS."):
+            call["queue"] = json.loads(body).get("QueueUrl", "")
+        with self.lock:
+            self.file.write(json.dumps(call) + "\n")
+
+
+def main() -> None:
+    port, upstream_port, upstream_pid = map(int, sys.argv[1:4])
+    Recorder.upstream_port, Recorder.calls = upstream_port, Calls(sys.argv[4])
+    server = ThreadingHTTPServer((HOST, port), Recorder)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    while runs(upstream_pid):
+        time.sleep(LOOK_SECONDS)
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+# What the roles of a stack may do at most. A deployment can make roles only with this boundary, so it cannot give a function
+# more than the application needs, nor make itself a role that may more than it.
+
+resource "aws_iam_policy" "boundary" {
+  for_each = var.environments
+
+  name        = "${each.value}-boundary"
+  path        = "/deploy/"
+  description = "The most that a role of ${each.value} may do"
+  policy      = data.aws_iam_policy_document.boundary[each.key].json
+}
+
+data "aws_iam_policy_document" "boundary" {
+  for_each = var.environments
+
+  statement {
+    sid       = "ListBuckets"
+    actions   = ["s3:ListBucket"]
+    resources = ["arn:${local.partition}:s3:::${each.value}-*"]
+  }
+
+  statement {
+    sid = "UseObjects"
+    actions = [
+      "s3:AbortMultipartUpload",
+      "s3:GetObject",
+      "s3:GetObjectVersion",
+      "s3:PutObject",
+    ]
+    resources = ["arn:${local.partition}:s3:::${each.value}-*/*"]
+  }
+
+  statement {
+    sid = "UseQueues"
+    actions = [
+      "sqs:DeleteMessage",
+      "sqs:GetQueueAttributes",
+      "sqs:ReceiveMessage",
+      "sqs:SendMessage",
+    ]
+    resources = ["arn:${local.partition}:sqs:${local.place}:${each.value}-*"]
+  }
+
+  statement {
+    sid       = "InvokeFunctions"
+    actions   = ["lambda:InvokeFunction"]
+    resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
+  }
+
+  # Keys have no names: the stack's is known by its tags.
+  statement {
+    sid = "UseKey"
+    actions = [
+      "kms:Decrypt",
+      "kms:GenerateDataKey",
+    ]
+    resources = ["arn:${local.partition}:kms:${local.place}:key/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/application"
+      values   = [var.application]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/stage"
+      values   = [each.key]
+    }
+  }
+
+  statement {
+    sid = "WriteLogs"
+    actions = [
+      "logs:CreateLogStream",
+      "logs:PutLogEvents",
+    ]
+    resources = ["arn:${local.partition}:logs:${local.place}:log-group:/aws/lambda/${each.value}-*:*"]
+  }
+
+  # X-Ray knows no resources to name.
+  statement {
+    sid = "WriteTraces"
+    actions = [
+      "xray:PutTelemetryRecords",
+      "xray:PutTraceSegments",
+    ]
+    resources = ["*"]
+  }
+}

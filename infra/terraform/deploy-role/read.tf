@@ -1,0 +1,212 @@
+# What a plan reads: how every resource of a stack is set up, and its state. No object of the stack's buckets, no message, no
+# log.
+
+resource "aws_iam_policy" "read" {
+  for_each = var.environments
+
+  name        = "${each.value}-read"
+  path        = "/deploy/"
+  description = "Reads how ${each.value} is set up"
+  policy      = data.aws_iam_policy_document.read[each.key].json
+}
+
+resource "aws_iam_role_policy_attachment" "plan_read" {
+  for_each = var.environments
+
+  role       = aws_iam_role.plan.name
+  policy_arn = aws_iam_policy.read[each.key].arn
+}
+
+resource "aws_iam_role_policy_attachment" "deploy_read" {
+  for_each = var.environments
+
+  role       = aws_iam_role.deploy[each.key].name
+  policy_arn = aws_iam_policy.read[each.key].arn
+}
+
+data "aws_iam_policy_document" "read" {
+  for_each = var.environments
+
+  # Without it S3 answers 403 for a state that is not there yet.
+  statement {
+    sid       = "FindState"
+    actions   = ["s3:ListBucket"]
+    resources = ["arn:${local.partition}:s3:::${var.state_bucket}"]
+  }
+
+  # Not its lock: a plan that only looks runs with -lock=false.
+  statement {
+    sid       = "ReadState"
+    actions   = ["s3:GetObject"]
+    resources = ["arn:${local.partition}:s3:::${var.state_bucket}/${each.value}/*"]
+  }
+
+  statement {
+    sid = "ReadQueues"
+    actions = [
+      "sqs:GetQueueAttributes",
+      "sqs:GetQueueUrl",
+      "sqs:ListQueueTags",
+    ]
+    resources = ["arn:${local.partition}:sqs:${local.place}:${each.value}-*"]
+  }
+
+  statement {
+    sid = "ReadFunctions"
+    actions = [
+      "lambda:GetFunction",
+      "lambda:GetFunctionCodeSigningConfig",
+      "lambda:GetFunctionConcurrency",
+      "lambda:GetFunctionConfiguration",
+      "lambda:GetFunctionEventInvokeConfig",
+      "lambda:GetPolicy",
+      "lambda:ListTags",
+      "lambda:ListVersionsByFunction",
+    ]
+    resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
+  }
+
+  # Mappings have no names: they are known by their function.
+  statement {
+    sid       = "ReadMappings"
+    actions   = ["lambda:GetEventSourceMapping"]
+    resources = ["arn:${local.partition}:lambda:${local.place}:event-source-mapping:*"]
+
+    condition {
+      test     = "ArnLike"
+      variable = "lambda:FunctionArn"
+      values   = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
+    }
+  }
+
+  statement {
+    sid       = "ReadTagsOfMappings"
+    actions   = ["lambda:ListTags"]
+    resources = ["arn:${local.partition}:lambda:${local.place}:event-source-mapping:*"]
+  }
+
+  statement {
+    sid = "ReadRoles"
+    actions = [
+      "iam:GetRole",
+      "iam:GetRolePolicy",
+      "iam:ListAttachedRolePolicies",
+      "iam:ListInstanceProfilesForRole",
+      "iam:ListRolePolicies",
+      "iam:ListRoleTags",
+    ]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/${each.value}-*"]
+  }
+
+  statement {
+    sid = "ReadBuckets"
+    actions = [
+      "s3:GetAccelerateConfiguration",
+      "s3:GetBucketAcl",
+      "s3:GetBucketCORS",
+      "s3:GetBucketLocation",
+      "s3:GetBucketLogging",
+      "s3:GetBucketNotification",
+      "s3:GetBucketObjectLockConfiguration",
+      "s3:GetBucketOwnershipControls",
+      "s3:GetBucketPolicy",
+      "s3:GetBucketPublicAccessBlock",
+      "s3:GetBucketRequestPayment",
+      "s3:GetBucketTagging",
+      "s3:GetBucketVersioning",
+      "s3:GetBucketWebsite",
+      "s3:GetEncryptionConfiguration",
+      "s3:GetLifecycleConfiguration",
+      "s3:GetReplicationConfiguration",
+      # Whether there is such a bucket at all is asked by this.
+      "s3:ListBucket",
+    ]
+    resources = ["arn:${local.partition}:s3:::${each.value}-*"]
+  }
+
+  statement {
+    sid = "ReadKey"
+    actions = [
+      "kms:DescribeKey",
+      "kms:GetKeyPolicy",
+      "kms:GetKeyRotationStatus",
+      "kms:ListResourceTags",
+    ]
+    resources = ["arn:${local.partition}:kms:${local.place}:key/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/application"
+      values   = [var.application]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/stage"
+      values   = [each.key]
+    }
+  }
+
+  # These know no resources to name.
+  statement {
+    sid = "FindLogGroupsAndSubscriptions"
+    actions = [
+      "logs:DescribeLogGroups",
+      "sns:GetSubscriptionAttributes",
+    ]
+    resources = ["*"]
+  }
+
+  # Asked for one alarm it wants the permission for all.
+  statement {
+    sid       = "FindAlarms"
+    actions   = ["cloudwatch:DescribeAlarms"]
+    resources = ["arn:${local.partition}:cloudwatch:${local.place}:alarm:*"]
+  }
+
+  statement {
+    sid     = "ReadLogGroups"
+    actions = ["logs:ListTagsForResource"]
+    resources = [
+      "arn:${local.partition}:logs:${local.place}:log-group:/aws/lambda/${each.value}-*",
+    ]
+  }
+
+  statement {
+    sid = "ReadRules"
+    actions = [
+      "events:DescribeRule",
+      "events:ListTagsForResource",
+      "events:ListTargetsByRule",
+    ]
+    resources = ["arn:${local.partition}:events:${local.place}:rule/${each.value}-*"]
+  }
+
+  statement {
+    sid       = "ReadSchedules"
+    actions   = ["scheduler:GetSchedule"]
+    resources = ["arn:${local.partition}:scheduler:${local.place}:schedule/default/${each.value}-*"]
+  }
+
+  statement {
+    sid = "ReadTopics"
+    actions = [
+      "sns:GetTopicAttributes",
+      "sns:ListSubscriptionsByTopic",
+      "sns:ListTagsForResource",
+    ]
+    resources = ["arn:${local.partition}:sns:${local.place}:${each.value}-*"]
+  }
+
+  statement {
+    sid       = "ReadAlarms"
+    actions   = ["cloudwatch:ListTagsForResource"]
+    resources = ["arn:${local.partition}:cloudwatch:${local.place}:alarm:${each.value}-*"]
+  }
+
+  statement {
+    sid       = "ReadDashboard"
+    actions   = ["cloudwatch:GetDashboard"]
+    resources = ["arn:${local.partition}:cloudwatch::${local.account}:dashboard/${each.value}"]
+  }
+}

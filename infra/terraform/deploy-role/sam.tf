@@ -1,0 +1,78 @@
+# What `sam deploy` needs beside: the stack, and the bucket that it uploads packages to. CloudFormation does the rest with
+# the deploy role's own permissions.
+
+resource "aws_iam_policy" "sam" {
+  for_each = var.environments
+
+  name        = "${each.value}-sam"
+  path        = "/deploy/"
+  description = "Deploys ${each.value} by CloudFormation"
+  policy      = data.aws_iam_policy_document.sam[each.key].json
+}
+
+resource "aws_iam_role_policy_attachment" "deploy_sam" {
+  for_each = var.environments
+
+  role       = aws_iam_role.deploy[each.key].name
+  policy_arn = aws_iam_policy.sam[each.key].arn
+}
+
+data "aws_iam_policy_document" "sam" {
+  for_each = var.environments
+
+  # Not DeleteStack: that is a person's.
+  statement {
+    sid = "ChangeStack"
+    actions = [
+      "cloudformation:ContinueUpdateRollback",
+      "cloudformation:CreateChangeSet",
+      "cloudformation:DeleteChangeSet",
+      "cloudformation:DescribeChangeSet",
+      "cloudformation:DescribeStackEvents",
+      "cloudformation:DescribeStackResource",
+      "cloudformation:DescribeStackResources",
+      "cloudformation:DescribeStacks",
+      "cloudformation:ExecuteChangeSet",
+      "cloudformation:GetTemplate",
+      "cloudformation:GetTemplateSummary",
+      "cloudformation:ListStackResources",
+      "cloudformation:TagResource",
+      "cloudformation:UntagResource",
+    ]
+    resources = ["arn:${local.partition}:cloudformation:${local.place}:stack/${each.value}/*"]
+  }
+
+  statement {
+    sid       = "TransformTemplate"
+    actions   = ["cloudformation:CreateChangeSet"]
+    resources = ["arn:${local.partition}:cloudformation:${data.aws_region.current.id}:aws:transform/Serverless-2016-10-31"]
+  }
+
+  # Made by the first `sam deploy` of an account, which is a person's.
+  statement {
+    sid = "FindPackagesBucket"
+    actions = [
+      "cloudformation:DescribeStackResources",
+      "cloudformation:DescribeStacks",
+    ]
+    resources = ["arn:${local.partition}:cloudformation:${local.place}:stack/aws-sam-cli-managed-default/*"]
+  }
+
+  statement {
+    sid = "UploadPackages"
+    actions = [
+      "s3:GetObject",
+      "s3:PutObject",
+    ]
+    resources = ["arn:${local.partition}:s3:::aws-sam-cli-managed-default-*/${each.value}/*"]
+  }
+
+  statement {
+    sid = "LookIntoPackagesBucket"
+    actions = [
+      "s3:GetBucketLocation",
+      "s3:ListBucket",
+    ]
+    resources = ["arn:${local.partition}:s3:::aws-sam-cli-managed-default-*"]
+  }
+}

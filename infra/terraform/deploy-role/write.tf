@@ -1,0 +1,270 @@
+# What a deployment may change: the resources of its own stack, by their names. It cannot destroy what lasts (buckets, the
+# key), change who may use the key, nor touch the roles and policies of this folder: those are a person's.
+
+resource "aws_iam_policy" "write" {
+  for_each = var.environments
+
+  name        = "${each.value}-write"
+  path        = "/deploy/"
+  description = "Changes ${each.value}"
+  policy      = data.aws_iam_policy_document.write[each.key].json
+}
+
+resource "aws_iam_role_policy_attachment" "deploy_write" {
+  for_each = var.environments
+
+  role       = aws_iam_role.deploy[each.key].name
+  policy_arn = aws_iam_policy.write[each.key].arn
+}
+
+data "aws_iam_policy_document" "write" {
+  for_each = var.environments
+
+  statement {
+    sid       = "WriteState"
+    actions   = ["s3:PutObject"]
+    resources = ["arn:${local.partition}:s3:::${var.state_bucket}/${each.value}/*"]
+  }
+
+  # Only the lock is ever deleted.
+  statement {
+    sid       = "UnlockState"
+    actions   = ["s3:DeleteObject"]
+    resources = ["arn:${local.partition}:s3:::${var.state_bucket}/${each.value}/*.tflock"]
+  }
+
+  statement {
+    sid = "WriteQueues"
+    actions = [
+      "sqs:CreateQueue",
+      "sqs:DeleteQueue",
+      "sqs:SetQueueAttributes",
+      "sqs:TagQueue",
+      "sqs:UntagQueue",
+    ]
+    resources = ["arn:${local.partition}:sqs:${local.place}:${each.value}-*"]
+  }
+
+  statement {
+    sid = "WriteFunctions"
+    actions = [
+      "lambda:AddPermission",
+      "lambda:CreateFunction",
+      "lambda:DeleteFunction",
+      "lambda:DeleteFunctionConcurrency",
+      "lambda:DeleteFunctionEventInvokeConfig",
+      "lambda:PutFunctionConcurrency",
+      "lambda:PutFunctionEventInvokeConfig",
+      "lambda:RemovePermission",
+      "lambda:TagResource",
+      "lambda:UntagResource",
+      "lambda:UpdateFunctionCode",
+      "lambda:UpdateFunctionConfiguration",
+      "lambda:UpdateFunctionEventInvokeConfig",
+    ]
+    resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
+  }
+
+  # Mappings have no names: they are known by their function.
+  statement {
+    sid = "WriteMappings"
+    actions = [
+      "lambda:CreateEventSourceMapping",
+      "lambda:DeleteEventSourceMapping",
+      "lambda:UpdateEventSourceMapping",
+    ]
+    resources = ["*"]
+
+    condition {
+      test     = "ArnLike"
+      variable = "lambda:FunctionArn"
+      values   = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
+    }
+  }
+
+  statement {
+    sid = "TagMappings"
+    actions = [
+      "lambda:TagResource",
+      "lambda:UntagResource",
+    ]
+    resources = ["arn:${local.partition}:lambda:${local.place}:event-source-mapping:*"]
+  }
+
+  statement {
+    sid = "MakeBoundedRoles"
+    actions = [
+      "iam:CreateRole",
+      "iam:DeleteRolePolicy",
+      "iam:PutRolePermissionsBoundary",
+      "iam:PutRolePolicy",
+    ]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/${each.value}-*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [aws_iam_policy.boundary[each.key].arn]
+    }
+  }
+
+  statement {
+    sid = "KeepRoles"
+    actions = [
+      "iam:DeleteRole",
+      "iam:TagRole",
+      "iam:UntagRole",
+      "iam:UpdateAssumeRolePolicy",
+    ]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/${each.value}-*"]
+  }
+
+  statement {
+    sid       = "GiveRoles"
+    actions   = ["iam:PassRole"]
+    resources = ["arn:${local.partition}:iam::${local.account}:role/${each.value}-*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values = [
+        "lambda.amazonaws.com",
+        "scheduler.amazonaws.com",
+      ]
+    }
+  }
+
+  statement {
+    sid = "WriteBuckets"
+    actions = [
+      "s3:CreateBucket",
+      "s3:DeleteBucketPolicy",
+      "s3:PutBucketLogging",
+      "s3:PutBucketNotification",
+      "s3:PutBucketOwnershipControls",
+      "s3:PutBucketPolicy",
+      "s3:PutBucketPublicAccessBlock",
+      "s3:PutBucketTagging",
+      "s3:PutBucketVersioning",
+      "s3:PutEncryptionConfiguration",
+      "s3:PutLifecycleConfiguration",
+    ]
+    resources = ["arn:${local.partition}:s3:::${each.value}-*"]
+  }
+
+  # Tags tell whose a key is, and any key can be given them. Hence nothing is allowed on a key with these tags that would open
+  # it: no policy, no grant, no end.
+  statement {
+    sid = "MakeKey"
+    actions = [
+      "kms:CreateKey",
+      "kms:TagResource",
+    ]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/application"
+      values   = [var.application]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/stage"
+      values   = [each.key]
+    }
+  }
+
+  statement {
+    sid = "KeepKey"
+    actions = [
+      "kms:EnableKeyRotation",
+      "kms:UpdateKeyDescription",
+    ]
+    resources = ["arn:${local.partition}:kms:${local.place}:key/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/application"
+      values   = [var.application]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/stage"
+      values   = [each.key]
+    }
+  }
+
+  statement {
+    sid = "WriteLogGroups"
+    actions = [
+      "logs:AssociateKmsKey",
+      "logs:CreateLogGroup",
+      "logs:DeleteLogGroup",
+      "logs:PutRetentionPolicy",
+      "logs:TagResource",
+      "logs:UntagResource",
+    ]
+    resources = [
+      "arn:${local.partition}:logs:${local.place}:log-group:/aws/lambda/${each.value}-*",
+    ]
+  }
+
+  statement {
+    sid = "WriteRules"
+    actions = [
+      "events:DeleteRule",
+      "events:PutRule",
+      "events:PutTargets",
+      "events:RemoveTargets",
+      "events:TagResource",
+      "events:UntagResource",
+    ]
+    resources = ["arn:${local.partition}:events:${local.place}:rule/${each.value}-*"]
+  }
+
+  statement {
+    sid = "WriteSchedules"
+    actions = [
+      "scheduler:CreateSchedule",
+      "scheduler:DeleteSchedule",
+      "scheduler:UpdateSchedule",
+    ]
+    resources = ["arn:${local.partition}:scheduler:${local.place}:schedule/default/${each.value}-*"]
+  }
+
+  # Not Unsubscribe: it knows no resources to name, so it would be allowed for everybody's subscriptions.
+  statement {
+    sid = "WriteTopics"
+    actions = [
+      "sns:CreateTopic",
+      "sns:DeleteTopic",
+      "sns:SetTopicAttributes",
+      "sns:Subscribe",
+      "sns:TagResource",
+      "sns:UntagResource",
+    ]
+    resources = ["arn:${local.partition}:sns:${local.place}:${each.value}-*"]
+  }
+
+  statement {
+    sid = "WriteAlarms"
+    actions = [
+      "cloudwatch:DeleteAlarms",
+      "cloudwatch:PutMetricAlarm",
+      "cloudwatch:TagResource",
+      "cloudwatch:UntagResource",
+    ]
+    resources = ["arn:${local.partition}:cloudwatch:${local.place}:alarm:${each.value}-*"]
+  }
+
+  statement {
+    sid = "WriteDashboard"
+    actions = [
+      "cloudwatch:DeleteDashboards",
+      "cloudwatch:PutDashboard",
+    ]
+    resources = ["arn:${local.partition}:cloudwatch::${local.account}:dashboard/${each.value}"]
+  }
+}

@@ -1,0 +1,175 @@
+# Messages: trips_queue -> scorer -> predictions_queue, or dead_letter_queue.
+
+resource "aws_sqs_queue" "trips_queue" {
+  name                       = "${var.name}-trips"
+  sqs_managed_sse_enabled    = true
+  visibility_timeout_seconds = var.trips_visibility_seconds
+  # A trip has a few hundred bytes. What is rejected has to fit the dead-letter queue together with its reason.
+  max_message_size          = 262144
+  message_retention_seconds = 345600
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead_letter_queue.arn
+    maxReceiveCount     = 5
+  })
+}
+
+# One place for messages that were never predicted: SQS moves here what kept failing, the scorer itself sends here what can
+# never succeed (with its reason). The age of a redriven message counts from its first send, hence the longest retention
+# there is.
+resource "aws_sqs_queue" "dead_letter_queue" {
+  name                      = "${var.name}-dead-letters"
+  sqs_managed_sse_enabled   = true
+  message_retention_seconds = 1209600
+}
+
+resource "aws_sqs_queue" "predictions_queue" {
+  name                      = "${var.name}-predictions"
+  sqs_managed_sse_enabled   = true
+  message_retention_seconds = 345600
+}
+
+resource "aws_lambda_function" "scorer_function" {
+  #checkov:skip=CKV_AWS_116:A queue invokes it, and moves what keeps failing to dead_letter_queue by its redrive policy
+  #checkov:skip=CKV_AWS_117:It talks to AWS alone; from inside a VPC, by endpoints that are paid by the hour
+  #checkov:skip=CKV_AWS_173:No secret is among them, and Lambda encrypts them with a key of its own
+  #checkov:skip=CKV_AWS_272:Packages are attested where they are built, and verified before a deployment (deploy.yml)
+  function_name                  = "${var.name}-scorer"
+  description                    = "Trip messages to predictions"
+  role                           = aws_iam_role.scorer_role.arn
+  runtime                        = "provided.al2023"
+  handler                        = "bootstrap"
+  architectures                  = [var.architecture]
+  filename                       = "${var.packages}/scorer/bootstrap.zip"
+  source_code_hash               = filebase64sha256("${var.packages}/scorer/bootstrap.zip")
+  memory_size                    = 512
+  timeout                        = 30
+  reserved_concurrent_executions = var.scorer_reserved_concurrency
+
+  logging_config {
+    log_format            = "JSON"
+    application_log_level = var.application_log_level
+    log_group             = aws_cloudwatch_log_group.scorer_log_group.name
+  }
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  environment {
+    variables = {
+      MODEL_STORE           = "s3://${aws_s3_bucket.model_bucket.bucket}"
+      DATA_STORE            = "s3://${aws_s3_bucket.data_bucket.bucket}"
+      PREDICTIONS_QUEUE_URL = aws_sqs_queue.predictions_queue.url
+      DLQ_URL               = aws_sqs_queue.dead_letter_queue.url
+      MODEL_REFRESH_SECONDS = var.model_refresh_seconds
+    }
+  }
+}
+
+resource "aws_lambda_event_source_mapping" "scorer_function_trips" {
+  event_source_arn                   = aws_sqs_queue.trips_queue.arn
+  function_name                      = aws_lambda_function.scorer_function.function_name
+  batch_size                         = 100
+  maximum_batching_window_in_seconds = 1
+  function_response_types            = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = var.scorer_concurrency_max
+  }
+
+  # Lambda looks whether the role may take messages when the mapping is made, and refuses it otherwise.
+  depends_on = [aws_iam_role_policy.scorer_role]
+}
+
+resource "aws_iam_role" "scorer_role" {
+  name                 = "${var.name}-scorer"
+  assume_role_policy   = data.aws_iam_policy_document.lambda_assumes.json
+  permissions_boundary = var.permissions_boundary
+}
+
+resource "aws_iam_role_policy" "scorer_role" {
+  name   = "scorer"
+  role   = aws_iam_role.scorer_role.name
+  policy = data.aws_iam_policy_document.scorer_role.json
+}
+
+data "aws_iam_policy_document" "scorer_role" {
+  statement {
+    sid     = "ReadModels"
+    actions = ["s3:GetObject"]
+    resources = [
+      "${aws_s3_bucket.model_bucket.arn}/*/aliases/*",
+      "${aws_s3_bucket.model_bucket.arn}/*/versions/*",
+    ]
+  }
+
+  # Without it S3 answers 403 for a missing key, and "no champion yet" would look like a lost permission.
+  statement {
+    sid       = "TellMissingFromForbidden"
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.model_bucket.arn]
+  }
+
+  statement {
+    sid       = "KeepAnswersOfChallengers"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.data_bucket.arn}/answers/*"]
+  }
+
+  statement {
+    sid     = "SendPredictionsAndRejections"
+    actions = ["sqs:SendMessage"]
+    resources = [
+      aws_sqs_queue.predictions_queue.arn,
+      aws_sqs_queue.dead_letter_queue.arn,
+    ]
+  }
+
+  # By the event source mapping, in this role's name.
+  statement {
+    sid = "TakeMessages"
+    actions = [
+      "sqs:ReceiveMessage",
+      "sqs:DeleteMessage",
+      "sqs:GetQueueAttributes",
+    ]
+    resources = [aws_sqs_queue.trips_queue.arn]
+  }
+
+  # By S3, in this role's name: objects are encrypted with the key.
+  statement {
+    sid = "UseKey"
+    actions = [
+      "kms:Decrypt",
+      "kms:GenerateDataKey",
+    ]
+    resources = [aws_kms_key.key.arn]
+  }
+
+  # The provider leaves out the ":*" by which IAM means the streams of a group.
+  statement {
+    sid = "WriteLogs"
+    actions = [
+      "logs:CreateLogStream",
+      "logs:PutLogEvents",
+    ]
+    resources = ["${aws_cloudwatch_log_group.scorer_log_group.arn}:*"]
+  }
+
+  # X-Ray knows no resources to name.
+  statement {
+    sid = "WriteTraces"
+    actions = [
+      "xray:PutTraceSegments",
+      "xray:PutTelemetryRecords",
+    ]
+    resources = ["*"]
+  }
+}
+
+resource "aws_cloudwatch_log_group" "scorer_log_group" {
+  name              = "/aws/lambda/${var.name}-scorer"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = aws_kms_key.key.arn
+}

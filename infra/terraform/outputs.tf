@@ -1,0 +1,54 @@
+output "trips_queue_url" {
+  description = "Send trip messages here"
+  value       = aws_sqs_queue.trips_queue.url
+}
+
+output "predictions_queue_url" {
+  description = "Predictions come out here"
+  value       = aws_sqs_queue.predictions_queue.url
+}
+
+output "dead_letter_queue_url" {
+  description = "Messages that were never predicted"
+  value       = aws_sqs_queue.dead_letter_queue.url
+}
+
+output "batch_failures_queue_url" {
+  description = "Files and retrainings that failed for good"
+  value       = aws_sqs_queue.batch_failures_queue.url
+}
+
+output "data_bucket_name" {
+  description = "Files of trips, predictions, quarantine"
+  value       = aws_s3_bucket.data_bucket.bucket
+}
+
+output "model_bucket_name" {
+  description = "The model registry"
+  value       = aws_s3_bucket.model_bucket.bucket
+}
+
+output "scorer_function_name" {
+  description = "Messages to predictions"
+  value       = aws_lambda_function.scorer_function.function_name
+}
+
+output "batch_predictor_function_name" {
+  description = "A file to a file of predictions"
+  value       = aws_lambda_function.batch_predictor_function.function_name
+}
+
+output "retrainer_function_name" {
+  description = "Invoke it to retrain before the 15th"
+  value       = aws_lambda_function.retrainer_function.function_name
+}
+
+output "alarm_topic_arn" {
+  description = "Alarms are published here"
+  value       = aws_sns_topic.alarm_topic.arn
+}
+
+output "dashboard_name" {
+  description = "How it goes, in CloudWatch"
+  value       = aws_cloudwatch_dashboard.dashboard.dashboard_name
+}

@@ -1,0 +1,207 @@
+# What each variable changes.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  packages = "tests/packages"
+}
+
+run "concurrency" {
+  command = plan
+
+  variables {
+    scorer_reserved_concurrency = 60
+    scorer_concurrency_max      = 50
+  }
+
+  assert {
+    condition     = aws_lambda_function.scorer_function.reserved_concurrent_executions == 60
+    error_message = "The scorer must have what was reserved for it."
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.scorer_function_trips.scaling_config[0].maximum_concurrency == 50
+    error_message = "The queue must run as many scorers as it may."
+  }
+}
+
+run "mail" {
+  command = plan
+
+  variables {
+    alarm_email = "on-call@example.org"
+  }
+
+  assert {
+    condition = (
+      aws_sns_topic_subscription.alarm_mail[0].endpoint == "on-call@example.org"
+      && aws_sns_topic_subscription.alarm_mail[0].topic_arn == aws_sns_topic.alarm_topic.arn
+    )
+    error_message = "Alarms must be mailed to the address."
+  }
+}
+
+run "names" {
+  command = plan
+
+  variables {
+    name = "tripcast-dev"
+  }
+
+  assert {
+    condition = alltrue([
+      for name in [
+        aws_sqs_queue.trips_queue.name,
+        aws_sqs_queue.predictions_queue.name,
+        aws_sqs_queue.dead_letter_queue.name,
+        aws_sqs_queue.batch_failures_queue.name,
+        aws_lambda_function.scorer_function.function_name,
+        aws_lambda_function.batch_predictor_function.function_name,
+        aws_lambda_function.retrainer_function.function_name,
+        aws_iam_role.scorer_role.name,
+        aws_iam_role.batch_predictor_role.name,
+        aws_iam_role.retrainer_role.name,
+        aws_iam_role.schedule_role.name,
+        aws_s3_bucket.data_bucket.bucket_prefix,
+        aws_s3_bucket.model_bucket.bucket_prefix,
+        aws_s3_bucket.access_logs_bucket.bucket_prefix,
+        aws_sns_topic.alarm_topic.name,
+        aws_cloudwatch_event_rule.batch_predictor_function_file_dropped.name,
+        aws_scheduler_schedule.retrainer_function_monthly.name,
+        aws_scheduler_schedule.retrainer_function_report.name,
+        aws_cloudwatch_metric_alarm.dead_letters_alarm.alarm_name,
+        aws_cloudwatch_metric_alarm.model_age_alarm.alarm_name,
+      ] : startswith(name, "tripcast-dev-")
+    ])
+    error_message = "Two stacks of one account must not meet, and deploy-role/ knows a stack by its names."
+  }
+
+  assert {
+    condition = alltrue([
+      for name in [
+        aws_cloudwatch_log_group.scorer_log_group.name,
+        aws_cloudwatch_log_group.batch_predictor_log_group.name,
+        aws_cloudwatch_log_group.retrainer_log_group.name,
+      ] : startswith(name, "/aws/lambda/tripcast-dev-")
+    ])
+    error_message = "The key serves the logs of this stack by their names."
+  }
+
+  assert {
+    condition = anytrue([
+      for statement in data.aws_iam_policy_document.key.statement :
+      anytrue([
+        for condition in statement.condition :
+        condition.values == tolist(["arn:aws:logs:us-east-1:111122223333:log-group:/aws/lambda/tripcast-dev-*"])
+      ])
+    ])
+    error_message = "The key must serve this stack's logs, and no other's."
+  }
+}
+
+# Together they are the longest names there can be: the provider refuses what is too long for AWS.
+run "the_longest_name" {
+  command = plan
+
+  variables {
+    name = "abcdefghijklmnopqrstuvwx"
+  }
+
+  assert {
+    condition     = length(aws_s3_bucket.access_logs_bucket.bucket_prefix) == 37
+    error_message = "A bucket's name has 63 characters, of which the provider adds 26."
+  }
+}
+
+run "what_functions_are_told" {
+  command = plan
+
+  variables {
+    application_log_level = "DEBUG"
+    model_refresh_seconds = 5
+    taxi                  = "yellow"
+    training_windows      = "6"
+    mlflow_tracking_uri   = "https://mlflow.example.org"
+    architecture          = "x86_64"
+  }
+
+  assert {
+    condition     = aws_lambda_function.scorer_function.environment[0].variables["MODEL_REFRESH_SECONDS"] == "5"
+    error_message = "The scorer must look for champions as often as it was told to."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.batch_predictor_function.environment[0].variables["TAXI"] == "yellow"
+      && aws_lambda_function.retrainer_function.environment[0].variables["TAXI"] == "yellow"
+    )
+    error_message = "Who learns and who predicts must mean the same taxis."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.retrainer_function.environment[0].variables["TRAINING_WINDOWS"] == "6"
+      && aws_lambda_function.retrainer_function.environment[0].variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example.org"
+    )
+    error_message = "The retrainer must be told of its windows and of MLflow."
+  }
+
+  assert {
+    condition = alltrue([
+      for function in [
+        aws_lambda_function.scorer_function,
+        aws_lambda_function.batch_predictor_function,
+        aws_lambda_function.retrainer_function,
+      ] : function.architectures == tolist(["x86_64"]) && function.logging_config[0].application_log_level == "DEBUG"
+    ])
+    error_message = "All functions have the one architecture and log level."
+  }
+}
+
+run "numbers" {
+  command = plan
+
+  variables {
+    log_retention_days       = 30
+    trips_visibility_seconds = 5
+    model_age_hours_max      = 100
+  }
+
+  assert {
+    condition     = aws_cloudwatch_log_group.scorer_log_group.retention_in_days == 30
+    error_message = "Logs must be kept as long as asked."
+  }
+
+  assert {
+    condition     = aws_sqs_queue.trips_queue.visibility_timeout_seconds == 5
+    error_message = "Messages must come back after the time asked."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.model_age_alarm.threshold == 100
+    error_message = "A champion's age must alarm at the hours asked."
+  }
+}
+
+run "boundary" {
+  command = plan
+
+  variables {
+    permissions_boundary = "arn:aws:iam::111122223333:policy/deploy/tripcast-boundary"
+  }
+
+  assert {
+    condition = alltrue([
+      for role in [
+        aws_iam_role.scorer_role,
+        aws_iam_role.batch_predictor_role,
+        aws_iam_role.retrainer_role,
+        aws_iam_role.schedule_role,
+      ] : role.permissions_boundary == "arn:aws:iam::111122223333:policy/deploy/tripcast-boundary"
+    ])
+    error_message = "Every role must be bounded: deploy-role/ makes no other."
+  }
+}

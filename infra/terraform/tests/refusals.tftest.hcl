@@ -1,0 +1,110 @@
+# Values that are refused before anything is made. A run fails if one of its values is taken.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  packages = "tests/packages"
+}
+
+run "words_that_mean_nothing" {
+  command = plan
+
+  variables {
+    region                = "everywhere"
+    permissions_boundary  = "arn:aws:iam::111122223333:role/tripcast"
+    architecture          = "mips"
+    application_log_level = "LOUD"
+    taxi                  = "blue"
+    training_windows      = "one,two"
+    mlflow_tracking_uri   = "mlflow.example.org"
+    alarm_email           = "on-call"
+    tags                  = { "aws:stage" = "dev" }
+    packages              = "tests/none"
+    name                  = "Tripcast"
+  }
+
+  expect_failures = [
+    var.region,
+    var.permissions_boundary,
+    var.architecture,
+    var.application_log_level,
+    var.taxi,
+    var.training_windows,
+    var.mlflow_tracking_uri,
+    var.alarm_email,
+    var.tags,
+    var.packages,
+    var.name,
+  ]
+}
+
+run "too_little" {
+  command = plan
+
+  variables {
+    name                        = "t"
+    training_windows            = ""
+    model_refresh_seconds       = -1
+    trips_visibility_seconds    = -1
+    scorer_concurrency_max      = 1
+    scorer_reserved_concurrency = -1
+    model_age_hours_max         = 23
+    log_retention_days          = 0
+  }
+
+  expect_failures = [
+    var.name,
+    var.training_windows,
+    var.model_refresh_seconds,
+    var.trips_visibility_seconds,
+    var.scorer_concurrency_max,
+    var.scorer_reserved_concurrency,
+    var.model_age_hours_max,
+    var.log_retention_days,
+  ]
+}
+
+run "too_much" {
+  command = plan
+
+  variables {
+    name                     = "abcdefghijklmnopqrstuvwxy"
+    training_windows         = "1,3,"
+    trips_visibility_seconds = 43201
+    scorer_concurrency_max   = 1001
+    log_retention_days       = 3654
+  }
+
+  expect_failures = [
+    var.name,
+    var.training_windows,
+    var.trips_visibility_seconds,
+    var.scorer_concurrency_max,
+    var.log_retention_days,
+  ]
+}
+
+run "fractions_and_gaps" {
+  command = plan
+
+  variables {
+    name                        = "tripcast-"
+    model_refresh_seconds       = 0.5
+    trips_visibility_seconds    = 1.5
+    scorer_concurrency_max      = 2.5
+    scorer_reserved_concurrency = 0.5
+    log_retention_days          = 31
+  }
+
+  expect_failures = [
+    var.name,
+    var.model_refresh_seconds,
+    var.trips_visibility_seconds,
+    var.scorer_concurrency_max,
+    var.scorer_reserved_concurrency,
+    var.log_retention_days,
+  ]
+}

@@ -1,0 +1,222 @@
+# --- what the template has no parameters for: the command line has a stack's name, packages, tags and region ---
+
+variable "name" {
+  type        = string
+  default     = "tripcast"
+  nullable    = false
+  description = "Name of the stack: all its resources' names begin with it"
+
+  validation {
+    # S3 leaves a prefix 37 characters, and the longest ending here is "-access-logs-".
+    condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
+    error_message = "name must be 2 to 24 lower case letters, digits and hyphens, a letter first, no hyphen last."
+  }
+}
+
+variable "packages" {
+  type        = string
+  default     = "../../target/lambda/arm64"
+  nullable    = false
+  description = "Folder with <function>/bootstrap.zip, as `make build` leaves it"
+
+  validation {
+    condition = alltrue([
+      for function in ["scorer", "batch-predictor", "retrainer"] :
+      fileexists("${var.packages}/${function}/bootstrap.zip")
+    ])
+    error_message = "packages must hold scorer/, batch-predictor/ and retrainer/bootstrap.zip; make them with `make build`."
+  }
+}
+
+variable "region" {
+  type        = string
+  default     = null
+  description = "Region of everything; that of the environment (AWS_REGION, the profile) if null"
+
+  validation {
+    condition     = var.region == null || can(regex("^[a-z]{2,}(-[a-z]+)+-[0-9]+$", var.region))
+    error_message = "region must be the name of an AWS region, such as us-east-1."
+  }
+}
+
+variable "tags" {
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  description = "Tags of everything that can have them"
+
+  validation {
+    condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
+    error_message = "tags must not begin with aws:, which AWS keeps for itself."
+  }
+}
+
+variable "permissions_boundary" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "ARN of the policy that bounds the roles made here, as deploy-role/ asks for; none if empty"
+
+  validation {
+    condition     = can(regex("^(arn:[^:]+:iam::([0-9]{12}|aws):policy/.+)?$", var.permissions_boundary))
+    error_message = "permissions_boundary must be the ARN of an IAM policy, or empty."
+  }
+}
+
+# --- the template's parameters ---
+
+variable "architecture" {
+  type        = string
+  default     = "arm64"
+  nullable    = false
+  description = "Processor the three bootstraps are built for"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64."
+  }
+}
+
+variable "application_log_level" {
+  type        = string
+  default     = "INFO"
+  nullable    = false
+  description = "Lambda hands it to the functions as AWS_LAMBDA_LOG_LEVEL"
+
+  validation {
+    condition     = contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], var.application_log_level)
+    error_message = "application_log_level must be TRACE, DEBUG, INFO, WARN, ERROR or FATAL."
+  }
+}
+
+variable "log_retention_days" {
+  type        = number
+  default     = 365
+  nullable    = false
+  description = "Days for which the functions' logs are kept"
+
+  validation {
+    condition = contains(
+      [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
+      var.log_retention_days,
+    )
+    error_message = "log_retention_days must be a span that CloudWatch Logs knows, such as 30, 90 or 365."
+  }
+}
+
+variable "model_refresh_seconds" {
+  type        = number
+  default     = 30
+  nullable    = false
+  description = "How often a warm scorer asks whether the champion has changed"
+
+  validation {
+    condition     = var.model_refresh_seconds >= 0 && floor(var.model_refresh_seconds) == var.model_refresh_seconds
+    error_message = "model_refresh_seconds must be a whole number from 0."
+  }
+}
+
+variable "trips_visibility_seconds" {
+  type        = number
+  default     = 200
+  nullable    = false
+  description = "In production at least six scorer timeouts (30 s) plus the batching window (1 s)"
+
+  validation {
+    condition = (
+      var.trips_visibility_seconds >= 0 && var.trips_visibility_seconds <= 43200
+      && floor(var.trips_visibility_seconds) == var.trips_visibility_seconds
+    )
+    error_message = "trips_visibility_seconds must be a whole number from 0 to 43200."
+  }
+}
+
+variable "scorer_concurrency_max" {
+  type        = number
+  default     = 10
+  nullable    = false
+  description = "Scorers that the queue may run at once"
+
+  validation {
+    condition = (
+      var.scorer_concurrency_max >= 2 && var.scorer_concurrency_max <= 1000
+      && floor(var.scorer_concurrency_max) == var.scorer_concurrency_max
+    )
+    error_message = "scorer_concurrency_max must be a whole number from 2 to 1000."
+  }
+}
+
+variable "scorer_reserved_concurrency" {
+  type        = number
+  default     = null
+  description = "Concurrency reserved for the scorer; none if null (a new account has 10, and must keep them unreserved)"
+
+  validation {
+    # In one expression null would be compared with 0: both sides of `||` are evaluated before Terraform 1.12.
+    condition = var.scorer_reserved_concurrency == null ? true : (
+      var.scorer_reserved_concurrency >= 0
+      && floor(var.scorer_reserved_concurrency) == var.scorer_reserved_concurrency
+    )
+    error_message = "scorer_reserved_concurrency must be a whole number from 0, or null."
+  }
+}
+
+variable "taxi" {
+  type        = string
+  default     = "green"
+  nullable    = false
+  description = "The colour of taxi the models are for"
+
+  validation {
+    condition     = contains(["green", "yellow"], var.taxi)
+    error_message = "taxi must be green or yellow."
+  }
+}
+
+variable "training_windows" {
+  type        = string
+  default     = "1,3,12"
+  nullable    = false
+  description = "Spans of months that a retraining chooses from, by commas"
+
+  validation {
+    condition     = can(regex("^[0-9]+(,[0-9]+)*$", var.training_windows))
+    error_message = "training_windows must be numbers by commas, such as 1,3,12."
+  }
+}
+
+variable "mlflow_tracking_uri" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "MLflow server that is told of every retraining (http:// or https://); none if empty"
+
+  validation {
+    condition     = can(regex("^(https?://.+)?$", var.mlflow_tracking_uri))
+    error_message = "mlflow_tracking_uri must begin with http:// or https://, or be empty."
+  }
+}
+
+variable "alarm_email" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "Address that alarms are mailed to, after it has confirmed; none if empty"
+
+  validation {
+    condition     = can(regex("^(.+@.+)?$", var.alarm_email))
+    error_message = "alarm_email must be an address, or empty."
+  }
+}
+
+variable "model_age_hours_max" {
+  type        = number
+  default     = 2928
+  nullable    = false
+  description = "Hours after which an unchanged champion alarms; 2928 are four retrainings that found nothing better"
+
+  validation {
+    condition     = var.model_age_hours_max >= 24
+    error_message = "model_age_hours_max must be at least 24."
+  }
+}

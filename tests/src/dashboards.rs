@@ -1,0 +1,203 @@
+//! Dashboards, made from the one list of metrics: CloudWatch's, which both deployments bring, and Grafana's.
+
+use platform::telemetry::{Metric, NAMESPACE};
+use serde_json::{Value, json};
+
+/// A panel: what it is called, and what it shows.
+struct Panel {
+    title: &'static str,
+    unit: Unit,
+    series: Vec<Series>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Unit {
+    Count,
+    Milliseconds,
+    Seconds,
+    Hours,
+}
+
+/// One line of a panel.
+struct Series {
+    namespace: &'static str,
+    metric: String,
+    dimension: (&'static str, &'static str),
+    statistic: &'static str,
+}
+
+const FUNCTIONS: [(&str, &str); 3] =
+    [("scorer", "scorer"), ("batch-predictor", "batch_predictor"), ("retrainer", "retrainer")];
+const QUEUES: [&str; 4] = ["trips_queue", "predictions_queue", "dead_letter_queue", "batch_failures_queue"];
+
+fn ours(metric: Metric, statistic: &'static str) -> Series {
+    let dimension = ("function", emitter(metric));
+    Series { namespace: NAMESPACE, metric: metric.name(), dimension, statistic }
+}
+
+/// The function that emits a metric; of those that several emit, the scorer.
+fn emitter(metric: Metric) -> &'static str {
+    match metric {
+        Metric::RowsPredicted
+        | Metric::RowsRejected
+        | Metric::FilesPredicted
+        | Metric::FilesRefused
+        | Metric::FileMilliseconds => "batch-predictor",
+        Metric::ModelsPublished
+        | Metric::ModelsPromoted
+        | Metric::RetrainingMilliseconds
+        | Metric::ModelAgeHours
+        | Metric::HoursSinceRetraining => "retrainer",
+        Metric::MessagesPredicted
+        | Metric::MessagesRejected
+        | Metric::MessagesFailed
+        | Metric::BatchMilliseconds
+        | Metric::ChallengerAnswers
+        | Metric::ChallengerFailures
+        | Metric::ModelReloads
+        | Metric::ModelReloadFailures => "scorer",
+    }
+}
+
+fn lambda(metric: &str, statistic: &'static str) -> Vec<Series> {
+    let of = |(_, variable): (&str, &'static str)| Series {
+        namespace: "AWS/Lambda",
+        metric: metric.into(),
+        dimension: ("FunctionName", variable),
+        statistic,
+    };
+    FUNCTIONS.map(of).into()
+}
+
+fn sqs(metric: &str, queues: &[&'static str]) -> Vec<Series> {
+    let of = |queue: &&'static str| Series {
+        namespace: "AWS/SQS",
+        metric: metric.into(),
+        dimension: ("QueueName", queue),
+        statistic: "Maximum",
+    };
+    queues.iter().map(of).collect()
+}
+
+fn panels() -> Vec<Panel> {
+    use Metric::*;
+    let sums = |metrics: &[Metric]| metrics.iter().map(|metric| ours(*metric, "Sum")).collect();
+    let panel = |title, unit, series| Panel { title, unit, series };
+    let mut took = vec![ours(BatchMilliseconds, "p50"), ours(BatchMilliseconds, "p99")];
+    took.extend([ours(FileMilliseconds, "p99"), ours(RetrainingMilliseconds, "Maximum")]);
+    let ages = vec![ours(ModelAgeHours, "Maximum"), ours(HoursSinceRetraining, "Maximum")];
+    vec![
+        panel("Messages", Unit::Count, sums(&[MessagesPredicted, MessagesRejected, MessagesFailed])),
+        panel("Messages in queues", Unit::Count, sqs("ApproximateNumberOfMessagesVisible", &QUEUES)),
+        panel("Age of the oldest message", Unit::Seconds, sqs("ApproximateAgeOfOldestMessage", &QUEUES[..1])),
+        panel("Rows of files", Unit::Count, sums(&[RowsPredicted, RowsRejected])),
+        panel("Files", Unit::Count, sums(&[FilesPredicted, FilesRefused])),
+        panel("Time of a batch, a file, a retraining", Unit::Milliseconds, took),
+        panel("Invocations", Unit::Count, lambda("Invocations", "Sum")),
+        panel("Errors", Unit::Count, lambda("Errors", "Sum")),
+        panel("Throttles", Unit::Count, lambda("Throttles", "Sum")),
+        panel("Duration, p99", Unit::Milliseconds, lambda("Duration", "p99")),
+        panel("Age of champions and of the last retraining", Unit::Hours, ages),
+        panel(
+            "Models",
+            Unit::Count,
+            sums(&[ModelsPublished, ModelsPromoted, ModelReloads, ModelReloadFailures]),
+        ),
+        panel("Challengers", Unit::Count, sums(&[ChallengerAnswers, ChallengerFailures])),
+    ]
+}
+
+/// Every metric of ours that a dashboard shows.
+pub fn shown() -> Vec<String> {
+    let ours = |series: &Series| (series.namespace == NAMESPACE).then(|| series.metric.clone());
+    panels().iter().flat_map(|panel| panel.series.iter().filter_map(ours).collect::<Vec<_>>()).collect()
+}
+
+/// The body of CloudWatch's dashboard. `${...}` are variables that both CloudFormation and Terraform fill in.
+pub fn cloudwatch() -> String {
+    const COLUMNS: usize = 3;
+    let widget = |(number, panel): (usize, Panel)| {
+        let line = |series: &Series| {
+            let (name, value) = series.dimension;
+            let value = if series.namespace == NAMESPACE { value.into() } else { format!("${{{value}}}") };
+            json!([series.namespace, series.metric, name, value, {"stat": series.statistic}])
+        };
+        json!({
+            "type": "metric",
+            "x": 8 * (number % COLUMNS), "y": 6 * (number / COLUMNS), "width": 8, "height": 6,
+            "properties": {
+                "title": panel.title, "region": "${region}", "view": "timeSeries", "period": 300,
+                "metrics": panel.series.iter().map(line).collect::<Vec<Value>>(),
+                "yAxis": {"left": {"min": 0, "label": label(panel.unit), "showUnits": false}},
+            },
+        })
+    };
+    let widgets: Vec<Value> = panels().into_iter().enumerate().map(widget).collect();
+    json!({"widgets": widgets}).to_string()
+}
+
+fn label(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "count",
+        Unit::Milliseconds => "ms",
+        Unit::Seconds => "s",
+        Unit::Hours => "hours",
+    }
+}
+
+/// Grafana's dashboard, on a CloudWatch data source. Names of functions and queues are looked up: those that contain the
+/// variable `stack`.
+pub fn grafana() -> String {
+    let panel = |(number, panel): (usize, Panel)| {
+        let target = |(at, series): (usize, &Series)| {
+            let (name, value) = series.dimension;
+            let value = match series.namespace {
+                NAMESPACE => value.into(),
+                "AWS/Lambda" => "$function".into(),
+                _ => String::from("$queue"),
+            };
+            json!({
+                "refId": char::from(b'A' + at as u8).to_string(), "region": "$region", "namespace": series.namespace,
+                "metricName": series.metric, "dimensions": {name: [value]}, "statistic": series.statistic,
+                "matchExact": true, "metricEditorMode": 0, "metricQueryType": 0, "queryMode": "Metrics", "period": "",
+            })
+        };
+        // Several functions or queues are one query by a variable.
+        let by_variable = panel.series.iter().all(|series| series.namespace != NAMESPACE);
+        let series = if by_variable { &panel.series[..1] } else { &panel.series[..] };
+        let unit = match panel.unit {
+            Unit::Count => "short",
+            Unit::Milliseconds => "ms",
+            Unit::Seconds => "s",
+            Unit::Hours => "h",
+        };
+        json!({
+            "id": number + 1, "type": "timeseries", "title": panel.title,
+            "datasource": {"type": "cloudwatch", "uid": "$datasource"},
+            "gridPos": {"x": 8 * (number % 3), "y": 8 * (number / 3), "w": 8, "h": 8},
+            "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+            "targets": series.iter().enumerate().map(target).collect::<Vec<Value>>(),
+        })
+    };
+    let looked_up = |name: &str, query: &str| {
+        json!({
+            "name": name, "type": "query", "query": query, "regex": "/.*$stack.*/", "multi": true, "includeAll": true,
+            "current": {"text": ["All"], "value": ["$__all"]}, "refresh": 1,
+            "datasource": {"type": "cloudwatch", "uid": "$datasource"},
+        })
+    };
+    let variables = json!([
+        {"name": "datasource", "type": "datasource", "query": "cloudwatch"},
+        {"name": "region", "type": "query", "query": "regions()", "refresh": 1,
+            "datasource": {"type": "cloudwatch", "uid": "$datasource"}},
+        {"name": "stack", "type": "textbox", "query": "tripcast"},
+        looked_up("function", "dimension_values($region, AWS/Lambda, Invocations, FunctionName)"),
+        looked_up("queue", "dimension_values($region, AWS/SQS, ApproximateNumberOfMessagesVisible, QueueName)"),
+    ]);
+    let dashboard = json!({
+        "uid": "tripcast", "title": "tripcast", "tags": ["tripcast"], "timezone": "browser", "schemaVersion": 39,
+        "refresh": "1m", "time": {"from": "now-24h", "to": "now"}, "templating": {"list": variables},
+        "panels": panels().into_iter().enumerate().map(panel).collect::<Vec<Value>>(),
+    });
+    serde_json::to_string_pretty(&dashboard).unwrap() + "\n"
+}

@@ -1,0 +1,374 @@
+//! template.yaml as facts.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Collected, Facts, many, scalar, snake};
+
+/// template.yaml as JSON, read by the environment of the local AWS.
+pub fn template() -> Value {
+    let python = crate::root().join("infra/local/.venv/bin/python");
+    assert!(python.exists(), "the environment of the local AWS is not there: run `make venv`");
+    let read = "import json, sys; from samtranslator.yaml_helper import yaml_parse; \
+                print(json.dumps(yaml_parse(open(sys.argv[1]).read()), default=str))";
+    let template = crate::root().join("template.yaml");
+    let output = Command::new(python).args(["-c", read]).arg(template).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What template.yaml makes.
+pub fn of_sam() -> Facts {
+    let template = template();
+    let sam = Sam { template: &template };
+    let mut into = Collected::default();
+    for (name, parameter) in template["Parameters"].as_object().unwrap() {
+        let name = format!("parameter.{}", snake(name));
+        into.put(format!("{name}.default"), scalar(&parameter["Default"]));
+        into.put(format!("{name}.description"), scalar(&parameter["Description"]));
+    }
+    for (name, output) in template["Outputs"].as_object().unwrap() {
+        let name = format!("output.{}", snake(name));
+        into.put(format!("{name}.value"), sam.text(&output["Value"]));
+        into.put(format!("{name}.description"), scalar(&output["Description"]));
+    }
+    for (name, resource) in template["Resources"].as_object().unwrap() {
+        sam.resource(&snake(name), resource, &mut into);
+    }
+    into.facts
+}
+
+/// The properties of events that the comparison knows.
+const EVENT_PROPERTIES: [&str; 14] = [
+    "BatchSize",
+    "DeadLetterConfig",
+    "FilterCriteria",
+    "FunctionResponseTypes",
+    "Input",
+    "MaximumBatchingWindowInSeconds",
+    "Name",
+    "Pattern",
+    "Queue",
+    "RetryPolicy",
+    "RoleArn",
+    "ScalingConfig",
+    "ScheduleExpression",
+    "ScheduleExpressionTimezone",
+];
+
+struct Sam<'a> {
+    template: &'a Value,
+}
+
+impl Sam<'_> {
+    fn resource(&self, name: &str, resource: &Value, into: &mut Collected) {
+        let of = &resource["Properties"];
+        match resource["Type"].as_str().unwrap() {
+            "AWS::Serverless::Function" => self.function(name, of, into),
+            "AWS::SQS::Queue" => self.queue(name, of, into),
+            "AWS::SQS::QueuePolicy" | "AWS::S3::BucketPolicy" => {
+                self.statements(name, &of["PolicyDocument"], into);
+            }
+            "AWS::IAM::Role" => self.role(name, of, into),
+            "AWS::KMS::Key" => {
+                into.put(format!("key.{name}.rotates"), self.text(&of["EnableKeyRotation"]));
+                self.statements(name, &of["KeyPolicy"], into);
+            }
+            "AWS::S3::Bucket" => self.bucket(name, of, into),
+            "AWS::Logs::LogGroup" => {
+                into.put(format!("logs.{name}.name"), self.text(&of["LogGroupName"]));
+                into.put(format!("logs.{name}.days"), self.text(&of["RetentionInDays"]));
+                into.put(format!("logs.{name}.key"), self.text(&of["KmsKeyId"]));
+            }
+            "AWS::CloudWatch::Alarm" => self.alarm(name, of, into),
+            "AWS::SNS::Topic" => into.put(format!("topic.{name}.key"), self.text(&of["KmsMasterKeyId"])),
+            "AWS::SNS::Subscription" => {
+                into.put(format!("subscription.{name}.topic"), self.text(&of["TopicArn"]));
+                into.put(format!("subscription.{name}.to"), self.text(&of["Endpoint"]));
+                into.put(format!("subscription.{name}.protocol"), self.text(&of["Protocol"]));
+            }
+            "AWS::CloudWatch::Dashboard" => self.dashboard(name, of, into),
+            other => panic!("{name} is a {other}: the comparison does not know what that is"),
+        }
+    }
+
+    fn function(&self, name: &str, of: &Value, into: &mut Collected) {
+        let globals = &self.template["Globals"]["Function"];
+        let or_global = |field: &str| if of[field].is_null() { &globals[field] } else { &of[field] };
+        let reserved = match &of["ReservedConcurrentExecutions"]["Fn::If"] {
+            Value::Array(branches) => self.text(&branches[1]),
+            _ => String::new(),
+        };
+        let logging = &of["LoggingConfig"];
+        for (field, value) in [
+            ("description", self.text(&of["Description"])),
+            ("memory_mb", self.text(&of["MemorySize"])),
+            ("timeout_s", self.text(&of["Timeout"])),
+            ("role", self.text(&of["Role"])),
+            ("runtime", self.text(or_global("Runtime"))),
+            ("handler", self.text(or_global("Handler"))),
+            ("architecture", self.text(&or_global("Architectures")[0])),
+            ("tracing", self.text(or_global("Tracing"))),
+            ("reserved", reserved),
+            ("log_format", self.text(&logging["LogFormat"])),
+            ("log_level", self.text(&logging["ApplicationLogLevel"])),
+            ("log_group", self.text(&logging["LogGroup"])),
+        ] {
+            into.put(format!("function.{name}.{field}"), value);
+        }
+        for (variable, value) in of["Environment"]["Variables"].as_object().unwrap() {
+            into.put(format!("function.{name}.environment.{variable}"), self.text(value));
+        }
+        let invoked = &of["EventInvokeConfig"];
+        into.put(format!("invoked.{name}.retries"), self.text(&invoked["MaximumRetryAttempts"]));
+        into.put(format!("invoked.{name}.age_s"), self.text(&invoked["MaximumEventAgeInSeconds"]));
+        into.put(
+            format!("invoked.{name}.on_failure"),
+            self.text(&invoked["DestinationConfig"]["OnFailure"]["Destination"]),
+        );
+        for (event, described) in of["Events"].as_object().unwrap() {
+            self.event(&format!("{name}_{}", snake(event)), name, described, into);
+        }
+    }
+
+    fn event(&self, name: &str, function: &str, event: &Value, into: &mut Collected) {
+        let of = &event["Properties"];
+        let kind = event["Type"].as_str().unwrap();
+        // SAM and its linters pass a misspelt property of an event by.
+        for property in of.as_object().unwrap().keys() {
+            assert!(
+                EVENT_PROPERTIES.contains(&property.as_str()),
+                "{name}: {property} is no property of an event"
+            );
+        }
+        let fact = |field: &str| format!("trigger.{name}.{field}");
+        into.put(fact("function"), format!("{{{function}.arn}}"));
+        into.put(fact("retries"), self.text(&of["RetryPolicy"]["MaximumRetryAttempts"]));
+        into.put(fact("age_s"), self.text(&of["RetryPolicy"]["MaximumEventAgeInSeconds"]));
+        into.put(fact("dead_letters"), self.text(&of["DeadLetterConfig"]["Arn"]));
+        match kind {
+            "SQS" => {
+                into.put(fact("queue"), self.text(&of["Queue"]));
+                into.put(fact("batch"), self.text(&of["BatchSize"]));
+                into.put(fact("window_s"), self.text(&of["MaximumBatchingWindowInSeconds"]));
+                into.put(fact("concurrency"), self.text(&of["ScalingConfig"]["MaximumConcurrency"]));
+                into.list(fact("responses"), self.texts(&of["FunctionResponseTypes"]));
+                // A filter is said or there is none; ours has none, and a new one must be in both.
+                into.tree(&fact("filter"), &of["FilterCriteria"]);
+            }
+            "EventBridgeRule" => into.tree(&fact("pattern"), &self.resolved(&of["Pattern"])),
+            "ScheduleV2" => {
+                into.put(fact("name"), self.text(&of["Name"]));
+                into.put(fact("expression"), self.text(&of["ScheduleExpression"]));
+                into.put(fact("time_zone"), self.text(&of["ScheduleExpressionTimezone"]));
+                into.put(fact("role"), self.text(&of["RoleArn"]));
+                let input = of["Input"].as_str().map(|input| serde_json::from_str(input).unwrap());
+                into.tree(&fact("input"), &input.unwrap_or_default());
+            }
+            other => panic!("{name} is a {other}: the comparison does not know what that is"),
+        }
+    }
+
+    fn queue(&self, name: &str, of: &Value, into: &mut Collected) {
+        let redrive = &of["RedrivePolicy"];
+        for (field, value) in [
+            ("encrypted", &of["SqsManagedSseEnabled"]),
+            ("visibility_s", &of["VisibilityTimeout"]),
+            ("retention_s", &of["MessageRetentionPeriod"]),
+            ("message_bytes_max", &of["MaximumMessageSize"]),
+            ("dead_letters", &redrive["deadLetterTargetArn"]),
+            ("receives_max", &redrive["maxReceiveCount"]),
+        ] {
+            into.put(format!("queue.{name}.{field}"), self.text(value));
+        }
+    }
+
+    fn role(&self, name: &str, of: &Value, into: &mut Collected) {
+        let assume = &of["AssumeRolePolicyDocument"]["Statement"];
+        for statement in many(assume) {
+            let field = format!("role.{name}.assumed_by");
+            into.list(field, self.texts(&statement["Principal"]["Service"]));
+            self.conditions(&format!("role.{name}.assumed_if"), &statement["Condition"], into);
+        }
+        let bounded = &of["PermissionsBoundary"]["Fn::If"][1];
+        into.put(format!("role.{name}.boundary"), self.text(bounded));
+        for policy in many(&of["Policies"]) {
+            self.statements(name, &policy["PolicyDocument"], into);
+        }
+    }
+
+    fn statements(&self, name: &str, document: &Value, into: &mut Collected) {
+        for statement in many(&document["Statement"]) {
+            let sid =
+                statement["Sid"].as_str().unwrap_or_else(|| panic!("{name}: a statement without a Sid"));
+            let fact = |field: &str| format!("policy.{name}.{sid}.{field}");
+            into.put(fact("effect"), self.text(&statement["Effect"]));
+            into.list(fact("actions"), self.texts(&statement["Action"]));
+            into.list(fact("resources"), self.texts(&statement["Resource"]));
+            let principals = match &statement["Principal"] {
+                Value::String(anybody) => vec![format!("*:{anybody}")],
+                Value::Object(kinds) => {
+                    let of_kind = |(kind, who): (&String, &Value)| {
+                        self.texts(who).into_iter().map(|who| format!("{kind}:{who}")).collect::<Vec<_>>()
+                    };
+                    kinds.iter().flat_map(of_kind).collect()
+                }
+                _ => Vec::new(),
+            };
+            into.list(fact("principals"), principals);
+            self.conditions(&fact("if"), &statement["Condition"], into);
+        }
+    }
+
+    fn conditions(&self, name: &str, conditions: &Value, into: &mut Collected) {
+        for (test, variables) in conditions.as_object().into_iter().flatten() {
+            for (variable, value) in variables.as_object().unwrap() {
+                into.list(format!("{name}.{test}.{variable}"), self.texts(value));
+            }
+        }
+    }
+
+    fn bucket(&self, name: &str, of: &Value, into: &mut Collected) {
+        let encryption = &of["BucketEncryption"]["ServerSideEncryptionConfiguration"][0];
+        let by_default = &encryption["ServerSideEncryptionByDefault"];
+        let blocked = &of["PublicAccessBlockConfiguration"];
+        let notifies = &of["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"];
+        for (field, value) in [
+            ("versioned", &of["VersioningConfiguration"]["Status"]),
+            ("encryption", &by_default["SSEAlgorithm"]),
+            ("key", &by_default["KMSMasterKeyID"]),
+            ("bucket_key", &encryption["BucketKeyEnabled"]),
+            ("ownership", &of["OwnershipControls"]["Rules"][0]["ObjectOwnership"]),
+            ("blocks_public_acls", &blocked["BlockPublicAcls"]),
+            ("blocks_public_policy", &blocked["BlockPublicPolicy"]),
+            ("ignores_public_acls", &blocked["IgnorePublicAcls"]),
+            ("restricts_public", &blocked["RestrictPublicBuckets"]),
+            ("logs_to", &of["LoggingConfiguration"]["DestinationBucketName"]),
+            ("logs_below", &of["LoggingConfiguration"]["LogFilePrefix"]),
+            ("tells_eventbridge", notifies),
+        ] {
+            into.put(format!("bucket.{name}.{field}"), self.text(value));
+        }
+        for rule in many(&of["LifecycleConfiguration"]["Rules"]) {
+            let fact = |field: &str| format!("bucket.{name}.{}.{field}", rule["Id"].as_str().unwrap());
+            into.put(fact("status"), self.text(&rule["Status"]));
+            let abandoned = &rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"];
+            into.put(fact("abandoned_days"), self.text(abandoned));
+            into.put(fact("expires_days"), self.text(&rule["ExpirationInDays"]));
+            let replaced = &rule["NoncurrentVersionExpiration"]["NoncurrentDays"];
+            into.put(fact("replaced_days"), self.text(replaced));
+        }
+    }
+
+    fn alarm(&self, name: &str, of: &Value, into: &mut Collected) {
+        for (field, value) in [
+            ("description", "AlarmDescription"),
+            ("namespace", "Namespace"),
+            ("metric", "MetricName"),
+            ("statistic", "Statistic"),
+            ("percentile", "ExtendedStatistic"),
+            ("period_s", "Period"),
+            ("periods", "EvaluationPeriods"),
+            ("operator", "ComparisonOperator"),
+            ("threshold", "Threshold"),
+            ("missing", "TreatMissingData"),
+        ] {
+            into.put(format!("alarm.{name}.{field}"), self.text(&of[value]));
+        }
+        into.list(format!("alarm.{name}.actions"), self.texts(&of["AlarmActions"]));
+        into.list(format!("alarm.{name}.ok_actions"), self.texts(&of["OKActions"]));
+        for dimension in many(&of["Dimensions"]) {
+            let field = format!("alarm.{name}.dimension.{}", self.text(&dimension["Name"]));
+            into.put(field, self.text(&dimension["Value"]));
+        }
+    }
+
+    fn dashboard(&self, name: &str, of: &Value, into: &mut Collected) {
+        into.put(format!("dashboard.{name}.name"), self.text(&of["DashboardName"]));
+        let substituted = &of["DashboardBody"]["Fn::Sub"];
+        into.put(format!("dashboard.{name}.body"), scalar(&substituted[0]));
+        for (variable, value) in substituted[1].as_object().unwrap() {
+            into.put(format!("dashboard.{name}.variable.{variable}"), self.text(value));
+        }
+    }
+
+    fn texts(&self, values: &Value) -> Vec<String> {
+        many(values).into_iter().map(|value| self.text(value)).collect()
+    }
+
+    fn resolved(&self, value: &Value) -> Value {
+        match value {
+            Value::Object(fields) if fields.keys().any(|key| key == "Ref" || key.starts_with("Fn::")) => {
+                self.text(value).into()
+            }
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), self.resolved(value))).collect()
+            }
+            Value::Array(values) => values.iter().map(|value| self.resolved(value)).collect(),
+            other => other.clone(),
+        }
+    }
+
+    /// A value with its references as `{name.attribute}`.
+    fn text(&self, value: &Value) -> String {
+        if let Some(name) = value["Ref"].as_str() {
+            return self.reference(name);
+        }
+        if let Some(got) = value.get("Fn::GetAtt") {
+            let parts: Vec<String> = match got {
+                Value::String(joined) => joined.split('.').map(String::from).collect(),
+                parts => many(parts).into_iter().map(scalar).collect(),
+            };
+            return self.attribute(&parts[0], &parts[1]);
+        }
+        match &value["Fn::Sub"] {
+            Value::String(text) => self.substituted(text),
+            _ => scalar(value),
+        }
+    }
+
+    fn reference(&self, name: &str) -> String {
+        match name {
+            "AWS::StackName" => return "{stack}".into(),
+            "AWS::Region" => return "{region}".into(),
+            "AWS::AccountId" => return "{account}".into(),
+            "AWS::Partition" => return "{partition}".into(),
+            _ => (),
+        }
+        let Some(resource) = self.template["Resources"].get(name) else {
+            return format!("{{var.{}}}", snake(name));
+        };
+        let attribute = match resource["Type"].as_str().unwrap() {
+            "AWS::SQS::Queue" => "url",
+            "AWS::SNS::Topic" => "arn",
+            "AWS::KMS::Key" => "id",
+            _ => "name",
+        };
+        format!("{{{}.{attribute}}}", snake(name))
+    }
+
+    fn attribute(&self, resource: &str, attribute: &str) -> String {
+        match (self.template["Resources"][resource]["Type"].as_str(), attribute) {
+            // CloudFormation's ARN of a log group is that of its streams.
+            (Some("AWS::Logs::LogGroup"), "Arn") => format!("{{{}.arn}}:*", snake(resource)),
+            (_, "Arn") => format!("{{{}.arn}}", snake(resource)),
+            (_, "QueueName") => format!("{{{}.name}}", snake(resource)),
+            (_, other) => panic!("{resource}.{other}: the comparison does not know what that is"),
+        }
+    }
+
+    fn substituted(&self, text: &str) -> String {
+        let mut parts = text.split("${");
+        let mut whole = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            let (name, rest) = part.split_once('}').unwrap();
+            whole.push_str(&match name.split_once('.') {
+                Some((resource, attribute)) => self.attribute(resource, attribute),
+                None => self.reference(name),
+            });
+            whole.push_str(rest);
+        }
+        whole
+    }
+}

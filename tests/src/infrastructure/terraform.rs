@@ -1,0 +1,392 @@
+//! infra/terraform as facts.
+
+use serde_json::{Map, Value};
+
+use super::{Collected, Facts, many, scalar};
+
+/// What infra/terraform makes.
+pub fn of_terraform() -> Facts {
+    let terraform = Terraform { all: files() };
+    let mut into = Collected::default();
+    for (name, variable) in terraform.all["variable"].as_object().unwrap() {
+        into.put(format!("parameter.{name}.default"), scalar(&variable["default"]));
+        into.put(format!("parameter.{name}.description"), scalar(&variable["description"]));
+    }
+    for (name, output) in terraform.all["output"].as_object().unwrap() {
+        into.put(format!("output.{name}.value"), text(&output["value"]));
+        into.put(format!("output.{name}.description"), scalar(&output["description"]));
+    }
+    for (kind, resources) in terraform.all["resource"].as_object().unwrap() {
+        for (name, resource) in resources.as_object().unwrap() {
+            terraform.resource(kind, name, resource, &mut into);
+        }
+    }
+    into.facts
+}
+
+/// All files of the folder as one body; each is parsed alone, so that an error names its file.
+fn files() -> Value {
+    let folder = crate::root().join("infra/terraform");
+    let mut all = Map::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "tf") {
+            continue;
+        }
+        let file = std::fs::read_to_string(&path).unwrap();
+        let body: Value = hcl::from_str(&file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        merge(&mut all, body.as_object().unwrap());
+    }
+    all.into()
+}
+
+fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
+    for (name, value) in from {
+        match (into.get_mut(name), value) {
+            (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
+            (Some(_), _) => panic!("{name} is said twice"),
+            (None, value) => drop(into.insert(name.clone(), value.clone())),
+        }
+    }
+}
+
+struct Terraform {
+    all: Value,
+}
+
+impl Terraform {
+    fn resource(&self, kind: &str, name: &str, of: &Value, into: &mut Collected) {
+        match kind {
+            "aws_lambda_function" => function(name, of, into),
+            "aws_lambda_function_event_invoke_config" => {
+                fields(
+                    "invoked",
+                    name,
+                    of,
+                    into,
+                    &[
+                        ("retries", "maximum_retry_attempts"),
+                        ("age_s", "maximum_event_age_in_seconds"),
+                        ("on_failure", "destination_config.on_failure.destination"),
+                    ],
+                );
+            }
+            "aws_lambda_event_source_mapping" => mapping(name, of, into),
+            "aws_cloudwatch_event_rule" => {
+                into.tree(&format!("trigger.{name}.pattern"), &encoded(&of["event_pattern"]));
+            }
+            "aws_cloudwatch_event_target" => target(name, of, into),
+            "aws_lambda_permission" => self.permission(name, of),
+            "aws_scheduler_schedule" => {
+                fields(
+                    "trigger",
+                    name,
+                    of,
+                    into,
+                    &[
+                        ("name", "name"),
+                        ("expression", "schedule_expression"),
+                        ("time_zone", "schedule_expression_timezone"),
+                        ("role", "target.role_arn"),
+                    ],
+                );
+                into.tree(&format!("trigger.{name}.input"), &encoded(&of["target"]["input"]));
+                target(name, &of["target"], into);
+            }
+            "aws_sqs_queue" => queue(name, of, into),
+            "aws_sqs_queue_policy" | "aws_s3_bucket_policy" => self.statements(name, &of["policy"], into),
+            "aws_iam_role" => self.role(name, of, into),
+            "aws_iam_role_policy" => {
+                assert_eq!(of["role"], format!("${{aws_iam_role.{name}.name}}"), "{name} is of another role");
+                self.statements(name, &of["policy"], into);
+            }
+            "aws_kms_key" => {
+                fields("key", name, of, into, &[("rotates", "enable_key_rotation")]);
+                self.statements(name, &of["policy"], into);
+            }
+            "aws_cloudwatch_log_group" => {
+                let log_fields = [("name", "name"), ("days", "retention_in_days"), ("key", "kms_key_id")];
+                fields("logs", name, of, into, &log_fields);
+            }
+            "aws_cloudwatch_metric_alarm" => alarm(name, of, into),
+            "aws_sns_topic" => fields("topic", name, of, into, &[("key", "kms_master_key_id")]),
+            "aws_sns_topic_subscription" => {
+                let of_topic = [("topic", "topic_arn"), ("to", "endpoint"), ("protocol", "protocol")];
+                fields("subscription", name, of, into, &of_topic);
+            }
+            "aws_cloudwatch_dashboard" => dashboard(name, of, into),
+            _ => bucket(kind, name, of, into),
+        }
+    }
+
+    /// SAM grants this by itself: that the rule, and nobody else, may invoke the function.
+    fn permission(&self, name: &str, of: &Value) {
+        let rule = format!("${{aws_cloudwatch_event_rule.{name}.arn}}");
+        assert_eq!(of["source_arn"], rule, "{name}");
+        assert_eq!(of["principal"], "events.amazonaws.com", "{name}");
+        assert_eq!(of["action"], "lambda:InvokeFunction", "{name}");
+    }
+
+    fn role(&self, name: &str, of: &Value, into: &mut Collected) {
+        for statement in many(&self.document(&of["assume_role_policy"])["statement"]) {
+            let services = texts(&statement["principals"]["identifiers"]);
+            into.list(format!("role.{name}.assumed_by"), services);
+            conditions(&format!("role.{name}.assumed_if"), &statement["condition"], into);
+        }
+        into.put(format!("role.{name}.boundary"), text(&of["permissions_boundary"]));
+    }
+
+    fn statements(&self, name: &str, policy: &Value, into: &mut Collected) {
+        for statement in many(&self.document(policy)["statement"]) {
+            let sid =
+                statement["sid"].as_str().unwrap_or_else(|| panic!("{name}: a statement without a sid"));
+            let fact = |field: &str| format!("policy.{name}.{sid}.{field}");
+            into.put(fact("effect"), statement["effect"].as_str().unwrap_or("Allow"));
+            into.list(fact("actions"), texts(&statement["actions"]));
+            into.list(fact("resources"), texts(&statement["resources"]));
+            let of_kind = |principals: &&Value| {
+                let kind = scalar(&principals["type"]);
+                let who = texts(&principals["identifiers"]);
+                who.into_iter().map(|who| format!("{kind}:{who}")).collect::<Vec<_>>()
+            };
+            into.list(fact("principals"), many(&statement["principals"]).iter().flat_map(of_kind).collect());
+            conditions(&fact("if"), &statement["condition"], into);
+        }
+    }
+
+    /// The policy document that `reference` is the JSON of.
+    fn document(&self, reference: &Value) -> &Value {
+        let name = reference.as_str().unwrap();
+        let name =
+            name.strip_prefix("${data.aws_iam_policy_document.").and_then(|name| name.strip_suffix(".json}"));
+        let name = name.unwrap_or_else(|| panic!("{reference} is no policy document"));
+        &self.all["data"]["aws_iam_policy_document"][name]
+    }
+}
+
+/// Fields by their path in a resource.
+fn fields(kind: &str, name: &str, of: &Value, into: &mut Collected, wanted: &[(&str, &str)]) {
+    for (field, path) in wanted {
+        let value = path.split('.').fold(of, |value, step| &value[step]);
+        into.put(format!("{kind}.{name}.{field}"), text(value));
+    }
+}
+
+fn function(name: &str, of: &Value, into: &mut Collected) {
+    fields(
+        "function",
+        name,
+        of,
+        into,
+        &[
+            ("description", "description"),
+            ("memory_mb", "memory_size"),
+            ("timeout_s", "timeout"),
+            ("role", "role"),
+            ("runtime", "runtime"),
+            ("handler", "handler"),
+            ("tracing", "tracing_config.mode"),
+            ("reserved", "reserved_concurrent_executions"),
+            ("log_format", "logging_config.log_format"),
+            ("log_level", "logging_config.application_log_level"),
+            ("log_group", "logging_config.log_group"),
+        ],
+    );
+    into.put(format!("function.{name}.architecture"), text(&of["architectures"][0]));
+    for (variable, value) in of["environment"]["variables"].as_object().unwrap() {
+        into.put(format!("function.{name}.environment.{variable}"), text(value));
+    }
+}
+
+fn mapping(name: &str, of: &Value, into: &mut Collected) {
+    let function = text(&of["function_name"]).replace(".name}", ".arn}");
+    into.put(format!("trigger.{name}.function"), function);
+    fields(
+        "trigger",
+        name,
+        of,
+        into,
+        &[
+            ("queue", "event_source_arn"),
+            ("batch", "batch_size"),
+            ("window_s", "maximum_batching_window_in_seconds"),
+            ("concurrency", "scaling_config.maximum_concurrency"),
+        ],
+    );
+    into.list(format!("trigger.{name}.responses"), texts(&of["function_response_types"]));
+    into.tree(&format!("trigger.{name}.filter"), &of["filter_criteria"]);
+}
+
+fn target(name: &str, of: &Value, into: &mut Collected) {
+    fields(
+        "trigger",
+        name,
+        of,
+        into,
+        &[
+            ("function", "arn"),
+            ("retries", "retry_policy.maximum_retry_attempts"),
+            ("age_s", "retry_policy.maximum_event_age_in_seconds"),
+            ("dead_letters", "dead_letter_config.arn"),
+        ],
+    );
+}
+
+fn queue(name: &str, of: &Value, into: &mut Collected) {
+    fields(
+        "queue",
+        name,
+        of,
+        into,
+        &[
+            ("encrypted", "sqs_managed_sse_enabled"),
+            ("visibility_s", "visibility_timeout_seconds"),
+            ("retention_s", "message_retention_seconds"),
+            ("message_bytes_max", "max_message_size"),
+        ],
+    );
+    let redrive = encoded(&of["redrive_policy"]);
+    into.put(format!("queue.{name}.dead_letters"), text(&redrive["deadLetterTargetArn"]));
+    into.put(format!("queue.{name}.receives_max"), text(&redrive["maxReceiveCount"]));
+}
+
+fn conditions(name: &str, conditions: &Value, into: &mut Collected) {
+    for condition in many(conditions) {
+        let (test, variable) = (scalar(&condition["test"]), scalar(&condition["variable"]));
+        into.list(format!("{name}.{test}.{variable}"), texts(&condition["values"]));
+    }
+}
+
+fn alarm(name: &str, of: &Value, into: &mut Collected) {
+    fields(
+        "alarm",
+        name,
+        of,
+        into,
+        &[
+            ("description", "alarm_description"),
+            ("namespace", "namespace"),
+            ("metric", "metric_name"),
+            ("statistic", "statistic"),
+            ("percentile", "extended_statistic"),
+            ("period_s", "period"),
+            ("periods", "evaluation_periods"),
+            ("operator", "comparison_operator"),
+            ("threshold", "threshold"),
+            ("missing", "treat_missing_data"),
+        ],
+    );
+    into.list(format!("alarm.{name}.actions"), texts(&of["alarm_actions"]));
+    into.list(format!("alarm.{name}.ok_actions"), texts(&of["ok_actions"]));
+    for (dimension, value) in of["dimensions"].as_object().unwrap() {
+        into.put(format!("alarm.{name}.dimension.{dimension}"), text(value));
+    }
+}
+
+fn dashboard(name: &str, of: &Value, into: &mut Collected) {
+    into.put(format!("dashboard.{name}.name"), text(&of["dashboard_name"]));
+    let body = of["dashboard_body"].as_str().unwrap();
+    let file = body.split('"').nth(1).unwrap().rsplit('/').next().unwrap();
+    let variables = body.split_once('{').and_then(|(_, rest)| rest.split_once('{')).unwrap().1;
+    let variables = variables.split_once('{').map_or(variables, |(_, inside)| inside);
+    let variables: Value = hcl::from_str(&format!("it = {{{}", variables.trim_end_matches(")}"))).unwrap();
+    for (variable, value) in variables["it"].as_object().unwrap() {
+        into.put(format!("dashboard.{name}.variable.{variable}"), text(value));
+    }
+    let body = std::fs::read_to_string(crate::root().join("infra/terraform").join(file)).unwrap();
+    into.put(format!("dashboard.{name}.body"), body.trim_end());
+}
+
+fn bucket(kind: &str, name: &str, of: &Value, into: &mut Collected) {
+    let by_default = "rule.apply_server_side_encryption_by_default";
+    let (algorithm, key) = (format!("{by_default}.sse_algorithm"), format!("{by_default}.kms_master_key_id"));
+    let wanted: &[(&str, &str)] = match kind {
+        "aws_s3_bucket" => &[],
+        "aws_s3_bucket_versioning" => &[("versioned", "versioning_configuration.status")],
+        "aws_s3_bucket_server_side_encryption_configuration" => {
+            &[("encryption", &algorithm), ("key", &key), ("bucket_key", "rule.bucket_key_enabled")]
+        }
+        "aws_s3_bucket_ownership_controls" => &[("ownership", "rule.object_ownership")],
+        "aws_s3_bucket_public_access_block" => &[
+            ("blocks_public_acls", "block_public_acls"),
+            ("blocks_public_policy", "block_public_policy"),
+            ("ignores_public_acls", "ignore_public_acls"),
+            ("restricts_public", "restrict_public_buckets"),
+        ],
+        "aws_s3_bucket_logging" => &[("logs_to", "target_bucket"), ("logs_below", "target_prefix")],
+        "aws_s3_bucket_notification" => &[("tells_eventbridge", "eventbridge")],
+        "aws_s3_bucket_lifecycle_configuration" => {
+            for rule in many(&of["rule"]) {
+                let id = scalar(&rule["id"]);
+                fields(
+                    "bucket",
+                    &format!("{name}.{id}"),
+                    rule,
+                    into,
+                    &[
+                        ("status", "status"),
+                        ("abandoned_days", "abort_incomplete_multipart_upload.days_after_initiation"),
+                        ("expires_days", "expiration.days"),
+                        ("replaced_days", "noncurrent_version_expiration.noncurrent_days"),
+                    ],
+                );
+            }
+            &[]
+        }
+        other => panic!("{name} is a {other}: the comparison does not know what that is"),
+    };
+    fields("bucket", name, of, into, wanted);
+}
+
+/// What `jsonencode(...)` encodes, with references as text.
+fn encoded(value: &Value) -> Value {
+    let Some(call) = value.as_str() else { return Value::Null };
+    let inside = call.strip_prefix("${jsonencode(").and_then(|rest| rest.strip_suffix(")}"));
+    let inside = inside.unwrap_or_else(|| panic!("{call} is no call of jsonencode"));
+    let body: Value = hcl::from_str(&format!("it = {inside}")).unwrap();
+    resolved(&body["it"])
+}
+
+fn resolved(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), resolved(value))).collect(),
+        Value::Array(values) => values.iter().map(resolved).collect(),
+        Value::String(_) => text(value).into(),
+        other => other.clone(),
+    }
+}
+
+fn texts(values: &Value) -> Vec<String> {
+    many(values).into_iter().map(text).collect()
+}
+
+/// A value with its references as `{name.attribute}`.
+fn text(value: &Value) -> String {
+    let Value::String(written) = value else { return scalar(value) };
+    let mut parts = written.split("${");
+    let mut whole = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let (reference, rest) = part.split_once('}').unwrap();
+        whole.push_str(&named(reference));
+        whole.push_str(rest);
+    }
+    whole
+}
+
+fn named(reference: &str) -> String {
+    let steps: Vec<&str> = reference.split('.').collect();
+    match steps.as_slice() {
+        ["var", "name"] => "{stack}".into(),
+        ["var", variable] => format!("{{var.{variable}}}"),
+        ["data", "aws_region", ..] => "{region}".into(),
+        ["data", "aws_caller_identity", ..] => "{account}".into(),
+        ["data", "aws_partition", ..] => "{partition}".into(),
+        ["aws_lambda_function", name, "function_name"] | ["aws_s3_bucket", name, "bucket"] => {
+            format!("{{{name}.name}}")
+        }
+        ["aws_kms_key", name, "key_id"] => format!("{{{name}.id}}"),
+        ["aws_cloudwatch_dashboard", name, "dashboard_name"] => format!("{{{name}.name}}"),
+        [kind, name, attribute] if kind.starts_with("aws_") => format!("{{{name}.{attribute}}}"),
+        _ => panic!("{reference}: the comparison does not know what that is"),
+    }
+}

@@ -1,0 +1,297 @@
+//! Both deployments, template.yaml and infra/terraform: they make the same, and what they make is what the code expects and
+//! what linters do not see.
+
+use std::collections::BTreeSet;
+
+use platform::env::Variable;
+use platform::telemetry::{Metric, NAMESPACE};
+use tests::infrastructure::{Facts, about, fact, items, of_sam, of_terraform};
+
+/// What one of them alone says, and why.
+const ONLY_ONE: [(&str, &str); 6] = [
+    ("parameter.name.", "the stack's name, which SAM's command line has"),
+    ("parameter.packages.", "where the packages are, which SAM's command line has"),
+    ("parameter.region.", "the region, which SAM's command line has"),
+    ("parameter.tags.", "the tags, which SAM's command line has"),
+    // A number that may be missing there, a text that may be empty here.
+    ("parameter.scorer_reserved_concurrency.", "no such number is null or empty"),
+    ("parameter.permissions_boundary.", "the same, described for whoever reads it there"),
+];
+
+/// Each function's resource, its folder's name and the variables that it reads.
+fn functions() -> [(&'static str, &'static str, &'static [Variable]); 3] {
+    [
+        ("scorer_function", "scorer", &scorer::config::VARIABLES),
+        ("batch_predictor_function", "batch-predictor", &batch_predictor::config::VARIABLES),
+        ("retrainer_function", "retrainer", &retrainer::config::VARIABLES),
+    ]
+}
+
+/// Both, each with its name.
+fn both() -> [(&'static str, Facts); 2] {
+    [("template.yaml", of_sam()), ("infra/terraform", of_terraform())]
+}
+
+fn number(facts: &Facts, name: &str) -> f64 {
+    let text = fact(facts, name);
+    let default =
+        text.strip_prefix("{var.").map(|rest| format!("parameter.{}.default", rest.trim_end_matches('}')));
+    let text = default.as_ref().map_or(text, |name| fact(facts, name));
+    text.parse().unwrap_or_else(|_| panic!("{name}: {text} is no number"))
+}
+
+/// The names in the middle of `kind.name.attribute`.
+fn names<'a>(facts: &'a Facts, kind: &'a str) -> BTreeSet<&'a str> {
+    about(facts, kind).filter_map(|(rest, _)| rest.split('.').next()).collect()
+}
+
+#[test]
+fn both_deployments_make_the_same() {
+    let [(_, sam), (_, terraform)] = both();
+    let counts = |name: &&String| !ONLY_ONE.iter().any(|(prefix, _)| name.starts_with(prefix));
+    let all: BTreeSet<&String> = sam.keys().chain(terraform.keys()).filter(counts).collect();
+    let differs = |name: &&String| sam.get(*name) != terraform.get(*name);
+    let line = |name: &String| {
+        let of = |facts: &Facts| facts.get(name).cloned().unwrap_or_else(|| "(nothing)".into());
+        format!("{name}\n    template.yaml:   {}\n    infra/terraform: {}", of(&sam), of(&terraform))
+    };
+    let different: Vec<String> = all.iter().copied().filter(differs).map(line).collect();
+    assert!(different.is_empty(), "{} facts differ:\n{}", different.len(), different.join("\n"));
+    assert!(all.len() > 400, "{} facts: too few to be all", all.len());
+}
+
+#[test]
+fn functions_are_told_what_they_read_and_nothing_else() {
+    for (which, facts) in both() {
+        for (resource, function, variables) in functions() {
+            let prefix = format!("function.{resource}.environment.");
+            let set: BTreeSet<&str> = about(&facts, &prefix).map(|(name, _)| name).collect();
+            let known: BTreeSet<&str> = variables.iter().map(|variable| variable.name).collect();
+            let unknown: Vec<_> = set.difference(&known).collect();
+            assert!(unknown.is_empty(), "{which}: {function} does not read {unknown:?}");
+            for variable in variables.iter().filter(|variable| variable.default.is_none()) {
+                assert!(set.contains(variable.name), "{which}: {function} is not told {}", variable.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_message_is_lost_for_want_of_time() {
+    for (which, facts) in both() {
+        let visibility = number(&facts, "queue.trips_queue.visibility_s");
+        let timeout = number(&facts, "function.scorer_function.timeout_s");
+        let window = number(&facts, "trigger.scorer_function_trips.window_s");
+        assert!(visibility >= 6.0 * timeout + window, "{which}: {visibility} s");
+        assert!(number(&facts, "queue.trips_queue.receives_max") >= 5.0, "{which}");
+        assert_eq!(
+            fact(&facts, "trigger.scorer_function_trips.responses"),
+            "ReportBatchItemFailures",
+            "{which}"
+        );
+        let fourteen_days = 14.0 * 24.0 * 3600.0;
+        for queue in ["dead_letter_queue", "batch_failures_queue"] {
+            assert_eq!(
+                number(&facts, &format!("queue.{queue}.retention_s")),
+                fourteen_days,
+                "{which}: {queue}"
+            );
+        }
+        // Whatever invokes a function without waiting has a place for what fails.
+        for trigger in names(&facts, "trigger.") {
+            if trigger != "scorer_function_trips" {
+                let place = fact(&facts, &format!("trigger.{trigger}.dead_letters")).to_string();
+                assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {trigger}");
+            }
+        }
+        for function in ["batch_predictor_function", "retrainer_function"] {
+            let place = fact(&facts, &format!("invoked.{function}.on_failure")).to_string();
+            assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {function}");
+        }
+    }
+}
+
+#[test]
+fn a_function_does_not_wake_itself() {
+    for (which, facts) in both() {
+        let pattern: Vec<(&str, &str)> =
+            about(&facts, "trigger.batch_predictor_function_file_dropped.pattern.detail.object.").collect();
+        // One pattern: a list of a prefix and a suffix means either.
+        assert_eq!(pattern, [("key.0.wildcard", "incoming/*")], "{which}");
+        for (rest, list) in about(&facts, "policy.batch_predictor_role.") {
+            let writes = rest.ends_with(".resources")
+                && fact(
+                    &facts,
+                    &format!("policy.batch_predictor_role.{}", rest.replace(".resources", ".actions")),
+                )
+                .contains("s3:Put");
+            for resource in items(list).into_iter().filter(|_| writes) {
+                assert!(
+                    !resource.contains("/incoming/") && !resource.ends_with(".arn}/*"),
+                    "{which}: {resource}"
+                );
+            }
+        }
+        assert_eq!(
+            fact(&facts, "trigger.retrainer_function_monthly.expression"),
+            "cron(0 9 15 * ? *)",
+            "{which}: `tripcast replay` lives by the same day"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_granted_by_a_star() {
+    for (which, facts) in both() {
+        for (rest, list) in about(&facts, "policy.") {
+            let parts: Vec<&str> = rest.splitn(3, '.').collect();
+            let (statement, field) = (format!("{}.{}", parts[0], parts[1]), parts[2]);
+            if fact(&facts, &format!("policy.{statement}.effect")) == "Deny" {
+                continue;
+            }
+            let starred = items(list).into_iter().any(|item| match field {
+                "actions" => item.contains('*'),
+                "resources" => item == "*" || item == "arn:*",
+                "principals" => item.ends_with(":*"),
+                _ => false,
+            });
+            // In a key's policy * is that key; X-Ray knows no resources to name.
+            let is_known = statement.starts_with("key.") || statement.ends_with(".WriteTraces");
+            assert!(!starred || (field == "resources" && is_known), "{which}: {statement}: {list}");
+        }
+    }
+}
+
+#[test]
+fn nobody_but_aws_can_call_a_function() {
+    for (which, facts) in both() {
+        // A function's URL, an API or another way in would be a trigger, or a kind that the comparison refuses to read.
+        let triggers = names(&facts, "trigger.");
+        let expected = [
+            "batch_predictor_function_file_dropped",
+            "retrainer_function_monthly",
+            "retrainer_function_report",
+            "scorer_function_trips",
+        ];
+        assert_eq!(triggers, BTreeSet::from(expected), "{which}");
+        for role in names(&facts, "role.") {
+            let service = if role == "schedule_role" { "scheduler" } else { "lambda" };
+            assert_eq!(
+                fact(&facts, &format!("role.{role}.assumed_by")),
+                format!("{service}.amazonaws.com"),
+                "{which}"
+            );
+        }
+        let roles: BTreeSet<&str> =
+            functions().map(|(resource, ..)| fact(&facts, &format!("function.{resource}.role"))).into();
+        assert_eq!(roles.len(), 3, "{which}: a role each");
+    }
+}
+
+#[test]
+fn buckets_keep_to_themselves_and_queues_are_encrypted() {
+    for (which, facts) in both() {
+        for bucket in names(&facts, "bucket.") {
+            let of = |field: &str| facts.get(&format!("bucket.{bucket}.{field}")).map_or("", String::as_str);
+            for field in
+                ["blocks_public_acls", "blocks_public_policy", "ignores_public_acls", "restricts_public"]
+            {
+                assert_eq!(of(field), "true", "{which}: {bucket}.{field}");
+            }
+            assert_eq!(
+                (of("versioned"), of("ownership")),
+                ("Enabled", "BucketOwnerEnforced"),
+                "{which}: {bucket}"
+            );
+            assert_eq!(of("abandoned-uploads.abandoned_days"), "1", "{which}: {bucket}");
+            let is_logs = bucket == "access_logs_bucket";
+            assert_eq!(of("encryption"), if is_logs { "AES256" } else { "aws:kms" }, "{which}: {bucket}");
+            assert_eq!(of("logs_to").is_empty(), is_logs, "{which}: {bucket}");
+            let tls = format!("policy.{bucket}_policy.TlsOnly");
+            assert_eq!(
+                fact(&facts, &format!("{tls}.if.Bool.aws:SecureTransport")),
+                "false",
+                "{which}: {bucket}"
+            );
+            let everything = format!("{{{bucket}.arn}} | {{{bucket}.arn}}/*");
+            assert_eq!(fact(&facts, &format!("{tls}.resources")), everything, "{which}: {bucket}");
+        }
+        for queue in names(&facts, "queue.") {
+            assert_eq!(fact(&facts, &format!("queue.{queue}.encrypted")), "true", "{which}: {queue}");
+        }
+    }
+}
+
+#[test]
+fn alarms_tell_somebody_of_something_that_is_told() {
+    let emitted: Vec<String> = Metric::ALL.map(Metric::name).to_vec();
+    for (which, facts) in both() {
+        for alarm in names(&facts, "alarm.") {
+            let of = |field: &str| facts.get(&format!("alarm.{alarm}.{field}")).map_or("", String::as_str);
+            assert_eq!(
+                (of("actions"), of("ok_actions")),
+                ("{alarm_topic.arn}", "{alarm_topic.arn}"),
+                "{which}: {alarm}"
+            );
+            if of("namespace") == NAMESPACE {
+                assert!(
+                    emitted.iter().any(|name| name == of("metric")),
+                    "{which}: {alarm}: nobody emits {}",
+                    of("metric")
+                );
+                assert!(
+                    functions().iter().any(|(_, name, _)| *name == of("dimension.function")),
+                    "{which}: {alarm}"
+                );
+            }
+            // An alarm looks back a day at most, a week by periods of an hour and more.
+            let seconds = number(&facts, &format!("alarm.{alarm}.period_s"))
+                * number(&facts, &format!("alarm.{alarm}.periods"));
+            assert!(seconds <= 7.0 * 86_400.0, "{which}: {alarm} looks back {seconds} s");
+        }
+        for (resource, ..) in functions() {
+            let function = resource.trim_end_matches("_function");
+            let of = |kind: &str, field: &str| {
+                fact(&facts, &format!("alarm.{function}_{kind}_alarm.{field}")).to_string()
+            };
+            let timeout = number(&facts, &format!("function.{resource}.timeout_s"));
+            assert_eq!(
+                (of("errors", "metric"), of("throttles", "metric")),
+                ("Errors".into(), "Throttles".into())
+            );
+            assert_eq!(of("duration", "percentile"), "p99", "{which}: {function}");
+            assert_eq!(
+                of("duration", "threshold").parse::<f64>().unwrap(),
+                800.0 * timeout,
+                "{which}: {function}"
+            );
+            for kind in ["errors", "throttles", "duration"] {
+                assert_eq!(of(kind, "dimension.FunctionName"), format!("{{{resource}.name}}"), "{which}");
+            }
+        }
+        for silent in ["model_age_alarm", "no_retraining_alarm"] {
+            assert_eq!(fact(&facts, &format!("alarm.{silent}.missing")), "breaching", "{which}: {silent}");
+        }
+        for queue in ["dead_letters_alarm", "batch_failures_alarm"] {
+            assert_eq!(fact(&facts, &format!("alarm.{queue}.threshold")), "0", "{which}: {queue}");
+        }
+    }
+}
+
+#[test]
+fn logs_are_json_kept_for_a_while_and_encrypted() {
+    for (which, facts) in both() {
+        for (resource, name, _) in functions() {
+            assert_eq!(fact(&facts, &format!("function.{resource}.log_format")), "JSON", "{which}: {name}");
+            assert_eq!(fact(&facts, &format!("function.{resource}.tracing")), "Active", "{which}: {name}");
+            let group = resource.replace("_function", "_log_group");
+            assert_eq!(
+                fact(&facts, &format!("logs.{group}.name")),
+                format!("/aws/lambda/{{stack}}-{name}"),
+                "{which}"
+            );
+            assert_eq!(fact(&facts, &format!("logs.{group}.key")), "{key.arn}", "{which}");
+            assert!(number(&facts, &format!("logs.{group}.days")) >= 30.0, "{which}");
+        }
+    }
+}

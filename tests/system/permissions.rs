@@ -1,0 +1,165 @@
+//! What functions called in the end-to-end tests, beside what their roles allow: nothing else was called, and nothing else is
+//! granted. The local AWS itself allows everything; a recorder before it wrote the calls down (infra/local/recorder.py).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use tests::infrastructure::{Facts, about, items, of_sam, of_terraform};
+use tests::root;
+
+/// Statements that AWS's services use in a role's name, or that change what S3 answers; the functions call nothing of them.
+const BY_SERVICES: [(&str, &str); 6] = [
+    ("KeepFailures", "Lambda sends what failed for good to the destination"),
+    ("TakeMessages", "the event source mapping takes messages off the queue"),
+    ("TellMissingFromForbidden", "S3 says 404 rather than 403 for a missing key to who may list"),
+    ("UseKey", "S3 encrypts and decrypts with the key"),
+    ("WriteLogs", "Lambda writes the functions' logs"),
+    ("WriteTraces", "Lambda writes traces"),
+];
+
+/// One call as IAM sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Call {
+    role: String,
+    action: String,
+    resource: String,
+}
+
+/// Names of buckets and queues on the local AWS, with those of the deployment.
+fn names() -> BTreeMap<String, &'static str> {
+    let outputs = [
+        ("DataBucketName", "{data_bucket.arn}"),
+        ("ModelBucketName", "{model_bucket.arn}"),
+        ("TripsQueueUrl", "{trips_queue.arn}"),
+        ("PredictionsQueueUrl", "{predictions_queue.arn}"),
+        ("DeadLetterQueueUrl", "{dead_letter_queue.arn}"),
+        ("BatchFailuresQueueUrl", "{batch_failures_queue.arn}"),
+    ];
+    let mut names = BTreeMap::new();
+    for entry in std::fs::read_dir(root().join("target/e2e")).expect("run `make e2e`") {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let of: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            for (output, name) in outputs {
+                let url = of[output].as_str().unwrap();
+                names.insert(url.rsplit('/').next().unwrap().to_string(), name);
+            }
+        }
+    }
+    names
+}
+
+fn calls() -> BTreeSet<Call> {
+    let names = names();
+    let named = |name: &str| names.get(name).unwrap_or_else(|| panic!("{name} is of no stack")).to_string();
+    let recorded = std::fs::read_to_string(root().join("target/e2e/calls.jsonl")).expect("run `make e2e`");
+    let call = |line: &str| {
+        let call: Value = serde_json::from_str(line).unwrap();
+        let text = |field: &str| call[field].as_str().unwrap();
+        let (action, resource) = match text("target").strip_prefix("AmazonSQS.") {
+            Some("SendMessage" | "SendMessageBatch") => {
+                ("sqs:SendMessage", named(text("queue").rsplit('/').next().unwrap()))
+            }
+            Some(other) => panic!("a function called sqs:{other}"),
+            None => s3(text("method"), text("path"), text("query"), named),
+        };
+        let role = format!("{}_role", text("caller").trim_start_matches("tripcast-").replace('-', "_"));
+        Call { role, action: action.into(), resource }
+    };
+    recorded.lines().map(call).collect()
+}
+
+/// The action that S3 asks permission for, and on what.
+fn s3(method: &str, path: &str, query: &str, named: impl Fn(&str) -> String) -> (&'static str, String) {
+    let (bucket, key) =
+        path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+    let has = |parameter: &str| query.split('&').any(|pair| pair.split('=').next() == Some(parameter));
+    let bucket = named(bucket);
+    if key.is_empty() {
+        assert!(method == "GET" && has("list-type"), "{method} {path}?{query}");
+        return ("s3:ListBucket", bucket);
+    }
+    let action = match method {
+        "GET" | "HEAD" if has("versionId") => "s3:GetObjectVersion",
+        "GET" | "HEAD" => "s3:GetObject",
+        // A multipart upload asks for the same, from its beginning to its end.
+        "PUT" | "POST" => "s3:PutObject",
+        "DELETE" if has("uploadId") => "s3:AbortMultipartUpload",
+        other => panic!("a function called {other} {path}?{query}"),
+    };
+    (action, format!("{bucket}/{key}"))
+}
+
+/// One thing that a role may do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Grant {
+    role: String,
+    sid: String,
+    action: String,
+    resource: String,
+}
+
+fn grants(facts: &Facts) -> BTreeSet<Grant> {
+    let mut grants = BTreeSet::new();
+    for role in ["scorer_role", "batch_predictor_role", "retrainer_role"] {
+        let prefix = format!("policy.{role}.");
+        let fields: BTreeMap<&str, &str> = about(facts, &prefix).collect();
+        for (name, actions) in fields.iter().filter(|(name, _)| name.ends_with(".actions")) {
+            let sid = name.trim_end_matches(".actions");
+            for action in items(actions) {
+                for resource in items(fields[format!("{sid}.resources").as_str()]) {
+                    let [role, sid, action, resource] = [role, sid, action, resource].map(String::from);
+                    grants.insert(Grant { role, sid, action, resource });
+                }
+            }
+        }
+    }
+    assert!(grants.len() > 30, "{} grants", grants.len());
+    grants
+}
+
+/// Whether `text` is what `pattern` means, where `*` is any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|from| rest.is_char_boundary(from) && matches(after, &rest[from..]))
+        }),
+    }
+}
+
+#[test]
+fn functions_call_what_they_may_and_may_what_they_call() {
+    let calls = calls();
+    assert!(calls.len() > 50, "{} calls: the end-to-end tests have to run first", calls.len());
+    for (which, facts) in [("template.yaml", of_sam()), ("infra/terraform", of_terraform())] {
+        let grants = grants(&facts);
+        let mut used = BTreeSet::new();
+        for call in &calls {
+            let allows = |grant: &&Grant| {
+                (&grant.role, &grant.action) == (&call.role, &call.action)
+                    && matches(&grant.resource, &call.resource)
+            };
+            let allowing: Vec<&Grant> = grants.iter().filter(allows).collect();
+            assert!(!allowing.is_empty(), "{which} does not allow {call:?}");
+            used.extend(allowing);
+        }
+        let by_services = |grant: &&Grant| BY_SERVICES.iter().any(|(sid, _)| *sid == grant.sid);
+        let unused: Vec<&Grant> =
+            grants.iter().filter(|grant| !used.contains(grant) && !by_services(grant)).collect();
+        assert!(unused.is_empty(), "{which} grants what no function called: {unused:#?}");
+        let needless: Vec<&&Grant> =
+            used.iter().filter(|grant| grant.sid == "TellMissingFromForbidden").collect();
+        assert!(
+            needless.is_empty(),
+            "{which}: a function lists by a permission that is not for it: {needless:?}"
+        );
+    }
+}
+
+#[test]
+fn a_star_is_any_text() {
+    assert!(matches("{b}/*/aliases/*", "{b}/duration/aliases/champion.json"));
+    assert!(!matches("{b}/*/aliases/*", "{b}/duration/versions/x"));
+    assert!(matches("a*c", "abc") && !matches("a*c", "abd") && matches("{q}", "{q}"));
+}

@@ -1,0 +1,141 @@
+"""Proves that model cards are what they claim: by the Model Card Toolkit's own schema, and as seen in a real browser.
+
+    python3 tools/card/check.py            (by `make test-card`, which builds `tripcast` first)
+
+Models are trained twice, so that there is a champion before the last one; every card of theirs is validated, and every
+page is looked at in headless Chromium. Screenshots stay in target/card/screenshots.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from months import link_or_generate  # noqa: E402
+from python_environment import PROJECT, Environment, Failure, run  # noqa: E402
+
+STATE = PROJECT / "target" / "card"
+BROWSER = STATE / "browser"
+TRIPCAST = PROJECT / "target" / "release" / "tripcast"
+OURS = Environment(STATE, HERE / "requirements.lock", "a validator of JSON schemas (3 MB)")
+SCHEMA = "model_card_toolkit/schema/v0.0.2/model_card.schema.json"
+SECTIONS = {
+    "Summary", "Error by slice", "Sensitivity to the distance", "Sets of rules", "Difference from the previous version",
+    "Data", "Limits",
+}
+OF_TARGET = {"duration": {"Reliability and intervals"}, "tip": {"Reliability"}}
+OF_FAMILY = {"boosted": {"What it looks at"}, "tree": {"Its rules"}}
+PLOTS_MIN = {"duration": 5, "tip": 3}
+PAGE_BYTES_MAX = 300_000
+
+
+def main() -> int:
+    try:
+        OURS.ensure()
+        OURS.reenter()
+        with OURS.exclusive("run"):
+            cards = train()
+            validate(cards)
+            look(cards)
+    except Failure as failure:
+        print(f"card: {failure}", file=sys.stderr)
+        return 1
+    print(f"card: {len(cards)} cards are valid, and their pages show what they should (target/card/screenshots)")
+    return 0
+
+
+def train() -> list[Path]:
+    """The folders of all models of two retrainings, a month apart."""
+    work = STATE / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    link_or_generate(TRIPCAST, work / "data" / "history", ["2021-01", "2021-02", "2021-03"])
+    for now in ("2021-03-15", "2021-04-15"):
+        run(f"retraining as of {now}", [
+            str(TRIPCAST), "retrain", "--data", str(work / "data"), "--models", str(work / "models"), "--now", now,
+            "--name", "card", "--trials", "0",
+        ])
+    cards = sorted((work / "models").glob("*/versions/*"))
+    expect(len(cards) >= 6, f"{len(cards)} models were published")
+    return cards
+
+
+def validate(cards: list[Path]) -> None:
+    import jsonschema
+
+    schema = json.loads(schema_text())
+    for card in cards:
+        document = json.loads((card / "card.json").read_text())
+        errors = [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(document)]
+        expect(not errors, f"{card.name}: {errors[:3]}")
+        metrics = document["quantitative_analysis"]["performance_metrics"]
+        expect(len(metrics) > 15, f"{card.name}: {len(metrics)} metrics")
+        expect(document["model_details"]["tripcast"]["version"] == card.name, f"{card.name}: another version")
+    # The schema is no rubber stamp: it is closed at its outermost object.
+    try:
+        jsonschema.validate({**document, "unheard_of": 1}, schema)
+    except jsonschema.ValidationError:
+        return
+    raise Failure("the schema accepts anything")
+
+
+def schema_text() -> str:
+    into = STATE / "schema"
+    into.mkdir(exist_ok=True)
+    run("fetching the schema", [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes",
+        "--dest", str(into), "-r", str(HERE / "schema.lock"),
+    ])
+    with zipfile.ZipFile(next(into.glob("model_card_toolkit-*.whl"))) as wheel:
+        return wheel.read(SCHEMA).decode()
+
+
+def look(cards: list[Path]) -> None:
+    for seen in browse([card / "card.html" for card in cards]):
+        card = Path(seen["page"]).parent
+        name = f"{card.parent.parent.name} {card.name}, {seen['view']}"
+        details = json.loads((card / "card.json").read_text())["model_details"]["tripcast"]
+        expect(not seen["wrong"], f"{name}: {seen['wrong']}")
+        expected = SECTIONS | OF_TARGET[details["target"]] | OF_FAMILY.get(details["family"], set())
+        expect(set(seen["sections"]) == expected, f"{name}: sections {seen['sections']}")
+        expect(details["version"] in seen["title"], f"{name}: title {seen['title']}")
+        expect(seen["plots"] >= PLOTS_MIN[details["target"]], f"{name}: {seen['plots']} plots")
+        expect(seen["marks_fewest"] >= 4, f"{name}: a plot shows {seen['marks_fewest']} figures")
+        expect(seen["bytes"] < PAGE_BYTES_MAX, f"{name}: {seen['bytes']} bytes")
+
+
+def browse(pages: list[Path]) -> list[dict]:
+    """What each page shows in Chromium, which npm brings, into our own folder."""
+    BROWSER.mkdir(exist_ok=True)
+    for file in ("package.json", "package-lock.json", "look.mjs"):
+        shutil.copy(HERE / file, BROWSER / file)
+    if not shutil.which("npm"):
+        raise Failure("npm is needed for the browser that looks at cards: install Node.js 20 or later")
+    subprocess_in_browser(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+    screenshots = STATE / "screenshots"
+    shutil.rmtree(screenshots, ignore_errors=True)
+    screenshots.mkdir()
+    return json.loads(subprocess_in_browser(["node", "look.mjs", str(screenshots), *map(str, pages)]))
+
+
+def subprocess_in_browser(command: list[str]) -> str:
+    temporary = STATE / "tmp"
+    temporary.mkdir(exist_ok=True)
+    done = subprocess.run(command, cwd=BROWSER, env={**os.environ, "TMPDIR": str(temporary)}, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failure(f"{command[0]} failed: {done.stderr.strip()[-600:]}")
+    return done.stdout
+
+
+def expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Failure(otherwise)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+// Looks at pages in headless Chromium, as people would: wide and narrow, light and dark.
+//
+//   node look.mjs SCREENSHOTS PAGE...
+//
+// One JSON document on stdout: for each page what is wrong with it, and what it showed.
+
+import { readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+// The package brings the libraries that Chromium needs for the system that Lambda runs on, and unpacks them only there.
+process.env.AWS_LAMBDA_JS_RUNTIME = "nodejs20.x";
+process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs20.x";
+const { default: chromium } = await import("@sparticuz/chromium");
+const { chromium: playwright } = await import("playwright-core");
+
+const VIEWS = [
+  { name: "wide", viewport: { width: 1280, height: 900 }, colorScheme: "light" },
+  { name: "narrow", viewport: { width: 390, height: 844 }, colorScheme: "dark" },
+];
+
+const [screenshots, ...pages] = process.argv.slice(2);
+const browser = await playwright.launch({
+  executablePath: await chromium.executablePath(),
+  // Not the package's own arguments: those are for one page in one process.
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  headless: true,
+});
+try {
+  const seen = [];
+  for (const page of pages) {
+    for (const view of VIEWS) seen.push(await look(page, view));
+  }
+  console.log(JSON.stringify(seen));
+} finally {
+  await browser.close();
+}
+
+async function look(file, { name, ...view }) {
+  const context = await browser.newContext(view);
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("console", (message) => message.type() === "error" && wrong.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => wrong.push(`script: ${error.message}`));
+  const url = pathToFileURL(file).href;
+  page.on("request", (request) => request.url() !== url && wrong.push(`asks for ${request.url()}`));
+  await page.goto(url);
+  const shown = await page.evaluate(inspect);
+  wrong.push(...shown.wrong);
+  const screenshot = join(screenshots, `${basename(dirname(file))}-${name}.png`);
+  await page.screenshot({ path: screenshot, fullPage: true });
+  await context.close();
+  return { page: file, view: name, bytes: readFileSync(file).length, screenshot, ...shown, wrong };
+}
+
+// Runs in the page.
+function inspect() {
+  const wrong = [];
+  const root = document.documentElement;
+  if (root.scrollWidth > root.clientWidth) wrong.push(`wider than the window: ${root.scrollWidth} of ${root.clientWidth}`);
+  const plots = [...document.querySelectorAll("svg")];
+  for (const plot of plots) {
+    const name = plot.getAttribute("aria-label");
+    const { width, height } = plot.viewBox.baseVal;
+    if (plot.getBoundingClientRect().width < 100) wrong.push(`${name}: hardly to be seen`);
+    for (const text of plot.querySelectorAll("text")) {
+      const box = text.getBBox();
+      const isOutside = box.x < -1 || box.y < -1 || box.x + box.width > width + 1 || box.y + box.height > height + 1;
+      if (isOutside) wrong.push(`${name}: "${text.textContent}" is cut off`);
+    }
+    const labels = [...plot.querySelectorAll("text")].map((text) => text.getBoundingClientRect());
+    const overlap = labels.filter((a, at) =>
+      labels.slice(at + 1).some((b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 2 && b.top < a.bottom - 2),
+    );
+    if (overlap.length) wrong.push(`${name}: ${overlap.length} texts overlap`);
+  }
+  const marks = plots.map((plot) => plot.querySelectorAll("circle, rect").length);
+  return {
+    wrong,
+    title: document.title,
+    sections: [...document.querySelectorAll("h2")].map((head) => head.textContent),
+    plots: plots.length,
+    marks_fewest: Math.min(...marks),
+    tables: document.querySelectorAll("table").length,
+  };
+}

@@ -1,0 +1,243 @@
+"""Lints what the application is deployed with: template.yaml, infra/terraform and .github, offline and with pinned tools.
+
+    python3 tools/infra/lint.py              (by `make lint-infra`)
+
+Every check runs, whatever the ones before it found; it exits 1 if any of them found something. The tools are installed
+once, below target. Only terraform is the machine's own: without one that is a finding, unless LINT_WITHOUT_TERRAFORM=1.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from python_environment import PROJECT, Environment, Failure  # noqa: E402
+
+STATE = PROJECT / "target" / "infra-tools"
+TOOLS = Environment(STATE / "tools", HERE / "requirements.lock", "SAM CLI, cfn-lint, zizmor and jactionlint (about 400 MB on disk)")
+CHECKOV = Environment(STATE / "checkov", HERE / "requirements-checkov.lock", "checkov (about 300 MB on disk)")
+TEMPLATE = "template.yaml"
+TERRAFORM = PROJECT / "infra" / "terraform"
+GITHUB = PROJECT / ".github"
+# Where providers cannot be downloaded: runs terraform on a mirror of them, if the machine has one.
+TERRAFORM_OFFLINE = PROJECT.parent / "shared" / "tools" / "terraform-offline"
+WITHOUT_TERRAFORM = "LINT_WITHOUT_TERRAFORM"
+# checkov, but for its own idea of what a workflow may say: that is years old, and a workflow against it is left out unsaid.
+ANY_WORKFLOW = """
+import sys
+from checkov.github_actions import runner, utils
+runner.is_schema_valid = utils.is_schema_valid = lambda workflow: True
+from checkov.main import Checkov
+sys.exit(Checkov().run())
+"""
+# checkov's words where a skip gives no comment.
+NO_REASON = "No comment provided"
+
+# No check may find an account to ask.
+NO_ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+class Outcome(NamedTuple):
+    findings: list[str]
+    # Said after "0 findings": how much was looked at.
+    seen: str = ""
+
+
+class Check(NamedTuple):
+    name: str
+    version: str
+    run: Callable[[], Outcome]
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    def outcome(self) -> Outcome:
+        """For tools whose exit status says whether there are findings, and whose output is the findings."""
+        if self.status == 0:
+            return Outcome([])
+        lines = [line.rstrip() for line in (self.out + self.err).splitlines() if line.strip()]
+        return Outcome(lines or [f"exit status {self.status}, without a word"])
+
+
+def main() -> int:
+    try:
+        TOOLS.ensure()
+        CHECKOV.ensure()
+        with TOOLS.exclusive("run"):
+            failed = [check.name for check in checks() if not passes(check)]
+    except Failure as failure:
+        print(f"lint-infra: {failure}", file=sys.stderr)
+        return 1
+    if failed:
+        print(f"lint-infra: findings of {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def passes(check: Check) -> bool:
+    findings, seen = check.run()
+    head = f"{check.name}  {check.version}"
+    if not findings:
+        print(f"{head}  0 findings{f' ({seen})' if seen else ''}", flush=True)
+        return True
+    print("\n  ".join([f"{head}  findings:", *findings]), flush=True)
+    return False
+
+
+def checks() -> list[Check]:
+    sam, cfn_lint, zizmor, actionlint = versions(TOOLS, "aws-sam-cli", "cfn-lint", "zizmor", "jactionlint")
+    [checkov] = versions(CHECKOV, "checkov")
+    found = [
+        Check("sam validate", sam, validate),
+        Check("cfn-lint", cfn_lint, infos),
+        Check("checkov template.yaml", checkov, lambda: policies("cloudformation", "--file", TEMPLATE)),
+    ]
+    if TERRAFORM.is_dir():
+        found.append(Check("checkov infra/terraform", checkov, lambda: policies("terraform", "--directory", "infra/terraform")))
+        found.extend(terraform_checks())
+    if (GITHUB / "workflows").is_dir():
+        found += [
+            Check("checkov .github", checkov, lambda: policies("github_actions", "--directory", ".github/workflows")),
+            Check("jactionlint", actionlint, workflows),
+            Check("zizmor", zizmor, lambda: run([
+                tool(TOOLS, "zizmor"), "--offline", "--persona", "auditor", "--strict-collection", "--quiet", "--no-progress",
+                "--color", "never", ".",
+            ]).outcome()),
+        ]
+    return found
+
+
+def validate() -> Outcome:
+    """Would ask once a week whether there is a newer one: it is told that it just did."""
+    told = STATE / "sam"
+    told.mkdir(parents=True, exist_ok=True)
+    (told / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
+    environment = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(told)}
+    return run([tool(TOOLS, "sam"), "validate", "--lint", "--template", TEMPLATE], environment).outcome()
+
+
+def infos() -> Outcome:
+    return run([tool(TOOLS, "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--", TEMPLATE]).outcome()
+
+
+def workflows() -> Outcome:
+    """Finds the workflows, the actions and dependabot.yml itself. A shellcheck that is named must be there, or it fails."""
+    shellcheck = tool(TOOLS, "shellcheck")
+    return run([
+        tool(TOOLS, "jactionlint"), "--no-online", "--strict-exit", "--oneline", "--no-color", "--no-hints",
+        f"--shellcheck={shellcheck if os.path.exists(shellcheck) else 'shellcheck'}", "--pyflakes=",
+    ]).outcome()
+
+
+def policies(framework: str, *where: str) -> Outcome:
+    """checkov exits 0 also when it understood nothing, hence its JSON. A check is skipped beside the resource, with a reason."""
+    ran = run([
+        str(CHECKOV.python), "-W", "ignore", "-c", ANY_WORKFLOW, "--framework", framework, *where, "--output", "json",
+        "--compact", "--skip-download", "--download-external-modules", "false",
+    ])
+    try:
+        report = json.loads(ran.out)
+    except ValueError:
+        return Outcome([f"no report, exit status {ran.status}: {last_line(ran.err or ran.out)}"])
+    results, summary = report.get("results", {}), report.get("summary", report)
+    findings = [f"{one['check_id']} {place(one)}: {one['check_name']}" for one in results.get("failed_checks", [])]
+    findings += [f"cannot be parsed: {os.path.relpath(file, PROJECT)}" for file in results.get("parsing_errors", [])]
+    findings += [
+        f"{one['check_id']} {place(one)}: skipped without a reason" for one in results.get("skipped_checks", [])
+        if one["check_result"].get("suppress_comment") in (None, "", NO_REASON)
+    ]
+    if summary["passed"] + summary["failed"] + summary["skipped"] == 0:
+        findings.append("checked nothing")
+    return Outcome(findings, f"{summary['passed']} passed, {summary['skipped']} skipped for a reason")
+
+
+def place(one: dict) -> str:
+    return f"{one['repo_file_path'].lstrip('/')}:{one['file_line_range'][0]} {one['resource']}"
+
+
+def terraform_checks() -> list[Check]:
+    if shutil.which("terraform") is None:
+        if os.environ.get(WITHOUT_TERRAFORM) == "1":
+            print(f"terraform  not run: {WITHOUT_TERRAFORM}=1", flush=True)
+            return []
+        missing = f"this machine has no terraform: install it, or set {WITHOUT_TERRAFORM}=1 to go without"
+        return [Check("terraform", "none", lambda: Outcome([missing]))]
+    version = json.loads(run(["terraform", "version", "-json"]).out)["terraform_version"]
+    fmt = ("fmt", "-check", "-recursive", "-diff", "-no-color")
+    found = [Check("terraform fmt infra/terraform", version, lambda: terraform(TERRAFORM, *fmt).outcome())]
+    for root in sorted(file.parent for file in TERRAFORM.rglob("versions.tf") if ".terraform" not in file.parts):
+        name = root.relative_to(PROJECT)
+        found += [
+            Check(f"terraform init {name}", version, lambda root=root: initialised(root)),
+            Check(f"terraform validate {name}", version, lambda root=root: terraform(root, "validate", "-no-color").outcome()),
+            Check(f"terraform test {name}", version, lambda root=root: tested(root)),
+        ]
+    return found
+
+
+def initialised(root: Path) -> Outcome:
+    """Held to the root's lock file, if it has one; otherwise terraform writes one, to be committed or ignored as the root has it.
+
+    A mirror yields one hash only, h1 of this platform's package; a registry also yields zh, of every platform's. Read-only
+    accepts a package that any hash of the lock file allows, and leaves the file as it is wherever the package came from.
+    A lock file with h1 alone is thus good for one platform: `terraform providers lock`, where there is a registry, adds
+    the others.
+    """
+    locked = (root / ".terraform.lock.hcl").exists()
+    held = ["-lockfile=readonly"] if locked else []
+    ran = terraform(root, "init", "-backend=false", "-input=false", "-no-color", *held)
+    return Outcome(ran.outcome().findings, "by its lock file" if locked else "without a lock file")
+
+
+def tested(root: Path) -> Outcome:
+    ran = terraform(root, "test", "-no-color")
+    return Outcome(ran.outcome().findings, last_line(ran.out).removeprefix("Success! ").rstrip("."))
+
+
+def terraform(root: Path, *arguments: str) -> Ran:
+    """What it downloads and makes lies below target, not in the root: the checkout stays clean."""
+    command = ["sh", str(TERRAFORM_OFFLINE)] if TERRAFORM_OFFLINE.exists() else ["terraform"]
+    cache = STATE / "terraform" / "providers"
+    cache.mkdir(parents=True, exist_ok=True)
+    environment = {
+        "TF_DATA_DIR": str(STATE / "terraform" / "-".join(root.relative_to(PROJECT).parts)),
+        "TF_PLUGIN_CACHE_DIR": str(cache), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1",
+    }
+    return run([*command, f"-chdir={root}", *arguments], environment)
+
+
+def versions(environment: Environment, *packages: str) -> list[str]:
+    script = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
+    return run([str(environment.python), "-c", script, *packages]).out.split()
+
+
+def tool(environment: Environment, name: str) -> str:
+    return str(environment.venv / "bin" / name)
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> Ran:
+    mine = {name: value for name, value in os.environ.items() if name not in ("AWS_PROFILE", "AWS_SESSION_TOKEN")}
+    done = subprocess.run(command, cwd=PROJECT, env=mine | NO_ACCOUNT | (environment or {}), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return (lines or ["it said nothing"])[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
