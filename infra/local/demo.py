@@ -114,7 +114,7 @@ def deploy_fresh(port: int) -> dict[str, str]:
         say(f"the local AWS on port {port} is started anew: what it held is gone")
         server.stop(port)
     server.start(port, environment.PYTHON)
-    zips = months.PROJECT / "target" / "lambda"
+    zips = months.PROJECT / "target" / "local"
     return stack.deploy(server.endpoint(port), STACK, months.PROJECT / "template.yaml", zips, PARAMETERS)
 
 

@@ -20,6 +20,7 @@ START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 10
 # The server gives functions 2 s after SIGTERM.
 RESET_SECONDS_MAX = 8
+RECORDER_SECONDS_MAX = 5
 LOG_TAIL_LINES = 15
 
 
@@ -69,6 +70,8 @@ def launch(port: int, python: Path) -> None:
     log = STATE / f"{port}.log"
     calls = os.environ.get("LOCAL_AWS_RECORD")
     functions_see = port + 1 if calls else port
+    if calls:
+        wait_for_recorder_to_end(functions_see)
     with open(log, "wb") as output:
         # A session of its own: it outlives the shell, and its functions can be told from everything else.
         process = subprocess.Popen(
@@ -78,7 +81,6 @@ def launch(port: int, python: Path) -> None:
     record = {"pid": process.pid, "started_at": started_at(process.pid), "port": port, "log": str(log)}
     record_file(port).write_text(json.dumps(record))
     if calls:
-        refuse_taken_port(functions_see)
         recorder = [sys.executable, str(HERE / "recorder.py"), str(functions_see), str(port), str(process.pid), calls]
         subprocess.Popen(recorder, stdin=subprocess.DEVNULL, start_new_session=True)
     wait_until_healthy(port, process, log)
@@ -125,6 +127,18 @@ def refuse_taken_port(port: int) -> None:
             probe.bind((HOST, port))
         except OSError:
             raise Failure(f"port {port} is taken by something else; set LOCAL_AWS_PORT to a free one") from None
+
+
+def wait_for_recorder_to_end(port: int) -> None:
+    """That of a server that was stopped just now looks once a second whether it still runs."""
+    deadline = time.monotonic() + RECORDER_SECONDS_MAX
+    while True:
+        try:
+            return refuse_taken_port(port)
+        except Failure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def wait_until_healthy(port: int, process: subprocess.Popen, log: Path) -> None:

@@ -29,6 +29,7 @@ def deploy(endpoint: str, stack: str, template_file: Path, zips: Path, parameter
     packages = find_packages(template, zips)
     try:
         upload_packages(endpoint, stack, template, packages)
+        resolve_concurrency(template, parameters)
         apply(client(endpoint, "cloudformation"), stack, template, {"Architecture": architecture(), **parameters})
     except (BotoCoreError, ClientError) as error:
         raise Failure(f"deploying stack {stack}: {error}") from error
@@ -93,6 +94,15 @@ def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[st
         s3.put_object(Bucket=bucket, Key=key, Body=content)
         template["Resources"][name]["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
         progress(f"uploaded {package.parent.name} ({len(content) / 1_000_000:.1f} MB)")
+
+
+def resolve_concurrency(template: dict, parameters: dict[str, str]) -> None:
+    """A parameter is text, which AWS takes for a number here; the local AWS compares it with numbers."""
+    for function in functions(template).values():
+        for event in function["Properties"]["Events"].values():
+            scaling = event["Properties"].get("ScalingConfig", {})
+            if name := dict(scaling.get("MaximumConcurrency") or {}).get("Ref"):
+                scaling["MaximumConcurrency"] = int(parameters.get(name, template["Parameters"][name]["Default"]))
 
 
 def architecture() -> str:

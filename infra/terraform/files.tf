@@ -231,15 +231,18 @@ data "aws_iam_policy_document" "batch_predictor_role" {
   }
 
   statement {
-    sid = "WriteResults"
+    sid = "WritePredictions"
     actions = [
       "s3:PutObject",
       "s3:AbortMultipartUpload",
     ]
-    resources = [
-      "${aws_s3_bucket.data_bucket.arn}/predictions/*",
-      "${aws_s3_bucket.data_bucket.arn}/quarantine/*",
-    ]
+    resources = ["${aws_s3_bucket.data_bucket.arn}/predictions/*"]
+  }
+
+  statement {
+    sid       = "WriteQuarantine"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.data_bucket.arn}/quarantine/*"]
   }
 
   statement {

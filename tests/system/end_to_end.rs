@@ -280,7 +280,7 @@ async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
     let left = platform::store::ObjectKey::new(format!("duration/history/{:08}.json", weaker.seq)).unwrap();
     let record = Bytes::from(serde_json::to_vec_pretty(&weaker).unwrap());
     stack.models().put(&left, record, platform::store::Condition::IfAbsent).await.unwrap();
-    stack.put("history/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
+    stack.put("incoming/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
     let later =
         stack.invoke("RetrainerFunction", &json!({"now": "2021-04-15", "target": "duration"})).await.unwrap();
     assert_eq!(later["targets"][0]["promoted"], true, "{later}");

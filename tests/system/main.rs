@@ -4,8 +4,8 @@
 //! - `dashboards`: made from the list of metrics; needs nothing but the checkout.
 //! - `deployments`: template.yaml and infra/terraform make the same; needs the environment of the local AWS.
 //! - `real_data`: golden numbers on real months; needs those.
-//! - `bootstraps`: built functions under a double of the Runtime API; needs `make build`.
-//! - `terminal`: `tripcast` as a person types it; needs `make build`.
+//! - `bootstraps`: built functions under a double of the Runtime API; needs `make local`.
+//! - `terminal`: `tripcast` as a person types it; needs `make local`.
 //! - `end_to_end`: the whole on the local AWS; `make e2e` brings it up.
 //! - `permissions`: what was called there beside what the roles allow; needs `end_to_end` to have run.
 //! - `emulator`: built functions under Lambda's own emulator; needs `make test-rie`.

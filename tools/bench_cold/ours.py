@@ -1,0 +1,95 @@
+"""Our functions: the packages as they are deployed, working on directories."""
+
+import json
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import Callable
+
+from champions import MODELS, PREDICTED, SMALL, SMALL_ROWS, TRIPS, green
+from emulator import Function
+from places import EVENTS, PROJECT, STATE, Failure
+from queue_double import Queue
+
+sys.path.insert(0, str(PROJECT / "infra"))
+
+from package import pack  # noqa: E402
+
+DATA = STATE / "data"
+
+
+def functions(packages: Path, queue: Queue) -> list[Function]:
+    """The batch predictor twice: what its first answer takes depends on the file."""
+    month, small = TRIPS / green(PREDICTED), SMALL / green(PREDICTED)
+    scorer = Package("scorer", packages, queue)
+    predictor, retrainer = Package("batch-predictor", packages, queue), Package("retrainer", packages, queue)
+    return [
+        scorer.function("scorer", event("scorer-sqs"), all_sent(queue)),
+        predictor.function(f"batch-predictor, {SMALL_ROWS:,} rows", dropped(), predicted, lambda: drop(small)),
+        predictor.function("batch-predictor, a month", dropped(), predicted, lambda: drop(month)),
+        retrainer.function("retrainer, ages only", event("retrainer-report"), aged),
+    ]
+
+
+class Package:
+    """A function's zip, unpacked. A bare binary is packed first, as it would be deployed."""
+
+    def __init__(self, name: str, packages: Path, queue: Queue) -> None:
+        self.zip, self.folder, self.queue = packages / name / "bootstrap.zip", STATE / "functions" / name, queue
+        if not self.zip.is_file():
+            binaries = [file for file in (packages / name / "bootstrap", packages / name) if file.is_file()]
+            if not binaries:
+                raise Failure(f"there is no package of {name} in {packages}; build it first, or say where with --packages")
+            self.zip = pack(binaries[0], STATE / "packages" / name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with zipfile.ZipFile(self.zip) as archive:
+            archive.extractall(self.folder)
+        (self.folder / "bootstrap").chmod(0o755)
+
+    def function(self, name: str, asked: dict, judge: Callable, prepare: Callable = lambda: None) -> Function:
+        unpacked = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+        variables = {
+            "MODEL_STORE": str(MODELS), "DATA_STORE": str(DATA), "AWS_ENDPOINT_URL": self.queue.endpoint,
+            "PREDICTIONS_QUEUE_URL": self.queue.url("predictions"), "DLQ_URL": self.queue.url("dlq"),
+        }
+        return Function(name, [str(self.folder / "bootstrap")], self.folder, variables, asked, judge,
+                        self.zip.stat().st_size, unpacked, prepare)
+
+
+def event(name: str) -> dict:
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+def dropped() -> dict:
+    told = event("batch-predictor-eventbridge")
+    # The sample's size, version and ETag are of a file that is not here.
+    told["detail"]["object"] = {"key": f"incoming/{green(PREDICTED)}"}
+    return told
+
+
+def drop(file: Path) -> None:
+    """A store with this file alone in it."""
+    shutil.rmtree(DATA, ignore_errors=True)
+    (DATA / "incoming").mkdir(parents=True)
+    shutil.copy(file, DATA / "incoming" / file.name)
+
+
+def all_sent(queue: Queue) -> Callable[[object], None]:
+    """Judges answers to the sample of three messages, ours or theirs."""
+    def judge(answer: object) -> None:
+        sent = queue.take()
+        if answer != {"batchItemFailures": []} or sent != 3:
+            raise Failure(f"{sent} of 3 messages were sent on: {str(answer)[:300]}")
+
+    return judge
+
+
+def predicted(answer: object) -> None:
+    if not isinstance(answer, list) or [one.get("outcome") for one in answer] != ["predicted"]:
+        raise Failure(f"the file was not predicted: {str(answer)[:300]}")
+
+
+def aged(answer: object) -> None:
+    if not isinstance(answer, dict) or answer.get("model_hours") is None:
+        raise Failure(f"no ages were told: {str(answer)[:300]}")

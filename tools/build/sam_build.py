@@ -1,0 +1,54 @@
+"""Builds by `sam build` (rust-cargolambda), as whoever deploys with the SAM CLI does, and packs what comes out:
+target/sam/<function>/bootstrap.zip, for the tests.
+
+    python3 tools/build/sam_build.py          (by `make sam-build`; for this machine's processor)
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "infra"))
+
+import build  # noqa: E402
+import package  # noqa: E402
+from lint import NO_ACCOUNT, TOOLS  # noqa: E402
+from python_environment import PROJECT, Failure  # noqa: E402
+
+OUT = PROJECT / "target" / "sam"
+RESOURCES = {"scorer": "ScorerFunction", "batch-predictor": "BatchPredictorFunction", "retrainer": "RetrainerFunction"}
+
+
+def main() -> int:
+    architecture = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
+    try:
+        build.OURS.ensure()
+        TOOLS.ensure()
+        sam = TOOLS.venv / "bin" / "sam"
+        command = [str(sam), "build", "--build-dir", str(OUT / "build"), "--parameter-overrides", f"Architecture={architecture}"]
+        if subprocess.run(command, cwd=PROJECT, env=environment()).returncode != 0:
+            raise Failure("sam build failed (above)")
+        for function, resource in RESOURCES.items():
+            binary = OUT / "build" / resource / "bootstrap"
+            build.check(binary, build.ARCHITECTURES[architecture][1])
+            packed = package.pack(binary, OUT / function)
+            print(f"{packed.relative_to(PROJECT)}  {package.megabytes(packed)}")
+    except Failure as failure:
+        print(f"sam-build: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def environment() -> dict[str, str]:
+    """That of our own builds; SAM has no business with an account, nor with whoever counts its uses."""
+    own = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(OUT / "cli"), "CARGO_TARGET_DIR": str(PROJECT / "target")}
+    return {**build.environment(), **NO_ACCOUNT, **own, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

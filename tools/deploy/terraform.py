@@ -1,0 +1,64 @@
+"""Plans or applies infra/terraform on AWS with the packages that `make build` left. Nothing is built.
+
+    python3 tools/deploy/terraform.py plan --stage dev       (by `make plan-terraform STAGE=dev`)
+    python3 tools/deploy/terraform.py apply --stage prod     (by `make deploy-terraform STAGE=prod`)
+
+The state lies in the bucket TF_STATE_BUCKET; infra/terraform/env says what a stage is. PERMISSIONS_BOUNDARY as in sam.py.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from python_environment import PROJECT, Failure  # noqa: E402
+
+ROOT = PROJECT / "infra" / "terraform"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("plan", "apply"))
+    parser.add_argument("--stage", choices=("dev", "prod"), required=True)
+    parser.add_argument("--architecture", choices=("arm64", "x86_64"), default="arm64", help="(default: %(default)s)")
+    args = parser.parse_args()
+    try:
+        bucket = os.environ.get("TF_STATE_BUCKET")
+        if not bucket:
+            raise Failure("TF_STATE_BUCKET must name the bucket that holds Terraform's state")
+        init = ["init", "-input=false", "-reconfigure", f"-backend-config=env/{args.stage}.s3.tfbackend", f"-backend-config=bucket={bucket}"]
+        terraform(init)
+        # Who may only read cannot lock; who applies does.
+        how = ["-lock=false"] if args.verb == "plan" else ["-auto-approve"]
+        terraform([args.verb, "-input=false", *how, f"-var-file=env/{args.stage}.tfvars", *variables(args.architecture)])
+    except Failure as failure:
+        print(f"deploy-terraform: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def variables(architecture: str) -> list[str]:
+    packages = PROJECT / "target" / "lambda" / architecture
+    if not packages.is_dir():
+        raise Failure(f"no packages in {packages.relative_to(PROJECT)}; run `make build`")
+    given = {"packages": str(packages), "architecture": architecture}
+    if boundary := os.environ.get("PERMISSIONS_BOUNDARY"):
+        given["permissions_boundary"] = boundary
+    return [f"-var={name}={value}" for name, value in given.items()]
+
+
+def terraform(arguments: list[str]) -> None:
+    try:
+        done = subprocess.run(["terraform", f"-chdir={ROOT}", *arguments])
+    except FileNotFoundError:
+        raise Failure("terraform is not installed") from None
+    if done.returncode != 0:
+        raise Failure(f"terraform {arguments[0]} failed (above)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
