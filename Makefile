@@ -42,7 +42,7 @@ verify: test determinism test-card test-mlflow build test-rie ## The gate and th
 determinism: local ## The same inputs give the same models: in a hundred processes, on any number of threads
 	$(TEST) --test system -- determinism::
 
-.PHONY: test-mlflow
+.PHONY: test-card
 test-card: local ## Model cards: valid by their schema, and looked at in a real browser
 	python3 tools/card/check.py
 
@@ -60,8 +60,8 @@ local: ## Build for this machine: the release binaries, and the functions' packa
 	@python3 infra/package.py $(FUNCTIONS)
 
 .PHONY: build
-build: ## Build the functions' packages for AWS, for both architectures (target/lambda/<architecture>)
-	python3 tools/build/build.py
+build: ## Build the functions' packages for AWS (target/lambda/<architecture>; ARCHITECTURES="arm64 x86_64" must both be)
+	python3 tools/build/build.py $(addprefix --architecture ,$(ARCHITECTURES))
 
 .PHONY: reproduce
 reproduce: ## Build the packages for AWS once more elsewhere: the same bytes
@@ -110,9 +110,9 @@ e2e-only: export LOCAL_AWS_PORT = $(E2E_PORT)
 e2e-only: export LOCAL_AWS_RECORD = $(CURDIR)/target/e2e/calls.jsonl
 e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); then what they called beside what they may
 	@rm -rf target/e2e && mkdir -p target/e2e
-	@trap '$(LOCAL_AWS) down' EXIT; $(LOCAL_AWS) up; \
-	export PACKAGES=$(abspath $(PACKAGES)) DEPLOY_WITH=$(DEPLOY_WITH); \
-	$(TEST) --test system -- bootstraps:: terminal:: end_to_end:: --nocapture; \
+	@trap '$(LOCAL_AWS) down' EXIT; $(LOCAL_AWS) up && \
+	export PACKAGES=$(abspath $(PACKAGES)) DEPLOY_WITH=$(DEPLOY_WITH) && \
+	$(TEST) --test system -- bootstraps:: terminal:: end_to_end:: --nocapture && \
 	$(TEST) --test system -- permissions::
 
 .PHONY: test-rie

@@ -2,8 +2,8 @@
 
     python3 recorder.py PORT UPSTREAM_PORT UPSTREAM_PID FILE
 
-It ends when the local AWS has ended. Who called is told by the user agent, which carries the function's name (platform::aws_config). Only calls of functions
-are written down; nothing of their contents but the queue they name.
+It ends when the local AWS has ended. Who called is told by the user agent, which carries the function's name (platform::aws_config); only functions are told of
+this port. Nothing of a call's contents is written down but the queue it names.
 """
 
 import http.client
@@ -31,8 +31,7 @@ class Recorder(BaseHTTPRequestHandler):
     def forward(self) -> None:
         body = self.body()
         caller = CALLER.search(self.headers.get("User-Agent", ""))
-        if caller:
-            self.calls.note(caller[1], self, body)
+        self.calls.note(caller[1] if caller else "unknown", self, body)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         headers["Content-Length"] = str(len(body))
         upstream = http.client.HTTPConnection(HOST, self.upstream_port, timeout=ANSWER_SECONDS_MAX)

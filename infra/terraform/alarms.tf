@@ -256,7 +256,7 @@ resource "aws_cloudwatch_metric_alarm" "model_reloads_alarm" {
   ok_actions          = [aws_sns_topic.alarm_topic.arn]
 
   dimensions = {
-    function = "scorer"
+    function = aws_lambda_function.scorer_function.function_name
   }
 }
 
@@ -276,7 +276,7 @@ resource "aws_cloudwatch_metric_alarm" "model_age_alarm" {
   ok_actions          = [aws_sns_topic.alarm_topic.arn]
 
   dimensions = {
-    function = "retrainer"
+    function = aws_lambda_function.retrainer_function.function_name
   }
 }
 
@@ -295,6 +295,6 @@ resource "aws_cloudwatch_metric_alarm" "no_retraining_alarm" {
   ok_actions          = [aws_sns_topic.alarm_topic.arn]
 
   dimensions = {
-    function = "retrainer"
+    function = aws_lambda_function.retrainer_function.function_name
   }
 }

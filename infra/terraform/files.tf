@@ -78,6 +78,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "data_bucket" {
     }
   }
 
+  rule {
+    id     = "old-answers"
+    status = "Enabled"
+
+    filter {
+      prefix = "answers/"
+    }
+
+    expiration {
+      days = 90
+    }
+  }
+
   # A rule on versions of a bucket that has none yet is refused.
   depends_on = [aws_s3_bucket_versioning.data_bucket]
 }

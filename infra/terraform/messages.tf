@@ -4,8 +4,8 @@ resource "aws_sqs_queue" "trips_queue" {
   name                       = "${var.name}-trips"
   sqs_managed_sse_enabled    = true
   visibility_timeout_seconds = var.trips_visibility_seconds
-  # A trip has a few hundred bytes. What is rejected has to fit the dead-letter queue together with its reason.
-  max_message_size          = 262144
+  # A trip has a few hundred bytes. What is rejected has to fit the dead-letter queue (256 KiB) together with its reason.
+  max_message_size          = 258048
   message_retention_seconds = 345600
 
   redrive_policy = jsonencode({

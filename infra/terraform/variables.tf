@@ -84,8 +84,8 @@ variable "application_log_level" {
   description = "Lambda hands it to the functions as AWS_LAMBDA_LOG_LEVEL"
 
   validation {
-    condition     = contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], var.application_log_level)
-    error_message = "application_log_level must be TRACE, DEBUG, INFO, WARN, ERROR or FATAL."
+    condition     = contains(["TRACE", "DEBUG", "INFO"], var.application_log_level)
+    error_message = "application_log_level must be TRACE, DEBUG or INFO: above, Lambda would drop the lines that metrics are made of."
   }
 }
 

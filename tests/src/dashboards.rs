@@ -26,8 +26,7 @@ struct Series {
     statistic: &'static str,
 }
 
-const FUNCTIONS: [(&str, &str); 3] =
-    [("scorer", "scorer"), ("batch-predictor", "batch_predictor"), ("retrainer", "retrainer")];
+const FUNCTIONS: [&str; 3] = ["scorer", "batch_predictor", "retrainer"];
 const QUEUES: [&str; 4] = ["trips_queue", "predictions_queue", "dead_letter_queue", "batch_failures_queue"];
 
 fn ours(metric: Metric, statistic: &'static str) -> Series {
@@ -35,14 +34,14 @@ fn ours(metric: Metric, statistic: &'static str) -> Series {
     Series { namespace: NAMESPACE, metric: metric.name(), dimension, statistic }
 }
 
-/// The function that emits a metric; of those that several emit, the scorer.
+/// The variable that holds the name of the function that emits a metric; of those that several emit, the scorer.
 fn emitter(metric: Metric) -> &'static str {
     match metric {
         Metric::RowsPredicted
         | Metric::RowsRejected
         | Metric::FilesPredicted
         | Metric::FilesRefused
-        | Metric::FileMilliseconds => "batch-predictor",
+        | Metric::FileMilliseconds => "batch_predictor",
         Metric::ModelsPublished
         | Metric::ModelsPromoted
         | Metric::RetrainingMilliseconds
@@ -60,7 +59,7 @@ fn emitter(metric: Metric) -> &'static str {
 }
 
 fn lambda(metric: &str, statistic: &'static str) -> Vec<Series> {
-    let of = |(_, variable): (&str, &'static str)| Series {
+    let of = |variable: &'static str| Series {
         namespace: "AWS/Lambda",
         metric: metric.into(),
         dimension: ("FunctionName", variable),
@@ -119,8 +118,7 @@ pub fn cloudwatch() -> String {
     let widget = |(number, panel): (usize, Panel)| {
         let line = |series: &Series| {
             let (name, value) = series.dimension;
-            let value = if series.namespace == NAMESPACE { value.into() } else { format!("${{{value}}}") };
-            json!([series.namespace, series.metric, name, value, {"stat": series.statistic}])
+            json!([series.namespace, series.metric, name, format!("${{{value}}}"), {"stat": series.statistic}])
         };
         json!({
             "type": "metric",
@@ -150,12 +148,8 @@ fn label(unit: Unit) -> &'static str {
 pub fn grafana() -> String {
     let panel = |(number, panel): (usize, Panel)| {
         let target = |(at, series): (usize, &Series)| {
-            let (name, value) = series.dimension;
-            let value = match series.namespace {
-                NAMESPACE => value.into(),
-                "AWS/Lambda" => "$function".into(),
-                _ => String::from("$queue"),
-            };
+            let (name, _) = series.dimension;
+            let value = if series.namespace == "AWS/SQS" { "$queue" } else { "$function" };
             json!({
                 "refId": char::from(b'A' + at as u8).to_string(), "region": "$region", "namespace": series.namespace,
                 "metricName": series.metric, "dimensions": {name: [value]}, "statistic": series.statistic,

@@ -78,6 +78,13 @@ fn scalar(value: &Value) -> String {
     }
 }
 
+/// Fails on fields that the comparison does not read: what it passed by, it could not hold.
+fn closed(what: &str, value: &Value, known: &[&str]) {
+    for field in value.as_object().into_iter().flatten().map(|(field, _)| field) {
+        assert!(known.contains(&field.as_str()), "{what}: the comparison does not read {field}");
+    }
+}
+
 /// One or many as many.
 fn many(value: &Value) -> Vec<&Value> {
     match value {

@@ -17,6 +17,26 @@ const BY_SERVICES: [(&str, &str); 6] = [
     ("WriteTraces", "Lambda writes traces"),
 ];
 
+/// What functions ask for only after a fault that the end-to-end tests do not make.
+const AFTER_A_FAULT: [(&str, &str); 1] =
+    // An upload is given up when a file breaks off behind its first rows: results::a_damaged_file... in the unit tests.
+    [("WritePredictions", "s3:AbortMultipartUpload")];
+
+/// The actions of AWS's services by those statements: nothing else may hide behind their names.
+const OF_SERVICES: [&str; 11] = [
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "s3:ListBucket",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+    "sqs:SendMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+];
+
 /// One call as IAM sees it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Call {
@@ -144,7 +164,11 @@ fn functions_call_what_they_may_and_may_what_they_call() {
             assert!(!allowing.is_empty(), "{which} does not allow {call:?}");
             used.extend(allowing);
         }
-        let by_services = |grant: &&Grant| BY_SERVICES.iter().any(|(sid, _)| *sid == grant.sid);
+        let by_services = |grant: &&Grant| {
+            BY_SERVICES.iter().any(|(sid, _)| *sid == grant.sid)
+                && OF_SERVICES.contains(&grant.action.as_str())
+                || AFTER_A_FAULT.contains(&(grant.sid.as_str(), grant.action.as_str()))
+        };
         let unused: Vec<&Grant> =
             grants.iter().filter(|grant| !used.contains(grant) && !by_services(grant)).collect();
         assert!(unused.is_empty(), "{which} grants what no function called: {unused:#?}");

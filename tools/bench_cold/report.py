@@ -50,10 +50,11 @@ def section(measured: Measured, packages: Path, load: tuple[float, float]) -> st
 def when_and_where(measured: Measured, packages: Path, load: tuple[float, float]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in versions_of_theirs().items())
     emulator = re.search(r"aws-sam-cli==(\S+)", (HERE / "emulator.lock").read_text())[1]
+    trips = "real" if (champions.TRIPS / champions.green(champions.PREDICTED)).is_symlink() else "made up"
     return f"""Measured on {datetime.date.today().isoformat()}: {len(measured[0][1])} runs of each, in turn, after one that does not
         count. {processor()}, {cores()} cores, {system()}; load average {load[0]:.1f} before and {load[1]:.1f} after. Our packages
         are those of `{inside(packages)}`, {rustc()}. Python {platform.python_version()} with {versions}. The emulator is that of
-        aws-sam-cli {emulator}."""
+        aws-sam-cli {emulator}. Trips are {trips}."""
 
 
 def starts(measured: Measured) -> str:
@@ -105,10 +106,10 @@ def sizes(measured: Measured) -> str:
     said = ""
     for variant in (theirs.COURSE, theirs.LEAN):
         packed, name = variant.packed(), theirs.NAMES[variant.name]
-        fits = "within" if packed["unpacked_bytes"] <= UNPACKED_BYTES_MAX else "beyond"
+        size = "less" if packed["unpacked_bytes"] <= UNPACKED_BYTES_MAX else "more"
         said += f"""{name} would be {megabytes(packed["with_model_bytes"])} MB with its model ({megabytes(packed["model_bytes"])} MB)
-            inside, {packed["with_model_bytes"] / ours.zip_bytes:.1f} times the {ours.name}; without, it unpacks to {fits} the 250 MiB
-            that AWS allows a zip. """
+            inside, {packed["with_model_bytes"] / ours.zip_bytes:.1f} times the {ours.name}; without it, it unpacks to
+            {size} than the 250 MiB that AWS allows a zip. """
     return f"""Zips hold no model on either side: ours read champions from the store, the course's function reads its own from S3. {said}
         Python's zips hold what is installed, without pip and bytecode; its runs use the bytecode, which on Lambda is made anew at
         every cold start where the zip has none; and the interpreter, which Lambda brings, counts for nothing. All of that is to

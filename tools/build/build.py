@@ -46,7 +46,7 @@ def main() -> int:
         for architecture in args.architecture or sorted(ARCHITECTURES):
             if installed(architecture, is_asked_for=bool(args.architecture)):
                 build(architecture, args.to / architecture, args.target_dir)
-    except Failure as failure:
+    except (Failure, OSError, subprocess.CalledProcessError) as failure:
         print(f"build: {failure}", file=sys.stderr)
         return 1
     return 0
@@ -110,7 +110,7 @@ def check(binary: Path, machine: int) -> None:
         raise Failure(f"{binary} needs glibc {needed[0]}.{needed[1]}: Amazon Linux 2023 has {GLIBC[0]}.{GLIBC[1]}")
     if len(content) > UNZIPPED_BYTES_MAX:
         raise Failure(f"{binary} has {len(content)} bytes: Lambda takes {UNZIPPED_BYTES_MAX}")
-    leaked = [path for path in (str(PROJECT), str(Path.home())) if path.encode() in content]
+    leaked = [path for path in (str(PROJECT), str(Path.home())) if len(path) > 1 and path.encode() in content]
     if leaked:
         raise Failure(f"{binary} names paths of this machine: {', '.join(leaked)}")
 

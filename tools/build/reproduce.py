@@ -30,7 +30,7 @@ def main() -> int:
         different = [name for name in FUNCTIONS if not same(args.architecture, name)]
         if different:
             raise Failure(f"two builds of the same sources differ: {', '.join(different)}")
-    except Failure as failure:
+    except (Failure, OSError, subprocess.CalledProcessError) as failure:
         print(f"reproduce: {failure}", file=sys.stderr)
         return 1
     return 0

@@ -38,7 +38,7 @@ def main() -> int:
             build.check(binary, build.ARCHITECTURES[architecture][1])
             packed = package.pack(binary, OUT / function)
             print(f"{packed.relative_to(PROJECT)}  {package.megabytes(packed)}")
-    except Failure as failure:
+    except (Failure, OSError, subprocess.CalledProcessError) as failure:
         print(f"sam-build: {failure}", file=sys.stderr)
         return 1
     return 0

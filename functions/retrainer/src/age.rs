@@ -10,7 +10,7 @@ use platform::store::{Store, StoreError, json};
 use platform::telemetry::Metric;
 use serde::{Deserialize, Serialize};
 
-/// Runs that are looked at, from the last one back, for one that came to an end: two years of a schedule.
+/// Runs that are looked at, from the last one back: two years of a schedule.
 const RUNS_MAX: usize = 24;
 
 /// How old things are, hours.
@@ -69,14 +69,15 @@ impl Age {
 async fn last_retraining(models: &dyn Store) -> Result<Option<DateTime<Utc>>, StoreError> {
     let runs = models.list("runs/").await?;
     let records = runs.iter().rev().filter(|meta| meta.key.as_str().ends_with("/run.json"));
+    let mut last = None;
+    // A run is called after the day that it is as of, which need not be the day on which it ran.
     for meta in records.take(RUNS_MAX) {
         let read = json::read::<Ended>(models, &meta.key).await;
         // A record of an earlier build, or half of one, is none that ended well.
         let Ok(Some((run, _))) = read else { continue };
         let started = DateTime::parse_from_rfc3339(&run.started).ok();
-        if let Some(started) = started.filter(|_| run.nothing_to_do.is_none() && run.failed.is_empty()) {
-            return Ok(Some(started.to_utc()));
-        }
+        let ended_well = run.nothing_to_do.is_none() && run.failed.is_empty();
+        last = last.max(started.filter(|_| ended_well).map(|started| started.to_utc()));
     }
-    Ok(None)
+    Ok(last)
 }

@@ -1,10 +1,12 @@
 //! What challengers in the shadow would have answered, kept beside what the champions did answer: one object an event,
 //! `answers/<day>/<request id>.jsonl`, a line a ride. Whoever has the labels later joins them by `id`.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use futures::FutureExt;
 use model::{Bundle, Model, PredictionBatch, TripBatch, TripRequest};
 use platform::chain;
 use platform::outcome::BatchOutcomes;
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use crate::prediction;
 
 /// Answers are kept within this, or not at all: what was answered must be reported before the deadline.
-const SECONDS_MAX: u64 = 5;
+const SECONDS_MAX: u64 = 3;
 
 /// What the champions were asked and answered.
 #[derive(Debug, Clone)]
@@ -54,6 +56,9 @@ impl Shadowed {
         left: Duration,
     ) -> Option<usize> {
         let limit = left.min(Duration::from_secs(SECONDS_MAX));
+        if limit.is_zero() {
+            return None;
+        }
         let kept = async {
             let shadows = self.shadows.current().await;
             let lines = lines(answered, outcomes, &shadows);
@@ -65,10 +70,13 @@ impl Shadowed {
             self.store.put(&key, text.into(), Condition::IfAbsent).await?;
             Ok(lines.len() * shadows.len())
         };
-        let error_message = match tokio::time::timeout(limit, kept).await {
-            Ok(Ok(kept)) => return Some(kept),
-            Ok(Err(error)) => chain(&error as &StoreError),
-            Err(_) => format!("not done within {limit:?}"),
+        // A panic goes no further either: the messages have their answers, and must not come back for it.
+        let guarded = AssertUnwindSafe(tokio::time::timeout(limit, kept)).catch_unwind();
+        let error_message = match guarded.await {
+            Ok(Ok(Ok(kept))) => return Some(kept),
+            Ok(Ok(Err(error))) => chain(&error as &StoreError),
+            Ok(Err(_)) => format!("not done within {limit:?}"),
+            Err(_) => "a challenger panicked".into(),
         };
         tracing::warn!(error_message, "the challengers' answers were not kept");
         None

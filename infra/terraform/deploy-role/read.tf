@@ -59,6 +59,7 @@ data "aws_iam_policy_document" "read" {
       "lambda:GetFunctionConcurrency",
       "lambda:GetFunctionConfiguration",
       "lambda:GetFunctionEventInvokeConfig",
+      "lambda:GetFunctionRecursionConfig",
       "lambda:GetPolicy",
       "lambda:ListTags",
       "lambda:ListVersionsByFunction",
@@ -165,8 +166,12 @@ data "aws_iam_policy_document" "read" {
   }
 
   statement {
-    sid     = "ReadLogGroups"
-    actions = ["logs:ListTagsForResource"]
+    sid = "ReadLogGroups"
+    actions = [
+      "logs:DescribeIndexPolicies",
+      "logs:GetDataProtectionPolicy",
+      "logs:ListTagsForResource",
+    ]
     resources = [
       "arn:${local.partition}:logs:${local.place}:log-group:/aws/lambda/${each.value}-*",
     ]
@@ -191,6 +196,7 @@ data "aws_iam_policy_document" "read" {
   statement {
     sid = "ReadTopics"
     actions = [
+      "sns:GetDataProtectionPolicy",
       "sns:GetTopicAttributes",
       "sns:ListSubscriptionsByTopic",
       "sns:ListTagsForResource",

@@ -173,6 +173,19 @@ data "aws_iam_policy_document" "write" {
       variable = "aws:RequestTag/stage"
       values   = [each.key]
     }
+
+    # A key that is another stage's, or another application's, cannot be made this one's.
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:ResourceTag/application"
+      values   = [var.application]
+    }
+
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:ResourceTag/stage"
+      values   = [each.key]
+    }
   }
 
   statement {

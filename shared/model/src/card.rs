@@ -61,9 +61,9 @@ pub struct SliceFigure {
     pub rows: u64,
     /// RMSE in minutes, or log loss.
     pub figure: f64,
-    /// 95 % of resamples lie above.
+    /// 97.5 % of resamples lie above.
     pub lower: f64,
-    /// 95 % of resamples lie below.
+    /// 97.5 % of resamples lie below.
     pub upper: f64,
 }
 
@@ -134,7 +134,9 @@ impl JudgingRows {
                 *count += 1.0;
                 n_rows += 1;
             }
-            let [figure, lower, upper] = resamples.figure(&by_day, loss, (1.0 - CONFIDENCE) / 2.0);
+            let figures = resamples.figure(&by_day, loss, (1.0 - CONFIDENCE) / 2.0);
+            // JSON has no NaN, and of no rows there is no figure.
+            let [figure, lower, upper] = if n_rows == 0 { [0.0; 3] } else { figures };
             SliceFigure { by: by.into(), value: value.into(), rows: n_rows, figure, lower, upper }
         };
         let mut figures = vec![figure("all", "", &mut (0..self.days.len()))];
@@ -195,6 +197,9 @@ fn all_served(model: &Model, files: &[LabelledTrips]) -> Option<Coverage> {
 }
 
 fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
+    if examples.is_empty() {
+        return Vec::new();
+    }
     let medians = pair_medians(&examples.trips);
     let loss = Loss::of(model.target());
     let figure = |distance: &'static str, miles: &dyn Fn(usize, Option<f64>) -> Option<f64>| {

@@ -2,11 +2,11 @@
 //! Nothing here can fail a batch: a challenger that cannot be loaded is complained of and left out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::{Artifact, Model, ModelVersion, Target};
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::registry::{Registry, RegistryError};
 use crate::store::ETag;
@@ -26,73 +26,131 @@ pub struct Shadow {
 pub struct Shadows {
     registry: Registry,
     refresh: Duration,
-    state: Arc<Mutex<State>>,
+    /// When the registry was asked last. Whoever holds it asks; the others go on with what is known.
+    asking: Arc<AsyncMutex<Option<Instant>>>,
+    known: Arc<Mutex<Known>>,
 }
 
+/// What has been read so far. Each model counts as soon as it is there: who is interrupted goes on from it the next time.
 #[derive(Debug, Default)]
-struct State {
-    looked: Option<Instant>,
-    by_target: BTreeMap<Target, (ETag, Vec<Shadow>)>,
+struct Known {
+    lists: BTreeMap<Target, (ETag, Vec<ModelVersion>)>,
+    loaded: BTreeMap<ModelVersion, Arc<Model>>,
 }
 
 impl Shadows {
     /// The challengers of `registry`, asked for at most every `refresh`.
     pub fn new(registry: Registry, refresh: Duration) -> Self {
-        Self { registry, refresh, state: Arc::default() }
+        Self { registry, refresh, asking: Arc::default(), known: Arc::default() }
     }
 
-    /// The challengers there are now; those known so far where the registry does not answer.
+    /// The challengers there are now; those known so far where the registry does not answer, or another is asking it.
     pub async fn current(&self) -> Vec<Shadow> {
-        let mut state = self.state.lock().await;
-        if state.looked.is_none_or(|looked| looked.elapsed() >= self.refresh) {
-            state.looked = Some(Instant::now());
+        if let Ok(mut asked) = self.asking.try_lock()
+            && asked.is_none_or(|asked| asked.elapsed() >= self.refresh)
+        {
+            // Noted first: a store in trouble is not asked at every batch.
+            *asked = Some(Instant::now());
             for target in Target::ALL {
-                if let Err(error) = self.look(target, &mut state).await {
+                if let Err(error) = self.look(target).await {
                     complain(target, error.error_type(), &error);
                 }
             }
         }
-        state.by_target.values().flat_map(|(_, shadows)| shadows.iter().cloned()).collect()
+        let known = self.known();
+        let listed = known.lists.values().flat_map(|(_, versions)| versions);
+        let ready = |version: &ModelVersion| {
+            Some(Shadow { version: version.clone(), model: Arc::clone(known.loaded.get(version)?) })
+        };
+        listed.filter_map(ready).collect()
     }
 
-    async fn look(&self, target: Target, state: &mut State) -> Result<(), RegistryError> {
-        let known = state.by_target.get(&target);
-        let changed = self.registry.challengers_if_changed(target, known.map(|(etag, _)| etag)).await?;
-        let Some((list, etag)) = changed else { return Ok(()) };
-        let before = known.map(|(_, shadows)| shadows.clone()).unwrap_or_default();
-        let mut shadows = Vec::new();
-        for version in list.versions {
-            match before.iter().find(|shadow| shadow.version == version) {
-                Some(shadow) => shadows.push(shadow.clone()),
-                None => shadows.extend(self.load(target, version).await?),
+    async fn look(&self, target: Target) -> Result<(), RegistryError> {
+        let etag = self.known().lists.get(&target).map(|(etag, _)| etag.clone());
+        if let Some((list, etag)) = self.registry.challengers_if_changed(target, etag.as_ref()).await? {
+            tracing::info!(%target, challengers = list.versions.len(), "the challengers changed");
+            let mut known = self.known();
+            known.lists.insert(target, (etag, list.versions));
+            let Known { lists, loaded } = &mut *known;
+            loaded.retain(|version, _| lists.values().any(|(_, versions)| versions.contains(version)));
+        }
+        let missing: Vec<ModelVersion> = {
+            let known = self.known();
+            let listed =
+                known.lists.get(&target).map(|(_, versions)| versions.as_slice()).unwrap_or_default();
+            listed.iter().filter(|version| !known.loaded.contains_key(version)).cloned().collect()
+        };
+        for version in missing {
+            if let Some(model) = self.load(target, &version).await {
+                self.known().loaded.insert(version, Arc::new(model));
             }
         }
-        tracing::info!(%target, challengers = shadows.len(), "loaded the challengers");
-        state.by_target.insert(target, (etag, shadows));
         Ok(())
     }
 
-    async fn load(&self, target: Target, version: ModelVersion) -> Result<Option<Shadow>, RegistryError> {
-        let bytes = match self.registry.artifact(target, &version).await {
-            Err(error) if !error.is_transient() => {
-                complain(target, error.error_type(), &error);
-                return Ok(None);
-            }
-            other => other?,
-        };
-        match Artifact::from_bytes(&bytes) {
-            Ok(artifact) if artifact.model.target() == target => {
-                Ok(Some(Shadow { version, model: Arc::new(artifact.model) }))
-            }
-            Ok(_) => Ok(None),
-            Err(error) => {
-                complain(target, "Models.Unusable", &error);
-                Ok(None)
-            }
-        }
+    /// One that cannot be loaded is asked for again the next time; the others do not wait for it.
+    async fn load(&self, target: Target, version: &ModelVersion) -> Option<Model> {
+        let bytes = self.registry.artifact(target, version).await;
+        let bytes = bytes.inspect_err(|error| complain(target, error.error_type(), error)).ok()?;
+        let artifact = Artifact::from_bytes(&bytes);
+        let artifact = artifact.inspect_err(|error| complain(target, "Models.Unusable", error)).ok()?;
+        (artifact.model.target() == target).then_some(artifact.model)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn complain(target: Target, error_type: &str, error: &dyn std::error::Error) {
     tracing::warn!(%target, error_type, error_message = chain(error), "a challenger cannot be asked");
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use model::candidates::FitParams;
+    use model::{Candidate, Examples, Family, LabelledTrips, Trip, Work, Zone, go_on};
+
+    use super::*;
+    use crate::registry::{CardFiles, Change};
+    use crate::store::MemoryStore;
+
+    fn artifact(minutes: f64) -> Bytes {
+        let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
+        let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![minutes] };
+        let mut work = Work { threads: 1, control: &mut go_on };
+        let params = FitParams::default();
+        let fitted = Candidate::fit(Target::Duration, Family::Linear, &examples, &params, &mut work).unwrap();
+        Bytes::from(Artifact::new(fitted, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_loaded_does_not_keep_the_others_away() {
+        let registry = Registry::new(Arc::new(MemoryStore::default()));
+        let shadows = Shadows::new(registry.clone(), Duration::ZERO);
+        assert!(shadows.current().await.is_empty());
+        let mut changes = Vec::new();
+        for bytes in [Bytes::from_static(b"no model"), artifact(10.0), artifact(20.0)] {
+            changes
+                .push(Change::Add(registry.publish(Target::Duration, bytes, CardFiles::NONE).await.unwrap()));
+        }
+        registry.challenge(Target::Duration, &changes, "", "").await.unwrap();
+        assert_eq!(shadows.current().await.len(), 2);
+        let Change::Add(second) = changes[1].clone() else { panic!("it was added") };
+        registry.challenge(Target::Duration, &[Change::Remove(second)], "", "").await.unwrap();
+        assert_eq!(shadows.current().await.len(), 1, "who left is not asked any more");
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_another_asks_goes_on_with_what_is_known() {
+        let registry = Registry::new(Arc::new(MemoryStore::default()));
+        let version = registry.publish(Target::Duration, artifact(10.0), CardFiles::NONE).await.unwrap();
+        registry.challenge(Target::Duration, &[Change::Add(version)], "", "").await.unwrap();
+        let shadows = Shadows::new(registry, Duration::ZERO);
+        let asking = shadows.asking.lock().await;
+        assert!(shadows.current().await.is_empty(), "it does not wait");
+        drop(asking);
+        assert_eq!(shadows.current().await.len(), 1);
+    }
 }

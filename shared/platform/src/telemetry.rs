@@ -1,6 +1,7 @@
 //! Logs by tracing, metrics as lines of the CloudWatch embedded metric format.
 
 use std::io::Write;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -75,7 +76,12 @@ impl Metric {
 }
 
 /// What Lambda says of logs, by the names that are AWS's.
-const VARIABLES: [Variable; 3] = [
+const VARIABLES: [Variable; 4] = [
+    Variable {
+        name: "AWS_LAMBDA_FUNCTION_NAME",
+        meaning: "the function's name in its stack",
+        default: Some(""),
+    },
     Variable { name: "AWS_LAMBDA_LOG_FORMAT", meaning: "JSON or Text", default: Some("Text") },
     Variable { name: "AWS_LAMBDA_LOG_LEVEL", meaning: "level from which on to log", default: Some("") },
     Variable { name: "RUST_LOG", meaning: "the level where Lambda says none", default: Some("INFO") },
@@ -106,8 +112,15 @@ fn level_of(by_lambda: &str, otherwise: &str) -> LevelFilter {
     level(by_lambda).or_else(|| level(otherwise)).unwrap_or(LevelFilter::INFO)
 }
 
-/// Emits metrics of one piece of work of `function`, with `notes` beside them for who reads the log.
+/// Emits metrics of one piece of work of `function`, with `notes` beside them for who reads the log. On Lambda they are of the
+/// function by its name in its stack: two stacks of one account must not answer for each other.
 pub fn emit(function: &str, metrics: &[(Metric, f64)], notes: &Value) {
+    static ON_LAMBDA: OnceLock<String> = OnceLock::new();
+    let on_lambda = ON_LAMBDA.get_or_init(|| {
+        let env = Env::of_process(&VARIABLES).ok();
+        env.and_then(|env| env.get("AWS_LAMBDA_FUNCTION_NAME").ok()).unwrap_or_default()
+    });
+    let function = if on_lambda.is_empty() { function } else { on_lambda };
     let line = line(function, metrics, notes, now_ms());
     // A metric that cannot be written must not fail the work that it tells of.
     let _ = writeln!(std::io::stdout(), "{line}");

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Collected, Facts, many, scalar, snake};
+use super::{Collected, Facts, closed, many, scalar, snake};
 
 /// template.yaml as JSON, read by the environment of the local AWS.
 pub fn template() -> Value {
@@ -22,6 +22,7 @@ pub fn template() -> Value {
 pub fn of_sam() -> Facts {
     let template = template();
     let sam = Sam { template: &template };
+    closed("Globals", &template["Globals"]["Function"], &GLOBALS);
     let mut into = Collected::default();
     for (name, parameter) in template["Parameters"].as_object().unwrap() {
         let name = format!("parameter.{}", snake(name));
@@ -38,6 +39,79 @@ pub fn of_sam() -> Facts {
     }
     into.facts
 }
+
+/// What a resource may say beside its properties.
+const RESOURCE_FIELDS: [&str; 6] =
+    ["Type", "Properties", "Metadata", "Condition", "DeletionPolicy", "UpdateReplacePolicy"];
+
+/// What all functions share.
+const GLOBALS: [&str; 5] = ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing"];
+
+/// The properties of resources that the comparison reads; a URL of a function, a managed policy or a network would be others.
+const PROPERTIES: [(&str, &[&str]); 12] = [
+    (
+        "AWS::Serverless::Function",
+        &[
+            "Description",
+            "MemorySize",
+            "Timeout",
+            "Role",
+            "ReservedConcurrentExecutions",
+            "LoggingConfig",
+            "Environment",
+            "EventInvokeConfig",
+            "Events",
+        ],
+    ),
+    (
+        "AWS::SQS::Queue",
+        &[
+            "SqsManagedSseEnabled",
+            "VisibilityTimeout",
+            "MessageRetentionPeriod",
+            "MaximumMessageSize",
+            "RedrivePolicy",
+        ],
+    ),
+    ("AWS::SQS::QueuePolicy", &["Queues", "PolicyDocument"]),
+    ("AWS::S3::BucketPolicy", &["Bucket", "PolicyDocument"]),
+    ("AWS::IAM::Role", &["AssumeRolePolicyDocument", "PermissionsBoundary", "Policies"]),
+    ("AWS::KMS::Key", &["Description", "EnableKeyRotation", "KeyPolicy"]),
+    (
+        "AWS::S3::Bucket",
+        &[
+            "VersioningConfiguration",
+            "BucketEncryption",
+            "PublicAccessBlockConfiguration",
+            "OwnershipControls",
+            "LoggingConfiguration",
+            "LifecycleConfiguration",
+            "NotificationConfiguration",
+        ],
+    ),
+    ("AWS::Logs::LogGroup", &["LogGroupName", "RetentionInDays", "KmsKeyId"]),
+    (
+        "AWS::CloudWatch::Alarm",
+        &[
+            "AlarmDescription",
+            "Namespace",
+            "MetricName",
+            "Statistic",
+            "ExtendedStatistic",
+            "Period",
+            "EvaluationPeriods",
+            "ComparisonOperator",
+            "Threshold",
+            "TreatMissingData",
+            "AlarmActions",
+            "OKActions",
+            "Dimensions",
+        ],
+    ),
+    ("AWS::SNS::Topic", &["KmsMasterKeyId"]),
+    ("AWS::SNS::Subscription", &["TopicArn", "Endpoint", "Protocol"]),
+    ("AWS::CloudWatch::Dashboard", &["DashboardName", "DashboardBody"]),
+];
 
 /// The properties of events that the comparison knows.
 const EVENT_PROPERTIES: [&str; 14] = [
@@ -64,7 +138,17 @@ struct Sam<'a> {
 impl Sam<'_> {
     fn resource(&self, name: &str, resource: &Value, into: &mut Collected) {
         let of = &resource["Properties"];
-        match resource["Type"].as_str().unwrap() {
+        let kind = resource["Type"].as_str().unwrap();
+        let known = PROPERTIES.iter().find(|(of_kind, _)| *of_kind == kind);
+        let (_, known) =
+            known.unwrap_or_else(|| panic!("{name} is a {kind}: the comparison does not read that"));
+        closed(name, of, known);
+        closed(name, resource, &RESOURCE_FIELDS);
+        if resource["DeletionPolicy"] == "Retain" {
+            assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
+            into.put(format!("retained.{name}"), "true");
+        }
+        match kind {
             "AWS::Serverless::Function" => self.function(name, of, into),
             "AWS::SQS::Queue" => self.queue(name, of, into),
             "AWS::SQS::QueuePolicy" | "AWS::S3::BucketPolicy" => {
@@ -136,12 +220,7 @@ impl Sam<'_> {
         let of = &event["Properties"];
         let kind = event["Type"].as_str().unwrap();
         // SAM and its linters pass a misspelt property of an event by.
-        for property in of.as_object().unwrap().keys() {
-            assert!(
-                EVENT_PROPERTIES.contains(&property.as_str()),
-                "{name}: {property} is no property of an event"
-            );
-        }
+        closed(name, of, &EVENT_PROPERTIES);
         let fact = |field: &str| format!("trigger.{name}.{field}");
         into.put(fact("function"), format!("{{{function}.arn}}"));
         into.put(fact("retries"), self.text(&of["RetryPolicy"]["MaximumRetryAttempts"]));
@@ -200,6 +279,7 @@ impl Sam<'_> {
 
     fn statements(&self, name: &str, document: &Value, into: &mut Collected) {
         for statement in many(&document["Statement"]) {
+            closed(name, statement, &["Sid", "Effect", "Action", "Resource", "Principal", "Condition"]);
             let sid =
                 statement["Sid"].as_str().unwrap_or_else(|| panic!("{name}: a statement without a Sid"));
             let fact = |field: &str| format!("policy.{name}.{sid}.{field}");
@@ -253,6 +333,7 @@ impl Sam<'_> {
         for rule in many(&of["LifecycleConfiguration"]["Rules"]) {
             let fact = |field: &str| format!("bucket.{name}.{}.{field}", rule["Id"].as_str().unwrap());
             into.put(fact("status"), self.text(&rule["Status"]));
+            into.put(fact("prefix"), self.text(&rule["Prefix"]));
             let abandoned = &rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"];
             into.put(fact("abandoned_days"), self.text(abandoned));
             into.put(fact("expires_days"), self.text(&rule["ExpirationInDays"]));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Collected, Facts, many, scalar};
+use super::{Collected, Facts, closed, many, scalar};
 
 /// What infra/terraform makes.
 pub fn of_terraform() -> Facts {
@@ -50,12 +50,57 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     }
 }
 
+/// The arguments of resources that the comparison reads; a network, a layer, an inline or a managed policy would be others.
+const FIELDS: [(&str, &[&str]); 6] = [
+    (
+        "aws_lambda_function",
+        &[
+            "function_name",
+            "description",
+            "role",
+            "runtime",
+            "handler",
+            "architectures",
+            "filename",
+            "source_code_hash",
+            "memory_size",
+            "timeout",
+            "reserved_concurrent_executions",
+            "logging_config",
+            "tracing_config",
+            "environment",
+        ],
+    ),
+    ("aws_iam_role", &["name", "assume_role_policy", "permissions_boundary"]),
+    ("aws_iam_role_policy", &["name", "role", "policy"]),
+    (
+        "aws_sqs_queue",
+        &[
+            "name",
+            "sqs_managed_sse_enabled",
+            "visibility_timeout_seconds",
+            "message_retention_seconds",
+            "max_message_size",
+            "redrive_policy",
+        ],
+    ),
+    ("aws_s3_bucket", &["bucket_prefix"]),
+    ("aws_kms_key", &["description", "enable_key_rotation", "policy"]),
+];
+
 struct Terraform {
     all: Value,
 }
 
 impl Terraform {
     fn resource(&self, kind: &str, name: &str, of: &Value, into: &mut Collected) {
+        if let Some((_, known)) = FIELDS.iter().find(|(of_kind, _)| *of_kind == kind) {
+            let all: Vec<&str> = known.iter().chain(&["lifecycle", "depends_on", "count"]).copied().collect();
+            closed(name, of, &all);
+        }
+        if of["lifecycle"]["prevent_destroy"] == true {
+            into.put(format!("retained.{name}"), "true");
+        }
         match kind {
             "aws_lambda_function" => function(name, of, into),
             "aws_lambda_function_event_invoke_config" => {
@@ -138,6 +183,7 @@ impl Terraform {
 
     fn statements(&self, name: &str, policy: &Value, into: &mut Collected) {
         for statement in many(&self.document(policy)["statement"]) {
+            closed(name, statement, &["sid", "effect", "actions", "resources", "principals", "condition"]);
             let sid =
                 statement["sid"].as_str().unwrap_or_else(|| panic!("{name}: a statement without a sid"));
             let fact = |field: &str| format!("policy.{name}.{sid}.{field}");
@@ -325,6 +371,7 @@ fn bucket(kind: &str, name: &str, of: &Value, into: &mut Collected) {
                     into,
                     &[
                         ("status", "status"),
+                        ("prefix", "filter.prefix"),
                         ("abandoned_days", "abort_incomplete_multipart_upload.days_after_initiation"),
                         ("expires_days", "expiration.days"),
                         ("replaced_days", "noncurrent_version_expiration.noncurrent_days"),

@@ -48,10 +48,11 @@ impl Resamples {
 
     /// The figure that decides, of `by_day` (sum of losses, rows), with its bounds; `tail` of the resamples lie beyond each.
     pub(crate) fn figure(&self, by_day: &[(f64, f64)], loss: Loss, tail: f64) -> [f64; 3] {
-        self.bounds(by_day, tail, |(sum, rows)| if rows > 0.0 { loss.figure(sum / rows) } else { 0.0 })
+        self.bounds(by_day, tail, |(sum, rows)| loss.figure(sum / rows))
     }
 
-    /// What `of` makes of the sums over all days, and its bounds.
+    /// What `of` makes of the sums over all days, and its bounds. Resamples of which it makes no number (those without a row of
+    /// a rare slice) say nothing.
     fn bounds(&self, by_day: &[(f64, f64)], tail: f64, of: impl Fn((f64, f64)) -> f64) -> [f64; 3] {
         let sum = |times: &dyn Fn(usize) -> f64| {
             by_day.iter().enumerate().fold((0.0, 0.0), |sums: (f64, f64), (day, pair)| {
@@ -60,6 +61,7 @@ impl Resamples {
         };
         let mut resampled: Vec<f64> =
             self.drawn.iter().map(|drawn| of(sum(&|day| f64::from(drawn[day])))).collect();
+        resampled.retain(|value| value.is_finite());
         resampled.sort_unstable_by(f64::total_cmp);
         let beyond = (resampled.len() as f64 * tail) as usize;
         let estimate = of(sum(&|_| 1.0));
