@@ -72,8 +72,10 @@ def build(architecture: str, to: Path, target_dir: Path) -> None:
     binaries = target_dir / "cargo-lambda" / architecture
     selected = [argument for function in FUNCTIONS for argument in ("-p", function)]
     command = ["cargo", "lambda", "build", "--release", "--locked", *selected, "--target", f"{triple}.{GLIBC[0]}.{GLIBC[1]}",
-               "--target-dir", str(target_dir), "--lambda-dir", str(binaries)]
-    if subprocess.run(command, cwd=PROJECT, env=environment()).returncode != 0:
+               "--lambda-dir", str(binaries.resolve())]
+    # By the environment: cargo-lambda hands an option on to commands that have none such.
+    where = {"CARGO_TARGET_DIR": str(target_dir.resolve())}
+    if subprocess.run(command, cwd=PROJECT, env={**environment(), **where}).returncode != 0:
         raise Failure(f"cargo lambda build for {architecture} failed (above)")
     for function in FUNCTIONS:
         binary = binaries / function / "bootstrap"
