@@ -19,7 +19,7 @@ const BY_SERVICES: [(&str, &str); 6] = [
 
 /// What functions ask for only after a fault that the end-to-end tests do not make.
 const AFTER_A_FAULT: [(&str, &str); 1] =
-    // An upload is given up when a file breaks off behind its first rows: results::a_damaged_file... in the unit tests.
+    // An upload is given up when a file breaks off behind its first rows; that a store forgets it, its conformance suite holds.
     [("WritePredictions", "s3:AbortMultipartUpload")];
 
 /// The actions of AWS's services by those statements: nothing else may hide behind their names.
