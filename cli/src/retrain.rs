@@ -32,7 +32,7 @@ pub struct Args {
     /// Only this target; both if not said.
     #[arg(long, value_enum)]
     target: Option<TargetName>,
-    /// As of which day: judges on the full month before it; today if not said.
+    /// As of which day: judges on the latest full month before it; today if not said.
     #[arg(long)]
     now: Option<NaiveDate>,
     /// The name of the run, after the day.

@@ -4,6 +4,9 @@ use chrono::NaiveDate;
 use model::Month;
 use platform::store::{ETag, ObjectKey, ObjectMeta};
 
+/// How many months before the last full one may be judged on: the TLC publishes a month about two months after it.
+const LATE_MONTHS_MAX: u32 = 3;
+
 /// A month of trips on the store, pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -20,9 +23,9 @@ pub struct Source {
 pub struct Plan {
     /// The months that there are to learn from, oldest first.
     pub train: Vec<Source>,
-    /// Months between them that are not there.
+    /// Months between them, or after the one to judge on, that are not there.
     pub missing: Vec<Month>,
-    /// The month to judge on: the last full one. Nothing is learned, chosen or calibrated on it.
+    /// The month to judge on: the last full one that is there. Nothing is learned, chosen or calibrated on it.
     pub judge: Source,
 }
 
@@ -42,9 +45,10 @@ pub struct Window {
 /// Why there is nothing to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The month to judge on has not been published.
+    /// No month to judge on has been published.
     #[error(
-        "there are no {taxi} trips of {month}, the last full month: expected {taxi}_tripdata_{month}.parquet in history/ or incoming/"
+        "there are no {taxi} trips of {month}, the last full month, nor of the {LATE_MONTHS_MAX} before it: expected \
+         {taxi}_tripdata_{month}.parquet in history/ or incoming/"
     )]
     NothingToJudgeOn {
         /// Which taxis.
@@ -64,8 +68,9 @@ pub enum PlanError {
     },
 }
 
-/// The plan as of `now`: judge on the last full month, learn from those before it that the widest of `windows` (months)
-/// reaches, and from the two before those when it is rehearsed. Of a month that lies in both places the one in `history/`
+/// The plan as of `now`: judge on the last full month, or where that is not there yet on the latest of the three before it;
+/// learn from those before that which the widest of `windows` (months) reaches, and from the two before those when it is
+/// rehearsed. Of a month that lies in both places the one in `history/`
 /// counts: it was put there to be learned from. Other taxis' months are not looked at.
 ///
 /// # Errors
@@ -84,17 +89,20 @@ pub fn plan(
         })?;
         Some(Source { month, key: found.key.clone(), etag: found.etag.clone() })
     };
-    let judge = source(last_full)
+    let judge = (0..=LATE_MONTHS_MAX)
+        .find_map(|late| source(last_full.minus(late)))
         .ok_or_else(|| PlanError::NothingToJudgeOn { taxi: taxi.to_string(), month: last_full })?;
     let widest = windows.iter().copied().max().unwrap_or(1);
-    let within: Vec<Month> = (1..=widest + 2).rev().map(|back| last_full.minus(back)).collect();
+    let within: Vec<Month> = (1..=widest + 2).rev().map(|back| judge.month.minus(back)).collect();
     let train: Vec<Source> = within.iter().filter_map(|month| source(*month)).collect();
     let Some(first) = train.first().map(|source| source.month) else {
         let taxi = taxi.to_string();
-        return Err(PlanError::NothingToLearnFrom { taxi, months: widest + 2, month: last_full });
+        return Err(PlanError::NothingToLearnFrom { taxi, months: widest + 2, month: judge.month });
     };
     let is_missing = |month: &Month| *month > first && train.iter().all(|source| source.month != *month);
-    let missing = within.into_iter().filter(is_missing).collect();
+    let late =
+        (0..LATE_MONTHS_MAX).rev().map(|late| last_full.minus(late)).filter(|month| *month > judge.month);
+    let missing = within.into_iter().filter(is_missing).chain(late).collect();
     Ok(Plan { train, missing, judge })
 }
 
@@ -164,6 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_month_there_is_judges_while_later_ones_are_not_published() {
+        let (train, judge) = check("2021-05-15", &[JANUARY, FEBRUARY], 12).unwrap();
+        assert_eq!((train, judge.as_str()), (vec![JANUARY.to_string()], FEBRUARY));
+        let plan =
+            plan("2021-05-15".parse().unwrap(), &objects(&[JANUARY, FEBRUARY]), "green", &[12]).unwrap();
+        assert_eq!(plan.missing.iter().map(Month::to_string).collect::<Vec<_>>(), ["2021-03", "2021-04"]);
+        assert!(check("2021-06-15", &[JANUARY, FEBRUARY], 12).is_ok(), "three months late");
+        let none = check("2021-07-15", &[JANUARY, FEBRUARY], 12).unwrap_err();
+        assert!(matches!(none, PlanError::NothingToJudgeOn { .. }), "{none}");
+    }
+
+    #[test]
     fn the_window_spans_the_turn_of_the_year_skips_gaps_and_ends() {
         let available = [
             "history/green_tripdata_2019-12.parquet",
@@ -192,8 +212,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let none = check("2021-03-15", &[JANUARY], 12).unwrap_err().to_string();
-        assert!(none.contains("no green trips of 2021-02, the last full month"), "{none}");
+        let none = check("2021-06-15", &[JANUARY], 12).unwrap_err().to_string();
+        assert!(
+            none.contains("no green trips of 2021-05, the last full month, nor of the 3 before it"),
+            "{none}"
+        );
         let none = check("2021-03-15", &[FEBRUARY], 12).unwrap_err().to_string();
         assert_eq!(none, "there are no green trips of the 14 months before 2021-02 to learn from");
     }
