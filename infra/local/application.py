@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 
 import stack
-from failure import Failure
+from environment import Failure
 
 # What SQS takes and gives in one call.
 MESSAGES_A_CALL = 10

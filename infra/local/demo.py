@@ -21,7 +21,7 @@ import environment
 import local_aws
 import months
 import server
-from failure import Failure
+from environment import Failure
 
 STACK = "tripcast"
 PARAMETERS = {"TripsVisibilitySeconds": "6", "ModelRefreshSeconds": "1"}

@@ -22,9 +22,7 @@ from pathlib import Path
 
 import environment
 import server
-from failure import Failure
-
-PROJECT = Path(__file__).resolve().parents[2]
+from environment import PROJECT, Failure
 
 
 def install(args: argparse.Namespace) -> None:

@@ -7,9 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from failure import Failure
+from environment import PROJECT, Failure
 
-PROJECT = Path(__file__).resolve().parents[2]
 TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 BESIDE = PROJECT.parent / "shared" / "data"
 FETCHED = PROJECT / ".trips"

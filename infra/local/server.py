@@ -12,8 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from environment import HERE, STATE, exclusive
-from failure import Failure
+from environment import HERE, STATE, Failure, exclusive
 
 HOST = "127.0.0.1"
 START_SECONDS_MAX = 30

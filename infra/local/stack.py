@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from samtranslator.yaml_helper import yaml_parse
 from yaml import YAMLError
 
-from failure import Failure
+from environment import Failure
 
 DEPLOY_SECONDS_MAX = 120
 POLL_SECONDS = 0.3

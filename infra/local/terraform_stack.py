@@ -8,10 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from failure import Failure
+from environment import PROJECT, Failure
 from stack import architecture, progress
 
-PROJECT = Path(__file__).resolve().parents[2]
 ROOT = PROJECT / "infra" / "terraform"
 # Runs terraform with a mirror of the provider, where the registry is out of reach.
 BESIDE = PROJECT.parent / "shared" / "tools" / "terraform-offline"

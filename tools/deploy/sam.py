@@ -41,7 +41,7 @@ def main() -> int:
         return 1
     command = [
         str(TOOLS.venv / "bin" / "sam"), "deploy", "--template-file", str(TEMPLATE), "--config-file", str(PROJECT / "samconfig.toml"),
-        "--config-env", STAGES[args.stage], "--no-confirm-changeset", "--parameter-overrides", *overrides(args),
+        "--config-env", STAGES[args.stage], "--no-confirm-changeset", *region(), "--parameter-overrides", *overrides(args),
     ]
     return subprocess.run(command, cwd=PROJECT, env={**os.environ, "SAM_CLI_TELEMETRY": "0"}).returncode
 
@@ -57,6 +57,12 @@ def with_packages(template: str, packages: Path) -> str:
         if count != 1:
             raise Failure(f"template.yaml has {count} functions of the binary {function}")
     return template
+
+
+def region() -> list[str]:
+    """The SAM CLI reads AWS_DEFAULT_REGION only; everything else here goes by AWS_REGION."""
+    named = os.environ.get("AWS_REGION")
+    return ["--region", named] if named else []
 
 
 def overrides(args: argparse.Namespace) -> list[str]:

@@ -5,6 +5,7 @@
 What is asked for is that the function starts in Lambda's image and answers, if only that there is no model.
 """
 
+import os
 import platform
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ EVENTS = {
     "BatchPredictorFunction": "batch-predictor-s3-test-event.json",
     "RetrainerFunction": "retrainer-report.json",
 }
+# What says where the engine is.
+ENGINES = ("DOCKER_HOST", "HOME", "XDG_RUNTIME_DIR")
 BUILT = PROJECT / "target" / "sam" / "build" / "template.yaml"
 
 
@@ -56,8 +59,9 @@ def invoke(function: str, event: str) -> None:
         "--parameter-overrides", f"Architecture={machine}",
         "--event", str(PROJECT / "infra" / "events" / event),
     ]
-    done = subprocess.run(command, cwd=PROJECT, env={**NO_ACCOUNT, "PATH": "/usr/local/bin:/usr/bin:/bin", "SAM_CLI_TELEMETRY": "0"},
-                          capture_output=True, text=True)
+    environment = {**NO_ACCOUNT, "PATH": "/usr/local/bin:/usr/bin:/bin", "SAM_CLI_TELEMETRY": "0"}
+    environment.update({name: os.environ[name] for name in ENGINES if name in os.environ})
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
     answered = done.returncode == 0 and ("errorType" in done.stdout or done.stdout.strip())
     if not answered or "Runtime." in done.stdout + done.stderr:
         raise Failure(f"{function} did not answer: {done.stderr.strip()[-400:]}")

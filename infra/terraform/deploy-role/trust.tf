@@ -1,6 +1,8 @@
 # Who may assume what: a token of GitHub's says of which repository it is, and in its `sub` for which environment or event.
 
 locals {
+  # Numbers where GitHub puts them: a name that somebody else takes over later is no longer this repository's.
+  subject_prefix    = coalesce(var.github_subject_prefix, "repo:${var.github_repository}")
   oidc_provider_arn = var.oidc_provider_arn == "" ? aws_iam_openid_connect_provider.github[0].arn : var.oidc_provider_arn
 }
 
@@ -40,7 +42,7 @@ data "aws_iam_policy_document" "plan_trust" {
     condition {
       test     = "StringEquals"
       variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:${var.github_repository}:pull_request"]
+      values   = ["${local.subject_prefix}:pull_request"]
     }
   }
 }
@@ -78,7 +80,7 @@ data "aws_iam_policy_document" "deploy_trust" {
     condition {
       test     = "StringEquals"
       variable = "token.actions.githubusercontent.com:sub"
-      values   = ["repo:${var.github_repository}:environment:${each.key}"]
+      values   = ["${local.subject_prefix}:environment:${each.key}"]
     }
   }
 }

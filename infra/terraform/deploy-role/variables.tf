@@ -10,6 +10,20 @@ variable "github_repository" {
   }
 }
 
+variable "github_subject_prefix" {
+  type        = string
+  default     = null
+  description = "Beginning of `sub` in the repository's tokens: `sub_claim_prefix` of `gh api repos/OWNER/NAME/actions/oidc/customization/sub`. Repositories made or renamed since July 2026 have numbers in it (repo:OWNER@1/NAME@2); repo:OWNER/NAME if null"
+
+  validation {
+    condition = var.github_subject_prefix == null || can(regex(
+      "^repo:[A-Za-z0-9][A-Za-z0-9-]*(@[0-9]+)?/[A-Za-z0-9._-]+(@[0-9]+)?$",
+      var.github_subject_prefix,
+    ))
+    error_message = "github_subject_prefix must be repo:OWNER/NAME or repo:OWNER@NUMBER/NAME@NUMBER."
+  }
+}
+
 variable "environments" {
   type = map(string)
   default = {

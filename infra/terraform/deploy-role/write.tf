@@ -153,13 +153,10 @@ data "aws_iam_policy_document" "write" {
   }
 
   # Tags tell whose a key is, and any key can be given them. Hence nothing is allowed on a key with these tags that would open
-  # it: no policy, no grant, no end.
+  # it: no policy, no grant, no end. Nor can one be made: KMS asks whoever makes a key for the right to change its policy.
   statement {
-    sid = "MakeKey"
-    actions = [
-      "kms:CreateKey",
-      "kms:TagResource",
-    ]
+    sid       = "TagKey"
+    actions   = ["kms:TagResource"]
     resources = ["*"]
 
     condition {

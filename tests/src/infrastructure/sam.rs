@@ -8,7 +8,7 @@ use super::{Collected, Facts, closed, many, scalar, snake};
 
 /// template.yaml as JSON, read by the environment of the local AWS.
 pub fn template() -> Value {
-    let python = crate::root().join("infra/local/.venv/bin/python");
+    let python = crate::root().join("infra/local/.state/venv/bin/python3");
     assert!(python.exists(), "the environment of the local AWS is not there: run `make venv`");
     let read = "import json, sys; from samtranslator.yaml_helper import yaml_parse; \
                 print(json.dumps(yaml_parse(open(sys.argv[1]).read()), default=str))";
@@ -144,7 +144,7 @@ impl Sam<'_> {
             known.unwrap_or_else(|| panic!("{name} is a {kind}: the comparison does not read that"));
         closed(name, of, known);
         closed(name, resource, &RESOURCE_FIELDS);
-        if resource["DeletionPolicy"] == "Retain" {
+        if resource["DeletionPolicy"] == "RetainExceptOnCreate" {
             assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
             into.put(format!("retained.{name}"), "true");
         }

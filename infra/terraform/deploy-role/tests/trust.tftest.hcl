@@ -88,6 +88,43 @@ run "one_repository_may_come_in" {
   }
 }
 
+run "numbers_in_a_subject_are_compared_too" {
+  command = plan
+
+  variables {
+    github_subject_prefix = "repo:acme@12/tripcast@34"
+  }
+
+  assert {
+    condition = {
+      for environment, document in data.aws_iam_policy_document.deploy_trust : environment => flatten([
+        for condition in document.statement[0].condition : condition.values if endswith(condition.variable, ":sub")
+      ])
+      } == {
+      dev  = ["repo:acme@12/tripcast@34:environment:dev"]
+      prod = ["repo:acme@12/tripcast@34:environment:prod"]
+    }
+    error_message = "Tokens of newer repositories have numbers in their subject."
+  }
+
+  assert {
+    condition = flatten([
+      for condition in data.aws_iam_policy_document.plan_trust.statement[0].condition : condition.values
+      if endswith(condition.variable, ":sub")
+    ]) == ["repo:acme@12/tripcast@34:pull_request"]
+    error_message = "Tokens of newer repositories have numbers in their subject."
+  }
+}
+
+run "a_subject_of_anybody_is_refused" {
+  command         = plan
+  expect_failures = [var.github_subject_prefix]
+
+  variables {
+    github_subject_prefix = "repo:acme/*"
+  }
+}
+
 run "roles_reach_their_own_stack" {
   command = plan
 
