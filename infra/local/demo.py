@@ -113,7 +113,7 @@ def deploy_fresh(port: int) -> dict[str, str]:
     if server.recorded(port):
         say(f"the local AWS on port {port} is started anew: what it held is gone")
         server.stop(port)
-    server.start(port, environment.PYTHON)
+    server.start(port, environment.ensure())
     zips = months.PROJECT / "target" / "local"
     return stack.deploy(server.endpoint(port), STACK, months.PROJECT / "template.yaml", zips, PARAMETERS)
 
