@@ -26,13 +26,19 @@ pub struct Stack {
 impl Stack {
     /// Deploys the built packages as stack `name`. `make e2e` has the local AWS up.
     pub fn deploy(name: &str) -> Self {
+        Self::deploy_with(name, 5)
+    }
+
+    /// The same, where a message comes back only so many seconds after it failed: five times that, and it is a dead letter.
+    pub fn deploy_with(name: &str, visibility_seconds: u32) -> Self {
         let port = crate::variable("LOCAL_AWS_PORT").expect("the local AWS is not up: run `make e2e`");
         let root = crate::root();
         let mut command = Command::new("python3");
         let tool = crate::variable("DEPLOY_WITH").unwrap_or_else(|| "sam".into());
         command.arg(root.join("infra/local/local_aws.py")).args(["deploy", "--stack", name, "--with", &tool]);
         command.arg("--zips").arg(crate::packages());
-        command.args(["--parameter", "TripsVisibilitySeconds=5", "--parameter", "ModelRefreshSeconds=1"]);
+        let visibility = format!("TripsVisibilitySeconds={visibility_seconds}");
+        command.args(["--parameter", &visibility, "--parameter", "ModelRefreshSeconds=1"]);
         let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "deploying {name} failed: {said}");

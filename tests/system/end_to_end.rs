@@ -97,7 +97,8 @@ async fn a_failing_sink_is_retried_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn without_a_model_messages_and_files_wait_or_say_so() {
-    let stack = Stack::deploy("no-model");
+    // They have to outlast a retraining on a slow machine.
+    let stack = Stack::deploy_with("no-model", 20);
     stack.put("incoming/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
     let why = stack.wait_for("quarantine/green_tripdata_2021-03.parquet.error.json", 30).await;
     assert_eq!(document(std::str::from_utf8(&why).unwrap())["outcome"], "no_model");
@@ -107,7 +108,7 @@ async fn without_a_model_messages_and_files_wait_or_say_so() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(stack.depth("TripsQueueUrl").await, 5, "they wait for a champion");
     stack.retrain().await;
-    assert_eq!(stack.receive("PredictionsQueueUrl", 5, 30).await.len(), 5);
+    assert_eq!(stack.receive("PredictionsQueueUrl", 5, 60).await.len(), 5);
 }
 
 fn sqs_event(bodies: &[String]) -> Value {
