@@ -48,9 +48,20 @@ async function look(file, { name, ...view }) {
   const shown = await page.evaluate(inspect);
   wrong.push(...shown.wrong);
   const screenshot = join(screenshots, `${basename(dirname(file))}-${name}.png`);
-  await page.screenshot({ path: screenshot, fullPage: true });
+  await photograph(page, screenshot);
   await context.close();
   return { page: file, view: name, bytes: readFileSync(file).length, screenshot, ...shown, wrong };
+}
+
+// On a busy machine Chromium now and then gives up on a picture ("Unable to capture screenshot"); that is no fault of the page.
+async function photograph(page, path) {
+  for (let tries = 3; ; tries -= 1) {
+    try {
+      return await page.screenshot({ path, fullPage: true });
+    } catch (error) {
+      if (tries === 1 || !error.message.includes("Unable to capture screenshot")) throw error;
+    }
+  }
 }
 
 // Runs in the page.
