@@ -45,8 +45,11 @@ def main() -> int:
 
 
 def environment() -> dict[str, str]:
-    """That of our own builds; SAM has no business with an account, nor with whoever counts its uses."""
-    own = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(OUT / "cli"), "CARGO_TARGET_DIR": str(PROJECT / "target")}
+    """That of our own builds; SAM has no business with an account, nor with whoever counts its uses.
+
+    What is compiled lies apart: with another linker it would take the place of what `make build` compiled, and back again.
+    """
+    own = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(OUT / "cli"), "CARGO_TARGET_DIR": str(OUT / "cargo")}
     return {**build.environment(), **NO_ACCOUNT, **own, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}
 
 
