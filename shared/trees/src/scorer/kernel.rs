@@ -2,11 +2,14 @@
 //! use was checked when the tables were made.
 #![allow(unsafe_code)]
 
-use super::tables::{Bins, LEAVES_MAX, Masks, Part, RUNG, Rung, TREES_PER_GROUP, Tables};
+use super::tables::{Bins, LEAVES_MAX, Masks, Part, TREES_PER_GROUP, Tables};
+#[cfg(target_arch = "x86_64")]
+use super::tables::{RUNG, Rung};
 
 /// Bundles that a row's cells are kept for on the stack.
 pub(super) const BUNDLES_MAX: usize = 32;
 /// Rows whose sums grow side by side: an addition waits for the one before it, so there have to be several.
+#[cfg(target_arch = "x86_64")]
 const ABREAST: usize = 8;
 
 /// The leaves left of each tree of a group, for one row.
@@ -94,6 +97,7 @@ pub(super) fn score_row(tables: &Tables, row: &[f32], cells: &mut [u32], has_avx
 }
 
 /// Writes where each bundle's cell stands in `tables.by_cell` for one row; `bin` says which bin of a part a value is in.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn bin_row(tables: &Tables, row: &[f32], cells: &mut [u32], bin: impl Fn(&Part, f32) -> u32) {
     let n_groups = tables.leaves.len() as u32;

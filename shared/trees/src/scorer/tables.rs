@@ -46,7 +46,8 @@ pub(super) struct Part {
     pub(super) feature: usize,
     pub(super) bins: Bins,
     /// The thresholds once more, for one row: every 16th of them, then all; empty where there are more than 16 x 16, or
-    /// none.
+    /// none. Other processors than x86-64 do without.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(super) ladder: Vec<Rung>,
     pub(super) stride: u32,
 }
