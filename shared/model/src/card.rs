@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::candidates::{DurationAnswers, Model, split_mix};
 use crate::decision::{JudgingRows, Resamples, Scored};
-use crate::evaluation::{Answers, Figures, Loss, answers, measure};
+use crate::evaluation::{Answers, Figures, Loss, answers, answers_of, measure};
 use crate::explanation::{Importance, ModelExplainer};
 use crate::outcome::{Examples, LabelledTrips, Target, duration_min};
 use crate::rules::Rules;
@@ -179,10 +179,9 @@ fn parts(answers: &Answers, labels: &[f64]) -> Vec<Part> {
 }
 
 fn all_served(model: &Model, files: &[LabelledTrips]) -> Option<Coverage> {
-    let Model::Duration(model) = model else { return None };
     let (mut rows, mut covered, mut width) = (0u64, 0u64, 0.0);
     for file in files {
-        let answers = model.answer(&file.trips);
+        let Answers::Duration(answers) = answers_of(model, &file.trips) else { return None };
         for row in 0..file.trips.len() {
             let was = duration_min(file.trips.pickup[row], file.outcomes.dropoff[row]);
             let Some(was) = was else { continue };

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidates::{DurationAnswers, Model};
 use crate::outcome::{Examples, Target};
-use crate::trip::{Trip, possible_miles};
+use crate::trip::{Trip, TripBatch, possible_miles};
 use crate::zones;
+
+/// Fewer trips than this are answered before another thread has begun.
+const PART_ROWS_MIN: usize = 5_000;
 
 /// Figures on a set of examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,6 +124,7 @@ pub struct Slice {
 }
 
 /// What a model said of each example.
+#[derive(Debug, PartialEq)]
 pub(crate) enum Answers {
     Duration(DurationAnswers),
     Tip(Vec<f64>),
@@ -179,9 +183,46 @@ pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 4] {
 }
 
 pub(crate) fn answers(model: &Model, examples: &Examples) -> Answers {
+    answers_of(model, &examples.trips)
+}
+
+/// What `model` answers to `trips`, many of them on all processors: a trip's answer does not depend on those beside it.
+pub(crate) fn answers_of(model: &Model, trips: &TripBatch) -> Answers {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = processors.min(trips.len() / PART_ROWS_MIN).max(1);
+    let rows: Vec<usize> = (0..trips.len()).collect();
+    let mut parts = rows.chunks(rows.len().div_ceil(parts).max(1));
+    let first = parts.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|rows| scope.spawn(|| asked(model, &trips.select(rows)))).collect();
+        let mut all = asked(model, &trips.select(first));
+        for other in others {
+            all.append(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
+    })
+}
+
+fn asked(model: &Model, trips: &TripBatch) -> Answers {
     match model {
-        Model::Duration(model) => Answers::Duration(model.answer(&examples.trips)),
-        Model::Tip(model) => Answers::Tip(model.probabilities(&examples.trips)),
+        Model::Duration(model) => Answers::Duration(model.answer(trips)),
+        Model::Tip(model) => Answers::Tip(model.probabilities(trips)),
+    }
+}
+
+impl Answers {
+    /// Those of the same model to further trips.
+    fn append(&mut self, further: Self) {
+        match (self, further) {
+            (Self::Duration(all), Self::Duration(further)) => {
+                all.minutes.extend(further.minutes);
+                all.lower_min.extend(further.lower_min);
+                all.upper_min.extend(further.upper_min);
+            }
+            (Self::Tip(all), Self::Tip(further)) => all.extend(further),
+            // One model answers one kind.
+            (Self::Duration(_), Self::Tip(_)) | (Self::Tip(_), Self::Duration(_)) => {}
+        }
     }
 }
 
@@ -295,6 +336,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::candidates::{Candidate, Family, FitParams, Work, go_on};
     use crate::request::local_time;
     use crate::trip::Zone;
 
@@ -313,6 +355,28 @@ mod tests {
             let ours = auc(scored.iter().map(|(score, positive)| (f64::from(*score), *positive)).collect());
             prop_assert!((ours - expected).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn answers_in_parts_are_those_in_one() {
+        let miles = |row: usize| row as f64 / 1e3;
+        let trip = |row: usize| Trip {
+            pickup_zone: Zone::new((row % 200) as u16 + 1),
+            dropoff_zone: Zone::new((row % 150) as u16 + 1),
+            distance_miles: Some(miles(row)),
+            ..Trip::default()
+        };
+        let rows = 0..3 * PART_ROWS_MIN + 1;
+        let examples = Examples {
+            trips: rows.clone().map(trip).collect(),
+            labels: rows.map(|row| 3.0 * miles(row) + 4.0).collect(),
+        };
+        let mut work = Work { threads: 1, control: &mut go_on };
+        let params = FitParams::default();
+        let model =
+            Candidate::fit(Target::Duration, Family::Linear, &examples, &params, &mut work).unwrap().model;
+        assert_eq!(answers_of(&model, &examples.trips), asked(&model, &examples.trips));
+        assert_eq!(answers_of(&model, &TripBatch::default()), asked(&model, &TripBatch::default()));
     }
 
     #[test]

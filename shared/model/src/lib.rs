@@ -5,8 +5,9 @@
 //! [`candidates`] learn, or are [`import`]ed; [`training`] walks files through them; [`evaluation`] measures; [`explanation`] says why; [`decision`] judges; [`card`] measures what a model card tells; [`artifact`] is a model as bytes;
 //! [`bundle`] is the pair of models that serves.
 //!
-//! Deliberately absent: files, networks, clocks, threads, the environment, and every AWS or Arrow type. What is
-//! known only after a trip (payment, fare, tip) lives in [`outcome`] and cannot reach [`features`], by type.
+//! Deliberately absent: files, networks, clocks, the environment, and every AWS or Arrow type; and threads, but to learn and to
+//! answer many trips while a model is measured. What is known only after a trip (payment, fare, tip) lives in [`outcome`]
+//! and cannot reach [`features`], by type.
 
 pub mod artifact;
 pub mod bundle;
