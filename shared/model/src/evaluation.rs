@@ -189,9 +189,12 @@ pub(crate) fn answers(model: &Model, examples: &Examples) -> Answers {
 /// What `model` answers to `trips`, many of them on all processors: a trip's answer does not depend on those beside it.
 pub(crate) fn answers_of(model: &Model, trips: &TripBatch) -> Answers {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let parts = processors.min(trips.len() / PART_ROWS_MIN).max(1);
+    let parts = processors.min(trips.len() / PART_ROWS_MIN);
+    if parts < 2 {
+        return asked(model, trips);
+    }
     let rows: Vec<usize> = (0..trips.len()).collect();
-    let mut parts = rows.chunks(rows.len().div_ceil(parts).max(1));
+    let mut parts = rows.chunks(rows.len().div_ceil(parts));
     let first = parts.next().unwrap_or_default();
     std::thread::scope(|scope| {
         let others: Vec<_> = parts.map(|rows| scope.spawn(|| asked(model, &trips.select(rows)))).collect();
