@@ -162,12 +162,25 @@ async fn live(
         bar.inc(1);
     }
     bar.finish_and_clear();
+    if periods.is_empty() {
+        let (taxi, folder) = (&args.taxi, args.trips.display());
+        let why =
+            decisions.last().and_then(|last| last.nothing_to_do.as_deref()).unwrap_or("nothing was promoted");
+        return Err(format!(
+            "no champion came of {taxi} trips of {} to {} in {folder}, so there is nothing to replay: {why}",
+            args.from, args.to
+        )
+        .into());
+    }
     let files = |month: Month| read_month(&args.trips, &args.taxi, month);
     let served = serve(target, &periods, &months, files)?;
     Ok((decisions, served))
 }
 
-fn decided(day: NaiveDate, judged_on: Month, mut run: Run, took: Duration) -> Decided {
+/// What a run as of `day` decided, when `due` was the last full month.
+fn decided(day: NaiveDate, due: Month, mut run: Run, took: Duration) -> Decided {
+    // An earlier one where that month is missing; what was read to judge on is read last.
+    let judged_on = run.data.last().and_then(|file| file.month.parse().ok()).unwrap_or(due);
     let retrained = run.targets.pop();
     let window = retrained.as_ref().and_then(|one| one.learning.window);
     let (day, seconds) = (day.to_string(), took.as_secs_f64());

@@ -134,6 +134,11 @@ fn wrong_input_gets_one_clear_error() {
             1,
             "no earlier champion",
         ),
+        (
+            vec!["replay", "--trips", text(folder.path()), "--from", "2023-01", "--to", "2023-03"],
+            1,
+            "no champion came of green trips of 2023-01 to 2023-03",
+        ),
         (vec!["data", "generate", "--month", "2021-13"], 2, "expected yyyy-mm"),
         (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),
     ] {
