@@ -51,7 +51,7 @@ test-mlflow: local ## What the retrainer logs, on a real MLflow server, read bac
 	python3 tools/mlflow/check.py
 
 .PHONY: replay
-replay: local ## 2023-01 to 2024-10 month by month, as the schedule would have lived it (TRIPS_DIR; half an hour)
+replay: local ## 2023-01 to 2024-10 month by month, as the schedule would have lived it (TRIPS_DIR; an hour of processor time)
 	target/release/tripcast replay --trips "$${TRIPS_DIR:-../shared/data}" --from 2023-01 --to 2024-10 --compare
 
 .PHONY: local
