@@ -3,20 +3,25 @@
 //!
 //! A bad month does more harm than a missing one: what learned from it is judged well on the next bad one. The bounds stand
 //! where no clean month of 2020 to 2025 comes near them, lockdown included, and where months that were spoiled on purpose lie
-//! beyond them (`docs/DESIGN.md` has the figures of both).
+//! beyond them (`docs/DESIGN.md` has the figures of both). They allow for what chance does to a month of few rows, such as a
+//! sample: a figure beyond its bound that chance may have put there is too few rows to judge by, and refuses nothing.
 
+mod noise;
 mod profile;
 
 use serde::Serialize;
 
-pub use profile::MonthProfile;
+use profile::{CARD_TRIPS_MIN, ZONES_MIN};
+pub use profile::{Median, MonthProfile};
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As expected.
     Passed,
+    /// Not as expected, but chance alone may do that with so few rows; the month is used.
+    TooFewRows,
     /// Worth knowing; the month is used.
     Warning,
     /// The month must not be used.
@@ -30,6 +35,8 @@ pub struct Check {
     pub name: &'static str,
     /// What was measured; none where it cannot be.
     pub figure: Option<f64>,
+    /// How far chance alone may move the figure with as many rows as there are.
+    pub noise: f64,
     /// What is expected.
     pub expected: String,
     /// What was found.
@@ -70,9 +77,33 @@ impl Inspection {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// What is worth knowing.
+    /// What is worth knowing: warnings, and what too few rows leave open.
     pub fn warnings(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| check.verdict == Verdict::Warning)
+        self.checks.iter().filter(|check| matches!(check.verdict, Verdict::Warning | Verdict::TooFewRows))
+    }
+}
+
+/// A figure of a month, and how far chance alone may move it.
+#[derive(Clone, Copy)]
+struct Measured {
+    figure: Option<f64>,
+    noise: f64,
+}
+
+impl Measured {
+    /// A figure that does not depend on which trips were drawn.
+    fn exact(figure: f64) -> Self {
+        Self { figure: Some(figure), noise: 0.0 }
+    }
+
+    /// A ratio of medians.
+    fn ratio(here: Option<Median>, before: Option<Median>) -> Self {
+        let Some((here, before)) = here.zip(before.filter(|before| before.value > 0.0)) else {
+            return Self { figure: None, noise: 0.0 };
+        };
+        let figure = here.value / before.value;
+        let error = (here.error / here.value.max(f64::MIN_POSITIVE)).hypot(before.error / before.value);
+        Self { figure: Some(figure), noise: noise::of_error(figure * error) }
     }
 }
 
@@ -80,25 +111,41 @@ impl Check {
     /// In words.
     pub fn said(&self) -> String {
         let found = self.figure.map_or("nothing".into(), |figure| format!("{figure:.4}"));
-        format!("{} is {found}, expected {}", self.name, self.expected)
+        let said = format!("{} is {found}, expected {}", self.name, self.expected);
+        if self.verdict == Verdict::TooFewRows && self.noise > 0.0 {
+            return format!("{said}; too few rows to judge: chance alone moves it by {:.4}", self.noise);
+        }
+        said
     }
 
-    fn within(name: &'static str, figure: Option<f64>, low: f64, high: f64, otherwise: Verdict) -> Self {
-        let is_so = figure.is_none_or(|figure| (low..=high).contains(&figure));
+    fn within(name: &'static str, measured: Measured, low: f64, high: f64, otherwise: Verdict) -> Self {
+        let Measured { figure, noise } = measured;
+        let beyond = figure.map_or(0.0, |figure| (figure - high).max(low - figure));
+        let verdict = match beyond {
+            beyond if beyond <= 0.0 => Verdict::Passed,
+            beyond if beyond <= noise => Verdict::TooFewRows,
+            // Also what is no number.
+            _ => otherwise,
+        };
         let expected = match (low, high) {
             (f64::NEG_INFINITY, high) => format!("at most {high}"),
             (low, f64::INFINITY) => format!("at least {low}"),
             (low, high) => format!("{low} to {high}"),
         };
-        Self { name, figure, expected, verdict: if is_so { Verdict::Passed } else { otherwise } }
+        Self { name, figure, noise, expected, verdict }
     }
 
-    fn at_most(name: &'static str, figure: Option<f64>, high: f64, otherwise: Verdict) -> Self {
-        Self::within(name, figure, f64::NEG_INFINITY, high, otherwise)
+    fn at_most(name: &'static str, measured: Measured, high: f64, otherwise: Verdict) -> Self {
+        Self::within(name, measured, f64::NEG_INFINITY, high, otherwise)
     }
 
-    fn at_least(name: &'static str, figure: Option<f64>, low: f64, otherwise: Verdict) -> Self {
-        Self::within(name, figure, low, f64::INFINITY, otherwise)
+    fn at_least(name: &'static str, measured: Measured, low: f64, otherwise: Verdict) -> Self {
+        Self::within(name, measured, low, f64::INFINITY, otherwise)
+    }
+
+    /// A share of `rows` that should be at most `high`.
+    fn share(name: &'static str, figure: Option<f64>, rows: f64, high: f64, otherwise: Verdict) -> Self {
+        Self::at_most(name, Measured { figure, noise: noise::of_share(high, rows) }, high, otherwise)
     }
 }
 
@@ -114,17 +161,19 @@ fn is_recent(one: &MonthProfile, of: &MonthProfile) -> bool {
 
 /// Rows beside the months shortly before; without any there is nothing to hold them against but enough.
 fn rows(profile: &MonthProfile, accepted: &[MonthProfile]) -> Check {
+    let name = "rows_beside_recent_months";
     let recent = accepted.iter().filter(|one| is_recent(one, profile));
     let mut recent: Vec<f64> = recent.map(|one| one.rows as f64).collect();
     recent.sort_unstable_by(f64::total_cmp);
     match recent.get(recent.len() / 2) {
         Some(usual) => {
-            let ratio = profile.rows as f64 / usual.max(1.0);
-            Check::within("rows_beside_recent_months", Some(ratio), 0.6, 1.7, Verdict::Refused)
+            let ratio = Measured::exact(profile.rows as f64 / usual.max(1.0));
+            Check::within(name, ratio, 0.6, 1.7, Verdict::Refused)
         }
         None => Check {
-            name: "rows_beside_recent_months",
+            name,
             figure: None,
+            noise: 0.0,
             expected: format!(
                 "a month within the last {RECENT_MONTHS} to compare {} rows with",
                 profile.rows
@@ -136,33 +185,52 @@ fn rows(profile: &MonthProfile, accepted: &[MonthProfile]) -> Check {
 
 /// What a month has to be by itself.
 fn alone(profile: &MonthProfile) -> Vec<Check> {
-    use Verdict::{Refused, Warning};
-    let share = |share: f64| Some(share);
+    use Verdict::{Refused, TooFewRows, Warning};
+    let rows = profile.rows as f64;
     let spread = |figure: Option<f64>| figure.filter(|_| profile.rows >= ROWS_MIN);
+    let share = |name, share, high, otherwise| Check::share(name, Some(share), rows, high, otherwise);
+    let follows = Measured {
+        figure: spread(profile.duration_follows_distance),
+        noise: noise::of_correlation(FOLLOWS_MIN, rows),
+    };
+    let detour = Measured {
+        figure: spread(profile.winding.map(|median| median.value)),
+        noise: profile.winding.map_or(0.0, |median| noise::of_error(median.error)),
+    };
     vec![
-        Check::at_least("rows", Some(profile.rows as f64), ROWS_MIN as f64, Warning),
-        Check::at_most("rejected_share", share(profile.rejected_share), 0.05, Refused),
-        Check::at_most("no_time_share", share(profile.no_time_share), 0.05, Refused),
-        Check::at_most("unknown_zone_share", share(profile.unknown_zone_share), 0.1, Refused),
-        Check::at_most("impossible_distance_share", share(profile.impossible_distance_share), 0.25, Refused),
-        Check::at_most("no_passengers_share", share(profile.no_passengers_share), 0.6, Warning),
-        Check::at_most("no_payment_share", share(profile.no_payment_share), 0.6, Warning),
-        Check::at_most("outside_month_share", share(profile.outside_month_share), 0.02, Refused),
-        Check::at_most("negative_duration_share", share(profile.negative_duration_share), 0.02, Refused),
-        Check::at_most("reversal_share", share(profile.reversal_share), 0.03, Warning),
-        Check::at_most("not_judged_share", share(profile.not_judged_share), 0.2, Refused),
-        Check::at_most("same_duration_share", spread(profile.same_duration_share), 0.1, Refused),
-        Check::at_least("duration_follows_distance", spread(profile.duration_follows_distance), 0.6, Refused),
-        Check::within("miles_beside_straight_line", spread(profile.winding), 1.1, 1.5, Refused),
-        Check::at_most("tips_not_by_card_share", profile.tips_not_by_card_share, 0.05, Warning),
-        Check::at_most(
+        Check::at_least("rows", Measured::exact(rows), ROWS_MIN as f64, TooFewRows),
+        share("rejected_share", profile.rejected_share, 0.05, Refused),
+        share("no_time_share", profile.no_time_share, 0.05, Refused),
+        share("unknown_zone_share", profile.unknown_zone_share, 0.1, Refused),
+        share("impossible_distance_share", profile.impossible_distance_share, 0.25, Refused),
+        share("no_passengers_share", profile.no_passengers_share, 0.6, Warning),
+        share("no_payment_share", profile.no_payment_share, 0.6, Warning),
+        share("outside_month_share", profile.outside_month_share, 0.02, Refused),
+        share("negative_duration_share", profile.negative_duration_share, 0.02, Refused),
+        share("reversal_share", profile.reversal_share, 0.03, Warning),
+        share("not_judged_share", profile.not_judged_share, 0.2, Refused),
+        Check::share("same_duration_share", spread(profile.same_duration_share), rows, 0.1, Refused),
+        Check::at_least("duration_follows_distance", follows, FOLLOWS_MIN, Refused),
+        Check::within("miles_beside_straight_line", detour, 1.1, 1.5, Refused),
+        Check::share(
+            "tips_not_by_card_share",
+            profile.tips_not_by_card_share,
+            profile.paid_otherwise as f64,
+            0.05,
+            Warning,
+        ),
+        Check::share(
             "same_tip_without_payment_share",
             profile.same_tip_without_payment_share,
+            profile.no_payment_share * rows,
             0.2,
             Warning,
         ),
     ]
 }
+
+/// The least correlation of distance and duration.
+const FOLLOWS_MIN: f64 = 0.6;
 
 /// What a month has to be beside the last one that was accepted, and all of them.
 fn beside(
@@ -172,49 +240,66 @@ fn beside(
     otherwise: Verdict,
 ) -> Vec<Check> {
     use Verdict::Warning;
-    let new = |of: fn(&MonthProfile) -> &[f64]| {
-        let here = of(profile);
-        let unseen = |at: &usize| accepted.iter().all(|one| of(one)[*at] == 0.0);
-        Some((0..here.len()).filter(unseen).map(|at| here[at]).sum::<f64>())
+    let moved = |of: fn(&MonthProfile) -> &[f64]| {
+        let (here, before) = ((of(profile), profile.rows as f64), (of(last), last.rows as f64));
+        Measured {
+            figure: Some(total_variation(here.0, before.0)),
+            noise: noise::of_total_variation(here, before),
+        }
     };
-    let ratio = |here: Option<f64>, before: Option<f64>| Some(here? / before.filter(|before| *before > 0.0)?);
+    let card_trips = (profile.card_trips(), last.card_trips());
+    let base_rate_moved = Measured {
+        figure: profile.tip_base_rate.zip(last.tip_base_rate).map(|(here, before)| here - before),
+        noise: last.tip_base_rate.map_or(0.0, |rate| {
+            noise::of_share(rate, card_trips.0).hypot(noise::of_share(rate, card_trips.1))
+        }),
+    };
+    let miles = Measured::ratio(profile.median_miles, last.median_miles);
+    let minutes = Measured::ratio(profile.median_minutes, last.median_minutes);
     vec![
-        Check::at_most("pickup_zones_moved", Some(moved(&profile.pickups, &last.pickups)), 0.15, otherwise),
-        Check::at_most(
-            "dropoff_zones_moved",
-            Some(moved(&profile.dropoffs, &last.dropoffs)),
-            0.15,
-            otherwise,
-        ),
-        Check::at_most("new_pickup_zones_share", new(|one| &one.pickups), 0.01, Warning),
-        Check::at_most("new_vendors_share", new(|one| &one.vendors), 0.01, Warning),
-        Check::within(
-            "distance_beside_last_month",
-            ratio(profile.median_miles, last.median_miles),
-            0.75,
-            1.35,
-            otherwise,
-        ),
-        Check::within(
-            "duration_beside_last_month",
-            ratio(profile.median_minutes, last.median_minutes),
-            0.7,
-            1.45,
-            otherwise,
-        ),
-        Check::within(
-            "tip_base_rate_moved",
-            profile.tip_base_rate.zip(last.tip_base_rate).map(|(here, before)| here - before),
-            -0.02,
-            0.02,
-            Warning,
-        ),
-        Check::at_least("tips_follow_zones", profile.tips_follow_zones(accepted), 0.4, otherwise),
+        Check::at_most("pickup_zones_moved", moved(|one| &one.pickups), 0.15, otherwise),
+        Check::at_most("dropoff_zones_moved", moved(|one| &one.dropoffs), 0.15, otherwise),
+        unseen("new_pickup_zones_share", |one| &one.pickups, profile, accepted),
+        unseen("new_vendors_share", |one| &one.vendors, profile, accepted),
+        Check::within("distance_beside_last_month", miles, 0.75, 1.35, otherwise),
+        Check::within("duration_beside_last_month", minutes, 0.7, 1.45, otherwise),
+        Check::within("tip_base_rate_moved", base_rate_moved, -0.02, 0.02, Warning),
+        tips_follow_zones(profile, accepted, otherwise),
     ]
 }
 
-/// The share of trips that would have to be in other zones: half the sum of differences (total variation).
-fn moved(here: &[f64], before: &[f64]) -> f64 {
+fn tips_follow_zones(profile: &MonthProfile, accepted: &[MonthProfile], otherwise: Verdict) -> Check {
+    let measured = profile.tips_follow_zones(accepted);
+    let check = Check::at_least("tips_follow_zones", measured, TIPS_FOLLOW_MIN, otherwise);
+    if check.figure.is_some() {
+        return check;
+    }
+    let expected = format!("{ZONES_MIN} zones of {CARD_TRIPS_MIN} card trips on both sides to compare");
+    Check { expected, verdict: Verdict::TooFewRows, ..check }
+}
+
+/// The least correlation of the zones' shares of tipped trips with those of the months before.
+const TIPS_FOLLOW_MIN: f64 = 0.4;
+
+/// The share of trips of a category that no accepted month has.
+fn unseen(
+    name: &'static str,
+    of: fn(&MonthProfile) -> &[f64],
+    profile: &MonthProfile,
+    accepted: &[MonthProfile],
+) -> Check {
+    const SHARE_MAX: f64 = 0.01;
+    let seen: Vec<f64> = (0..of(profile).len())
+        .map(|at| accepted.iter().map(|one| of(one)[at] * one.rows as f64).sum::<f64>().round())
+        .collect();
+    let singles = seen.iter().filter(|rows| **rows == 1.0).count() as f64;
+    let share = of(profile).iter().zip(&seen).filter(|(_, rows)| **rows == 0.0).map(|(share, _)| share).sum();
+    let noise = noise::of_unseen(SHARE_MAX, singles, seen.iter().sum(), profile.rows as f64);
+    Check::at_most(name, Measured { figure: Some(share), noise }, SHARE_MAX, Verdict::Warning)
+}
+
+/// The share of trips that would have to be in other zones: half the sum of differences.
+fn total_variation(here: &[f64], before: &[f64]) -> f64 {
     here.iter().zip(before).map(|(here, before)| (here - before).abs()).sum::<f64>() / 2.0
 }
 

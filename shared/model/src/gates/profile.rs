@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::{Measured, TIPS_FOLLOW_MIN};
 use crate::month::Month;
 use crate::outcome::{LabelledTrips, Target};
 use crate::rules::{CARD, Rules, reversals};
@@ -42,11 +43,11 @@ pub struct MonthProfile {
     /// Correlation of the logarithms of distance and duration, where both are possible.
     pub duration_follows_distance: Option<f64>,
     /// Median of miles over straight miles, between different zones a mile apart and more.
-    pub winding: Option<f64>,
+    pub winding: Option<Median>,
     /// Median of the possible distances.
-    pub median_miles: Option<f64>,
+    pub median_miles: Option<Median>,
     /// Median of the durations from a minute to an hour.
-    pub median_minutes: Option<f64>,
+    pub median_minutes: Option<Median>,
     /// Card trips.
     pub card_share: f64,
     /// Share of card trips that were tipped.
@@ -67,10 +68,31 @@ pub struct MonthProfile {
     /// By pickup zone: card trips and those tipped.
     #[serde(skip)]
     tips_by_zone: Vec<(f64, f64)>,
+    /// Trips paid in a known way but not by card.
+    #[serde(skip)]
+    pub(super) paid_otherwise: u64,
+}
+
+/// A median with its standard error; written as the median alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Median {
+    /// The median.
+    pub value: f64,
+    /// Its standard error: half of what lies between the order statistics half a square root of n to either side, which holds
+    /// for every distribution (its rank is binomial).
+    pub error: f64,
+}
+
+impl Serialize for Median {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.value)
+    }
 }
 
 /// A zone counts in a comparison of tips from this many card trips on.
-const CARD_TRIPS_MIN: f64 = 50.0;
+pub(super) const CARD_TRIPS_MIN: f64 = 50.0;
+/// Fewer zones say nothing about where people tip.
+pub(super) const ZONES_MIN: usize = 20;
 
 impl MonthProfile {
     /// Measures a month.
@@ -117,6 +139,7 @@ impl MonthProfile {
             dropoffs: shares(trips.dropoff_zone.iter().map(|zone| zone.map(Zone::index)), Zone::COUNT),
             vendors: shares(trips.vendor.iter().map(|vendor| vendor.map(usize::from)), 256),
             tips_by_zone: vec![(0.0, 0.0); Zone::COUNT],
+            paid_otherwise: 0,
         };
         profile.measure_tips(file);
         profile
@@ -142,6 +165,7 @@ impl MonthProfile {
         }
         let (card, tipped) =
             self.tips_by_zone.iter().fold((0.0, 0.0), |all, of| (all.0 + of.0, all.1 + of.1));
+        self.paid_otherwise = otherwise;
         self.tip_base_rate = (card > 0.0).then(|| tipped / card);
         self.tips_not_by_card_share = (otherwise > 0).then(|| otherwise_tipped as f64 / otherwise as f64);
         let all = unknown.len() as f64;
@@ -150,21 +174,60 @@ impl MonthProfile {
         self.same_tip_without_payment_share = commonest(unknown.into_iter()).map(|share| share * kept / all);
     }
 
+    /// Card trips from a known zone.
+    pub(super) fn card_trips(&self) -> f64 {
+        self.tips_by_zone.iter().map(|(card, _)| card).sum()
+    }
+
     /// Correlation of the zones' shares of tipped trips with those of the months before, weighted by card trips; none
-    /// where too few zones can be compared.
-    pub(super) fn tips_follow_zones(&self, accepted: &[Self]) -> Option<f64> {
-        let mut points = Vec::new();
+    /// where fewer than [`ZONES_MIN`] zones can be compared.
+    pub(super) fn tips_follow_zones(&self, accepted: &[Self]) -> Measured {
+        let mut zones = Vec::new();
         for (at, (card, tipped)) in self.tips_by_zone.iter().enumerate() {
             let before = accepted.iter().fold((0.0, 0.0), |all, one| {
                 let (card, tipped) = one.tips_by_zone[at];
                 (all.0 + card, all.1 + tipped)
             });
             if *card >= CARD_TRIPS_MIN && before.0 >= CARD_TRIPS_MIN {
-                points.push((before.1 / before.0, tipped / card, *card));
+                zones.push(ZoneTips {
+                    before: before.1 / before.0,
+                    before_trips: before.0,
+                    here: tipped / card,
+                    trips: *card,
+                });
             }
         }
-        (points.len() >= 20).then(|| correlation(&points)).flatten()
+        if zones.len() < ZONES_MIN {
+            return Measured { figure: None, noise: 0.0 };
+        }
+        let points: Vec<_> = zones.iter().map(|zone| (zone.before, zone.here, zone.trips)).collect();
+        Measured { figure: correlation(&points), noise: TIPS_FOLLOW_MIN * (1.0 - weakened(&zones)) }
     }
+}
+
+/// Tips of a zone: shares of tipped trips, and the card trips that they are of.
+struct ZoneTips {
+    before: f64,
+    before_trips: f64,
+    here: f64,
+    trips: f64,
+}
+
+/// By what factor chance weakens the correlation of shares that are of so few card trips each: the root of the product of their
+/// reliabilities (Spearman's formula). How much zones differ is taken from the months before: in a month whose tips were
+/// mixed up they differ by chance alone.
+fn weakened(zones: &[ZoneTips]) -> f64 {
+    let weight: f64 = zones.iter().map(|zone| zone.trips).sum();
+    let mean =
+        |of: &dyn Fn(&ZoneTips) -> f64| zones.iter().map(|zone| of(zone) * zone.trips).sum::<f64>() / weight;
+    let base = mean(&|zone| zone.before);
+    let spread = mean(&|zone| (zone.before - base).powi(2));
+    let binomial =
+        |trips: &dyn Fn(&ZoneTips) -> f64| mean(&|zone| zone.before * (1.0 - zone.before) / trips(zone));
+    let noise_before = binomial(&|zone| zone.before_trips);
+    let between = (spread - noise_before).max(0.0);
+    let reliability = |noise: f64| if between > 0.0 { between / (between + noise) } else { 0.0 };
+    (reliability(noise_before) * reliability(binomial(&|zone| zone.trips))).sqrt()
 }
 
 fn shares(values: impl Iterator<Item = Option<usize>>, n: usize) -> Vec<f64> {
@@ -187,9 +250,13 @@ fn commonest(values: impl Iterator<Item = i64>) -> Option<f64> {
     counts.values().max().map(|most| *most as f64 / rows as f64)
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+fn median(mut values: Vec<f64>) -> Option<Median> {
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let (n, middle) = (values.len(), values.len() / 2);
+    let value = *values.get(middle)?;
+    let step = ((n as f64).sqrt() / 2.0).ceil() as usize;
+    let error = (values[(middle + step).min(n - 1)] - values[middle.saturating_sub(step)]) / 2.0;
+    Some(Median { value, error })
 }
 
 fn windings(file: &LabelledTrips) -> Vec<f64> {

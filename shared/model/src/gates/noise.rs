@@ -1,0 +1,99 @@
+//! How far chance alone moves a figure of a month that is a random sample of trips.
+//!
+//! Every function returns an allowance in the figure's own unit: a sample of the stated size lies further from the figure
+//! of all trips about once in a thousand times.
+
+use std::f64::consts::PI;
+
+/// Standard errors of an allowance.
+const ERRORS: f64 = 3.0;
+
+/// Of a share that is `share` of all trips, measured on `rows`: the standard error of a binomial share.
+pub(super) fn of_share(share: f64, rows: f64) -> f64 {
+    ERRORS * (share * (1.0 - share) / rows.max(1.0)).sqrt()
+}
+
+/// Of a Pearson correlation that is `correlation` between all trips, measured on `points`.
+pub(super) fn of_correlation(correlation: f64, points: f64) -> f64 {
+    ERRORS * (1.0 - correlation * correlation) / (points - 1.0).max(1.0).sqrt()
+}
+
+/// Of a figure with this standard error.
+pub(super) fn of_error(error: f64) -> f64 {
+    ERRORS * error
+}
+
+/// Of the total variation between two lists of shares, measured on these rows. The differences of many small shares add up,
+/// so a distance is found between two samples of the same trips: its mean (of folded normal variables) belongs to the allowance.
+pub(super) fn of_total_variation(one: (&[f64], f64), other: (&[f64], f64)) -> f64 {
+    let ((one, n), (other, m)) = (one, other);
+    let (n, m) = (n.max(1.0), m.max(1.0));
+    let variance = |(here, there): (&f64, &f64)| {
+        let share = (here * n + there * m) / (n + m);
+        share * (1.0 - share) * (1.0 / n + 1.0 / m)
+    };
+    let (mean, folded) = one.iter().zip(other).map(variance).fold((0.0, 0.0), |(mean, folded), variance| {
+        (mean + (2.0 / PI * variance).sqrt() / 2.0, folded + (1.0 - 2.0 / PI) * variance / 4.0)
+    });
+    mean + ERRORS * folded.sqrt()
+}
+
+/// Of the share of trips whose category was not seen before, where `singles` of the `seen` rows were the only ones of theirs:
+/// as many of the next trips are of unseen categories (Good and Turing's estimate), and a share `bound` on top of it.
+pub(super) fn of_unseen(bound: f64, singles: f64, seen: f64, rows: f64) -> f64 {
+    let unseen = singles / seen.max(1.0);
+    unseen + of_share((bound + unseen).min(0.5), rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sequence without pattern in 0 to 1, the same every time (splitmix64).
+    fn draws(seed: u64) -> impl FnMut() -> f64 {
+        let mut state = seed;
+        move || {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut mixed = state;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        }
+    }
+
+    /// Two samples of the same trips, spread over 260 zones as trips are: their distance stays within the allowance, and fills
+    /// most of it, so that the allowance hides little.
+    #[test]
+    fn samples_of_the_same_zones_stay_within_their_allowance() {
+        let weights: Vec<f64> = (0..260).map(|zone| 1.0 / (10.0 + f64::from(zone))).collect();
+        let total: f64 = weights.iter().sum();
+        let mut draw = draws(1);
+        let mut sample = |rows: usize| {
+            let mut shares = vec![0.0; 260];
+            for _ in 0..rows {
+                let mut left = draw() * total;
+                let zone = weights.iter().position(|weight| {
+                    left -= weight;
+                    left <= 0.0
+                });
+                shares[zone.unwrap_or(259)] += 1.0 / rows as f64;
+            }
+            shares
+        };
+        for (n, m) in [(1000, 1000), (3000, 10_000), (10_000, 10_000)] {
+            for _ in 0..20 {
+                let (one, other) = (sample(n), sample(m));
+                let moved = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).sum::<f64>() / 2.0;
+                let allowed = of_total_variation((&one, n as f64), (&other, m as f64));
+                assert!(moved <= allowed && moved >= 0.6 * allowed, "{n}, {m}: {moved} of {allowed}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_rows_leave_less_to_chance() {
+        assert!((of_share(0.05, 10_000.0) - 3.0 * (0.05 * 0.95 / 10_000f64).sqrt()).abs() < 1e-12);
+        assert!(of_share(0.05, 1e4) < of_share(0.05, 1e3) && of_correlation(0.6, 1e4) < 0.02);
+        assert!(of_unseen(0.01, 5.0, 1000.0, 1000.0) > of_unseen(0.01, 0.0, 1000.0, 1000.0));
+    }
+}
