@@ -12,8 +12,10 @@ HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 RELEASE := cargo build --release --locked $(addprefix -p ,$(FUNCTIONS)) -p tripcast
 TEST := cargo test --workspace --locked
 LOCAL_AWS := python3 infra/local/local_aws.py
-# The tests' own local AWS, beside one that you may have up; it takes the port after it too.
-E2E_PORT ?= 4576
+# The tests' own local AWS, beside one that you may have up; it takes the port after it too. Free ones if not said.
+E2E_PORT ?=
+# What a run could not do on this machine.
+export NOT_RUN_LIST := $(CURDIR)/target/not-run.tsv
 # What the end-to-end tests run: the functions' packages (<function>/bootstrap.zip), and what deploys them.
 PACKAGES ?= target/local
 DEPLOY_WITH ?= sam
@@ -29,7 +31,24 @@ demo: local ## See the whole system once on this machine: trips in, predictions 
 	@python3 infra/local/demo.py
 
 .PHONY: test
-test: lint lint-infra unit e2e ## The gate: format, linters, unit tests, one release build, end to end on it
+test: not-run-begin lint lint-infra unit e2e bare-clone not-run-end ## The gate: format, linters, unit tests, one release build, end to end on it
+
+.PHONY: not-run-begin not-run-end
+not-run-begin not-run-end: not-run-%:
+	@python3 tools/not_run.py $*
+
+.PHONY: doctor
+doctor: ## Say what this machine has, and what will not run for want of the rest
+	@python3 tools/doctor.py
+
+.PHONY: bare-clone
+bare-clone: local ## Prove that a clone of HEAD is enough by itself: `make demo` in an empty folder, without a network
+	python3 tools/bare_clone.py
+
+.PHONY: months
+months: local ## Fetch the whole months that golden figures are about from the TLC (to TRIPS_DIR, else trips; 53 MB)
+	target/release/tripcast data fetch --to "$${TRIPS_DIR:-trips}" \
+	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
 verify: test determinism test-card test-mlflow build test-rie ## The gate and the longer proofs, before an issue is closed
@@ -40,7 +59,7 @@ verify: test determinism test-card test-mlflow build test-rie ## The gate and th
 
 .PHONY: determinism
 determinism: local ## The same inputs give the same models: in a hundred processes, on any number of threads
-	$(TEST) --test system -- determinism::
+	PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- determinism::
 
 .PHONY: test-card
 test-card: local ## Model cards: valid by their schema, and looked at in a real browser
@@ -52,7 +71,7 @@ test-mlflow: local ## What the retrainer logs, on a real MLflow server, read bac
 
 .PHONY: replay
 replay: local ## 2023-01 to 2024-10 month by month, as the schedule would have lived it (TRIPS_DIR; an hour of processor time)
-	target/release/tripcast replay --trips "$${TRIPS_DIR:-../shared/data}" --from 2023-01 --to 2024-10 --compare
+	target/release/tripcast replay --trips "$${TRIPS_DIR:?is the folder of whole months: make months fetches them}" --from 2023-01 --to 2024-10 --compare
 
 .PHONY: local
 local: ## Build for this machine: the release binaries, and the functions' packages (target/local)
@@ -86,7 +105,7 @@ deny: ## Check licences, sources and advisories of what is depended on (OFFLINE=
 	python3 tools/deny/deny.py $(if $(OFFLINE),--offline)
 
 .PHONY: dashboards
-dashboards: venv ## Make the dashboards anew from the list of metrics
+dashboards: ## Make the dashboards anew from the list of metrics
 	UPDATE_DASHBOARDS=1 $(TEST) --test system -- dashboards::
 
 .PHONY: lint
@@ -99,14 +118,14 @@ fmt: ## Format the code
 	cargo fmt --all
 
 .PHONY: unit
-unit: venv ## Unit tests, contracts between files, golden numbers on real months
+unit: ## Unit tests, contracts between files, golden numbers on real trips
 	$(TEST) -- $(addprefix --skip ,bootstraps:: terminal:: end_to_end:: permissions:: determinism:: emulator::)
 
 .PHONY: e2e
 e2e: venv probe local e2e-only ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
 
 .PHONY: e2e-only
-e2e-only: export LOCAL_AWS_PORT = $(E2E_PORT)
+e2e-only: export LOCAL_AWS_PORT = $(or $(E2E_PORT),$(shell $(LOCAL_AWS) free-port))
 e2e-only: export LOCAL_AWS_RECORD = $(CURDIR)/target/e2e/calls.jsonl
 e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); then what they called beside what they may
 	@rm -rf target/e2e && mkdir -p target/e2e

@@ -3,8 +3,8 @@
 and a month in one file, and what happened is told in one page.
 
 It needs the release binaries and their packages: `make demo` builds them first. The local AWS is a fresh one on port
-LOCAL_AWS_PORT (default 4566) and stays up for a look around. Trips come from TRIPS_DIR, else from ../shared/data, else
-from the TLC, else they are made up, and the page says which.
+LOCAL_AWS_PORT (default 4566, or a free one if that is taken) and stays up for a look around. Trips come from TRIPS_DIR, else
+from the sample in this repository, and the page says which.
 """
 
 import argparse
@@ -19,13 +19,14 @@ from pathlib import Path
 
 import environment
 import local_aws
-import months
+import messages
 import server
-from environment import Failure
+from environment import PROJECT, Failure
+from trips import MONTHS, SAMPLE, Source, find
 
 STACK = "tripcast"
 PARAMETERS = {"TripsVisibilitySeconds": "6", "ModelRefreshSeconds": "1"}
-LEARN_MONTH, JUDGE_MONTH, LIVE_MONTH = months.MONTHS
+LEARN_MONTH, JUDGE_MONTH, LIVE_MONTH = MONTHS
 NOW = "2021-03-15"
 MESSAGES = 1_000
 # Durations that figures are about: the course's rule, which the models and the file are judged by, too.
@@ -57,7 +58,7 @@ class Steps:
         self.seconds[doing] = time.monotonic() - started
 
 
-def demo(port: int, source: months.Source, steps: Steps) -> str:
+def demo(port: int, source: Source, steps: Steps) -> str:
     """Runs all of it; the page that tells what happened."""
     # Only now, under the environment's Python, which has boto3.
     from application import Application
@@ -71,7 +72,7 @@ def demo(port: int, source: months.Source, steps: Steps) -> str:
     return f"{page}\n\n{where(port, app.outputs)}"
 
 
-def walk(app, source: months.Source, steps: Steps) -> str:
+def walk(app, source: Source, steps: Steps) -> str:
     """Once through the deployed application."""
     with steps.step("training both models"):
         for month in (LEARN_MONTH, JUDGE_MONTH):
@@ -81,17 +82,17 @@ def walk(app, source: months.Source, steps: Steps) -> str:
         raise Failure("no duration model was promoted, so nothing can be predicted")
     file = source.file(LIVE_MONTH)
     with steps.step("reading trips as messages"):
-        messages = months.sample(file, MESSAGES)
-        took = {json.dumps(message["ride_id"]): message.pop("actual_duration", None) for message in messages}
+        sent = messages.sample(file, MESSAGES)
+        took = {json.dumps(message["ride_id"]): message.pop("actual_duration", None) for message in sent}
     with steps.step("predicting messages and file"):
         begun = time.monotonic()
         app.put(file, "incoming")
-        app.send([body(place, message) for place, message in enumerate(messages)])
+        app.send([body(place, message) for place, message in enumerate(sent)])
         seen = app.wait(MESSAGES - len(BROKEN), len(BROKEN), file.name)
         letters = app.dead_letters(len(BROKEN))
     predicted = {"messages": seen.last_prediction_at - begun, "file": seen.summary_at - begun}
     parts = [
-        heading(source), models(run), streamed(seen, messages, took, letters), dropped(seen.summary),
+        heading(source), models(run), streamed(seen, sent, took, letters), dropped(seen.summary),
         timings(steps.seconds, predicted),
     ]
     return "\n\n".join(parts)
@@ -114,8 +115,8 @@ def deploy_fresh(port: int) -> dict[str, str]:
         say(f"the local AWS on port {port} is started anew: what it held is gone")
         server.stop(port)
     server.start(port, environment.ensure())
-    zips = months.PROJECT / "target" / "local"
-    return stack.deploy(server.endpoint(port), STACK, months.PROJECT / "template.yaml", zips, PARAMETERS)
+    zips = PROJECT / "target" / "local"
+    return stack.deploy(server.endpoint(port), STACK, PROJECT / "template.yaml", zips, PARAMETERS)
 
 
 def body(place: int, message: dict) -> str:
@@ -129,9 +130,10 @@ def without(fields: dict, name: str) -> dict:
 # --- the page ---
 
 
-def heading(source: months.Source) -> str:
+def heading(source: Source) -> str:
     use = f"green {LEARN_MONTH} to learn from, {JUDGE_MONTH} to judge on, {LIVE_MONTH} to predict"
-    return f"tripcast demo\n\nData\n  {source.about}\n  {use}"
+    more = "  whole months: `make months`, then TRIPS_DIR=trips make demo" if source.folder == SAMPLE else None
+    return "\n".join(filter(None, ["tripcast demo\n", "Data", f"  {source.about}", more, f"  {use}"]))
 
 
 def models(run: dict) -> str:
@@ -147,14 +149,14 @@ def models(run: dict) -> str:
     return "\n".join(lines)
 
 
-def streamed(seen, messages: list[dict], took: dict[str, float | None], letters: list[dict]) -> str:
+def streamed(seen, sent: list[dict], took: dict[str, float | None], letters: list[dict]) -> str:
     answers = {json.dumps(answer["prediction"]["ride_id"]): answer for answer in seen.predictions.values()}
     if strangers := answers.keys() - took.keys():
         raise Failure(f"{len(strangers)} predictions are of rides that nobody sent, such as {min(strangers)}")
     repeats = f" ({seen.repeats} repeats dropped by id)" if seen.repeats else ""
-    lines = [f"Messages\n  {len(messages):,} sent, {len(answers):,} predicted{repeats}, {len(letters)} dead letters"]
+    lines = [f"Messages\n  {len(sent):,} sent, {len(answers):,} predicted{repeats}, {len(letters)} dead letters"]
     lines += [f"  dead letter  {letter['reason']}: {letter['detail']}" for letter in letters]
-    request = example(messages, answers)
+    request = example(sent, answers)
     ride = json.dumps(request["ride_id"])
     lines += [f"  for example  {json.dumps(request)}", f"  is answered  {json.dumps(answers[ride])}"]
     if took[ride] is not None:
@@ -163,9 +165,9 @@ def streamed(seen, messages: list[dict], took: dict[str, float | None], letters:
     return "\n".join(lines)
 
 
-def example(messages: list[dict], answers: dict[str, dict]) -> dict:
+def example(sent: list[dict], answers: dict[str, dict]) -> dict:
     """The first answered trip with a distance, if there is one: those without say little about the models."""
-    answered = [message for message in messages if json.dumps(message["ride_id"]) in answers]
+    answered = [message for message in sent if json.dumps(message["ride_id"]) in answers]
     return next((message for message in answered if message["ride"].get("trip_distance")), answered[0])
 
 
@@ -232,7 +234,7 @@ def where(port: int, outputs: dict[str, str]) -> str:
 
 
 def make_down(port: int) -> str:
-    return f"LOCAL_AWS_PORT={port} make down" if "LOCAL_AWS_PORT" in os.environ else "make down"
+    return "make down" if port == local_aws.DEFAULT_PORT else f"LOCAL_AWS_PORT={port} make down"
 
 
 def functions_log(port: int) -> Path:
@@ -260,11 +262,11 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     steps = Steps()
     try:
-        port = local_aws.port_from_environment()
+        port = local_aws.port_to_start_on()
         environment.ensure()
         environment.reenter()
         with steps.step("finding trips"):
-            source = months.find()
+            source = find()
         say(source.about)
     except (Failure, OSError) as failure:
         sys.exit(f"demo: {failure}")

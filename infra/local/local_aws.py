@@ -8,8 +8,10 @@
   outputs   print the stack's outputs (queue URLs, bucket and function names) as JSON
   status    say whether it runs, and where its log is
   down      stop it; everything it held is gone
+  free-port print a port that is free for a server and a recorder beside it
 
-The port is LOCAL_AWS_PORT (default 4566); several ports run side by side, each with its own state. With LOCAL_AWS_RECORD
+The port is LOCAL_AWS_PORT; without it that of the local AWS that this checkout has up, and to start one 4566 or, if another
+program has that, the next free one. Several run side by side, each with its own state. With LOCAL_AWS_RECORD
 set to a file, `up` has every call of a function written there, by a recorder on the next port.
 Clients need AWS_ENDPOINT_URL=http://127.0.0.1:<port>, AWS_REGION=us-east-1 and the keys test/test.
 """
@@ -24,6 +26,11 @@ import environment
 import server
 from environment import PROJECT, Failure
 
+DEFAULT_PORT = 4566
+# Where a local AWS may come to be by itself; the tests' own are behind them, so that nobody takes one for the other.
+PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 10)
+FREE_PORTS = range(PORTS.stop, PORTS.stop + 40)
+
 
 def install(args: argparse.Namespace) -> None:
     environment.ensure()
@@ -32,6 +39,10 @@ def install(args: argparse.Namespace) -> None:
 def up(args: argparse.Namespace) -> None:
     python = environment.ensure()
     print(server.start(args.port, python))
+
+
+def free_port(args: argparse.Namespace) -> None:
+    print(server.free_pair(FREE_PORTS))
 
 
 def down(args: argparse.Namespace) -> None:
@@ -77,18 +88,38 @@ def key_value(text: str) -> tuple[str, str]:
     return key, value
 
 
-def port_from_environment() -> int:
-    text = os.environ.get("LOCAL_AWS_PORT") or "4566"
+def stated_port() -> int | None:
+    text = os.environ.get("LOCAL_AWS_PORT")
+    if not text:
+        return None
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise Failure(f"LOCAL_AWS_PORT must be a port number, got {text!r}")
     return int(text)
 
 
+def port_in_use() -> int:
+    """The port that is stated, or that of the one local AWS that this checkout has up, else the default."""
+    return stated_port() or next((port for port in PORTS if server.recorded(port)), DEFAULT_PORT)
+
+
+def port_to_start_on() -> int:
+    """The port that is stated, or the first that this checkout has already or can have; another than the default is announced."""
+    if stated := stated_port():
+        return stated
+    port = next((port for port in PORTS if server.recorded(port) or server.is_free(port)), None)
+    if port is None:
+        raise Failure(f"ports {PORTS.start} to {PORTS.stop - 1} are all taken; set LOCAL_AWS_PORT to a free one")
+    if port != DEFAULT_PORT and not server.recorded(port):
+        print(f"local AWS: port {DEFAULT_PORT} is taken by {server.holder(DEFAULT_PORT)}; this one is on port {port}", file=sys.stderr)
+    return port
+
+
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb, about in ((install, "make the environment"), (up, "start the local AWS"), (down, "stop it"), (status, "say whether it runs")):
-        verbs.add_parser(verb.__name__, help=about, description=about).set_defaults(run=verb)
+    for verb, about in ((install, "make the environment"), (up, "start the local AWS"), (down, "stop it"), (status, "say whether it runs"),
+                        (free_port, "print a port that is free for a server and a recorder beside it")):
+        verbs.add_parser(verb.__name__.replace("_", "-"), help=about, description=about).set_defaults(run=verb)
 
     about = "create or update the stack; its outputs as one JSON document on stdout, progress on stderr"
     deploying = verbs.add_parser("deploy", help=about, description=about)
@@ -116,7 +147,7 @@ def add_tool(verb: argparse.ArgumentParser) -> None:
 def main() -> None:
     args = command_line().parse_args()
     try:
-        args.port = port_from_environment()
+        args.port = port_to_start_on() if args.run is up else port_in_use()
         args.run(args)
     except Failure as failure:
         sys.exit(f"local AWS: {failure}")

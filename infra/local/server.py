@@ -118,14 +118,40 @@ def clean_environment(port: int, home: Path, functions_see: int) -> dict[str, st
     }
 
 
-def refuse_taken_port(port: int) -> None:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         # As the server does: connections of an earlier run still closing are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise Failure(f"port {port} is taken by something else; set LOCAL_AWS_PORT to a free one") from None
+            return False
+    return True
+
+
+def free_pair(ports: range) -> int:
+    """The first of `ports` that is free with the one after it."""
+    for port in ports[::2]:
+        if is_free(port) and is_free(port + 1):
+            return port
+    raise Failure(f"no two free ports in a row from {ports.start} to {ports.stop}; set LOCAL_AWS_PORT to a free one")
+
+
+def holder(port: int) -> str:
+    """Who has a port, as far as that can be told: a local AWS works in a folder of its checkout's."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            folder = (process / "cwd").readlink()
+        except OSError:
+            continue
+        if folder.parts[-4:] == (*HERE.parts[-2:], STATE.name, str(port)):
+            return f"the local AWS of {folder.parents[3]} (make -C {folder.parents[3]} down)"
+    return "another program"
+
+
+def refuse_taken_port(port: int) -> None:
+    if not is_free(port):
+        raise Failure(f"port {port} is taken by {holder(port)}; set LOCAL_AWS_PORT to a free one")
 
 
 def wait_for_recorder_to_end(port: int) -> None:

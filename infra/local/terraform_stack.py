@@ -12,8 +12,6 @@ from environment import PROJECT, Failure
 from stack import architecture, progress
 
 ROOT = PROJECT / "infra" / "terraform"
-# Runs terraform with a mirror of the provider, where the registry is out of reach.
-BESIDE = PROJECT.parent / "shared" / "tools" / "terraform-offline"
 # What of the user's environment must have no say in a local stack.
 FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
 # Terraform lays a file called *_override over the others. The state stays beside it, and buckets are paths of one host.
@@ -123,7 +121,7 @@ def report(message: dict) -> None:
 
 
 def terraform() -> str:
-    own = os.environ.get("TERRAFORM") or (str(BESIDE) if BESIDE.is_file() else "terraform")
+    own = os.environ.get("TERRAFORM") or "terraform"
     if found := shutil.which(own):
         return found
     raise Failure(f"there is no {own}; install terraform 1.10 or later, or name it in TERRAFORM")

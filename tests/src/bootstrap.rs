@@ -23,6 +23,30 @@ pub enum Said {
     Error(Value),
 }
 
+impl Said {
+    /// What it answered.
+    ///
+    /// # Panics
+    /// If it reported an error, with that error.
+    pub fn response(self) -> Value {
+        match self {
+            Self::Response(answer) => answer,
+            Self::Error(error) => panic!("expected an answer, got the error {error}"),
+        }
+    }
+
+    /// The error it reported.
+    ///
+    /// # Panics
+    /// If it answered, with that answer.
+    pub fn error(self) -> Value {
+        match self {
+            Self::Error(error) => error,
+            Self::Response(answer) => panic!("expected an error, got the answer {answer}"),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Api {
     waiting: VecDeque<Value>,

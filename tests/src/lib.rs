@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod dashboards;
 pub mod infrastructure;
 pub mod months;
+pub mod needs;
 pub mod stack;
 
 use std::path::{Path, PathBuf};

@@ -1,31 +1,70 @@
-//! Months of trips: the real ones where they are, made-up ones elsewhere.
+//! Months of trips: the sample in this repository, and whole months where `TRIPS_DIR` has them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use bytes::Bytes;
+use model::artifact::sha256_hex;
 
-/// The folder of real months: `TRIPS_DIR`, else `../shared/data`.
-pub fn real() -> Option<PathBuf> {
-    let folder =
-        crate::variable("TRIPS_DIR").map_or_else(|| crate::root().join("../shared/data"), PathBuf::from);
-    folder.join("green_tripdata_2021-01.parquet").exists().then_some(folder)
+/// The months of the sample.
+pub const SAMPLE: [&str; 3] = ["2021-01", "2021-02", "2021-03"];
+/// Versions of the duration and the tip model that a retraining as of 2021-03-15 on the sample makes, on every machine.
+pub const SAMPLE_VERSIONS: [&str; 2] = ["cc2f573445b3", "3cf3a02d8186"];
+
+/// The file name of a green month, `yyyy-mm`.
+pub fn file_name(month: &str) -> String {
+    format!("green_tripdata_{month}.parquet")
 }
 
-/// The folder of real months for a test that is about them; says so where there is none.
-pub fn real_or_say(test: &str) -> Option<PathBuf> {
-    let folder = real();
-    if folder.is_none() {
-        eprintln!("{test}: not run, there are no real months (set TRIPS_DIR)");
+/// The folder of the sample: 10,000 rows a month (tests/fixtures/trips/README.md).
+pub fn sample_folder() -> PathBuf {
+    crate::root().join("tests/fixtures/trips")
+}
+
+/// A whole green month as the TLC published it, if `TRIPS_DIR` has it.
+pub fn whole(month: &str) -> Option<PathBuf> {
+    known_file(&file_name(month))
+}
+
+/// A file of `TRIPS_DIR`, if it is the very one that golden figures were measured on: names prove nothing.
+pub fn known_file(name: &str) -> Option<PathBuf> {
+    static SEEN: Mutex<Option<HashMap<PathBuf, bool>>> = Mutex::new(None);
+    let path = trips_dir()?.join(name);
+    let mut seen = SEEN.lock().unwrap();
+    let is_known = seen.get_or_insert_default().entry(path.clone()).or_insert_with(|| {
+        let expected = checksums().get(name);
+        expected.is_some() && std::fs::read(&path).ok().map(|bytes| sha256_hex(&bytes)).as_ref() == expected
+    });
+    is_known.then_some(path)
+}
+
+/// The files that golden figures were measured on: their sha256 by name.
+pub fn checksums() -> &'static BTreeMap<String, String> {
+    static LIST: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    LIST.get_or_init(|| {
+        let text = std::fs::read_to_string(crate::root().join("tests/fixtures/whole-months.sha256")).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| line.split_once("  ").unwrap())
+            .map(|(sum, name)| (name.into(), sum.into()))
+            .collect()
+    })
+}
+
+/// Why there are no whole months.
+pub fn why_not_whole() -> String {
+    let get = "`make months` fetches them";
+    match trips_dir() {
+        None => format!("TRIPS_DIR is not set ({get})"),
+        Some(folder) => format!("TRIPS_DIR={} lacks some or holds other files ({get})", folder.display()),
     }
-    folder
 }
 
-/// Green trips of `month`, 2021-01 to 2021-03: real, else made up by `tripcast data generate`.
+/// Green trips of `month`, one of [`SAMPLE`]: the whole month where all three are there whole, else the sample.
 pub fn green(month: &str) -> PathBuf {
-    let name = format!("green_tripdata_{month}.parquet");
-    real().unwrap_or_else(generated).join(name)
+    let folder = SAMPLE.iter().all(|month| whole(month).is_some()).then(trips_dir).flatten();
+    folder.unwrap_or_else(sample_folder).join(file_name(month))
 }
 
 /// The bytes of [`green`].
@@ -33,16 +72,7 @@ pub fn green_bytes(month: &str) -> Bytes {
     Bytes::from(std::fs::read(green(month)).unwrap())
 }
 
-fn generated() -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let make = || {
-        let folder = crate::root().join("target/generated-trips");
-        let months = ["2021-01", "2021-02", "2021-03"].into_iter().flat_map(|month| ["--month", month]);
-        let mut command = Command::new(crate::release_binary("tripcast"));
-        let made =
-            command.args(["data", "generate", "--rows", "20000", "--to"]).arg(&folder).args(months).status();
-        assert!(made.unwrap().success(), "tripcast data generate failed");
-        folder
-    };
-    FOLDER.get_or_init(make).clone()
+fn trips_dir() -> Option<PathBuf> {
+    // A relative path is meant from the root; cargo runs tests in the folder of their package.
+    crate::variable("TRIPS_DIR").map(|folder| crate::root().join(folder))
 }

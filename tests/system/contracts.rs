@@ -69,10 +69,27 @@ fn foreign_types_stop_where_they_should() {
     }
 }
 
-fn rust_files() -> Vec<(PathBuf, String)> {
-    let output = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output().unwrap();
+/// Files of the repository whose names match, with their text; those that are no text are left out.
+fn tracked(pattern: &str) -> Vec<(PathBuf, String)> {
+    let output = Command::new("git").args(["ls-files", pattern]).current_dir(root()).output().unwrap();
     let names = String::from_utf8(output.stdout).unwrap();
-    names.lines().map(|name| (name.into(), std::fs::read_to_string(root().join(name)).unwrap())).collect()
+    let text = |name: &str| Some((name.into(), std::fs::read_to_string(root().join(name)).ok()?));
+    names.lines().filter_map(text).collect()
+}
+
+fn rust_files() -> Vec<(PathBuf, String)> {
+    tracked("*.rs")
+}
+
+/// A clone by itself is enough: only `.ci/run` looks beside the checkout, for trips to hand over in `TRIPS_DIR`.
+#[test]
+fn nothing_knows_of_a_folder_beside_the_checkout() {
+    for (path, text) in tracked("*") {
+        let beside = [concat!("../", "shared"), concat!("parent / ", "\"shared\"")]
+            .iter()
+            .find(|words| text.contains(**words));
+        assert!(beside.is_none() || path == Path::new(".ci/run"), "{}: {beside:?}", path.display());
+    }
 }
 
 fn is_test(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
+use tests::needs::{Need, has};
 use tests::{months, release_binary};
 
 fn versions_of(arguments: &[&str], path: &[&str]) -> Vec<String> {
@@ -19,6 +20,9 @@ fn versions_of(arguments: &[&str], path: &[&str]) -> Vec<String> {
 /// linfa-trees breaks ties by the order of a hash map, which differs from process to process: weights leave it none.
 #[test]
 fn a_hundred_processes_grow_the_same_tree() {
+    if !has(Need::Built) {
+        return;
+    }
     let (learn, later) = (months::green("2021-01"), months::green("2021-02"));
     let [learn, later] = [&learn, &later].map(|path| path.to_str().unwrap());
     let arguments = ["train", "--target", "tip", "--family", "tree", "--train", learn, "--validate", later];
@@ -30,6 +34,9 @@ fn a_hundred_processes_grow_the_same_tree() {
 
 #[test]
 fn a_retraining_does_not_depend_on_threads() {
+    if !has(Need::Built) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let history = folder.path().join("data/history");
     std::fs::create_dir_all(&history).unwrap();

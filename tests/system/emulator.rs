@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tests::needs::{Need, has};
 use tests::{function_binary, months, root, variable};
 use tokio::process::{Child, Command};
 
@@ -93,6 +94,9 @@ fn folder_with_trips() -> tempfile::TempDir {
 
 #[tokio::test]
 async fn every_sample_event_is_answered() {
+    if !has(Need::Emulator) {
+        return;
+    }
     let folder = folder_with_trips();
     let retrainer = Emulated::start(&function_binary("retrainer"), folder.path()).await;
     for name in samples("retrainer") {
@@ -131,6 +135,9 @@ async fn every_sample_event_is_answered() {
 
 #[tokio::test]
 async fn a_panic_is_an_error_and_the_next_event_is_served() {
+    if !has(Need::Emulator) {
+        return;
+    }
     let probe = root().join("target/probe/scorer");
     assert!(probe.exists(), "the probe is not built: run `make probe`");
     let folder = folder_with_trips();

@@ -10,6 +10,7 @@ use platform::registry::{CardFiles, Registry};
 use platform::store::{Store, conformance};
 use serde_json::{Value, json};
 use tests::months;
+use tests::needs::{Need, has};
 use tests::release_binary;
 use tests::stack::{Stack, attribute};
 
@@ -35,6 +36,9 @@ fn ids(messages: &[aws_sdk_sqs::types::Message]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_thousand_messages_end_once_each() {
+    if !has(Need::LocalAws) {
+        return;
+    }
     let stack = Stack::deploy("thousand");
     let run = stack.retrain().await;
     for target in run["targets"].as_array().unwrap() {
@@ -80,6 +84,9 @@ async fn a_thousand_messages_end_once_each() {
 
 #[tokio::test]
 async fn a_failing_sink_is_retried_and_nothing_is_lost() {
+    if !has(Need::LocalAws) {
+        return;
+    }
     let stack = Stack::deploy("failing-sink");
     stack.retrain().await;
     let queue = stack.output("PredictionsQueueUrl").to_string();
@@ -97,6 +104,9 @@ async fn a_failing_sink_is_retried_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn without_a_model_messages_and_files_wait_or_say_so() {
+    if !has(Need::LocalAws) {
+        return;
+    }
     // They have to outlast a retraining on a slow machine.
     let stack = Stack::deploy_with("no-model", 20);
     stack.put("incoming/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
@@ -118,6 +128,9 @@ fn sqs_event(bodies: &[String]) -> Value {
 
 #[tokio::test]
 async fn dropped_files_become_predictions_or_reasons() {
+    if !has(Need::LocalAws) {
+        return;
+    }
     let stack = Stack::deploy("dropped");
     let run = stack.retrain().await;
     let version = &run["targets"][0]["version"];
@@ -176,6 +189,9 @@ async fn last_modified(stack: &Stack, key: &str) -> String {
 
 #[tokio::test]
 async fn a_promotion_reaches_a_warm_scorer_and_a_file_that_cannot_be_handled_is_kept() {
+    if !has(Need::LocalAws) {
+        return;
+    }
     let stack = Stack::deploy("warm");
     let run = stack.retrain().await;
     let first = run["targets"][0]["version"].as_str().unwrap().to_string();
@@ -251,6 +267,9 @@ fn score_says(model_file: &std::path::Path, bytes: &[u8]) {
 /// promoter had died, a report, an event that names a version, and a file that is damaged in the middle.
 #[tokio::test]
 async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
+    if !has(Need::LocalAws) {
+        return;
+    }
     let stack = Stack::deploy("later");
     let run = stack.retrain().await;
     let champion: model::ModelVersion = run["targets"][0]["version"].as_str().unwrap().parse().unwrap();
@@ -312,6 +331,9 @@ async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
 
 #[tokio::test]
 async fn a_store_in_s3_conforms() {
+    if !has(Need::LocalAws) {
+        return;
+    }
     let stack = Stack::deploy("conformance");
     let bucket = stack.output("ModelBucketName").to_string();
     conformance::check(&platform::store::S3Store::new(&stack.config, bucket, "some/prefix/".into())).await;

@@ -1,14 +1,16 @@
 //! The system's tests, one binary.
 //!
-//! - `contracts`: what files promise each other; needs nothing but the checkout.
-//! - `dashboards`: made from the list of metrics; needs nothing but the checkout.
-//! - `deployments`: template.yaml and infra/terraform make the same; needs the environment of the local AWS.
-//! - `real_data`: golden numbers on real months; needs those.
-//! - `bootstraps`: built functions under a double of the Runtime API; needs `make local`.
-//! - `terminal`: `tripcast` as a person types it; needs `make local`.
+//! - `contracts`: what files promise each other.
+//! - `dashboards`: made from the list of metrics.
+//! - `deployments`: template.yaml and infra/terraform make the same.
+//! - `gates`, `real_data`: golden numbers on the sample of trips and, where `TRIPS_DIR` has them, on whole months.
+//! - `bootstraps`: built functions under a double of the Runtime API; `make e2e` builds them.
+//! - `terminal`, `determinism`: the built `tripcast` as a person types it.
 //! - `end_to_end`: the whole on the local AWS; `make e2e` brings it up.
-//! - `permissions`: what was called there beside what the roles allow; needs `end_to_end` to have run.
-//! - `emulator`: built functions under Lambda's own emulator; needs `make test-rie`.
+//! - `permissions`: what was called there beside what the roles allow.
+//! - `emulator`: built functions under Lambda's own emulator, by `make test-rie`.
+//!
+//! What a test lacks on a machine is said (`tests::needs`): `cargo test --workspace` runs the rest.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 

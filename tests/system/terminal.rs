@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use model::artifact::sha256_hex;
 use serde_json::Value;
+use tests::needs::{Need, has};
 use tests::{months, release_binary};
 
 fn tripcast(arguments: &[&str]) -> Output {
@@ -60,6 +61,9 @@ fn breaking_server(file: Vec<u8>) -> (String, std::thread::JoinHandle<Vec<String
 
 #[test]
 fn a_download_that_broke_off_goes_on_and_is_not_made_twice() {
+    if !has(Need::Built) {
+        return;
+    }
     let (file, folder) = (months::green_bytes("2021-01").to_vec(), tempfile::tempdir().unwrap());
     let (url, server) = breaking_server(file.clone());
     let to = folder.path().join("trips");
@@ -80,6 +84,9 @@ fn a_download_that_broke_off_goes_on_and_is_not_made_twice() {
 
 #[test]
 fn what_cannot_be_fetched_is_said_in_one_sentence() {
+    if !has(Need::Built) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let nobody = ["data", "fetch", "--month", "2021-01", "--from", "http://127.0.0.1:9", "--to"];
     let output = tripcast(&[&nobody[..], &[text(folder.path())]].concat());
@@ -94,6 +101,9 @@ fn what_cannot_be_fetched_is_said_in_one_sentence() {
 
 #[test]
 fn a_trained_model_is_evaluated_and_predicts_a_file() {
+    if !has(Need::Built) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let (model, out) = (folder.path().join("duration.bin"), folder.path().join("predictions.parquet"));
     let (january, february) = (months::green("2021-01"), months::green("2021-02"));
@@ -121,6 +131,9 @@ fn a_trained_model_is_evaluated_and_predicts_a_file() {
 
 #[test]
 fn wrong_input_gets_one_clear_error() {
+    if !has(Need::Built) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let notes = folder.path().join("notes.txt");
     std::fs::write(&notes, "these are notes and neither trips nor a model").unwrap();

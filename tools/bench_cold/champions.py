@@ -9,7 +9,7 @@ from pathlib import Path
 from places import STATE, TREES, TRIPCAST, Failure
 
 # After places, which makes what the tools share known.
-from months import link_or_generate
+import trips
 
 TRIPS, MODELS = STATE / "trips", STATE / "models"
 SMALL = TRIPS / "small"
@@ -29,7 +29,7 @@ def make() -> None:
         raise Failure("there is no target/release/tripcast; build it first: make build")
     for folder in (TRIPS, MODELS):
         shutil.rmtree(folder, ignore_errors=True)
-    link_or_generate(TRIPCAST, TRIPS, [LEARNT_FROM, JUDGED_ON, PREDICTED])
+    trips.link(TRIPS)
     tripcast("data", "generate", "--month", PREDICTED, "--rows", str(SMALL_ROWS), "--to", str(SMALL))
     for target in ("duration", "tip"):
         model = STATE / f"{target}.bin"

@@ -3,7 +3,7 @@
 
 Every run is a process of its own, rivals take turns, and what counts is the process's CPU time around the call. The
 environment, the data and the models are made on the first run, under target/bench-peers; delete that to have them made
-again. Real trips come from TRIPS_DIR, else from ../shared/data; without them only the generated ones are used. The
+again. Real trips come from TRIPS_DIR; without it only the generated ones are used. The
 tables go to stdout and to a Markdown file, progress to stderr. Build ours first:
 
   cargo build --release --locked -p trees --example bench

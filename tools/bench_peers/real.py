@@ -1,16 +1,14 @@
-"""Real green taxi trips as the benchmark's rows: the months of TRIPS_DIR, or those beside the checkout."""
+"""Real green taxi trips as the benchmark's rows: whole months, from TRIPS_DIR."""
 
 import os
 from pathlib import Path
 
-import environment
 import numpy as np
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from failure import Failure
 from generated import Trips
 
-BESIDE = environment.PROJECT.parent / "shared" / "data"
 PICKUP, DROPOFF = "lpep_pickup_datetime", "lpep_dropoff_datetime"
 # In the order of the features; time of day and weekday come in between.
 BEFORE_TIME = ("PULocationID", "DOLocationID", "trip_distance")
@@ -25,10 +23,11 @@ WEEKDAY_OF_EPOCH = 3
 def folder() -> Path:
     """Where the months are; a Failure that says so if they are nowhere."""
     own = os.environ.get("TRIPS_DIR")
-    found = Path(own).absolute() if own else BESIDE
-    if not found.is_dir():
-        raise Failure(f"TRIPS_DIR={own} is no folder" if own else "TRIPS_DIR is not set, and there is no ../shared/data")
-    return found
+    if not own:
+        raise Failure("TRIPS_DIR is not set: `make months` fetches whole months")
+    if not Path(own).is_dir():
+        raise Failure(f"TRIPS_DIR={own} is no folder")
+    return Path(own).absolute()
 
 
 def trips(months: Path, month: str, card_only: bool) -> Trips:

@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from months import link_or_generate  # noqa: E402
+import trips  # noqa: E402
 from python_environment import PROJECT, Environment, Failure, run  # noqa: E402
 
 STATE = PROJECT / "target" / "card"
@@ -54,7 +54,7 @@ def train() -> list[Path]:
     """The folders of all models of two retrainings, a month apart."""
     work = STATE / "work"
     shutil.rmtree(work, ignore_errors=True)
-    link_or_generate(TRIPCAST, work / "data" / "history", ["2021-01", "2021-02", "2021-03"])
+    trips.link(work / "data" / "history")
     for now in ("2021-03-15", "2021-04-15"):
         run(f"retraining as of {now}", [
             str(TRIPCAST), "retrain", "--data", str(work / "data"), "--models", str(work / "models"), "--now", now,

@@ -3,7 +3,8 @@
     python3 tools/infra/lint.py              (by `make lint-infra`)
 
 Every check runs, whatever the ones before it found; it exits 1 if any of them found something. The tools are installed
-once, below target. Only terraform is the machine's own: without one that is a finding, unless LINT_WITHOUT_TERRAFORM=1.
+once, below target. Only terraform is the machine's own; its provider comes from a registry, or from where terraform's own
+configuration (TF_CLI_CONFIG_FILE) says. What cannot be run for want of either is NOT RUN, and a finding where CI is set.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Callable, NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from not_run import not_run  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "infra-tools"
@@ -26,9 +28,8 @@ CHECKOV = Environment(STATE / "checkov", HERE / "requirements-checkov.lock", "ch
 TEMPLATE = "template.yaml"
 TERRAFORM = PROJECT / "infra" / "terraform"
 GITHUB = PROJECT / ".github"
-# Where providers cannot be downloaded: runs terraform on a mirror of them, if the machine has one.
-TERRAFORM_OFFLINE = PROJECT.parent / "shared" / "tools" / "terraform-offline"
-WITHOUT_TERRAFORM = "LINT_WITHOUT_TERRAFORM"
+# terraform's words where a provider cannot be had, as opposed to what is wrong with the files.
+NO_PROVIDER = ("Failed to query available provider packages", "Failed to install provider")
 # checkov, but for its own idea of what a workflow may say: that is years old, and a workflow against it is left out unsaid.
 ANY_WORKFLOW = """
 import sys
@@ -49,14 +50,18 @@ NO_ACCOUNT = {
 
 class Outcome(NamedTuple):
     findings: list[str]
-    # Said after "0 findings": how much was looked at.
+    # Printed after "0 findings": how much was looked at.
     seen: str = ""
+    # Why the check, and those that build on it, cannot be run on this machine.
+    cannot_run: str = ""
 
 
 class Check(NamedTuple):
     name: str
     version: str
     run: Callable[[], Outcome]
+    # The check without which this one makes no sense.
+    needs: str = ""
 
 
 class Ran(NamedTuple):
@@ -77,7 +82,7 @@ def main() -> int:
         TOOLS.ensure()
         CHECKOV.ensure()
         with TOOLS.exclusive("run"):
-            failed = [check.name for check in checks() if not passes(check)]
+            failed = run_all(checks())
     except Failure as failure:
         print(f"lint-infra: {failure}", file=sys.stderr)
         return 1
@@ -86,14 +91,27 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def passes(check: Check) -> bool:
-    findings, seen = check.run()
-    head = f"{check.name}  {check.version}"
-    if not findings:
-        print(f"{head}  0 findings{f' ({seen})' if seen else ''}", flush=True)
-        return True
-    print("\n  ".join([f"{head}  findings:", *findings]), flush=True)
-    return False
+def run_all(checks: list[Check]) -> list[str]:
+    """Runs every check; the names of those that failed."""
+    failed, without = [], {}
+    for check in checks:
+        if check.needs in without:
+            without[check.name] = without[check.needs]
+            continue
+        findings, seen, cannot_run = check.run()
+        head = f"{check.name}  {check.version}"
+        if cannot_run:
+            without[check.name] = cannot_run
+        elif findings:
+            print("\n  ".join([f"{head}  findings:", *findings]), flush=True)
+            failed.append(check.name)
+        else:
+            print(f"{head}  0 findings{f' ({seen})' if seen else ''}", flush=True)
+    for why in dict.fromkeys(without.values()):
+        names = ", ".join(name for name, one in without.items() if one == why)
+        if not not_run(names, why):
+            failed.append(names)
+    return failed
 
 
 def checks() -> list[Check]:
@@ -169,20 +187,18 @@ def place(one: dict) -> str:
 
 def terraform_checks() -> list[Check]:
     if shutil.which("terraform") is None:
-        if os.environ.get(WITHOUT_TERRAFORM) == "1":
-            print(f"terraform  not run: {WITHOUT_TERRAFORM}=1", flush=True)
-            return []
-        missing = f"this machine has no terraform: install it, or set {WITHOUT_TERRAFORM}=1 to go without"
-        return [Check("terraform", "none", lambda: Outcome([missing]))]
+        missing = "this machine has no terraform (1.10 or later)"
+        return [Check("terraform fmt, validate and test", "none", lambda: Outcome([], cannot_run=missing))]
     version = json.loads(run(["terraform", "version", "-json"]).out)["terraform_version"]
     fmt = ("fmt", "-check", "-recursive", "-diff", "-no-color")
     found = [Check("terraform fmt infra/terraform", version, lambda: terraform(TERRAFORM, *fmt).outcome())]
     for root in sorted(file.parent for file in TERRAFORM.rglob("versions.tf") if ".terraform" not in file.parts):
         name = root.relative_to(PROJECT)
+        init = f"terraform init {name}"
         found += [
-            Check(f"terraform init {name}", version, lambda root=root: initialised(root)),
-            Check(f"terraform validate {name}", version, lambda root=root: terraform(root, "validate", "-no-color").outcome()),
-            Check(f"terraform test {name}", version, lambda root=root: tested(root)),
+            Check(init, version, lambda root=root: initialised(root)),
+            Check(f"terraform validate {name}", version, lambda root=root: terraform(root, "validate", "-no-color").outcome(), init),
+            Check(f"terraform test {name}", version, lambda root=root: tested(root), init),
         ]
     return found
 
@@ -198,6 +214,8 @@ def initialised(root: Path) -> Outcome:
     locked = (root / ".terraform.lock.hcl").exists()
     held = ["-lockfile=readonly"] if locked else []
     ran = terraform(root, "init", "-backend=false", "-input=false", "-no-color", *held)
+    if ran.status != 0 and any(words in ran.err + ran.out for words in NO_PROVIDER):
+        return Outcome([], cannot_run="its provider cannot be had: no registry in reach, and TF_CLI_CONFIG_FILE names no mirror")
     return Outcome(ran.outcome().findings, "by its lock file" if locked else "without a lock file")
 
 
@@ -208,14 +226,13 @@ def tested(root: Path) -> Outcome:
 
 def terraform(root: Path, *arguments: str) -> Ran:
     """What it downloads and makes lies below target, not in the root: the checkout stays clean."""
-    command = ["sh", str(TERRAFORM_OFFLINE)] if TERRAFORM_OFFLINE.exists() else ["terraform"]
     cache = STATE / "terraform" / "providers"
     cache.mkdir(parents=True, exist_ok=True)
     environment = {
         "TF_DATA_DIR": str(STATE / "terraform" / "-".join(root.relative_to(PROJECT).parts)),
         "TF_PLUGIN_CACHE_DIR": str(cache), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1",
     }
-    return run([*command, f"-chdir={root}", *arguments], environment)
+    return run(["terraform", f"-chdir={root}", *arguments], environment)
 
 
 def versions(environment: Environment, *packages: str) -> list[str]:

@@ -1,21 +1,45 @@
 //! template.yaml as facts.
 
-use std::process::Command;
-
-use serde_json::Value;
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use serde_json::{Value, json};
 
 use super::{Collected, Facts, closed, many, scalar, snake};
 
-/// template.yaml as JSON, read by the environment of the local AWS.
+/// template.yaml as JSON, short forms of intrinsic functions written out.
 pub fn template() -> Value {
-    let python = crate::root().join("infra/local/.state/venv/bin/python3");
-    assert!(python.exists(), "the environment of the local AWS is not there: run `make venv`");
-    let read = "import json, sys; from samtranslator.yaml_helper import yaml_parse; \
-                print(json.dumps(yaml_parse(open(sys.argv[1]).read()), default=str))";
-    let template = crate::root().join("template.yaml");
-    let output = Command::new(python).args(["-c", read]).arg(template).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let path = crate::root().join("template.yaml");
+    let documents = Yaml::load_from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let [document] = documents.as_slice() else { panic!("template.yaml is one document") };
+    to_json(document)
+}
+
+fn to_json(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(value)) => json!(value),
+        Yaml::Value(Scalar::Integer(value)) => json!(value),
+        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
+        Yaml::Value(Scalar::String(value)) => json!(value),
+        Yaml::Sequence(items) => items.iter().map(to_json).collect(),
+        Yaml::Mapping(fields) => {
+            let field = |(name, value): (&Yaml, &Yaml)| (name.as_str().unwrap().into(), to_json(value));
+            Value::Object(fields.iter().map(field).collect())
+        }
+        Yaml::Tagged(tag, value) => intrinsic(&tag.suffix, to_json(value)),
+        other => panic!("template.yaml holds {other:?}"),
+    }
+}
+
+/// `!GetAtt Queue.Arn` means `{"Fn::GetAtt": ["Queue", "Arn"]}`; `!Ref` and `!Condition` have no namespace.
+fn intrinsic(name: &str, value: Value) -> Value {
+    match (name, value) {
+        ("Ref" | "Condition", value) => json!({name: value}),
+        ("GetAtt", Value::String(path)) => {
+            let (resource, attribute) = path.split_once('.').unwrap();
+            json!({"Fn::GetAtt": [resource, attribute]})
+        }
+        (name, value) => json!({format!("Fn::{name}"): value}),
+    }
 }
 
 /// What template.yaml makes.

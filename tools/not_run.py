@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""What a run of `make test` could not do on this machine, never left unsaid.
+
+    python3 tools/not_run.py begin        forgets what an earlier run noted
+    python3 tools/not_run.py end          prints a line for each thing that was not run
+
+A part of the gate that lacks something notes it here, and the Rust tests do so by themselves, in the file that NOT_RUN_LIST
+names (tests/src/needs.rs). Where CI is set a part that cannot be run is a failure at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+LIST = Path(os.environ.get("NOT_RUN_LIST") or Path(__file__).resolve().parents[1] / "target" / "not-run.tsv")
+
+
+def not_run(what: str, why: str) -> bool:
+    """Notes that `what` was not run; whether that is all right, which it is not where CI is set."""
+    LIST.parent.mkdir(parents=True, exist_ok=True)
+    with open(LIST, "a") as noted:
+        noted.write(f"{what}\t{why}\t\n")
+    print(f"NOT RUN: {what}: {why}", flush=True)
+    return not os.environ.get("CI")
+
+
+def lines() -> list[str]:
+    """One line for each thing, with how many tests are about it."""
+    tests: dict[tuple[str, str], set[str]] = {}
+    for line in LIST.read_text().splitlines() if LIST.exists() else []:
+        what, why, test = line.split("\t")
+        tests.setdefault((what, why), set()).add(test)
+    counted = {key: len(names - {""}) for key, names in tests.items()}
+    return [f"NOT RUN: {what}{f' ({n} tests)' if n else ''}: {why}" for (what, why), n in counted.items()]
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["begin"]:
+            LIST.unlink(missing_ok=True)
+        case ["end"]:
+            print("\n".join(["", *(lines() or ["nothing was left out"])]))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
