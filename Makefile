@@ -51,7 +51,7 @@ months: local ## Fetch the whole months that golden figures are about from the T
 	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
-verify: test determinism test-card test-mlflow build test-rie ## The gate and the longer proofs, before an issue is closed
+verify: test determinism test-card test-mlflow build test-arm64 test-rie ## The gate and the longer proofs, before an issue is closed
 	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
 	$(MAKE) reproduce
 	$(MAKE) sam-build e2e-only PACKAGES=target/sam
@@ -137,6 +137,16 @@ e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); the
 .PHONY: test-rie
 test-rie: venv probe local ## The built functions under Lambda's own emulator, every sample event
 	EMULATOR=$$(python3 tools/infra/emulator.py) PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- emulator::
+
+.PHONY: test-arm64
+test-arm64: ## The package of the other processor, from `make build`, under emulation: the sample gives the same models
+	@if qemu-aarch64 --version >/dev/null 2>&1 && [ -e target/lambda/arm64/retrainer/bootstrap ]; then \
+	  RUNNER="qemu-aarch64 -L $${ARM64_ROOT:-/usr/aarch64-linux-gnu}" PACKAGES=$(abspath target/lambda/arm64) \
+	    $(TEST) --test system -- bootstraps::a_built_retrainer; \
+	else \
+	  python3 tools/not_run.py note "models of the sample on arm64" \
+	    "it takes qemu-user and libc6-arm64-cross (Debian), and \`make build\`"; \
+	fi
 
 .PHONY: sam-local
 sam-local: ## `sam local invoke` of every function, where there is a container engine

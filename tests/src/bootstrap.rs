@@ -75,7 +75,7 @@ impl Bootstrap {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let mut command = Command::new(binary);
+        let mut command = command(binary);
         command.env_clear().kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::null());
         command.env("AWS_LAMBDA_RUNTIME_API", address).env("AWS_LAMBDA_FUNCTION_NAME", "test");
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512").env("AWS_LAMBDA_FUNCTION_VERSION", "1");
@@ -112,7 +112,8 @@ impl Bootstrap {
     }
 
     async fn wait<T>(&mut self, what: &str, look: impl Fn(&Api) -> Option<T>) -> T {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until =
+            Instant::now() + Duration::from_secs(if crate::variable("RUNNER").is_some() { 600 } else { 60 });
         loop {
             if let Some(found) = look(&self.api.lock().unwrap()) {
                 return found;
@@ -124,6 +125,16 @@ impl Bootstrap {
     }
 }
 
+/// The binary itself, or, for another processor than this machine's, the emulator that RUNNER names with its options.
+fn command(binary: &Path) -> Command {
+    let runner = crate::variable("RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    let Some(emulator) = words.next() else { return Command::new(binary) };
+    let mut command = Command::new(emulator);
+    command.args(words).arg(binary);
+    command
+}
+
 async fn next(State(api): State<Shared>) -> Response {
     api.lock().unwrap().first_poll.get_or_insert_with(Instant::now);
     loop {
@@ -131,7 +142,7 @@ async fn next(State(api): State<Shared>) -> Response {
         if let Some(event) = event {
             let mut headers = HeaderMap::new();
             headers.insert("lambda-runtime-aws-request-id", HeaderValue::from_static("request-1"));
-            let deadline = (platform::telemetry::now_ms() + 60_000).to_string();
+            let deadline = (platform::telemetry::now_ms() + 600_000).to_string();
             headers.insert("lambda-runtime-deadline-ms", HeaderValue::from_str(&deadline).unwrap());
             let arn = "arn:aws:lambda:us-east-1:123456789012:function:test";
             headers.insert("lambda-runtime-invoked-function-arn", HeaderValue::from_static(arn));

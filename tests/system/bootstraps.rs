@@ -68,6 +68,25 @@ async fn a_directory_is_enough_to_retrain_and_predict() {
     assert_eq!(none, Said::Response(json!([])), "a test event tells of nothing");
 }
 
+/// On this machine's processor, and by `make test-arm64` on the other one.
+#[tokio::test]
+async fn a_built_retrainer_comes_to_the_models_of_the_sample() {
+    if !has(Need::Built) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("data/history");
+    std::fs::create_dir_all(&history).unwrap();
+    for name in months::SAMPLE[..2].iter().map(|month| months::file_name(month)) {
+        std::fs::copy(months::sample_folder().join(&name), history.join(&name)).unwrap();
+    }
+    let mut retrainer = start(&function_binary("retrainer"), folder.path()).await;
+    let run = retrainer.handle(sample("retrainer-now")).await.response();
+    let versions: Vec<_> =
+        run["targets"].as_array().unwrap().iter().map(|target| &target["version"]).collect();
+    assert_eq!(versions, months::SAMPLE_VERSIONS, "{run}");
+}
+
 #[tokio::test]
 async fn a_panic_costs_one_event_and_the_function_stays_alive() {
     if !has(Need::Built) {
