@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{ModelVersion, Target};
-use platform::registry::{Alias, Challengers, Change, Registry};
-use platform::store::StoreUri;
+use registry::{Alias, Challengers, Change, Registry};
 use serde::Serialize;
 use serde_json::Value;
+use store::StoreUri;
 
 use crate::output::{Failure, Output};
 use crate::train::TargetName;

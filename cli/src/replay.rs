@@ -17,12 +17,12 @@ use model::candidates::FitParams;
 use model::decision::Bars;
 use model::{Artifact, LabelledTrips, Model, Month, Target};
 use platform::lambda::Deadline;
-use platform::registry::Registry;
-use platform::store::{Condition, MemoryStore, ObjectKey, Store, StoreUri};
+use registry::Registry;
 use retrainer::config::Windows;
 use retrainer::learn::Learning;
 use retrainer::{Retrained, Retrainer, Run, Settings};
 use serde::Serialize;
+use store::{Condition, MemoryStore, ObjectKey, Store, StoreUri};
 
 use crate::files;
 use crate::output::{Failure, Output, progress};

@@ -7,10 +7,10 @@ use model::Target;
 use model::candidates::FitParams;
 use model::decision::Bars;
 use platform::lambda::Deadline;
-use platform::store::StoreUri;
 use retrainer::config::{Windows, tracker_of_process};
 use retrainer::learn::Learning;
 use retrainer::{Retrained, Retrainer, Run, Settings};
+use store::StoreUri;
 
 use crate::output::{Failure, Output, spinner};
 use crate::train::TargetName;

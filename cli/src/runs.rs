@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use platform::store::{ObjectKey, Store, StoreUri, json};
 use serde::Serialize;
 use serde_json::Value;
+use store::{ObjectKey, Store, StoreUri, json};
 
 use crate::output::{Failure, Output};
 

@@ -10,8 +10,8 @@ use aws_sdk_sqs::types::{
     Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use bytes::Bytes;
-use platform::store::{S3Store, Store};
 use serde_json::Value;
+use store::{S3Store, Store};
 
 /// A deployed stack with clients of its services.
 pub struct Stack {
@@ -113,16 +113,16 @@ impl Stack {
 
     /// Puts an object into the bucket of trips.
     pub async fn put(&self, key: &str, bytes: Bytes) {
-        let key = platform::store::ObjectKey::new(key).unwrap();
-        self.data().put(&key, bytes, platform::store::Condition::Always).await.unwrap();
+        let key = store::ObjectKey::new(key).unwrap();
+        self.data().put(&key, bytes, store::Condition::Always).await.unwrap();
     }
 
     /// The bytes of an object of the bucket of trips, once it is there.
     pub async fn wait_for(&self, key: &str, seconds: u64) -> Bytes {
-        let object = platform::store::ObjectKey::new(key).unwrap();
+        let object = store::ObjectKey::new(key).unwrap();
         let until = Instant::now() + Duration::from_secs(seconds);
         loop {
-            match self.data().get(&object, platform::store::Get::default()).await {
+            match self.data().get(&object, store::Get::default()).await {
                 Ok(found) => return found.bytes,
                 Err(error) => assert!(Instant::now() < until, "{key} did not appear in {seconds} s: {error}"),
             }

@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use platform::registry::{CardFiles, Registry};
-use platform::store::{Store, conformance};
+use registry::{CardFiles, Registry};
 use serde_json::{Value, json};
+use store::{Store, conformance};
 use tests::months;
 use tests::needs::{Need, has};
 use tests::release_binary;
@@ -278,7 +278,7 @@ async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
     let linear = registry.versions(target).await.unwrap().into_iter().map(|(version, _)| version);
     let linear = linear.into_iter().find(|version| *version != champion).unwrap();
 
-    let watch = [platform::registry::Change::Add(linear.clone())];
+    let watch = [registry::Change::Add(linear.clone())];
     registry.challenge(target, &watch, "to compare", "2021-03-15T09:00:00Z").await.unwrap();
     stack.send("TripsQueueUrl", &messages(5)).await;
     assert_eq!(stack.receive("PredictionsQueueUrl", 5, 30).await.len(), 5);
@@ -297,9 +297,9 @@ async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
     let present = registry.champion(target).await.unwrap();
     registry.promote(target, &linear, present.as_ref(), "by hand", "2021-03-20T09:00:00Z").await.unwrap();
     let weaker = registry.champion(target).await.unwrap().unwrap().alias;
-    let left = platform::store::ObjectKey::new(format!("duration/history/{:08}.json", weaker.seq)).unwrap();
+    let left = store::ObjectKey::new(format!("duration/history/{:08}.json", weaker.seq)).unwrap();
     let record = Bytes::from(serde_json::to_vec_pretty(&weaker).unwrap());
-    stack.models().put(&left, record, platform::store::Condition::IfAbsent).await.unwrap();
+    stack.models().put(&left, record, store::Condition::IfAbsent).await.unwrap();
     stack.put("incoming/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
     let later =
         stack.invoke("RetrainerFunction", &json!({"now": "2021-04-15", "target": "duration"})).await.unwrap();
@@ -336,6 +336,6 @@ async fn a_store_in_s3_conforms() {
     }
     let stack = Stack::deploy("conformance");
     let bucket = stack.output("ModelBucketName").to_string();
-    conformance::check(&platform::store::S3Store::new(&stack.config, bucket, "some/prefix/".into())).await;
+    conformance::check(&store::S3Store::new(&stack.config, bucket, "some/prefix/".into())).await;
     assert_eq!(stack.models().list("whole/").await.unwrap(), [], "nothing lies outside of the prefix");
 }

@@ -1,7 +1,7 @@
 //! What the gates of a retraining let through: every clean month, and no spoiled one.
 
 use model::LabelledTrips;
-use model::gates::{Inspection, MonthProfile, Verdict};
+use monitoring::gates::{Inspection, MonthProfile, Verdict};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use tests::months;

@@ -13,9 +13,9 @@ use model::decision::Bars;
 use model::evaluation::Figures;
 use model::{Family, LabelledTrips, Model, Rules, Target, Trained, Work, go_on, judge, train};
 use platform::lambda::Deadline;
-use platform::store::{Condition, MemoryStore, ObjectKey, Store};
 use retrainer::learn::Learning;
 use retrainer::{Retrainer, Settings};
+use store::{Condition, MemoryStore, ObjectKey, Store};
 use tests::months::{self, SAMPLE, SAMPLE_VERSIONS};
 use tests::needs::{Need, has};
 

@@ -106,9 +106,10 @@ async fn fetch(client: &Client, url: &str, file: &Path) -> Result<Entry, Failure
         request = request.header(RANGE, format!("bytes={begun}-")).header(IF_RANGE, &known);
     }
     let advice = "check the connection, or use --from with a mirror, or `tripcast data generate`";
-    let response = request.send().await.map_err(|error| {
-        format!("cannot fetch {url}: {}; {advice}", platform::chain(&error.without_url()))
-    })?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| format!("cannot fetch {url}: {}; {advice}", model::chain(&error.without_url())))?;
     let resumed = response.status() == StatusCode::PARTIAL_CONTENT;
     if !response.status().is_success() {
         return Err(format!("cannot fetch {url}: the server answered {}; {advice}", response.status()).into());
@@ -120,7 +121,7 @@ async fn fetch(client: &Client, url: &str, file: &Path) -> Result<Entry, Failure
     let bar = progress(total.unwrap_or_default(), &files::name_of(file));
     bar.set_position(if resumed { begun } else { 0 });
     receive(response, &mut to, &bar).await.map_err(|error| {
-        format!("{url} ended early: {}; run the same command again to go on", platform::chain(error.as_ref()))
+        format!("{url} ended early: {}; run the same command again to go on", model::chain(error.as_ref()))
     })?;
     bar.finish_and_clear();
     let bytes = std::fs::read(&part)?;

@@ -143,7 +143,7 @@ fn noise(rng: &mut ChaCha12Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use model::LabelledTrips;
-    use model::gates::{Inspection, MonthProfile};
+    use monitoring::gates::{Inspection, MonthProfile};
 
     use super::*;
 

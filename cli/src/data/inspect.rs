@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use dataset::{FileSummary, Limits, read_all, summary_of};
 use model::artifact::sha256_hex;
-use model::gates::{Inspection, MonthProfile};
 use model::rejection::RejectionCounts;
 use model::{LabelledTrips, Rules, Target};
+use monitoring::gates::{Inspection, MonthProfile};
 use serde::Serialize;
 
 use crate::files::{self, FileError};

@@ -1,7 +1,7 @@
 //! Where the results of a file go: functions of its key and the bundle alone, so that a repeat overwrites itself.
 
 use model::Month;
-use platform::store::{ObjectKey, StoreError};
+use store::{ObjectKey, StoreError};
 
 /// What triggers a prediction.
 pub const INCOMING: &str = "incoming/";

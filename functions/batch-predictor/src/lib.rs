@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 use dataset::{Columns, Limits, ReadError, Rows, Step, TripReader, WriteError};
 use lambda_runtime::LambdaEvent;
 use model::Bundle;
+use model::{Classified, chain};
 use platform::event::{EventError, ObjectCreated, objects_created};
 use platform::lambda::Deadline;
-use platform::models::{ModelError, Models};
-use platform::store::{Store, StoreError};
 use platform::telemetry::{Metric, emit};
-use platform::{Classified, chain};
+use registry::{ModelError, Models};
 use serde::Serialize;
 use serde_json::{Value, json};
+use store::{Store, StoreError};
 
 use keys::Dropped;
 use results::Results;

@@ -2,20 +2,22 @@
 
 use batch_predictor::BatchPredictor;
 use batch_predictor::config::Config;
-use platform::models::Models;
-use platform::registry::Registry;
+use model::Bundle;
+use platform::telemetry::{Metric, emit};
 use platform::{lambda, telemetry};
+use registry::{Models, Registry, Reload};
+use serde_json::json;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::StartError> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = platform::aws_config("tripcast-batch-predictor").await;
+    let aws = store::aws_config("tripcast-batch-predictor").await;
     let registry = Registry::new(config.model_store.open_with(&aws));
     let predictor = BatchPredictor::new(
         config.data_store.open_with(&aws),
         config.data_store.bucket().map(String::from),
-        Models::new(registry, config.model_refresh, "batch-predictor"),
+        Models::new(registry, config.model_refresh, emit_reload),
         config.taxi,
     );
     lambda::run(move |event| {
@@ -23,4 +25,12 @@ async fn main() -> Result<(), lambda::StartError> {
         async move { predictor.handle(event).await }
     })
     .await
+}
+
+fn emit_reload(reload: Reload, bundle: &Bundle) {
+    let metric = match reload {
+        Reload::Done => Metric::ModelReloads,
+        Reload::Failed => Metric::ModelReloadFailures,
+    };
+    emit("batch-predictor", &[(metric, 1.0)], &json!({"bundle": bundle.id()}));
 }

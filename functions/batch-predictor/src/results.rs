@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use dataset::{PredictionsWriter, RejectedRow, Rows};
+use model::chain;
 use model::evaluation::DurationTally;
 use model::outcome::duration_min;
 use model::rejection::RejectionCounts;
 use model::{Bundle, PredictionBatch, Rules};
-use platform::chain;
-use platform::store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
 use serde_json::{Value, json};
+use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
 
 use crate::keys::Dropped;
 use crate::{Ended, Outcome};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use platform::event::ObjectCreated;
-use platform::store::{ETag, Get, ObjectKey, Store, StoreError};
+use store::{ETag, Get, ObjectKey, Store, StoreError};
 
 use crate::Ended;
 use crate::keys::Dropped;

@@ -7,8 +7,8 @@ use model::{
     Artifact, Candidate, Examples, Family, LabelledTrips, Outcome as TripOutcome, OutcomeBatch, Target, Trip,
     TripBatch, Zone,
 };
-use platform::registry::{CardFiles, Registry};
-use platform::store::{Condition, Get, MemoryStore, ObjectKey};
+use registry::{CardFiles, Registry};
+use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
 
@@ -56,7 +56,7 @@ struct Bench {
 
 fn bench() -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
-    let champions = Models::new(Registry::new(Arc::new(models.clone())), Duration::ZERO, "batch-predictor");
+    let champions = Models::new(Registry::new(Arc::new(models.clone())), Duration::ZERO, |_, _| ());
     let bucket = Some("trips".to_string());
     let predictor = BatchPredictor::new(Arc::new(data.clone()), bucket, champions, "green".into());
     Bench { data, models, predictor }

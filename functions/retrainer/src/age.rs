@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::Target;
-use platform::registry::{Registry, RegistryError};
-use platform::store::{Store, StoreError, json};
 use platform::telemetry::Metric;
+use registry::{Registry, RegistryError};
 use serde::{Deserialize, Serialize};
+use store::{Store, StoreError, json};
 
 /// Runs that are looked at, from the last one back: two years of a schedule.
 const RUNS_MAX: usize = 24;

@@ -4,14 +4,12 @@
 //! What is measured, `model::card` measures; here it is put into words, tables and plots.
 
 mod content;
-mod html;
-mod markdown;
-mod plot;
 mod toolkit;
 
 use model::card::Findings;
 use model::decision::Assessment;
 use model::{Artifact, Metrics, Trained};
+use report::Report;
 use serde_json::Value;
 
 use crate::gather::Fingerprint;
@@ -40,27 +38,10 @@ pub(crate) struct Previous<'a> {
 impl Card<'_> {
     /// The files of the card, by name.
     pub(crate) fn files(&self) -> (Value, String, String) {
-        let sections = content::sections(self);
         let title = format!("{} model {}", self.trained.artifact.lineage.target, self.trained.version);
-        (toolkit::document(self), markdown::page(&title, &sections), html::page(&title, &sections))
+        let report = Report { title, sections: content::sections(self) };
+        (toolkit::document(self), report.markdown(), report.html())
     }
-}
-
-/// A part of a card, whatever its form.
-#[derive(Default)]
-struct Section {
-    title: &'static str,
-    paragraphs: Vec<String>,
-    tables: Vec<Table>,
-    plots: Vec<plot::Plot>,
-    /// Lines whose spaces count.
-    lines: Vec<String>,
-}
-
-/// Rows under a head; the first column is text, the others are figures.
-struct Table {
-    head: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
+use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
+use model::chain;
 use model::decision::Bars;
-use platform::chain;
 use platform::env::{Env, EnvError, Variable};
-use platform::store::StoreUri;
-use platform::tracking::{Credentials, Tracking};
+use store::StoreUri;
 
 use crate::learn::Learning;
 use crate::{Settings, Tracker};

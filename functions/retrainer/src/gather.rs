@@ -3,10 +3,10 @@
 use dataset::{Limits, ReadError, read_all};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
-use model::gates::{Inspection, MonthProfile};
-use platform::store::{Get, Store, StoreError};
-use platform::{Classified, chain};
+use model::{Classified, chain};
+use monitoring::gates::{Inspection, MonthProfile};
 use serde::Serialize;
+use store::{Get, Store, StoreError};
 
 use crate::learn::Contest;
 use crate::plan::{Plan, Source};

@@ -7,9 +7,9 @@ use model::decision::{Bars, Challenger};
 use model::{
     Artifact, Decision, JudgingRows, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained, decide,
 };
+use model::{Classified, chain};
 use platform::lambda::Deadline;
-use platform::registry::{Champion, Registry, RegistryError};
-use platform::{Classified, chain};
+use registry::{Champion, Registry, RegistryError};
 
 use crate::card::{Card, Previous};
 use crate::learn::Contest;
@@ -117,7 +117,7 @@ async fn publish(
     let (run, made, data) = (&run.run, &run.started, &run.data);
     let card = Card { run, made, trained, assessed, findings, data, previous };
     let (document, markdown, html) = card.files();
-    let card = platform::registry::CardFiles { document: &document, markdown, html };
+    let card = registry::CardFiles { document: &document, markdown, html };
     let target = trained.artifact.lineage.target;
     registry.publish(target, trained.bytes.clone().into(), card).await?;
     Ok(())

@@ -5,7 +5,7 @@
 //! decision (pure, `model::decision`) says is published and promoted; the run is recorded. Promotion is a compare-and-swap: a
 //! race that is lost ends cleanly.
 //!
-//! It does not know how a model is fitted (`model`), nor how the registry keeps it (`platform::registry`).
+//! It does not know how a model is fitted (`model`), nor how the registry keeps it (`registry`).
 
 pub mod age;
 mod card;
@@ -27,14 +27,14 @@ use lambda_runtime::LambdaEvent;
 use model::Target;
 use model::decision::Bars;
 use model::training::TrainError;
+use model::{Classified, chain};
 use platform::event::{EventError, RetrainerEvent, retrainer_event};
 use platform::lambda::Deadline;
-use platform::registry::{Registry, RegistryError};
-use platform::store::{Condition, Store, StoreError, json};
 use platform::telemetry::{Metric, emit};
-use platform::{Classified, chain};
+use registry::{Registry, RegistryError};
 use serde::Serialize;
 use serde_json::{Value, json};
+use store::{Condition, Store, StoreError, json};
 
 use age::Age;
 use gather::{GatherError, gather};

@@ -8,7 +8,7 @@ use retrainer::config::Config;
 async fn main() -> Result<(), lambda::StartError> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = platform::aws_config("tripcast-retrainer").await;
+    let aws = store::aws_config("tripcast-retrainer").await;
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));
     let retrainer = Retrainer::new(data, models, config.settings()).tracked_by(config.tracker.clone());
     lambda::run(move |event| {

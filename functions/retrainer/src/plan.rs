@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use model::Month;
-use platform::store::{ETag, ObjectKey, ObjectMeta};
+use store::{ETag, ObjectKey, ObjectMeta};
 
 /// How many months before the last full one may be judged on: the TLC publishes a month about two months after it.
 const LATE_MONTHS_MAX: u32 = 3;

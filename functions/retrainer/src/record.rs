@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
 use model::candidates::{Course, FitParams};
-use model::gates::Inspection;
 use model::{Decision, Family, Metrics, ModelVersion, Rules, Target};
+use monitoring::gates::Inspection;
 use platform::lambda;
-use platform::store::{ObjectKey, StoreError};
 use serde::Serialize;
+use store::{ObjectKey, StoreError};
 
 use crate::Settings;
 use crate::gather::{Fingerprint, LeftOut};

@@ -1,8 +1,8 @@
+use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
 use model::request::local_time;
 use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
-use platform::store::{Get, MemoryStore, ObjectKey};
-use platform::tracking::{Credentials, Tracking};
+use store::{Get, MemoryStore, ObjectKey};
 
 use super::*;
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
+use mlflow::{Dataset, Point, TrackedModel, TrackedRun, Tracking};
 use model::Artifact;
+use model::{Classified, chain};
 use platform::lambda::Deadline;
-use platform::registry::Registry;
-use platform::tracking::{Dataset, Point, TrackedModel, TrackedRun, Tracking};
-use platform::{Classified, chain};
+use registry::Registry;
 use serde_json::Value;
 
 use crate::interchange::mlflow_model;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures::FutureExt;
+use model::chain;
 use model::{Bundle, Model, PredictionBatch, TripBatch, TripRequest};
-use platform::chain;
 use platform::outcome::BatchOutcomes;
-use platform::shadows::{Shadow, Shadows};
-use platform::store::{Condition, ObjectKey, Store, StoreError};
+use registry::{Shadow, Shadows};
 use serde_json::{Value, json};
+use store::{Condition, ObjectKey, Store, StoreError};
 
 use crate::prediction;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use platform::env::{Env, EnvError, Variable};
-use platform::store::StoreUri;
+use store::StoreUri;
 
 /// Every variable it reads.
 pub const VARIABLES: [Variable; 6] = [

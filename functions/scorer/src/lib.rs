@@ -19,12 +19,12 @@ use answers::{Answered, Shadowed};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use model::{Bundle, Rejection, TripBatch, TripRequest};
+use model::{Classified, chain};
 use platform::lambda::Deadline;
-use platform::models::{ModelError, Models};
 use platform::outcome::{BatchOutcomes, Unreportable};
 use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, Outgoing, Sink, sendable};
 use platform::telemetry::{Metric, emit};
-use platform::{Classified, chain};
+use registry::{ModelError, Models};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,23 +1,24 @@
 //! Wiring of the scorer: configuration in, ports made once, events to the handler.
 
-use platform::models::Models;
+use model::Bundle;
 use platform::queue::SqsSink;
-use platform::registry::Registry;
-use platform::shadows::Shadows;
+use platform::telemetry::{Metric, emit};
 use platform::{lambda, telemetry};
+use registry::{Models, Registry, Reload, Shadows};
 use scorer::Scorer;
 use scorer::answers::Shadowed;
 use scorer::config::Config;
+use serde_json::json;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::StartError> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = platform::aws_config("tripcast-scorer").await;
+    let aws = store::aws_config("tripcast-scorer").await;
     let registry = Registry::new(config.model_store.open_with(&aws));
     let shadows = Shadows::new(registry.clone(), config.model_refresh);
     let scorer = Scorer::new(
-        Models::new(registry, config.model_refresh, "scorer"),
+        Models::new(registry, config.model_refresh, emit_reload),
         SqsSink::new(&aws, config.predictions_queue_url),
         SqsSink::new(&aws, config.dlq_url),
         config.deadline_reserve,
@@ -28,4 +29,12 @@ async fn main() -> Result<(), lambda::StartError> {
         async move { scorer.handle(event).await }
     })
     .await
+}
+
+fn emit_reload(reload: Reload, bundle: &Bundle) {
+    let metric = match reload {
+        Reload::Done => Metric::ModelReloads,
+        Reload::Failed => Metric::ModelReloadFailures,
+    };
+    emit("scorer", &[(metric, 1.0)], &json!({"bundle": bundle.id()}));
 }

@@ -5,9 +5,8 @@ use lambda_runtime::{Config as LambdaConfig, Context};
 use model::candidates::FitParams;
 use model::{Artifact, Candidate, Examples, Family, LabelledTrips, Target, Trip, Zone};
 use platform::queue::MemorySink;
-use platform::registry::{CardFiles, Change, Registry};
-use platform::shadows::Shadows;
-use platform::store::{MemoryStore, Store};
+use registry::{CardFiles, Change, Registry, Shadows};
+use store::{MemoryStore, Store};
 
 use super::*;
 
@@ -160,7 +159,7 @@ fn event(payload: Value) -> LambdaEvent<Value> {
 #[tokio::test]
 async fn a_cold_start_without_a_champion_fails_loudly() {
     let registry = Registry::new(Arc::new(MemoryStore::default()));
-    let models = Models::new(registry.clone(), Duration::ZERO, "scorer");
+    let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO);
     let refused = scorer.handle(event(sample("scorer-sqs"))).await.unwrap_err();
     assert_eq!((refused.error_type(), refused.is_transient()), ("Models.NoChampion", true));
@@ -185,7 +184,7 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
     registry.promote(Target::Duration, &champion, None, "", "").await.unwrap();
     let (predictions, answers) = (MemorySink::default(), MemoryStore::default());
     predictions.refuse(Some("\"ride_id\":256"));
-    let models = Models::new(registry.clone(), Duration::ZERO, "scorer");
+    let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     let shadows = Shadows::new(registry.clone(), Duration::ZERO);
     let scorer = Scorer::new(models, predictions.clone(), MemorySink::default(), Duration::ZERO)
         .shadowed_by(Shadowed::new(shadows, Arc::new(answers.clone())));
@@ -221,8 +220,8 @@ async fn answers_of_challengers_that_cannot_be_kept_cost_nothing() {
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
     registry.challenge(Target::Duration, &[Change::Add(version)], "", "").await.unwrap();
     let folder = tempfile::NamedTempFile::new().unwrap();
-    let nowhere = Arc::new(platform::store::DirectoryStore::new(folder.path()));
-    let models = Models::new(registry.clone(), Duration::ZERO, "scorer");
+    let nowhere = Arc::new(store::DirectoryStore::new(folder.path()));
+    let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     let shadows = Shadows::new(registry, Duration::ZERO);
     let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO)
         .shadowed_by(Shadowed::new(shadows, nowhere));

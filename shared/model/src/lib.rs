@@ -3,7 +3,7 @@
 //! In the order data meets them: [`request`] decodes a message into a [`Trip`]; [`trip`] and [`outcome`] hold
 //! trips, and what became of them, in columns; [`rules`] choose rows; [`features`] turn trips into numbers;
 //! [`candidates`] learn, or are [`import`]ed; [`training`] walks files through them; [`evaluation`] measures; [`explanation`] says why; [`decision`] judges; [`card`] measures what a model card tells; [`artifact`] is a model as bytes;
-//! [`bundle`] is the pair of models that serves.
+//! [`bundle`] is the pair of models that serves; [`error`] is what every error at an edge says of itself.
 //!
 //! Deliberately absent: files, networks, clocks, the environment, and every AWS or Arrow type; and threads, but to learn and to
 //! answer many trips while a model is measured. What is known only after a trip (payment, fare, tip) lives in [`outcome`]
@@ -14,10 +14,10 @@ pub mod bundle;
 pub mod candidates;
 pub mod card;
 pub mod decision;
+pub mod error;
 pub mod evaluation;
 pub mod explanation;
 pub mod features;
-pub mod gates;
 pub mod import;
 pub mod month;
 pub mod onnx;
@@ -33,6 +33,7 @@ pub use artifact::{Artifact, ArtifactError, Lineage, ModelVersion};
 pub use bundle::Bundle;
 pub use candidates::{Candidate, Family, FitError, FitParams, Model, Rehearsal, Work, go_on};
 pub use decision::{Bars, Challenger, Decision, JudgingRows, decide};
+pub use error::{Classified, chain};
 pub use evaluation::{Metrics, Slice};
 pub use month::Month;
 pub use outcome::{Examples, LabelledTrips, Outcome, OutcomeBatch, Target};

@@ -25,7 +25,7 @@ pub enum Rules {
 }
 
 /// `CARD` in `payment_type`.
-pub(crate) const CARD: u8 = 1;
+pub const CARD: u8 = 1;
 
 impl Rules {
     /// The name in JSON and on the command line.
@@ -86,7 +86,7 @@ impl Rules {
 
 /// Rows that are a reversal (negative fare) or the charge it takes back: the same vendor, times, zones and
 /// distance with a fare of the other sign, one charge for each reversal.
-pub(crate) fn reversals(file: &LabelledTrips) -> Vec<bool> {
+pub fn reversals(file: &LabelledTrips) -> Vec<bool> {
     let negative = |row: usize| file.outcomes.fare_amount[row].is_some_and(|dollars| dollars < 0.0);
     let key = |row: usize| {
         let trip = file.trips.trip(row);

@@ -35,7 +35,7 @@ impl EventError {
     }
 }
 
-impl crate::Classified for EventError {
+impl model::Classified for EventError {
     fn error_type(&self) -> &'static str {
         "Event.Unknown"
     }

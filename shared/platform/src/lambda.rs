@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::env::{Env, Variable};
-use crate::{Classified, chain};
+use model::{Classified, chain};
 
 /// When an invocation ends, whatever it is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

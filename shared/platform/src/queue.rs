@@ -9,7 +9,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 
-use crate::chain;
+use model::chain;
 
 /// SQS takes at most ten messages a call.
 pub const ENTRIES_A_CALL: usize = 10;

@@ -3,10 +3,10 @@
 use model::card::{SliceFigure, figure_name};
 use model::evaluation::Figures;
 use model::{Metrics, Target};
+use report::{Plot, Point, Range, Section, Table};
 use serde_json::Value;
 
-use super::plot::{Plot, Point, Range};
-use super::{Card, Previous, Section, Table};
+use super::{Card, Previous};
 
 /// What nobody should be surprised by later.
 const LIMITS: [&str; 5] = [

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use model::{ModelVersion, Target};
 
-use crate::Classified;
-use crate::store::StoreError;
+use model::Classified;
+use store::StoreError;
 
 /// Why the registry did not do it.
 #[derive(Debug, thiserror::Error)]

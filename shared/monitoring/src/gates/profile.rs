@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use serde::{Serialize, Serializer};
 
 use super::{Measured, TIPS_FOLLOW_MIN};
-use crate::month::Month;
-use crate::outcome::{LabelledTrips, Target};
-use crate::rules::{CARD, Rules, reversals};
-use crate::trip::{Zone, possible_miles};
-use crate::zones;
+use model::Month;
+use model::outcome::{LabelledTrips, Target};
+use model::rules::{CARD, Rules, reversals};
+use model::trip::{Zone, possible_miles};
+use model::zones;
 
 /// Figures of a month: shares are of all its rows if nothing else is said.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::MemoryStore;
+use store::MemoryStore;
 
 const SINCE: &str = "2021-03-15T09:00:00Z";
 const TARGET: Target = Target::Duration;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::*;
-use crate::Classified;
-use crate::store::{MemoryStore, Object, ObjectMeta, Upload};
+use model::Classified;
+use store::{MemoryStore, Object, ObjectMeta, Upload};
 
 const TARGET: Target = Target::Duration;
 const PROMOTERS: usize = 64;

@@ -192,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_in_a_directory_conforms() {
         let folder = tempfile::tempdir().unwrap();
-        crate::store::conformance::check(&DirectoryStore::new(folder.path())).await;
+        crate::conformance::check(&DirectoryStore::new(folder.path())).await;
         let leftovers = fs::read_dir(folder.path().join(PRIVATE)).unwrap().count();
         assert_eq!(leftovers, 1, "nothing but the lock is left in the private folder");
     }

@@ -9,10 +9,13 @@
 //! `seq` only grows, also in a rollback: old bytes of the alias would bring back their old ETag, and a stale writer
 //! would then win. Whoever moves the alias from seq n writes `history/n` first; a promoter that dies in between leaves
 //! a record of what still is, which the next one finds equal to its own and passes. A rollback says which entry it restores,
-//! so that the history can be walked back step by step.
+//! so that the history can be walked back step by step. [`Models`] keeps the champions in memory for who serves, [`Shadows`] the
+//! challengers.
 
 mod challengers;
+mod champions;
 mod error;
+mod shadow;
 
 use std::sync::Arc;
 
@@ -23,11 +26,13 @@ use model::{ModelVersion, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::chain;
-use crate::store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
+use model::chain;
+use store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
 
 pub use challengers::{Challengers, Change};
+pub use champions::{ModelError, Models, Reload};
 pub use error::RegistryError;
+pub use shadow::{Shadow, Shadows};
 
 /// Which model answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use model::{ModelVersion, Target};
 use serde::{Deserialize, Serialize};
 
 use super::{Registry, RegistryError, store_error};
-use crate::store::{Condition, ETag, Get, ObjectKey, StoreError, json};
+use store::{Condition, ETag, Get, ObjectKey, StoreError, json};
 
 /// Which models are asked in the shadow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +113,8 @@ mod tests {
 
     use super::super::CardFiles;
     use super::*;
-    use crate::store::MemoryStore;
     use bytes::Bytes;
+    use store::MemoryStore;
 
     const SINCE: &str = "2021-03-15T09:00:00Z";
 

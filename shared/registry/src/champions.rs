@@ -7,9 +7,8 @@ use model::bundle::BundleError;
 use model::{Bundle, Target};
 use tokio::sync::Mutex;
 
-use crate::registry::{Champion, Registry, RegistryError};
-use crate::telemetry::{Metric, emit};
-use crate::{Classified, chain};
+use crate::{Champion, Registry, RegistryError};
+use model::{Classified, chain};
 
 /// Why there is nothing to answer with.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +45,21 @@ impl Classified for ModelError {
 /// A reload that takes longer is given up for now: the messages at hand have an answer already.
 const RELOAD_SECONDS_MAX: u64 = 3;
 
+/// What came of looking after the champions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// Others serve from now on.
+    Done,
+    /// It failed: the last good ones keep serving.
+    Failed,
+}
+
 /// The bundle of champions of a registry.
 #[derive(Debug, Clone)]
 pub struct Models {
     registry: Registry,
     refresh: Duration,
-    function: &'static str,
+    on_reload: fn(Reload, &Bundle),
     state: Arc<Mutex<Option<Loaded>>>,
 }
 
@@ -64,9 +72,10 @@ struct Loaded {
 }
 
 impl Models {
-    /// The champions of `registry`, asked for at most every `refresh`, for `function`.
-    pub fn new(registry: Registry, refresh: Duration, function: &'static str) -> Self {
-        Self { registry, refresh, function, state: Arc::default() }
+    /// The champions of `registry`, asked for at most every `refresh`. `on_reload` is called with what came of a reload and the
+    /// bundle that serves from then on.
+    pub fn new(registry: Registry, refresh: Duration, on_reload: fn(Reload, &Bundle)) -> Self {
+        Self { registry, refresh, on_reload, state: Arc::default() }
     }
 
     /// The champions to answer a whole batch with. The last good ones keep serving if a reload fails.
@@ -89,12 +98,12 @@ impl Models {
             match changed {
                 Ok(None) => (),
                 Ok(Some(new)) => {
-                    self.tell(Metric::ModelReloads, &new.bundle);
+                    (self.on_reload)(Reload::Done, &new.bundle);
                     tracing::info!(from = loaded.bundle.id(), to = new.bundle.id(), "reloaded the champions");
                     *loaded = new;
                 }
                 Err(error) => {
-                    self.tell(Metric::ModelReloadFailures, &loaded.bundle);
+                    (self.on_reload)(Reload::Failed, &loaded.bundle);
                     let (error_type, error_message) = (error.error_type(), chain(&error));
                     tracing::warn!(
                         error_type,
@@ -117,10 +126,6 @@ impl Models {
             other => other?,
         };
         self.read(duration, tip).await
-    }
-
-    fn tell(&self, metric: Metric, bundle: &Bundle) {
-        emit(self.function, &[(metric, 1.0)], &serde_json::json!({"bundle": bundle.id()}));
     }
 
     /// A tip model that can never be read does not take the durations with it: tips are then not answered.
@@ -178,11 +183,11 @@ fn complain(error: &dyn std::error::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::CardFiles;
-    use crate::store::{Condition, MemoryStore, ObjectKey, Store};
+    use crate::CardFiles;
     use bytes::Bytes;
     use model::candidates::FitParams;
     use model::{Artifact, Candidate, Examples, Family, LabelledTrips, ModelVersion, Trip, Zone};
+    use store::{Condition, MemoryStore, ObjectKey, Store};
 
     /// A duration model that answers `minutes` for every trip.
     fn artifact(minutes: f64) -> Bytes {
@@ -211,7 +216,7 @@ mod tests {
     async fn a_promotion_is_picked_up_and_a_broken_one_is_not() {
         let store = MemoryStore::default();
         let registry = Registry::new(Arc::new(store.clone()));
-        let models = Models::new(registry.clone(), Duration::ZERO, "test");
+        let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
         assert!(matches!(models.bundle().await, Err(ModelError::NoChampion)));
         let one = promote(&registry, artifact(10.0)).await;
         assert_eq!(models.bundle().await.unwrap().duration_version(), &one);
@@ -239,7 +244,7 @@ mod tests {
         let one = promote(&registry, artifact(10.0)).await;
         let junk = registry.publish(Target::Tip, Bytes::from_static(b"junk"), CardFiles::NONE).await;
         registry.promote(Target::Tip, &junk.unwrap(), None, "", "").await.unwrap();
-        let cold = || Models::new(registry.clone(), Duration::ZERO, "test");
+        let cold = || Models::new(registry.clone(), Duration::ZERO, |_, _| ());
         let bundle = cold().bundle().await.unwrap();
         assert_eq!((bundle.duration_version(), bundle.tip_version()), (&one, None));
         let alias = ObjectKey::new("tip/aliases/champion.json").unwrap();
@@ -250,7 +255,7 @@ mod tests {
     #[tokio::test]
     async fn the_registry_is_asked_at_most_every_so_often() {
         let registry = Registry::new(Arc::new(MemoryStore::default()));
-        let models = Models::new(registry.clone(), Duration::from_secs(3600), "test");
+        let models = Models::new(registry.clone(), Duration::from_secs(3600), |_, _| ());
         let one = promote(&registry, artifact(10.0)).await;
         assert_eq!(models.bundle().await.unwrap().duration_version(), &one);
         promote(&registry, artifact(20.0)).await;

@@ -1,6 +1,6 @@
 //! Plots as SVG: figures with bounds by name, bars by name, points by value. Colours are the page's.
 
-use super::html::escaped;
+use crate::html::escaped;
 
 const WIDTH: f64 = 760.0;
 const LABELS: f64 = 220.0;
@@ -12,22 +12,35 @@ const MARGIN: f64 = 56.0;
 const TICKS: f64 = 5.0;
 
 /// A figure by name.
-pub(super) struct Range {
-    pub(super) label: String,
-    pub(super) at: f64,
-    pub(super) lower: f64,
-    pub(super) upper: f64,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// Its name.
+    pub label: String,
+    /// The figure.
+    pub at: f64,
+    /// Its lower bound.
+    pub lower: f64,
+    /// Its upper bound.
+    pub upper: f64,
 }
 
 /// A figure by value, with what it may be off by.
-pub(super) struct Point {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) error: f64,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// The value.
+    pub x: f64,
+    /// The figure.
+    pub y: f64,
+    /// What it may be off by, to either side.
+    pub error: f64,
 }
 
 /// Something to look at.
-pub(super) enum Plot {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot(Form);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Form {
     Named {
         unit: &'static str,
         rows: Vec<Range>,
@@ -44,7 +57,8 @@ pub(super) enum Plot {
 }
 
 impl Range {
-    pub(super) fn bar(label: &str, at: f64) -> Self {
+    /// A figure without bounds.
+    pub fn bar(label: &str, at: f64) -> Self {
         Self { label: label.into(), at, lower: at, upper: at }
     }
 }
@@ -90,40 +104,41 @@ impl Scale {
 
 impl Plot {
     /// Figures with their bounds, each beside its name.
-    pub(super) fn ranges(unit: &'static str, rows: Vec<Range>) -> Self {
-        Self::Named { unit, rows, bars: false }
+    pub fn ranges(unit: &'static str, rows: Vec<Range>) -> Self {
+        Self(Form::Named { unit, rows, bars: false })
     }
 
     /// Figures as bars from zero.
-    pub(super) fn bars(unit: &'static str, rows: Vec<Range>) -> Self {
-        Self::Named { unit, rows, bars: true }
+    pub fn bars(unit: &'static str, rows: Vec<Range>) -> Self {
+        Self(Form::Named { unit, rows, bars: true })
     }
 
     /// Figures by a value.
-    pub(super) fn points(title: &'static str, x: &'static str, y: &'static str, points: Vec<Point>) -> Self {
-        Self::Points { title, x, y, points, diagonal: false, level: None }
+    pub fn points(title: &'static str, x: &'static str, y: &'static str, points: Vec<Point>) -> Self {
+        Self(Form::Points { title, x, y, points, diagonal: false, level: None })
     }
 
     /// With the line on which both values are the same.
-    pub(super) fn with_diagonal(mut self) -> Self {
-        if let Self::Points { diagonal, .. } = &mut self {
+    pub fn with_diagonal(mut self) -> Self {
+        if let Form::Points { diagonal, .. } = &mut self.0 {
             *diagonal = true;
         }
         self
     }
 
     /// With a line at what is meant.
-    pub(super) fn with_level(mut self, at: f64) -> Self {
-        if let Self::Points { level, .. } = &mut self {
+    pub fn with_level(mut self, at: f64) -> Self {
+        if let Form::Points { level, .. } = &mut self.0 {
             *level = Some(at);
         }
         self
     }
 
-    pub(super) fn svg(&self) -> String {
-        match self {
-            Self::Named { unit, rows, bars } => named(unit, rows, *bars),
-            Self::Points { title, x, y, points, diagonal, level } => {
+    /// The drawing.
+    pub fn svg(&self) -> String {
+        match &self.0 {
+            Form::Named { unit, rows, bars } => named(unit, rows, *bars),
+            Form::Points { title, x, y, points, diagonal, level } => {
                 by_value(title, [x, y], points, *diagonal, *level)
             }
         }

@@ -1,8 +1,8 @@
-//! A card as Markdown: plots are left out, their figures stand in tables.
+//! A report as Markdown: plots are left out, their figures stand in tables.
 
-use super::{Section, Table};
+use crate::{Section, Table};
 
-pub(super) fn page(title: &str, sections: &[Section]) -> String {
+pub(crate) fn page(title: &str, sections: &[Section]) -> String {
     let mut page = format!("# {title}\n");
     for section in sections {
         page.push_str(&format!("\n## {}\n", section.title));

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use model::{Artifact, Model, ModelVersion, Target};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::registry::{Registry, RegistryError};
-use crate::store::ETag;
-use crate::{Classified, chain};
+use crate::{Registry, RegistryError};
+use model::{Classified, chain};
+use store::ETag;
 
 /// A challenger, ready to be asked.
 #[derive(Debug, Clone)]
@@ -113,8 +113,8 @@ mod tests {
     use model::{Candidate, Examples, Family, LabelledTrips, Trip, Work, Zone, go_on};
 
     use super::*;
-    use crate::registry::{CardFiles, Change};
-    use crate::store::MemoryStore;
+    use crate::{CardFiles, Change};
+    use store::MemoryStore;
 
     fn artifact(minutes: f64) -> Bytes {
         let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };

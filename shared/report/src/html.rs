@@ -1,6 +1,6 @@
-//! A card as one page of HTML that needs nothing else: no script, no font, no network.
+//! A report as one page of HTML that needs nothing else: no script, no font, no network.
 
-use super::{Section, Table};
+use crate::{Section, Table};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --line: #d5dae1; --paper: #ffffff; --mark: #0b6e4f; --other: #b3541e; }
@@ -14,7 +14,7 @@ svg { display: block; max-width: 100%; height: auto; margin: 1rem 0; font: 12px 
 svg .line { stroke: var(--line); } svg .mark { stroke: var(--mark); fill: var(--mark); } svg .path { stroke: var(--mark); fill: none; } svg .level { stroke: var(--other); stroke-dasharray: 4 3; }
 details { margin: 1rem 0; } summary { color: var(--soft); cursor: pointer; }";
 
-pub(super) fn page(title: &str, sections: &[Section]) -> String {
+pub(crate) fn page(title: &str, sections: &[Section]) -> String {
     let title = escaped(title);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>{STYLE}\n</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
@@ -53,6 +53,6 @@ fn rows(table: &Table) -> String {
 }
 
 /// Text as HTML shows it.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -125,6 +125,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_in_memory_conforms() {
-        crate::store::conformance::check(&MemoryStore::default()).await;
+        crate::conformance::check(&MemoryStore::default()).await;
     }
 }

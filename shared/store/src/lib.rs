@@ -14,13 +14,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use model::Classified;
 use serde::{Deserialize, Serialize};
 
 pub use directory::DirectoryStore;
 pub use memory::MemoryStore;
 pub use s3::S3Store;
-
-use crate::Classified;
 
 /// A key: 1 to 1,024 bytes, as S3 allows. A directory allows fewer: see [`DirectoryStore`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -277,7 +276,7 @@ impl StoreUri {
     /// Opens the store; AWS is configured only if it is needed.
     pub async fn open(&self) -> Arc<dyn Store> {
         match self {
-            Self::S3 { .. } => self.open_with(&crate::aws_config("tripcast").await),
+            Self::S3 { .. } => self.open_with(&aws_config("tripcast").await),
             Self::Directory(root) => Arc::new(DirectoryStore::new(root)),
         }
     }
@@ -296,6 +295,23 @@ impl StoreUri {
             Self::S3 { bucket, .. } => Some(bucket),
             Self::Directory(_) => None,
         }
+    }
+}
+
+/// Configuration of the AWS SDK from the environment, with bounded waits. Calls carry `caller` in their user agent, so that
+/// who made them can be told in CloudTrail and in access logs.
+pub async fn aws_config(caller: &'static str) -> aws_config::SdkConfig {
+    use aws_config::timeout::TimeoutConfig;
+    use std::time::Duration;
+    // A call that hangs must not eat the time of a whole batch; the SDK tries three times.
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(30))
+        .build();
+    let defaults = aws_config::defaults(aws_config::BehaviorVersion::latest()).timeout_config(timeouts);
+    match aws_config::AppName::new(caller) {
+        Ok(name) => defaults.app_name(name).load().await,
+        Err(_) => defaults.load().await,
     }
 }
 

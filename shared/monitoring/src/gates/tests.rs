@@ -1,13 +1,13 @@
 use super::*;
-use crate::request::local_time;
-use crate::{LabelledTrips, Outcome, Trip, Zone};
+use model::request::local_time;
+use model::{LabelledTrips, Outcome, Trip, Zone};
 
 /// `rows` trips of `month` between places some miles apart, at 24 miles an hour and a wait.
 fn month(of: &str, rows: usize) -> LabelledTrips {
     let mut file = LabelledTrips { month: of.parse().ok(), ..LabelledTrips::default() };
     for row in 0..rows {
         let (from, to) = (Zone::new(40 + (row % 37) as u16), Zone::new(40 + (row % 41) as u16));
-        let straight = f64::from(crate::zones::straight_miles(from, to).unwrap_or(1.0)).max(0.5);
+        let straight = f64::from(model::zones::straight_miles(from, to).unwrap_or(1.0)).max(0.5);
         let miles = straight * 1.27;
         let pickup = local_time(&format!("{of}-{:02} {:02}:00:00", row % 28 + 1, row % 24)).unwrap();
         let lasted = chrono::TimeDelta::seconds((miles * 150.0) as i64 + 60 + (row % 200) as i64);
