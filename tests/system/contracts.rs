@@ -99,6 +99,22 @@ fn tracked(pattern: &str) -> Vec<(PathBuf, String)> {
     names.lines().filter_map(text).collect()
 }
 
+/// A renamed test takes its invariant with it.
+#[test]
+fn invariants_name_tests_that_are_there() {
+    let text = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let (_, invariants) = text.split_once("## Invariants").unwrap();
+    let code: String = rust_files().into_iter().map(|(_, text)| text).collect();
+    let named: Vec<&str> =
+        invariants.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
+    assert!(named.len() > 25, "{named:?}");
+    for path in named.into_iter().filter(|path| !path.starts_with("std::")) {
+        let name = path.rsplit("::").next().unwrap();
+        let is_there = ["fn", "mod", "struct"].iter().any(|kind| code.contains(&format!("{kind} {name}")));
+        assert!(is_there, "docs/ARCHITECTURE.md names {path}");
+    }
+}
+
 fn rust_files() -> Vec<(PathBuf, String)> {
     tracked("*.rs")
 }
