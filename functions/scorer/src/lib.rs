@@ -5,7 +5,7 @@
 //! dead-letter queue. Whatever is not acknowledged comes back. What challengers would have answered is kept beside, in
 //! [`answers`], and cannot fail anything.
 //!
-//! It does not know where models come from (`platform::models`), nor what a feature is (`model`).
+//! It does not know where models come from (`registry`), nor what a feature is (`model`).
 
 pub mod answers;
 pub mod config;
@@ -16,16 +16,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use answers::{Answered, Shadowed};
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::SqsBatchResponse;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
-use model::{Bundle, Rejection, TripBatch, TripRequest};
-use model::{Classified, chain};
+use model::{Bundle, Classified, Rejection, TripBatch, TripRequest, chain};
+use platform::event::{EventError, Message, trip_messages};
 use platform::lambda::Deadline;
-use platform::outcome::{BatchOutcomes, Unreportable};
-use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, Outgoing, Sink, sendable};
+use platform::outcome::BatchOutcomes;
+use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, Outgoing, SendError, Sink, sendable};
 use platform::telemetry::{Metric, emit};
 use registry::{ModelError, Models};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The detail of a rejection is for people; SQS counts it towards the message's size.
@@ -37,22 +38,18 @@ const ATTRIBUTES_BYTES_MAX: usize = 2048;
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
     /// The event is no batch of SQS messages.
-    #[error("expected an SQS event with Records")]
-    Event(#[source] serde_json::Error),
+    #[error("scoring a batch")]
+    Event(#[from] EventError),
     /// There is nothing to answer with.
     #[error("scoring a batch")]
     Models(#[from] ModelError),
-    /// What failed cannot be named.
-    #[error("scoring a batch")]
-    Unreportable(#[from] Unreportable),
 }
 
 impl Classified for ScoreError {
     fn error_type(&self) -> &'static str {
         match self {
-            Self::Event(_) => "Event.Unknown",
+            Self::Event(source) => source.error_type(),
             Self::Models(source) => source.error_type(),
-            Self::Unreportable(_) => "Event.NoMessageId",
         }
     }
     fn is_transient(&self) -> bool {
@@ -68,15 +65,6 @@ pub struct Scorer {
     dead_letters: Arc<dyn Sink>,
     deadline_reserve: Duration,
     shadowed: Option<Shadowed>,
-}
-
-/// One message of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The queue's name for it.
-    pub id: Option<String>,
-    /// Its text.
-    pub body: String,
 }
 
 /// Where answers and rejections go.
@@ -131,7 +119,7 @@ impl Scorer {
         let started = Instant::now();
         let deadline = Deadline::of(&event.context);
         let context = event.context;
-        let messages = messages(event.payload)?;
+        let messages = trip_messages(&event.payload)?;
         let may_go_on = || deadline.left() > self.deadline_reserve;
         let ports = Ports { predictions: &*self.predictions, dead_letters: &*self.dead_letters };
         let scored = score(&messages, || self.models.bundle(), ports, may_go_on).await?;
@@ -152,17 +140,8 @@ impl Scorer {
         }
         let bundle = scored.answered.as_ref().map(|answered| answered.bundle.id());
         emit("scorer", &metrics, &json!({"bundle": bundle, "messages": messages.len()}));
-        Ok(scored.outcomes.response()?)
+        Ok(scored.outcomes.response())
     }
-}
-
-fn messages(event: Value) -> Result<Vec<Message>, ScoreError> {
-    let event = SqsEvent::deserialize(event).map_err(ScoreError::Event)?;
-    let message = |record: aws_lambda_events::sqs::SqsMessage| Message {
-        id: record.message_id,
-        body: record.body.unwrap_or_default(),
-    };
-    Ok(event.records.into_iter().map(message).collect())
 }
 
 /// Predicts every message that can be, and sends the others away with their reason, models or not. Stops beginning
@@ -218,6 +197,9 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     Ok(scored)
 }
 
+/// Calls to a queue that wait for their answer at the same time.
+const CALLS_AT_ONCE: usize = 4;
+
 /// Sends each message and clears those that were acknowledged; how many were. Asks before every call whether it may go
 /// on: what was acknowledged must be reported before the deadline, or it comes back with the others.
 async fn send(
@@ -226,9 +208,14 @@ async fn send(
     outcomes: &mut BatchOutcomes,
     may_go_on: &impl Fn() -> bool,
 ) -> usize {
-    let mut acknowledged = 0;
-    for call in messages.chunks(ENTRIES_A_CALL).take_while(|_| may_go_on()) {
-        let results = sink.send(call.iter().map(|(_, message)| message.clone()).collect()).await;
+    let (mut acknowledged, mut calls) = (0, messages.chunks(ENTRIES_A_CALL));
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        while under_way.len() < CALLS_AT_ONCE && may_go_on() {
+            let Some(call) = calls.next() else { break };
+            under_way.push(answered(sink, call));
+        }
+        let Some((call, results)) = under_way.next().await else { return acknowledged };
         for ((at, _), result) in call.iter().zip(results) {
             match result {
                 Ok(()) => {
@@ -239,7 +226,14 @@ async fn send(
             }
         }
     }
-    acknowledged
+}
+
+/// A call with its results, one for each of its messages.
+async fn answered<'a>(
+    sink: &dyn Sink,
+    call: &'a [(usize, Outgoing)],
+) -> (&'a [(usize, Outgoing)], Vec<Result<(), SendError>>) {
+    (call, sink.send(call.iter().map(|(_, message)| message.clone()).collect()).await)
 }
 
 fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
@@ -254,7 +248,7 @@ fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
         attributes: vec![
             ("reason", reason.to_string()),
             ("detail", detail),
-            ("source_message_id", message.id.clone().unwrap_or_default()),
+            ("source_message_id", message.id.clone()),
         ],
     }
 }

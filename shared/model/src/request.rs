@@ -108,19 +108,41 @@ pub struct Parsed {
     pub unusable: Vec<&'static str>,
 }
 
+fn undecodable(found: String) -> Rejection {
+    Rejection::new(Reason::Undecodable, format!("expected {{\"ride_id\": ..., \"ride\": {{...}}}}: {found}"))
+}
+
+/// What SNS forwards in an envelope of its own.
+fn forwarded_by_sns(message: &Map<String, Value>) -> Option<&str> {
+    let is_envelope = message.get("Type")? == "Notification" && message.contains_key("TopicArn");
+    message.get("Message").and_then(Value::as_str).filter(|_| is_envelope)
+}
+
 impl TripRequest {
-    /// Decodes one message.
+    /// Decodes one message. A topic of SNS wraps what it forwards to a queue, unless raw delivery is on: the message inside counts.
     ///
     /// # Errors
     /// [`Reason::Undecodable`] for what is not JSON or not of the message's shape, [`Reason::InvalidRideId`] for a
     /// ride id that is neither an integer nor a text.
     pub fn decode(body: &str) -> Result<Self, Rejection> {
-        let undecodable = |found: String| {
-            let expected = "expected {\"ride_id\": ..., \"ride\": {...}}";
-            Rejection::new(Reason::Undecodable, format!("{expected}: {found}"))
-        };
         let message: Value = serde_json::from_str(body).map_err(|error| undecodable(error.to_string()))?;
+        if let Value::String(text) = &message {
+            let inner =
+                if serde_json::from_str::<Value>(text).is_ok() { "JSON encoded twice" } else { "a text" };
+            return Err(undecodable(format!("it is {inner}")));
+        }
         let message = message.as_object().ok_or_else(|| undecodable("it is no object".into()))?;
+        if let Some(inner) = forwarded_by_sns(message) {
+            // One envelope: a message that comes through two topics is nothing that SNS makes.
+            return match serde_json::from_str::<Value>(inner) {
+                Ok(Value::Object(inner)) => Self::from_fields(&inner),
+                _ => Err(undecodable("the Message of an SNS notification is no JSON object".into())),
+            };
+        }
+        Self::from_fields(message)
+    }
+
+    fn from_fields(message: &Map<String, Value>) -> Result<Self, Rejection> {
         let ride_id = match message.get("ride_id") {
             Some(Value::String(text)) if (1..=RIDE_ID_BYTES_MAX).contains(&text.len()) => {
                 Some(RideId::Text(text.clone()))

@@ -1,4 +1,5 @@
-//! What wakes a function, decoded from JSON by our own envelopes: the crates' types fail on shapes that AWS sends.
+//! What wakes a function, decoded from JSON by our own envelopes: the crates' types fail on shapes that AWS sends. An event of
+//! another kind fails the invocation by its name, so that nothing of it is acknowledged.
 
 use chrono::{DateTime, NaiveDate};
 use model::Target;
@@ -28,11 +29,79 @@ pub struct EventError {
 }
 
 impl EventError {
-    fn new(expected: &'static str, found: &Value) -> Self {
-        // Enough to recognise the event by, not all of it: it may hold what should not be logged.
-        let found = found.to_string().chars().take(200).collect();
-        Self { expected, found }
+    fn new(expected: &'static str, event: &Value) -> Self {
+        Self { expected, found: kind_of(event) }
     }
+}
+
+/// Names of AWS's event sources, as records and EventBridge have them.
+const SOURCES: [(&str, &str); 6] = [
+    ("aws:sqs", "an SQS event"),
+    ("aws:kinesis", "a Kinesis event"),
+    ("aws:dynamodb", "a DynamoDB stream's event"),
+    ("aws:sns", "an SNS event"),
+    ("aws:s3", "an S3 notification"),
+    ("aws.s3", "an EventBridge event of S3"),
+];
+
+/// What an event is, by its source; else its fields and as much of it as is enough to recognise it by, but no more: it may hold
+/// what should not be logged.
+fn kind_of(event: &Value) -> String {
+    let record = &event["Records"][0];
+    // SNS alone writes it with a capital.
+    let source = [&record["eventSource"], &record["EventSource"], &event["source"]]
+        .into_iter()
+        .find_map(Value::as_str);
+    let known = source.and_then(|source| SOURCES.iter().find(|(name, _)| *name == source));
+    let begins: String = event.to_string().chars().take(200).collect();
+    match known {
+        Some((_, kind)) => format!("{kind}: {begins}"),
+        None => begins,
+    }
+}
+
+/// A message of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The queue's name for it, not empty.
+    pub id: String,
+    /// Its text; where the record's body is no text, that value as JSON.
+    pub body: String,
+}
+
+/// The messages of an SQS event. Of each record only the id and the body are looked at, so that a field that Lambda adds one
+/// day fails nothing.
+///
+/// # Errors
+/// [`EventError`] for any other event, and for a record without an id or a body: what cannot be reported as failed, or is not
+/// what was sent, must not be acknowledged.
+pub fn trip_messages(event: &Value) -> Result<Vec<Message>, EventError> {
+    const EXPECTED: &str = "an SQS event whose Records have messageId and body";
+    let records = event["Records"].as_array().ok_or_else(|| EventError::new(EXPECTED, event))?;
+    let is_of_sqs = |record: &Value| record["eventSource"].as_str().is_none_or(|source| source == "aws:sqs");
+    if !records.iter().all(|record| is_of_sqs(record) && record["EventSource"].is_null()) {
+        return Err(EventError::new(EXPECTED, event));
+    }
+    let message = |(number, record): (usize, &Value)| {
+        let lacking = |field: &str| {
+            let fields =
+                record.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
+            let fields = fields.filter(|fields| !fields.is_empty()).unwrap_or_else(|| "no fields".into());
+            EventError {
+                expected: EXPECTED,
+                found: format!("record {number} without {field}: it has {fields}"),
+            }
+        };
+        let id =
+            record["messageId"].as_str().filter(|id| !id.is_empty()).ok_or_else(|| lacking("messageId"))?;
+        let body = match record.get("body") {
+            None => return Err(lacking("body")),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        Ok(Message { id: id.into(), body })
+    };
+    records.iter().enumerate().map(message).collect()
 }
 
 impl model::Classified for EventError {
@@ -177,6 +246,54 @@ mod tests {
     fn sample(name: &str) -> Value {
         let path = format!("{}/../../infra/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn of_a_record_only_the_id_and_the_body_are_looked_at() {
+        let mut event = sample("scorer-sqs");
+        event["Records"][0]["messageAttributes"] =
+            json!({"origin": {"stringListValues": null, "dataType": "String"}});
+        event["Records"][1]["attributes"] = json!({"ApproximateReceiveCount": 1, "New": [null]});
+        event["Records"][2]["body"] = json!({"ride_id": 1});
+        let messages = trip_messages(&event).unwrap();
+        assert_eq!((messages.len(), messages[2].body.as_str()), (3, "{\"ride_id\":1}"));
+        assert_eq!(trip_messages(&json!({"Records": []})), Ok(vec![]));
+    }
+
+    #[test]
+    fn whatever_is_no_batch_of_messages_is_refused_by_its_name() {
+        let record = |fields: Value| json!({"Records": [{"messageId": "m", "body": "{}"}, fields]});
+        let sns = json!({"EventSource": "aws:sns", "Sns": {"Message": "{}"}});
+        for (event, name) in [
+            (
+                json!({"Records": [{"eventSource": "aws:kinesis", "kinesis": {"data": "e30="}}]}),
+                "found a Kinesis event",
+            ),
+            (
+                json!({"Records": [{"eventSource": "aws:dynamodb", "dynamodb": {}}]}),
+                "found a DynamoDB stream's event",
+            ),
+            (json!({"Records": [sns]}), "found an SNS event"),
+            (sample("batch-predictor-s3"), "found an S3 notification"),
+            (sample("batch-predictor-eventbridge"), "found an EventBridge event of S3"),
+            (json!({"Records": [{}]}), "found record 0 without messageId: it has no fields"),
+            (
+                record(json!({"messageId": "n", "Body": "{}"})),
+                "found record 1 without body: it has Body, messageId",
+            ),
+            (record(json!({"messageId": "", "body": "{}"})), "found record 1 without messageId"),
+            (record(json!({"messageId": 7, "body": "{}"})), "found record 1 without messageId"),
+            (record(json!("text")), "found record 1 without messageId: it has no fields"),
+            (record(json!({"eventSource": "aws:sns", "messageId": "m", "body": "{}"})), "found {\"Records\""),
+            (json!({"now": "2021-03-15"}), "found {\"now\""),
+            (json!(null), "found null"),
+        ] {
+            let refused = trip_messages(&event).unwrap_err().to_string();
+            assert!(
+                refused.starts_with("expected an SQS event") && refused.contains(name),
+                "{refused}: {name}"
+            );
+        }
     }
 
     #[test]

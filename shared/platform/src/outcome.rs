@@ -6,21 +6,15 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 /// whatever goes wrong in between, it comes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchOutcomes {
-    pending: Vec<Option<String>>,
+    pending: Vec<String>,
     cleared: Vec<bool>,
 }
 
-/// A message failed that has no id to report it by, so the whole batch must come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a message without a message id failed: the whole batch has to be retried")]
-pub struct Unreportable;
-
 impl BatchOutcomes {
     /// A batch of messages with these ids, all failed.
-    pub fn new(message_ids: Vec<Option<String>>) -> Self {
+    pub fn new(message_ids: Vec<String>) -> Self {
         let cleared = vec![false; message_ids.len()];
-        let pending = message_ids.into_iter().map(|id| id.filter(|id| !id.is_empty())).collect();
-        Self { pending, cleared }
+        Self { pending: message_ids, cleared }
     }
 
     /// Message number `at` has ended well: predicted or rejected, and acknowledged.
@@ -41,19 +35,15 @@ impl BatchOutcomes {
     }
 
     /// The answer to Lambda: the messages that must come back.
-    ///
-    /// # Errors
-    /// [`Unreportable`]: an empty id would make AWS retry everything, and others delete everything, so it is said as
-    /// an error, which both retry.
-    pub fn response(&self) -> Result<SqsBatchResponse, Unreportable> {
+    pub fn response(&self) -> SqsBatchResponse {
         let failed = self.pending.iter().zip(&self.cleared).filter(|(_, cleared)| !**cleared);
         let mut response = SqsBatchResponse::default();
         for (id, _) in failed {
             let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id.clone().ok_or(Unreportable)?;
+            failure.item_identifier.clone_from(id);
             response.batch_item_failures.push(failure);
         }
-        Ok(response)
+        response
     }
 }
 
@@ -67,20 +57,10 @@ mod tests {
 
     #[test]
     fn only_what_was_acknowledged_does_not_come_back() {
-        let mut batch = BatchOutcomes::new(vec![Some("a".into()), Some("b".into()), Some("c".into())]);
-        assert_eq!(ids(&batch.response().unwrap()), ["a", "b", "c"]);
+        let mut batch = BatchOutcomes::new(["a", "b", "c"].map(String::from).to_vec());
+        assert_eq!(ids(&batch.response()), ["a", "b", "c"]);
         batch.clear(1);
         batch.clear(99);
-        assert_eq!((batch.failed(), ids(&batch.response().unwrap())), (2, vec!["a", "c"]));
-    }
-
-    #[test]
-    fn a_failed_message_without_an_id_brings_back_the_batch() {
-        for id in [None, Some(String::new())] {
-            let mut batch = BatchOutcomes::new(vec![Some("a".into()), id]);
-            assert_eq!(batch.response(), Err(Unreportable));
-            batch.clear(1);
-            assert_eq!(ids(&batch.response().unwrap()), ["a"]);
-        }
+        assert_eq!((batch.failed(), ids(&batch.response())), (2, vec!["a", "c"]));
     }
 }

@@ -53,8 +53,31 @@ fn other_spellings_mean_the_same_ride_and_keep_its_id() {
 }
 
 #[test]
+fn a_message_forwarded_by_sns_is_the_one_inside() {
+    let wrapped = |inner: &str| {
+        serde_json::json!({"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:us-east-1:1:trips", "Message": inner}).to_string()
+    };
+    assert_eq!(TripRequest::decode(&wrapped(COURSE)), TripRequest::decode(COURSE));
+    for inner in ["not json", "[1]", "\"text\""] {
+        let refused = TripRequest::decode(&wrapped(inner)).unwrap_err();
+        assert!(
+            refused.detail.contains("the Message of an SNS notification is no JSON object"),
+            "{}",
+            refused.detail
+        );
+    }
+    let twice = TripRequest::decode(&wrapped(&wrapped(COURSE))).unwrap_err();
+    assert_eq!(twice.reason, Reason::InvalidRideId, "one envelope is taken off");
+    let of_their_own = COURSE.replacen('{', "{\"Type\": \"Notification\", \"Message\": \"{}\", ", 1);
+    assert_eq!(TripRequest::decode(&of_their_own), TripRequest::decode(COURSE), "no topic, no envelope");
+}
+
+#[test]
 fn what_says_nothing_is_rejected_with_a_reason() {
+    let encoded_twice = Value::String(COURSE.into()).to_string();
     for (body, reason, detail) in [
+        (encoded_twice.as_str(), Reason::Undecodable, "it is JSON encoded twice"),
+        ("\"trip\"", Reason::Undecodable, "it is a text"),
         ("", Reason::Undecodable, "EOF"),
         ("{\"ride_id\": 1", Reason::Undecodable, "EOF"),
         ("[1]", Reason::Undecodable, "no object"),
