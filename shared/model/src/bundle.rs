@@ -42,6 +42,16 @@ pub enum BundleError {
     },
 }
 
+impl BundleError {
+    /// Which of the models it is about.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Artifact { target, .. } => *target,
+            Self::Target { expected, .. } => *expected,
+        }
+    }
+}
+
 impl Bundle {
     /// Reads the artifacts of a duration and, if there is one, of a tip model.
     ///

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::bundle::BundleError;
-use model::{Bundle, Target};
+use model::{Bundle, Classified, Target, chain};
+use store::ETag;
 use tokio::sync::Mutex;
 
 use crate::{Champion, Registry, RegistryError};
-use model::{Classified, chain};
 
 /// Why there is nothing to answer with.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,20 @@ pub enum ModelError {
     /// A champion cannot be served by this build.
     #[error("loading the champions")]
     Bundle(#[from] BundleError),
+    /// The tip champion cannot be served by this build, or not beside the champion of duration.
+    #[error("loading the tip champion")]
+    Tip(#[source] BundleError),
+}
+
+impl ModelError {
+    /// Whether durations can be answered all the same.
+    fn is_only_the_tip(&self) -> bool {
+        match self {
+            Self::Tip(_) => true,
+            Self::Registry(source) => !source.is_transient(),
+            Self::NoChampion | Self::Timeout | Self::Bundle(_) => false,
+        }
+    }
 }
 
 impl Classified for ModelError {
@@ -33,7 +47,7 @@ impl Classified for ModelError {
             Self::NoChampion => "Models.NoChampion",
             Self::Registry(source) => source.error_type(),
             Self::Timeout => "Models.Timeout",
-            Self::Bundle(_) => "Models.Unusable",
+            Self::Bundle(_) | Self::Tip(_) => "Models.Unusable",
         }
     }
     fn is_transient(&self) -> bool {
@@ -67,7 +81,10 @@ pub struct Models {
 struct Loaded {
     bundle: Arc<Bundle>,
     duration: Champion,
+    /// The tip champion that is in the bundle.
     tip: Option<Champion>,
+    /// The alias of a tip champion that cannot be served: it is not fetched again until it changes.
+    tip_refused: Option<ETag>,
     looked: Instant,
 }
 
@@ -96,11 +113,19 @@ impl Models {
             let changed =
                 tokio::time::timeout(limit, self.changed(loaded)).await.unwrap_or(Err(ModelError::Timeout));
             match changed {
-                Ok(None) => (),
-                Ok(Some(new)) => {
-                    (self.on_reload)(Reload::Done, &new.bundle);
-                    tracing::info!(from = loaded.bundle.id(), to = new.bundle.id(), "reloaded the champions");
-                    *loaded = new;
+                Ok(new) => {
+                    if let Some(new) = new {
+                        if new.bundle.id() != loaded.bundle.id() {
+                            (self.on_reload)(Reload::Done, &new.bundle);
+                            let (from, to) = (loaded.bundle.id(), new.bundle.id());
+                            tracing::info!(from, to, "reloaded the champions");
+                        }
+                        *loaded = new;
+                    }
+                    // At every look, so that an alarm rings until it is mended.
+                    if loaded.tip_refused.is_some() {
+                        (self.on_reload)(Reload::Failed, &loaded.bundle);
+                    }
                 }
                 Err(error) => {
                     (self.on_reload)(Reload::Failed, &loaded.bundle);
@@ -120,59 +145,86 @@ impl Models {
         let duration = self.registry.champion(Target::Duration).await?.ok_or(ModelError::NoChampion)?;
         let tip = match self.registry.champion(Target::Tip).await {
             Err(error) if !error.is_transient() => {
-                complain(&error);
+                log_unusable_tip(&error);
                 None
             }
             other => other?,
         };
-        self.read(duration, tip).await
+        self.read(duration, tip, None).await
     }
 
-    /// A tip model that can never be read does not take the durations with it: tips are then not answered.
-    async fn read(&self, duration: Champion, tip: Option<Champion>) -> Result<Loaded, ModelError> {
+    /// The bundle of these champions. A tip model that can never be read does not take the durations with it: the one before it
+    /// goes on, if there is one, or tips are not answered.
+    async fn read(
+        &self,
+        duration: Champion,
+        tip: Option<Champion>,
+        tip_before: Option<Champion>,
+    ) -> Result<Loaded, ModelError> {
         let duration_bytes = self.registry.artifact(Target::Duration, &duration.alias.version).await?;
-        let tip_bytes = match &tip {
-            None => None,
-            Some(tip) => match self.registry.artifact(Target::Tip, &tip.alias.version).await {
-                Err(error) if !error.is_transient() => {
-                    complain(&error);
-                    None
+        let mut tip_refused = None;
+        for tip in [tip, tip_before].into_iter().flatten() {
+            match self.with_tip(&duration_bytes, &tip).await {
+                Ok(bundle) => {
+                    let bundle = Arc::new(bundle);
+                    return Ok(Loaded {
+                        bundle,
+                        duration,
+                        tip: Some(tip),
+                        tip_refused,
+                        looked: Instant::now(),
+                    });
                 }
-                other => Some(other?),
-            },
-        };
-        let bundle = match Bundle::from_bytes(&duration_bytes, tip_bytes.as_deref()) {
-            Err(error) if tip_bytes.is_some() => {
-                let alone = Bundle::from_bytes(&duration_bytes, None)?;
-                complain(&error);
-                alone
+                Err(error) if error.is_only_the_tip() => {
+                    log_unusable_tip(&error);
+                    tip_refused.get_or_insert(tip.etag);
+                }
+                Err(error) => return Err(error),
             }
-            other => other?,
-        };
-        Ok(Loaded { bundle: Arc::new(bundle), duration, tip, looked: Instant::now() })
+        }
+        let bundle = Arc::new(Bundle::from_bytes(&duration_bytes, None)?);
+        Ok(Loaded { bundle, duration, tip: None, tip_refused, looked: Instant::now() })
     }
 
+    async fn with_tip(&self, duration_bytes: &[u8], tip: &Champion) -> Result<Bundle, ModelError> {
+        let tip_bytes = self.registry.artifact(Target::Tip, &tip.alias.version).await?;
+        Bundle::from_bytes(duration_bytes, Some(&tip_bytes)).map_err(|error| match error.target() {
+            Target::Tip => ModelError::Tip(error),
+            Target::Duration => ModelError::Bundle(error),
+        })
+    }
+
+    /// What has changed since it was looked at last; none if nothing has.
     async fn changed(&self, loaded: &Loaded) -> Result<Option<Loaded>, ModelError> {
         let duration = self.registry.champion_if_changed(Target::Duration, &loaded.duration.etag).await?;
-        let tip = match &loaded.tip {
-            Some(tip) => self.registry.champion_if_changed(Target::Tip, &tip.etag).await?,
-            None => self.registry.champion(Target::Tip).await?,
+        let known = loaded.tip_refused.as_ref().or(loaded.tip.as_ref().map(|tip| &tip.etag));
+        let tip = match known {
+            Some(etag) => self.registry.champion_if_changed(Target::Tip, etag).await,
+            None => self.registry.champion(Target::Tip).await,
+        };
+        let tip = match tip {
+            // A damaged alias of tips does not keep new durations from serving.
+            Err(error) if !error.is_transient() => {
+                log_unusable_tip(&error);
+                (self.on_reload)(Reload::Failed, &loaded.bundle);
+                None
+            }
+            other => other?,
         };
         if duration.is_none() && tip.is_none() {
             return Ok(None);
         }
+        let is_same_tip = tip.is_none();
         let duration = duration.unwrap_or_else(|| loaded.duration.clone());
-        let tip = tip.or_else(|| loaded.tip.clone());
-        let new = self.read(duration.clone(), tip).await?;
-        if new.bundle.tip_version().is_none() && loaded.bundle.tip_version().is_some() {
-            // The new tip model cannot be served: the last good one goes on beside the new durations.
-            return self.read(duration, loaded.tip.clone()).await.map(Some);
+        let mut new = self.read(duration, tip, loaded.tip.clone()).await?;
+        if is_same_tip {
+            new.tip_refused = new.tip_refused.or_else(|| loaded.tip_refused.clone());
         }
         Ok(Some(new))
     }
 }
 
-fn complain(error: &dyn std::error::Error) {
+fn log_unusable_tip(error: &dyn std::error::Error) {
     tracing::error!(
         error_type = "Models.Unusable",
         error_message = chain(error),
@@ -250,6 +302,69 @@ mod tests {
         let alias = ObjectKey::new("tip/aliases/champion.json").unwrap();
         store.put(&alias, Bytes::from_static(b"{"), Condition::Always).await.unwrap();
         assert_eq!(cold().bundle().await.unwrap().duration_version(), &one, "nor does a damaged alias");
+    }
+
+    /// A store that counts how often each key was read whole.
+    #[derive(Debug, Clone, Default)]
+    struct Counting {
+        store: MemoryStore,
+        reads: Arc<std::sync::Mutex<std::collections::BTreeMap<String, usize>>>,
+    }
+
+    #[async_trait::async_trait]
+    impl Store for Counting {
+        async fn get(&self, key: &ObjectKey, what: store::Get) -> Result<store::Object, store::StoreError> {
+            let object = self.store.get(key, what).await?;
+            *self.reads.lock().unwrap().entry(key.to_string()).or_default() += 1;
+            Ok(object)
+        }
+        async fn head(&self, key: &ObjectKey) -> Result<store::ObjectMeta, store::StoreError> {
+            self.store.head(key).await
+        }
+        async fn put(
+            &self,
+            key: &ObjectKey,
+            bytes: Bytes,
+            condition: Condition,
+        ) -> Result<ETag, store::StoreError> {
+            self.store.put(key, bytes, condition).await
+        }
+        async fn list(&self, prefix: &str) -> Result<Vec<store::ObjectMeta>, store::StoreError> {
+            self.store.list(prefix).await
+        }
+        async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn store::Upload>, store::StoreError> {
+            self.store.upload(key).await
+        }
+    }
+
+    static FAILED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+    #[tokio::test]
+    async fn an_unusable_tip_champion_is_fetched_once_and_alarms_at_every_look() {
+        let failed = || FAILED.load(std::sync::atomic::Ordering::SeqCst);
+        let count = |reload, _: &Bundle| {
+            if reload == Reload::Failed {
+                FAILED.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        };
+        let store = Counting::default();
+        let registry = Registry::new(Arc::new(store.clone()));
+        promote(&registry, artifact(10.0)).await;
+        let models = Models::new(registry.clone(), Duration::ZERO, count);
+        models.bundle().await.unwrap();
+        let junk = registry.publish(Target::Tip, Bytes::from_static(b"junk"), CardFiles::NONE).await.unwrap();
+        registry.promote(Target::Tip, &junk, None, "", "").await.unwrap();
+        let key = format!("tip/versions/{junk}/model.bin");
+        let fetched = || store.reads.lock().unwrap().get(&key).copied().unwrap_or_default();
+        // Promoting reads it, too.
+        let before = fetched();
+        for looks in 1..=3 {
+            assert_eq!(models.bundle().await.unwrap().tip_version(), None);
+            assert_eq!((fetched() - before, failed()), (1, looks));
+        }
+        let two = promote(&registry, artifact(20.0)).await;
+        assert_eq!(models.bundle().await.unwrap().duration_version(), &two, "durations go on changing");
+        assert_eq!((fetched() - before, failed()), (1, 4), "and it is not fetched for that");
     }
 
     #[tokio::test]

@@ -118,7 +118,11 @@ impl Registry {
         match self.store.get(&alias_key(target)?, what).await {
             Err(StoreError::NotModified { .. } | StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(store_error("reading the champion", target)(error)),
-            Ok(_) => self.champion(target).await,
+            Ok(object) => {
+                let alias = json::parse(&alias_key(target)?, &object.bytes);
+                let alias = alias.map_err(store_error("reading the champion", target))?;
+                Ok(Some(Champion { alias, etag: object.etag }))
+            }
         }
     }
 
@@ -194,9 +198,11 @@ impl Registry {
         card: CardFiles<'_>,
     ) -> Result<ModelVersion, RegistryError> {
         let version = ModelVersion::of(&artifact);
-        let document = serde_json::to_vec_pretty(card.document).unwrap_or_default();
+        let card_key = version_key(target, &version, "card.json")?;
+        let document =
+            json::bytes(&card_key, card.document).map_err(store_error("publishing a model", target))?;
         let files = [
-            ("card.json", document.into()),
+            ("card.json", document),
             ("card.md", card.markdown.into()),
             ("card.html", card.html.into()),
             ("model.bin", artifact),
@@ -335,8 +341,8 @@ impl Registry {
     async fn record(&self, target: Target, present: &Alias) -> Result<(), RegistryError> {
         let key = ObjectKey::new(format!("{target}/history/{:08}.json", present.seq));
         let key = key.map_err(store_error("recording the history", target))?;
-        let entry = serde_json::to_vec_pretty(present).unwrap_or_default();
-        self.create(&key, entry.into()).await.map_err(store_error("recording the history", target))
+        let entry = json::bytes(&key, present).map_err(store_error("recording the history", target))?;
+        self.create(&key, entry).await.map_err(store_error("recording the history", target))
     }
 
     /// Creates what is not there yet; what is there stays as it is.

@@ -333,12 +333,25 @@ pub mod json {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             other => other?,
         };
-        let document = serde_json::from_slice(&object.bytes).map_err(|source| StoreError::Document {
-            operation: "reading",
-            key: key.to_string(),
-            source,
-        })?;
-        Ok(Some((document, object.etag)))
+        Ok(Some((parse(key, &object.bytes)?, object.etag)))
+    }
+
+    /// The document that was read at `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Document`] for bytes that are no such document.
+    pub fn parse<T: DeserializeOwned>(key: &ObjectKey, bytes: &[u8]) -> Result<T, StoreError> {
+        let refused = |source| StoreError::Document { operation: "reading", key: key.to_string(), source };
+        serde_json::from_slice(bytes).map_err(refused)
+    }
+
+    /// The bytes of `document`, which is to be written at `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Document`] for what has no form in JSON.
+    pub fn bytes<T: Serialize>(key: &ObjectKey, document: &T) -> Result<Bytes, StoreError> {
+        let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
+        serde_json::to_vec_pretty(document).map(Bytes::from).map_err(refused)
     }
 
     /// Writes `document` to `key`.
@@ -351,12 +364,7 @@ pub mod json {
         document: &T,
         condition: Condition,
     ) -> Result<ETag, StoreError> {
-        let bytes = serde_json::to_vec_pretty(document).map_err(|source| StoreError::Document {
-            operation: "writing",
-            key: key.to_string(),
-            source,
-        })?;
-        store.put(key, Bytes::from(bytes), condition).await
+        store.put(key, bytes(key, document)?, condition).await
     }
 }
 
