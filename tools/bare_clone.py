@@ -38,6 +38,8 @@ def prove(folder: Path, commit: str, binaries: Path) -> None:
     run("installing the local AWS", ["make", "-C", str(clone), "venv"], without(os.environ))
     alone = {
         "PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1,localhost",
+        # Where rustup has the toolchain, which is the machine's.
+        "RUSTUP_HOME": os.environ.get("RUSTUP_HOME") or str(Path.home() / ".rustup"),
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE),
     }
     try:
