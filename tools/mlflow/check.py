@@ -127,7 +127,7 @@ def ride(number: int) -> dict:
 
 
 def again(work: Path, uri: str, first: dict) -> None:
-    """The same run told again adds nothing; the next month's champion takes the alias."""
+    """A retraining on the same months comes to the same models, so there is no version more."""
     import mlflow
 
     before = len(mlflow.MlflowClient(uri).search_model_versions("name = 'duration'"))

@@ -164,7 +164,8 @@ impl Retrainer {
         Ok(age)
     }
 
-    /// Retrains `targets` as of `now` in a run called after the day and `request`. Learning ends two minutes before
+    /// Retrains `targets` as of `now` in a run called after the day and `request`, with a number where there is one of that name
+    /// already. Learning ends two minutes before
     /// `deadline`, and nothing is promoted in the last ten seconds.
     ///
     /// # Errors
@@ -179,6 +180,7 @@ impl Retrainer {
     ) -> Result<Run, RetrainError> {
         let started = Instant::now();
         let mut run = Run::new(now, request, &self.settings);
+        let key = record::begin(&*self.models, &mut run).await?;
         let mut failure = None;
         let mut available = self.data.list("history/").await?;
         available.extend(self.data.list("incoming/").await?);
@@ -197,7 +199,6 @@ impl Retrainer {
             }
         }
         run.end(started.elapsed());
-        let key = record::key(&run.run)?;
         json::write(&*self.models, &key, &run, Condition::Always).await?;
         if let Some(tracker) = &self.tracker {
             tracker.tell(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;

@@ -9,15 +9,38 @@ use model::{Decision, Family, Metrics, ModelVersion, Rules, Target};
 use monitoring::gates::Inspection;
 use platform::lambda;
 use serde::Serialize;
-use store::{ObjectKey, StoreError};
+use store::{Condition, ObjectKey, Store, StoreError, json};
 
 use crate::Settings;
 use crate::gather::{Fingerprint, LeftOut};
 use crate::learn::LearningCourse;
 
-/// Where the record of `run` stands in the model store.
-pub(crate) fn key(run: &str) -> Result<ObjectKey, StoreError> {
-    ObjectKey::new(format!("runs/{run}/run.json"))
+/// Runs of one name and day; more than this is a mistake in whoever calls.
+const SAME_NAMES_MAX: usize = 1000;
+
+/// Creates the record of a run that begins, under a name that no other has: `run` is renamed to `<name>-2` and on where there is
+/// one already. Until it is written anew at the end, the record says that the run has not ended.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn begin(models: &dyn Store, run: &mut Run) -> Result<ObjectKey, StoreError> {
+    let name = run.run.clone();
+    let detail = "the run began and has not ended: it is still at work, or was ended from outside".into();
+    let mut begun = run.clone();
+    begun.failed = vec![Failed { target: None, error_type: "Retraining.NotEnded", detail }];
+    for number in 1..=SAME_NAMES_MAX {
+        if number > 1 {
+            run.run = format!("{name}-{number}");
+            begun.run.clone_from(&run.run);
+        }
+        let key = ObjectKey::new(format!("runs/{}/run.json", run.run))?;
+        match json::write(models, &key, &begun, Condition::IfAbsent).await {
+            Ok(_) => return Ok(key),
+            Err(StoreError::Precondition { .. }) => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Precondition { operation: "recording", key: format!("runs/{name}/run.json") })
 }
 
 /// What became of a retraining; also its record.

@@ -212,6 +212,27 @@ async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     assert_eq!((&run["targets"][0]["promoted"], &run["failed"][0]["target"]), (&json!(true), &json!("tip")));
 }
 
+/// By hand, twice on one day: the second one's record stands beside the first one's. What is cut off says so.
+#[tokio::test]
+async fn no_run_overwrites_the_record_of_another() {
+    let bench = bench();
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
+    let names = [
+        retrain(&bench, "2021-03-15", "by-hand").await.run,
+        retrain(&bench, "2021-03-15", "by-hand").await.run,
+    ];
+    assert_eq!(names, ["2021-03-15-by-hand", "2021-03-15-by-hand-2"]);
+    for (name, promoted) in names.iter().zip([true, false]) {
+        let run = recorded(&bench, name).await;
+        assert_eq!((&run["run"], &run["targets"][0]["promoted"]), (&json!(name), &json!(promoted)));
+    }
+    let mut begun = Run::new("2021-03-15".parse().unwrap(), "killed", &bench.retrainer.settings);
+    record::begin(&bench.models, &mut begun).await.unwrap();
+    let run = recorded(&bench, "2021-03-15-killed").await;
+    assert_eq!(run["failed"][0]["error_type"], "Retraining.NotEnded");
+}
+
 async fn recorded(bench: &Bench, run: &str) -> Value {
     let key = ObjectKey::new(format!("runs/{run}/run.json")).unwrap();
     serde_json::from_slice(&bench.models.get(&key, Get::default()).await.unwrap().bytes).unwrap()
