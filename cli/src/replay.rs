@@ -15,9 +15,9 @@ use chrono::{NaiveDate, NaiveDateTime};
 use dataset::Limits;
 use model::candidates::FitParams;
 use model::decision::Bars;
-use model::{Artifact, LabelledTrips, Model, Month, Target};
+use model::{Artifact, LabelledTrips, Model, Month, Target, TaxiMonth};
 use platform::lambda::Deadline;
-use registry::Registry;
+use registry::{Registry, layout};
 use retrainer::config::Windows;
 use retrainer::learn::Learning;
 use retrainer::{Retrained, Retrainer, Run, Settings};
@@ -204,7 +204,7 @@ fn scheduled(month: Month) -> Result<(NaiveDate, NaiveDateTime), Failure> {
 }
 
 fn path_of(folder: &Path, taxi: &str, month: Month) -> PathBuf {
-    folder.join(format!("{taxi}_tripdata_{month}.parquet"))
+    folder.join(TaxiMonth { taxi: taxi.into(), month }.file_name())
 }
 
 async fn drop_month(data: &MemoryStore, folder: &Path, taxi: &str, month: Month) -> Result<(), Failure> {
@@ -213,7 +213,8 @@ async fn drop_month(data: &MemoryStore, folder: &Path, taxi: &str, month: Month)
         tracing::warn!(%month, "there is no such month: the replay goes on without it");
         return Ok(());
     }
-    let key = ObjectKey::new(format!("incoming/{taxi}_tripdata_{month}.parquet"))?;
+    let name = TaxiMonth { taxi: taxi.into(), month }.file_name();
+    let key = ObjectKey::new(format!("{}{name}", layout::INCOMING))?;
     data.put(&key, files::read(&path)?, Condition::Always).await?;
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use registry::layout;
 use serde::Serialize;
 use serde_json::Value;
-use store::{ObjectKey, Store, StoreUri, json};
+use store::{Store, StoreUri, json};
 
 use crate::output::{Failure, Output};
 
@@ -90,13 +91,12 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
 }
 
 async fn names(store: &Arc<dyn Store>) -> Result<Vec<String>, Failure> {
-    let found = store.list("runs/").await?;
-    let name = |key: &str| Some(key.strip_prefix("runs/")?.strip_suffix("/run.json")?.to_string());
-    Ok(found.iter().filter_map(|meta| name(meta.key.as_str())).collect())
+    let found = store.list(layout::RUNS).await?;
+    Ok(found.iter().filter_map(|meta| layout::run_name(&meta.key).map(String::from)).collect())
 }
 
 async fn read(store: &Arc<dyn Store>, run: &str) -> Result<Value, Failure> {
-    let key = ObjectKey::new(format!("runs/{run}/run.json"))?;
+    let key = layout::run(run)?;
     let found = json::read::<Value>(&**store, &key).await?;
     let known = || format!("there is no run {run:?} in the store: `tripcast runs list` names those that are");
     Ok(found.ok_or_else(known)?.0)

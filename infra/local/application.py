@@ -151,7 +151,7 @@ class Application:
 
     def summary(self, file: str) -> dict | None:
         """What the batch predictor says of a dropped file, once its predictions are there."""
-        key = next((key for key in self.keys("predictions/") if key.endswith(f"/{file}.summary.json")), None)
+        key = next((key for key in self.keys("summaries/") if key.endswith(f"/{file}.json")), None)
         return self.read(key) if key else None
 
     def refuse_dead_ends(self, seen: Seen, dead_letters: int, file: str) -> None:

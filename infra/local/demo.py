@@ -222,7 +222,7 @@ def where(port: int, outputs: dict[str, str]) -> str:
     data, model = outputs["DataBucketName"], outputs["ModelBucketName"]
     places = {
         "endpoint": f"{server.endpoint(port)} (AWS_ENDPOINT_URL; region us-east-1, keys test/test)",
-        "files": f"s3://{data}/ (history/, incoming/, predictions/)",
+        "files": f"s3://{data}/ (history/, incoming/, predictions/, summaries/)",
         "models": f"s3://{model}/ (duration/, tip/, runs/)",
         "trips": outputs["TripsQueueUrl"],
         "predictions": f"{outputs['PredictionsQueueUrl']} (emptied by this demo)",

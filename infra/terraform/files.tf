@@ -253,9 +253,12 @@ data "aws_iam_policy_document" "batch_predictor_role" {
   }
 
   statement {
-    sid       = "WriteQuarantine"
-    actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.data_bucket.arn}/quarantine/*"]
+    sid     = "WriteSummariesAndQuarantine"
+    actions = ["s3:PutObject"]
+    resources = [
+      "${aws_s3_bucket.data_bucket.arn}/quarantine/*",
+      "${aws_s3_bucket.data_bucket.arn}/summaries/*",
+    ]
   }
 
   statement {

@@ -165,10 +165,11 @@ async fn dropped_files_become_predictions_or_reasons() {
 async fn predictions_key(stack: &Stack, below: &str) -> String {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
-        let found = stack.data().list("predictions/").await.unwrap();
-        let ending = format!("/{below}.summary.json");
+        let found = stack.data().list("summaries/").await.unwrap();
+        let ending = format!("/month=2021-03/{below}.json");
         if let Some(meta) = found.iter().find(|meta| meta.key.as_str().ends_with(&ending)) {
-            return meta.key.as_str().trim_end_matches(".summary.json").to_string();
+            let path = meta.key.as_str().trim_start_matches("summaries/").trim_end_matches(".json");
+            return format!("predictions/{path}");
         }
         assert!(Instant::now() < until, "no predictions of {below}: {found:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -178,7 +179,8 @@ async fn predictions_key(stack: &Stack, below: &str) -> String {
 /// The predictions of a file and their summary.
 async fn results(stack: &Stack, below: &str) -> (Bytes, Value) {
     let key = predictions_key(stack, below).await;
-    let summary = stack.wait_for(&format!("{key}.summary.json"), 5).await;
+    let summary = key.replacen("predictions/", "summaries/", 1) + ".json";
+    let summary = stack.wait_for(&summary, 5).await;
     (stack.wait_for(&key, 5).await, document(std::str::from_utf8(&summary).unwrap()))
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use model::Month;
 use model::artifact::sha256_hex;
+use model::{Month, TaxiMonth};
 use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     };
     let mut fetched = Vec::new();
     for month in &args.month {
-        let name = format!("{}_tripdata_{month}.parquet", args.taxi);
+        let name = TaxiMonth { taxi: args.taxi.clone(), month: *month }.file_name();
         let (file, url) = (args.to.join(&name), format!("{}/{name}", args.from.trim_end_matches('/')));
         let present = is_there(&file, manifest.get(&name));
         if !present {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use model::zones::straight_miles;
-use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
+use model::{Month, Outcome, OutcomeBatch, TaxiMonth, Trip, TripBatch, Zone};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
@@ -49,7 +49,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     for month in &args.month {
         let (trips, outcomes) = generate(*month, args.rows, args.seed);
         let bytes = dataset::trips::to_parquet(&trips, &outcomes)?;
-        let file = args.to.join(format!("green_tripdata_{month}.parquet"));
+        let file = args.to.join(TaxiMonth { taxi: "green".into(), month: *month }.file_name());
         files::write(&file, &bytes)?;
         written.push(Written { file, rows: trips.len(), bytes: bytes.len() });
         bar.inc(1);

@@ -1,10 +1,8 @@
 //! Where the results of a file go: functions of its key and the bundle alone, so that a repeat overwrites itself.
 
 use model::Month;
+use registry::layout;
 use store::{ObjectKey, StoreError};
-
-/// What triggers a prediction.
-pub const INCOMING: &str = "incoming/";
 
 /// A dropped file by its key below `incoming/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +14,8 @@ pub struct Dropped {
 impl Dropped {
     /// The file with this key; none if it does not lie below `incoming/`, or is a folder's placeholder.
     pub fn new(key: &str) -> Option<Self> {
-        let below = key.strip_prefix(INCOMING).filter(|below| !below.is_empty() && !below.ends_with('/'))?;
+        let below =
+            key.strip_prefix(layout::INCOMING).filter(|below| !below.is_empty() && !below.ends_with('/'))?;
         Some(Self { key: ObjectKey::new(key).ok()?, below: below.to_string() })
     }
 
@@ -43,22 +42,22 @@ impl Dropped {
 
     /// Where its predictions by `bundle` go.
     pub fn predictions(&self, bundle: &str) -> Result<ObjectKey, StoreError> {
-        ObjectKey::new(format!("predictions/{bundle}/{}", self.below))
+        layout::predictions(bundle, self.month(), &self.below)
     }
 
     /// Where the summary of its predictions by `bundle` goes.
     pub fn summary(&self, bundle: &str) -> Result<ObjectKey, StoreError> {
-        ObjectKey::new(format!("predictions/{bundle}/{}.summary.json", self.below))
+        layout::summary(bundle, self.month(), &self.below)
     }
 
     /// Where its rejected rows go.
     pub fn rejected(&self) -> Result<ObjectKey, StoreError> {
-        ObjectKey::new(format!("quarantine/{}", self.below))
+        layout::rejected(&self.below)
     }
 
     /// Where the reason goes if it was refused as a whole.
     pub fn error(&self) -> Result<ObjectKey, StoreError> {
-        ObjectKey::new(format!("quarantine/{}.error.json", self.below))
+        layout::error(&self.below)
     }
 }
 
@@ -67,18 +66,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_lie_where_the_contract_says() {
+    fn a_dropped_file_says_its_month_and_its_taxis() {
         let dropped = Dropped::new("incoming/a b/green_tripdata_2021-03.parquet").unwrap();
-        let text = |key: Result<ObjectKey, StoreError>| key.unwrap().to_string();
-        assert_eq!(text(dropped.predictions("ab12")), "predictions/ab12/a b/green_tripdata_2021-03.parquet");
-        assert_eq!(
-            text(dropped.summary("ab12")),
-            "predictions/ab12/a b/green_tripdata_2021-03.parquet.summary.json"
-        );
-        assert_eq!(text(dropped.rejected()), "quarantine/a b/green_tripdata_2021-03.parquet");
-        assert_eq!(text(dropped.error()), "quarantine/a b/green_tripdata_2021-03.parquet.error.json");
         assert_eq!((dropped.name(), dropped.month()), ("green_tripdata_2021-03", "2021-03".parse().ok()));
         assert_eq!(dropped.taxi(), Some("green"));
+        let path = "bundle=ab12/month=2021-03/a b/green_tripdata_2021-03.parquet";
+        assert_eq!(dropped.predictions("ab12").unwrap().as_str(), format!("predictions/{path}"));
+        assert_eq!(dropped.summary("ab12").unwrap().as_str(), format!("summaries/{path}.json"));
         assert_eq!(Dropped::new("incoming/mine.parquet").unwrap().month(), None);
     }
 

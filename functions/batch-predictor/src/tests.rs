@@ -91,7 +91,7 @@ async fn a_dropped_month_becomes_predictions_and_a_summary() {
         panic!("predicted")
     };
     assert_eq!((rows, rejected), (100, 0));
-    let summary = document(&bench, &format!("{predictions}.summary.json")).await;
+    let summary = document(&bench, &(predictions.replacen("predictions/", "summaries/", 1) + ".json")).await;
     assert_eq!((&summary["rows"], &summary["predicted"]), (&json!(100), &json!(100)));
     assert_eq!(summary["flags"]["unknown_pickup_zone"], 1, "row 0 has zone 0");
     assert_eq!(summary["taxi"], json!({"of_file": "green", "of_models": "green"}));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use model::Target;
 use platform::telemetry::Metric;
-use registry::{Registry, RegistryError};
+use registry::{Registry, RegistryError, layout};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, json};
 
@@ -67,8 +67,8 @@ impl Age {
 }
 
 async fn last_retraining(models: &dyn Store) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let runs = models.list("runs/").await?;
-    let records = runs.iter().rev().filter(|meta| meta.key.as_str().ends_with("/run.json"));
+    let runs = models.list(layout::RUNS).await?;
+    let records = runs.iter().rev().filter(|meta| layout::run_name(&meta.key).is_some());
     let mut last = None;
     // A run is called after the day that it is as of, which need not be the day on which it ran.
     for meta in records.take(RUNS_MAX) {

@@ -31,7 +31,7 @@ use model::{Classified, chain};
 use platform::event::{EventError, RetrainerEvent, retrainer_event};
 use platform::lambda::Deadline;
 use platform::telemetry::{Metric, emit};
-use registry::{Registry, RegistryError};
+use registry::{Registry, RegistryError, layout};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Condition, Store, StoreError, json};
@@ -182,8 +182,8 @@ impl Retrainer {
         let mut run = Run::new(now, request, &self.settings);
         let key = record::begin(&*self.models, &mut run).await?;
         let mut failure = None;
-        let mut available = self.data.list("history/").await?;
-        available.extend(self.data.list("incoming/").await?);
+        let mut available = self.data.list(layout::HISTORY).await?;
+        available.extend(self.data.list(layout::INCOMING).await?);
         match plan(now, &available, &self.settings.taxi, &self.settings.learning.windows) {
             Err(reason @ (PlanError::NothingToJudgeOn { .. } | PlanError::NothingToLearnFrom { .. })) => {
                 tracing::warn!(reason = %reason, "nothing to do");

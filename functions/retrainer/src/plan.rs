@@ -1,7 +1,8 @@
 //! Which months to learn from and which to judge on. Pure: the day and what is there in, a plan or a reason out.
 
 use chrono::NaiveDate;
-use model::Month;
+use model::{Month, TaxiMonth};
+use registry::layout;
 use store::{ETag, ObjectKey, ObjectMeta};
 
 /// How many months before the last full one may be judged on: the TLC publishes a month about two months after it.
@@ -83,10 +84,8 @@ pub fn plan(
 ) -> Result<Plan, PlanError> {
     let last_full = Month::of(now).minus(1);
     let source = |month: Month| {
-        let found = ["history", "incoming"].iter().find_map(|folder| {
-            let key = format!("{folder}/{taxi}_tripdata_{month}.parquet");
-            available.iter().find(|meta| meta.key.as_str() == key)
-        })?;
+        let places = layout::training_months(&TaxiMonth { taxi: taxi.to_string(), month });
+        let found = places.iter().find_map(|key| available.iter().find(|meta| meta.key.as_str() == key))?;
         Some(Source { month, key: found.key.clone(), etag: found.etag.clone() })
     };
     let judge = (0..=LATE_MONTHS_MAX)

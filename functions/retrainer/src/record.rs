@@ -8,6 +8,7 @@ use model::candidates::{Course, FitParams};
 use model::{Decision, Family, Metrics, ModelVersion, Rules, Target};
 use monitoring::gates::Inspection;
 use platform::lambda;
+use registry::layout;
 use serde::Serialize;
 use store::{Condition, ObjectKey, Store, StoreError, json};
 
@@ -33,14 +34,14 @@ pub(crate) async fn begin(models: &dyn Store, run: &mut Run) -> Result<ObjectKey
             run.run = format!("{name}-{number}");
             begun.run.clone_from(&run.run);
         }
-        let key = ObjectKey::new(format!("runs/{}/run.json", run.run))?;
+        let key = layout::run(&run.run)?;
         match json::write(models, &key, &begun, Condition::IfAbsent).await {
             Ok(_) => return Ok(key),
             Err(StoreError::Precondition { .. }) => (),
             Err(error) => return Err(error),
         }
     }
-    Err(StoreError::Precondition { operation: "recording", key: format!("runs/{name}/run.json") })
+    Err(StoreError::Precondition { operation: "recording", key: layout::run(&name)?.to_string() })
 }
 
 /// What became of a retraining; also its record.

@@ -10,9 +10,9 @@ use futures::FutureExt;
 use model::chain;
 use model::{Bundle, Model, PredictionBatch, TripBatch, TripRequest};
 use platform::outcome::BatchOutcomes;
-use registry::{Shadow, Shadows};
+use registry::{Shadow, Shadows, layout};
 use serde_json::{Value, json};
-use store::{Condition, ObjectKey, Store, StoreError};
+use store::{Condition, Store, StoreError};
 
 use crate::prediction;
 
@@ -65,7 +65,7 @@ impl Shadowed {
             if lines.is_empty() {
                 return Ok(0);
             }
-            let key = ObjectKey::new(format!("answers/{}/{event}.jsonl", Utc::now().date_naive()))?;
+            let key = layout::answers(Utc::now().date_naive(), event)?;
             let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
             self.store.put(&key, text.into(), Condition::IfAbsent).await?;
             Ok(lines.len() * shadows.len())

@@ -35,7 +35,7 @@ pub use candidates::{Candidate, Family, FitError, FitParams, Model, Rehearsal, W
 pub use decision::{Bars, Challenger, Decision, JudgingRows, decide};
 pub use error::{Classified, chain};
 pub use evaluation::{Metrics, Slice};
-pub use month::Month;
+pub use month::{Month, TaxiMonth};
 pub use outcome::{Examples, LabelledTrips, Outcome, OutcomeBatch, Target};
 pub use rejection::{Reason, Rejection, RejectionCounts};
 pub use request::{RideId, TripRequest};

@@ -78,9 +78,54 @@ impl FromStr for Month {
     }
 }
 
+/// A month of one kind of taxi, the unit of the TLC's files; written `green_tripdata_2021-03`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaxiMonth {
+    /// The colour of the taxis.
+    pub taxi: String,
+    /// The month.
+    pub month: Month,
+}
+
+impl TaxiMonth {
+    /// The TLC's name for its file.
+    pub fn file_name(&self) -> String {
+        format!("{self}.parquet")
+    }
+}
+
+impl fmt::Display for TaxiMonth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_tripdata_{}", self.taxi, self.month)
+    }
+}
+
+impl FromStr for TaxiMonth {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (taxi, month) =
+            text.split_once("_tripdata_").filter(|(taxi, _)| !taxi.is_empty()).ok_or_else(|| {
+                format!("{text:?}: expected <taxi>_tripdata_<yyyy-mm>, such as green_tripdata_2021-03")
+            })?;
+        Ok(Self { taxi: taxi.into(), month: month.parse()? })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_s_name_is_read_and_written_alike() {
+        let march: TaxiMonth = "green_tripdata_2021-03".parse().unwrap();
+        assert_eq!((march.taxi.as_str(), march.month), ("green", "2021-03".parse().unwrap()));
+        assert_eq!(march.file_name(), "green_tripdata_2021-03.parquet");
+        for bad in
+            ["green_2021-03", "_tripdata_2021-03", "green_tripdata_2021-13", "green_tripdata_2021-03.parquet"]
+        {
+            assert!(bad.parse::<TaxiMonth>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn months_count_over_the_turn_of_the_year() {

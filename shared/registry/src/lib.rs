@@ -15,6 +15,7 @@
 mod challengers;
 mod champions;
 mod error;
+pub mod layout;
 mod shadow;
 
 use std::sync::Arc;
