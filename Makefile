@@ -8,8 +8,10 @@ SHELL := bash
 FUNCTIONS := scorer batch-predictor retrainer
 # Lambda's name of this machine's processor.
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+# The revision stands in the record of every retraining; tests go without, so that they are not compiled anew for each commit.
 # Always the same packages together: cargo would build the dependencies again for another selection.
-RELEASE := cargo build --release --locked $(addprefix -p ,$(FUNCTIONS)) -p tripcast
+REVISION := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
+RELEASE := $(if $(REVISION),TRIPCAST_REVISION=$(REVISION)) cargo build --release --locked $(addprefix -p ,$(FUNCTIONS)) -p tripcast
 TEST := cargo test --workspace --locked
 LOCAL_AWS := python3 infra/local/local_aws.py
 # The tests' own local AWS, beside one that you may have up; it takes the port after it too. Free ones if not said.

@@ -93,8 +93,12 @@ def environment() -> dict[str, str]:
     subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=PROJECT, check=True)
     # Our own files are compiled by their paths in the workspace already.
     mapped = [f"--remap-path-prefix={index}=/cargo" for index in sorted(registry.glob("*"))]
+    described = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"], cwd=PROJECT,
+                               capture_output=True, text=True)
+    revision = {"TRIPCAST_REVISION": described.stdout.strip()} if described.returncode == 0 else {}
     return {
         **os.environ,
+        **revision,
         "PATH": f"{OURS.venv / 'bin'}:{os.environ.get('PATH', '')}",
         "RUSTFLAGS": " ".join(mapped),
         "CARGO_INCREMENTAL": "0",

@@ -16,6 +16,8 @@ use crate::Settings;
 use crate::gather::{Fingerprint, LeftOut};
 use crate::learn::LearningCourse;
 
+/// The revision of git that release builds are given; none where there was no git.
+const REVISION: Option<&str> = option_env!("TRIPCAST_REVISION");
 /// Runs of one name and day; more than this is a mistake in whoever calls.
 const SAME_NAMES_MAX: usize = 1000;
 
@@ -61,7 +63,7 @@ pub struct Run {
     pub memory_peak_bytes: Option<u64>,
     /// What that costs at Lambda's list price; none elsewhere.
     pub cost_usd_estimated: Option<f64>,
-    /// The version of this code.
+    /// The version of this code, and the revision that it was built from.
     pub code_version: String,
     /// What every random choice is seeded by.
     pub seed: u64,
@@ -140,7 +142,7 @@ impl Run {
             seconds: 0.0,
             memory_peak_bytes: None,
             cost_usd_estimated: None,
-            code_version: env!("CARGO_PKG_VERSION").into(),
+            code_version: format!("{}+{}", env!("CARGO_PKG_VERSION"), REVISION.unwrap_or("unknown")),
             seed: settings.learning.params.seed,
             nothing_to_do: None,
             data: Vec::new(),
