@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use chrono::{NaiveDate, NaiveDateTime};
 use dataset::Limits;
 use model::candidates::FitParams;
-use model::decision::Bars;
+use model::decision::PromotionPolicy;
 use model::{Artifact, LabelledTrips, Model, Month, Target, TaxiMonth};
 use platform::lambda::Deadline;
 use registry::{Registry, layout};
@@ -134,8 +134,11 @@ async fn live(
         trials: args.trials,
         threads: args.threads,
     };
-    let settings =
-        Settings { taxi: args.taxi.clone(), learning, bars: Bars { seed: args.seed, ..Bars::default() } };
+    let settings = Settings {
+        taxi: args.taxi.clone(),
+        learning,
+        policy: PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() },
+    };
     let retrainer = Retrainer::new(Arc::new(data.clone()), Arc::clone(&models), settings);
     let registry = Registry::new(models);
     let months: Vec<Month> =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, Utc};
 use model::Target;
 use model::candidates::FitParams;
-use model::decision::Bars;
+use model::decision::PromotionPolicy;
 use platform::lambda::Deadline;
 use retrainer::config::{Windows, tracker_of_process};
 use retrainer::learn::Learning;
@@ -66,8 +66,8 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         trials: args.trials,
         threads: args.threads,
     };
-    let bars = Bars { seed: args.seed, ..Bars::default() };
-    let settings = Settings { taxi: args.taxi.clone(), learning, bars };
+    let policy = PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() };
+    let settings = Settings { taxi: args.taxi.clone(), learning, policy };
     let (data, models) = (args.data.open().await, args.models.open().await);
     let retrainer = Retrainer::new(data, models, settings).tracked_by(tracker_of_process()?);
     let targets = args.target.map_or(Target::ALL.to_vec(), |target| vec![target.into()]);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dataset::{Limits, read_all};
 use model::artifact::sha256_hex;
 use model::candidates::{DurationModel, Estimate, FitParams};
-use model::decision::Bars;
+use model::decision::PromotionPolicy;
 use model::evaluation::Figures;
 use model::{Family, LabelledTrips, Model, Rules, Target, Trained, Work, go_on, judge, train};
 use platform::lambda::Deadline;
@@ -309,7 +309,7 @@ async fn a_retraining_on_the_sample_comes_to_the_models_of_the_readme() {
         data.put(&key, bytes, Condition::Always).await.unwrap();
     }
     let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 4, threads: 0 };
-    let settings = Settings { taxi: "green".into(), learning, bars: Bars::default() };
+    let settings = Settings { taxi: "green".into(), learning, policy: PromotionPolicy::default() };
     let retrainer = Retrainer::new(Arc::new(data), Arc::new(models), settings);
     let day = "2021-03-15".parse().unwrap();
     let run = retrainer.retrain(day, &Target::ALL, "test", Deadline::after(Duration::from_secs(600))).await;

@@ -77,7 +77,7 @@ def logged(uri: str, run: dict) -> None:
         expect(one.data.params["boosted.leaves"], str(target["params"]["boosted"]["leaves"]), f"{name}: leaves")
         figure = "rmse" if name == "duration" else "log_loss"
         expect(one.data.metrics[f"challenger.{figure}"], target["challenger"][figure], f"{name}: {figure}")
-        history = client.get_metric_history(one.info.run_id, "rehearsal.loss")
+        history = client.get_metric_history(one.info.run_id, "validation.loss")
         losses = [point.value for point in sorted(history, key=lambda point: point.step)]
         expect(losses, target["learning"]["losses"], f"{name}: losses by round")
         digests = sorted(given.dataset.digest for given in one.inputs.dataset_inputs)

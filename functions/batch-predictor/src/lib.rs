@@ -162,7 +162,7 @@ impl BatchPredictor {
             let started = Instant::now();
             match self.predict(&object, Deadline::of(&event.context)).await {
                 Ok(outcome) => {
-                    tell(&outcome, started);
+                    log_outcome(&outcome, started);
                     outcomes.push(outcome);
                 }
                 Err(error) => failure = failure.or(Some(error)),
@@ -185,7 +185,7 @@ impl BatchPredictor {
             Ok(bundle) => bundle,
             Err(ModelError::NoChampion) => {
                 let why = json!({"outcome": "no_model", "key": object.key, "etag": object.etag, "detail": ModelError::NoChampion.to_string()});
-                results::explain(&*self.data, &dropped, &why).await.map_err(store_error)?;
+                results::write_error_report(&*self.data, &dropped, &why).await.map_err(store_error)?;
                 return Ok(Outcome::NoModel { key: key() });
             }
             Err(source) => return Err(PredictError::Models { key: key(), source }),
@@ -199,7 +199,7 @@ impl BatchPredictor {
             Err(Ended::Unreadable(error)) => {
                 let (error_type, detail) = (error.error_type().to_string(), chain(&error));
                 let why = json!({"outcome": "refused", "key": object.key, "etag": object.etag, "error_type": error_type, "detail": detail});
-                results::explain(&*self.data, &dropped, &why).await.map_err(store_error)?;
+                results::write_error_report(&*self.data, &dropped, &why).await.map_err(store_error)?;
                 Ok(Outcome::Refused { key: key(), error_type, detail })
             }
         }
@@ -278,7 +278,7 @@ impl From<StoreError> for Ended {
     }
 }
 
-fn tell(outcome: &Outcome, started: Instant) {
+fn log_outcome(outcome: &Outcome, started: Instant) {
     let milliseconds = (Metric::FileMilliseconds, started.elapsed().as_secs_f64() * 1e3);
     let notes = json!(outcome);
     tracing::info!(outcome = %notes, "file ended");

@@ -134,6 +134,10 @@ impl<'a> Results<'a> {
 }
 
 /// Leaves the reason for a whole file in the quarantine.
-pub(crate) async fn explain(store: &dyn Store, dropped: &Dropped, why: &Value) -> Result<(), StoreError> {
+pub(crate) async fn write_error_report(
+    store: &dyn Store,
+    dropped: &Dropped,
+    why: &Value,
+) -> Result<(), StoreError> {
     json::write(store, &dropped.error()?, why, Condition::Always).await.map(drop)
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
 use model::chain;
-use model::decision::Bars;
+use model::decision::PromotionPolicy;
 use platform::env::{Env, EnvError, Variable};
 use store::StoreUri;
 
@@ -84,10 +84,10 @@ impl Config {
     /// How to retrain.
     pub fn settings(&self) -> Settings {
         let params = FitParams { seed: self.seed, ..FitParams::default() };
-        let bars = Bars { seed: self.seed, ..Bars::default() };
+        let policy = PromotionPolicy { seed: self.seed, ..PromotionPolicy::default() };
         let (windows, trials) = (self.training_windows.0.clone(), self.search_trials);
         let learning = Learning { windows, params, trials, threads: 0 };
-        Settings { taxi: self.taxi.clone(), learning, bars }
+        Settings { taxi: self.taxi.clone(), learning, policy }
     }
 }
 

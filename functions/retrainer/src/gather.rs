@@ -8,7 +8,7 @@ use monitoring::gates::{Inspection, MonthProfile};
 use serde::Serialize;
 use store::{Get, Store, StoreError};
 
-use crate::learn::Contest;
+use crate::learn::Comparison;
 use crate::plan::{Plan, Source};
 
 /// What was read of one month: enough to say which bytes a model is from.
@@ -41,7 +41,7 @@ pub struct Gathered {
     /// To learn from, oldest first.
     pub train: Vec<LabelledTrips>,
     /// To judge on.
-    pub judge: JudgingMonth,
+    pub judge: HoldoutMonth,
     /// Where each came from, training first, then the month to judge on.
     pub fingerprints: Vec<Fingerprint>,
     /// Training months that were left out: unreadable, or refused by a gate.
@@ -53,13 +53,13 @@ pub struct Gathered {
 /// The month that all are judged on. Its trips come out once, and only against models that are finished: what could still
 /// learn from them never sees them.
 #[derive(Debug)]
-pub struct JudgingMonth {
+pub struct HoldoutMonth {
     trips: LabelledTrips,
 }
 
-impl JudgingMonth {
+impl HoldoutMonth {
     /// The trips, for what was learned without them.
-    pub fn open(self, finished: Vec<Contest>) -> (LabelledTrips, Vec<Contest>) {
+    pub fn open(self, finished: Vec<Comparison>) -> (LabelledTrips, Vec<Comparison>) {
         (self.trips, finished)
     }
 }
@@ -159,7 +159,7 @@ pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherEr
     }
     inspections.push(inspection);
     fingerprints.push(fingerprint);
-    Ok(Gathered { train, judge: JudgingMonth { trips }, fingerprints, left_out, inspections })
+    Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, inspections })
 }
 
 async fn read(store: &dyn Store, source: &Source) -> Result<(LabelledTrips, Fingerprint), GatherError> {

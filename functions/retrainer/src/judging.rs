@@ -3,30 +3,30 @@
 use chrono::Utc;
 use model::artifact::ArtifactError;
 use model::card::Findings;
-use model::decision::{Bars, Challenger};
+use model::decision::{Challenger, PromotionPolicy};
 use model::{
-    Artifact, Decision, JudgingRows, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained, decide,
+    Artifact, Decision, Holdout, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained, decide,
 };
 use model::{Classified, chain};
 use platform::lambda::Deadline;
 use registry::{Champion, Registry, RegistryError};
 
 use crate::card::{Card, Previous};
-use crate::learn::Contest;
+use crate::learn::Comparison;
 use crate::record::{Judged, Retrained, Run};
 use crate::{RESERVE_LAST, RetrainError};
 
 /// Judges what was learned beside the champion, publishes it, and promotes what is to be promoted.
 pub(crate) async fn judge(
     registry: &Registry,
-    contest: Contest,
+    comparison: Comparison,
     judging: &[LabelledTrips],
-    bars: &Bars,
+    policy: &PromotionPolicy,
     run: &Run,
     deadline: Deadline,
 ) -> Result<Retrained, RetrainError> {
-    let Contest { target, entrants, course } = contest;
-    let rows = JudgingRows::of(target, judging);
+    let Comparison { target, candidates, curve } = comparison;
+    let rows = Holdout::of(target, judging);
     let champion = registry.champion(target).await?;
     let incumbent = read_champion(registry, target, champion.as_ref()).await?;
     let incumbent = incumbent.map(|artifact| (rows.score(&artifact.model), artifact));
@@ -37,11 +37,11 @@ pub(crate) async fn judge(
         let (version, family) = (one.version.clone(), one.artifact.lineage.family);
         Challenger { version, family, scored, defects: one.defects() }
     };
-    let challengers = entrants.iter().map(&mut challenger).collect();
+    let challengers = candidates.iter().map(&mut challenger).collect();
     let present = champion.as_ref().map(|champion| &champion.alias.version).zip(incumbent.as_ref());
     let beside = present.map(|(version, (scored, _))| (version, scored));
-    let mut decision = decide(&rows, beside, challengers, bars);
-    for (one, findings) in entrants.iter().zip(&findings) {
+    let mut decision = decide(&rows, beside, challengers, policy);
+    for (one, findings) in candidates.iter().zip(&findings) {
         let previous = present.map(|(version, (scored, artifact))| Previous {
             version: version.as_str(),
             artifact,
@@ -70,7 +70,7 @@ pub(crate) async fn judge(
         return Err(RetrainError::NoChallenger { target });
     };
     tracing::info!(%target, version = %best.version, promoted, reason = decision.reason, "decided");
-    let fitted = entrants.iter().find(|one| one.version == best.version);
+    let fitted = candidates.iter().find(|one| one.version == best.version);
     let lineage = fitted.map(|one| &one.artifact.lineage);
     Ok(Retrained {
         target,
@@ -78,7 +78,7 @@ pub(crate) async fn judge(
         course: lineage.map(|lineage| lineage.course).unwrap_or_default(),
         family: best.family,
         version: best.version.clone(),
-        learning: course,
+        learning: curve,
         challenger: judged(&best.version, &best.metrics),
         champion: beside.map(|(version, scored)| judged(version, &scored.metrics)),
         promoted,

@@ -1,12 +1,12 @@
-//! Learning one target from the months of a plan: windows are rehearsed, parameters are searched for, and every family
-//! enters the contest with one model. The month to judge on is not here.
+//! Learning one target from the months of a plan: windows are validated, parameters are searched for, and every family
+//! enters the comparison with one model. The month to judge on is not here.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use model::candidates::{FitParams, Progress, Rehearsal};
+use model::candidates::{FitParams, Progress, ValidationFit};
 use model::training::TrainError;
-use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, train, train_rehearsed};
+use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, train, train_validated};
 use serde::Serialize;
 
 use crate::plan::{Window, windows};
@@ -14,8 +14,8 @@ use crate::search::{Outcome, Search, Trial};
 
 /// The search looks at this many months: what does well on them does well on a year.
 const SEARCH_MONTHS: usize = 3;
-/// Of the time there is: the rest is for the last fit, of all months, which takes about as long as its rehearsal.
-const REHEARSAL_SHARE: f64 = 0.6;
+/// Of the time there is: the rest is for the last fit, of all months, which takes about as long as its validation fit.
+const VALIDATION_SHARE: f64 = 0.6;
 /// Less than this share better than what the search began with is chance.
 const SEARCH_GAIN_MIN: f64 = 0.002;
 
@@ -34,25 +34,25 @@ pub struct Learning {
 
 /// What was learned for one target before anything was judged.
 #[derive(Debug)]
-pub struct Contest {
+pub struct Comparison {
     /// Which target.
     pub target: Target,
     /// One model a family, the boosted one first.
-    pub entrants: Vec<Trained>,
+    pub candidates: Vec<Trained>,
     /// How it came to them.
-    pub course: LearningCourse,
+    pub curve: LearningCurve,
 }
 
 /// What was tried, for the record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LearningCourse {
-    /// Every window that was rehearsed, on the last training months.
+pub struct LearningCurve {
+    /// Every window that was validated, on the last training months.
     pub windows: Vec<WindowTried>,
     /// The window that was taken, months; none where there was only one month.
     pub window: Option<u32>,
     /// What the search tried, the parameters it began with first.
     pub trials: Vec<Trial>,
-    /// Of the rehearsal that was taken: the loss after each round, see `trees::boost::Objective::loss`.
+    /// Of the validation fit that was taken: the loss after each round, see `trees::boost::Objective::loss`.
     pub losses: Vec<f64>,
     /// Whether time ran out before everything was tried.
     pub cut: bool,
@@ -80,21 +80,21 @@ pub fn learn(
     files: &[LabelledTrips],
     how: &Learning,
     until: Instant,
-) -> Result<Contest, TrainError> {
+) -> Result<Comparison, TrainError> {
     let months: Vec<Month> = files.iter().filter_map(|file| file.month).collect();
     let windows = windows(&months, &how.windows);
     let by_month = files.iter().map(|file| how.params.rules.examples(target, std::slice::from_ref(file)).0);
     let now = Instant::now();
-    let rehearse_until = now + until.saturating_duration_since(now).mul_f64(REHEARSAL_SHARE);
-    let learner = Learner { target, files, how, rehearse_until, until, by_month: by_month.collect() };
-    let course = LearningCourse {
+    let validate_until = now + until.saturating_duration_since(now).mul_f64(VALIDATION_SHARE);
+    let learner = Learner { target, files, how, validate_until, until, by_month: by_month.collect() };
+    let curve = LearningCurve {
         windows: Vec::new(),
         window: None,
         trials: Vec::new(),
         losses: Vec::new(),
         cut: false,
     };
-    if windows.is_empty() { learner.learn_one_month(course) } else { learner.learn(&windows, course) }
+    if windows.is_empty() { learner.learn_one_month(curve) } else { learner.learn(&windows, curve) }
 }
 
 struct Learner<'a> {
@@ -102,7 +102,7 @@ struct Learner<'a> {
     files: &'a [LabelledTrips],
     how: &'a Learning,
     /// What was found by then is fitted.
-    rehearse_until: Instant,
+    validate_until: Instant,
     until: Instant,
     /// The examples of each file.
     by_month: Vec<Examples>,
@@ -110,74 +110,74 @@ struct Learner<'a> {
 
 impl Learner<'_> {
     fn is_late(&self) -> bool {
-        Instant::now() >= self.rehearse_until
+        Instant::now() >= self.validate_until
     }
 
-    /// With one month there is nothing to rehearse on but its own days.
-    fn learn_one_month(&self, mut course: LearningCourse) -> Result<Contest, TrainError> {
+    /// With one month there is nothing to validate on but its own days.
+    fn learn_one_month(&self, mut curve: LearningCurve) -> Result<Comparison, TrainError> {
         let mut control = before(self.until);
         let mut work = Work { threads: self.how.threads, control: &mut control };
         let fit = |family: &Family| train(self.target, *family, &self.how.params, self.files, &mut work);
-        let entrants: Vec<Trained> =
+        let candidates: Vec<Trained> =
             Family::of(self.target).iter().map(fit).collect::<Result<_, TrainError>>()?;
-        course.cut = entrants.iter().any(|one| one.artifact.lineage.course.cut);
-        Ok(Contest { target: self.target, entrants, course })
+        curve.cut = candidates.iter().any(|one| one.artifact.lineage.course.cut);
+        Ok(Comparison { target: self.target, candidates, curve })
     }
 
-    fn learn(&self, windows: &[Window], mut course: LearningCourse) -> Result<Contest, TrainError> {
+    fn learn(&self, windows: &[Window], mut curve: LearningCurve) -> Result<Comparison, TrainError> {
         let families = Family::of(self.target);
-        let (window, mut rehearsal) = self.choose_window(windows, families[0], &mut course)?;
-        course.window = Some(window.months);
-        if let Some(better) = self.search(window, &rehearsal, &mut course)? {
-            rehearsal = better;
+        let (window, mut validation_fit) = self.choose_window(windows, families[0], &mut curve)?;
+        curve.window = Some(window.months);
+        if let Some(better) = self.search(window, &validation_fit, &mut curve)? {
+            validation_fit = better;
         }
-        course.losses.clone_from(&rehearsal.losses);
-        let mut rehearsals = vec![rehearsal];
+        curve.losses.clone_from(&validation_fit.losses);
+        let mut fits = vec![validation_fit];
         for family in &families[1..] {
-            rehearsals.push(self.rehearse(*family, window, &self.how.params, &mut self.in_time())?);
+            fits.push(self.validate(*family, window, &self.how.params, &mut self.in_time())?);
         }
         let mut control = before(self.until);
         let mut work = Work { threads: self.how.threads, control: &mut control };
-        let fit = |one: &Rehearsal| train_rehearsed(one, &self.files[window.fit_from..], &mut work);
-        let entrants: Vec<Trained> = rehearsals.iter().map(fit).collect::<Result<_, TrainError>>()?;
-        course.cut |= entrants.iter().any(|one| one.artifact.lineage.course.cut);
-        Ok(Contest { target: self.target, entrants, course })
+        let fit = |one: &ValidationFit| train_validated(one, &self.files[window.fit_from..], &mut work);
+        let candidates: Vec<Trained> = fits.iter().map(fit).collect::<Result<_, TrainError>>()?;
+        curve.cut |= candidates.iter().any(|one| one.artifact.lineage.course.cut);
+        Ok(Comparison { target: self.target, candidates, curve })
     }
 
-    /// Rehearses every window on the last months; the best one, or the only one there was time for.
+    /// Validates every window on the last months; the best one, or the only one there was time for.
     fn choose_window(
         &self,
         windows: &[Window],
         family: Family,
-        course: &mut LearningCourse,
-    ) -> Result<(Window, Rehearsal), TrainError> {
-        let rehearse =
-            |window: &Window| self.rehearse(family, *window, &self.how.params, &mut self.in_time());
-        let mut best = (windows[0], rehearse(&windows[0])?);
-        course.tried(best.0, &best.1);
+        curve: &mut LearningCurve,
+    ) -> Result<(Window, ValidationFit), TrainError> {
+        let validate =
+            |window: &Window| self.validate(family, *window, &self.how.params, &mut self.in_time());
+        let mut best = (windows[0], validate(&windows[0])?);
+        curve.tried(best.0, &best.1);
         for window in &windows[1..] {
             if self.is_late() {
-                course.cut = true;
+                curve.cut = true;
                 break;
             }
-            let rehearsal = rehearse(window)?;
-            course.tried(*window, &rehearsal);
+            let validation_fit = validate(window)?;
+            curve.tried(*window, &validation_fit);
             // Of two that do alike the wider one is steadier. What was cut short was not tried.
-            if !rehearsal.cut && rehearsal.loss <= best.1.loss {
-                best = (*window, rehearsal);
+            if !validation_fit.cut && validation_fit.loss <= best.1.loss {
+                best = (*window, validation_fit);
             }
         }
         Ok(best)
     }
 
-    /// Tries other parameters on the last months of the window; the rehearsal of better ones on all of it, if there are any.
+    /// Tries other parameters on the last months of the window; the validation fit of better ones on all of it, if there are any.
     fn search(
         &self,
         window: Window,
-        rehearsal: &Rehearsal,
-        course: &mut LearningCourse,
-    ) -> Result<Option<Rehearsal>, TrainError> {
-        let family = rehearsal.family;
+        validation_fit: &ValidationFit,
+        curve: &mut LearningCurve,
+    ) -> Result<Option<ValidationFit>, TrainError> {
+        let family = validation_fit.family;
         if self.how.trials == 0 || self.is_late() {
             return Ok(None);
         }
@@ -185,14 +185,14 @@ impl Learner<'_> {
         let is_whole = from == window.rehearse_from;
         let near = Window { rehearse_from: from, ..window };
         let first = match is_whole {
-            true => rehearsal.clone(),
-            false => self.rehearse(family, near, &self.how.params, &mut self.in_time())?,
+            true => validation_fit.clone(),
+            false => self.validate(family, near, &self.how.params, &mut self.in_time())?,
         };
         let (start, mut best) = (first.loss, first.clone());
         let mut search = Search::new(self.how.params.seed, trial_of(&first, false));
         for _ in 0..self.how.trials {
             if self.is_late() {
-                course.cut = true;
+                curve.cut = true;
                 break;
             }
             let boosted = search.ask();
@@ -203,30 +203,30 @@ impl Learner<'_> {
                 behind = search.is_behind(params.boosted.learning_rate, &losses);
                 if behind || self.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let tried = self.rehearse(family, near, &params, &mut control)?;
+            let tried = self.validate(family, near, &params, &mut control)?;
             search.tell(trial_of(&tried, behind));
             if !tried.cut && tried.loss < best.loss {
                 best = tried;
             }
         }
-        course.trials = search.into_trials();
+        curve.trials = search.into_trials();
         if best.loss > (1.0 - SEARCH_GAIN_MIN) * start {
             return Ok(None);
         }
         let best = match is_whole {
             true => best,
-            false => self.rehearse(family, window, &best.params, &mut self.in_time())?,
+            false => self.validate(family, window, &best.params, &mut self.in_time())?,
         };
-        Ok((!best.cut && best.loss < rehearsal.loss).then_some(best))
+        Ok((!best.cut && best.loss < validation_fit.loss).then_some(best))
     }
 
-    fn rehearse(
+    fn validate(
         &self,
         family: Family,
         window: Window,
         params: &FitParams,
         control: &mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
-    ) -> Result<Rehearsal, TrainError> {
+    ) -> Result<ValidationFit, TrainError> {
         let together = |months: &[Examples]| {
             let mut together = Examples::default();
             months.iter().for_each(|month| together.append(month));
@@ -235,12 +235,12 @@ impl Learner<'_> {
         let learn = together(&self.by_month[window.rehearse_from..window.rehearse_to]);
         let later = together(&self.by_month[window.rehearse_to..]);
         let mut work = Work { threads: self.how.threads, control };
-        Rehearsal::of(self.target, family, &learn, &later, params, &mut work)
+        ValidationFit::of(self.target, family, &learn, &later, params, &mut work)
             .map_err(|source| TrainError::Fit { target: self.target, family, source })
     }
 
     fn in_time(&self) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + use<> {
-        before(self.rehearse_until)
+        before(self.validate_until)
     }
 }
 
@@ -249,25 +249,25 @@ fn before(until: Instant) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + u
     move |_| if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-impl LearningCourse {
-    fn tried(&mut self, window: Window, rehearsal: &Rehearsal) {
-        let (months, loss, rounds) = (window.months, rehearsal.loss, rehearsal.rounds);
-        tracing::info!(target = %rehearsal.target, months, loss, "rehearsed");
+impl LearningCurve {
+    fn tried(&mut self, window: Window, validation_fit: &ValidationFit) {
+        let (months, loss, rounds) = (window.months, validation_fit.loss, validation_fit.rounds);
+        tracing::info!(target = %validation_fit.target, months, loss, "validated");
         self.windows.push(WindowTried {
             months,
             files: window.rehearse_to - window.rehearse_from,
             loss,
             rounds,
         });
-        self.cut |= rehearsal.cut;
+        self.cut |= validation_fit.cut;
     }
 }
 
-fn trial_of(rehearsal: &Rehearsal, pruned: bool) -> Trial {
-    let outcome = match (pruned, rehearsal.cut) {
+fn trial_of(validation_fit: &ValidationFit, pruned: bool) -> Trial {
+    let outcome = match (pruned, validation_fit.cut) {
         (true, _) => Outcome::Pruned,
         (false, true) => Outcome::Cut,
-        (false, false) => Outcome::Complete(rehearsal.loss),
+        (false, false) => Outcome::Complete(validation_fit.loss),
     };
-    Trial { params: rehearsal.params.boosted.clone(), outcome, losses: rehearsal.losses.clone() }
+    Trial { params: validation_fit.params.boosted.clone(), outcome, losses: validation_fit.losses.clone() }
 }

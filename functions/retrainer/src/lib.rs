@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use chrono::{NaiveDate, Utc};
 use lambda_runtime::LambdaEvent;
 use model::Target;
-use model::decision::Bars;
+use model::decision::PromotionPolicy;
 use model::training::TrainError;
 use model::{Classified, chain};
 use platform::event::{EventError, RetrainerEvent, retrainer_event};
@@ -97,7 +97,7 @@ pub struct Settings {
     /// How to learn.
     pub learning: Learning,
     /// What a challenger has to reach.
-    pub bars: Bars,
+    pub policy: PromotionPolicy,
 }
 
 /// Left of a function's time when learning ends: for judging, publishing and promoting.
@@ -201,7 +201,7 @@ impl Retrainer {
         run.end(started.elapsed());
         json::write(&*self.models, &key, &run, Condition::Always).await?;
         if let Some(tracker) = &self.tracker {
-            tracker.tell(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
+            tracker.log(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
         }
         failure.map_or(Ok(run), Err)
     }
@@ -217,21 +217,22 @@ impl Retrainer {
         let gathered = gather(&*self.data, plan).await?;
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;
-        let mut contests = Vec::new();
+        let mut comparisons = Vec::new();
         for (number, target) in targets.iter().enumerate() {
             // Each has an even share of the time that is left.
             let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
             match learn(*target, &gathered.train, &self.settings.learning, Instant::now() + share) {
-                Ok(contest) => contests.push(contest),
+                Ok(comparison) => comparisons.push(comparison),
                 Err(error) => fail(run, Some(*target), error.into(), failure),
             }
         }
-        let (rows, contests) = gathered.judge.open(contests);
+        let (rows, comparisons) = gathered.judge.open(comparisons);
         let judging = [rows];
         let registry = Registry::new(Arc::clone(&self.models));
-        for contest in contests {
-            let target = contest.target;
-            match judging::judge(&registry, contest, &judging, &self.settings.bars, run, deadline).await {
+        for comparison in comparisons {
+            let target = comparison.target;
+            match judging::judge(&registry, comparison, &judging, &self.settings.policy, run, deadline).await
+            {
                 Ok(retrained) => run.targets.push(retrained),
                 Err(error) => fail(run, Some(target), error, failure),
             }

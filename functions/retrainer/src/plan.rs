@@ -35,7 +35,7 @@ pub struct Plan {
 pub struct Window {
     /// How many calendar months it spans at most.
     pub months: u32,
-    /// The first of the months there are to learn from, when it is rehearsed.
+    /// The first of the months there are to learn from, when it is validated.
     pub rehearse_from: usize,
     /// The end of those, itself not included: this month and those after it tell how well it did, and calibrate it.
     pub rehearse_to: usize,
@@ -71,7 +71,7 @@ pub enum PlanError {
 
 /// The plan as of `now`: judge on the last full month, or where that is not there yet on the latest of the three before it;
 /// learn from those before that which the widest of `windows` (months) reaches, and from the two before those when it is
-/// rehearsed. Of a month that lies in both places the one in `history/`
+/// validated. Of a month that lies in both places the one in `history/`
 /// counts: it was put there to be learned from. Other taxis' months are not looked at.
 ///
 /// # Errors
@@ -106,9 +106,9 @@ pub fn plan(
 }
 
 /// The windows of `wanted` months that differ from each other, over the months there are to learn from, oldest first. None
-/// where there is only one month: nothing is left to rehearse on.
+/// where there is only one month: nothing is left to validate on.
 ///
-/// It is rehearsed on two months, where there are months enough: one month may be an easy one, and what is promoted serves a
+/// It is validated on two months, where there are months enough: one month may be an easy one, and what is promoted serves a
 /// month that begins a month after what it learned from, since the one between judged it.
 pub fn windows(months: &[Month], wanted: &[u32]) -> Vec<Window> {
     let on_two = windows_after(months, wanted, 2);
@@ -129,7 +129,7 @@ fn windows_after(months: &[Month], wanted: &[u32], lag: u32) -> Vec<Window> {
     let mut wanted = wanted.to_vec();
     wanted.sort_unstable();
     for window in wanted.into_iter().filter(|of| *of > 0).map(window) {
-        // Of two that rehearse alike the wider one: nothing speaks against the months it has more.
+        // Of two that validate alike the wider one: nothing speaks against the months it has more.
         windows.retain(|known| known.rehearse_from != window.rehearse_from);
         if window.rehearse_from < rehearse_to {
             windows.push(window);
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(train, [available[1], available[2]]);
         assert_eq!(judge, available[5]);
         let (train, _) = check("2021-02-15", &available, 12).unwrap();
-        assert_eq!(train, [available[0], available[1], available[2]], "two more months to rehearse on");
+        assert_eq!(train, [available[0], available[1], available[2]], "two more months to validate on");
         let plan = plan("2021-02-15".parse().unwrap(), &objects(&available), "green", &[12]).unwrap();
         let missing: Vec<String> = plan.missing.iter().map(Month::to_string).collect();
         assert_eq!((missing.len(), missing[0].as_str(), missing[9].as_str()), (10, "2020-01", "2020-10"));
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn windows_are_rehearsed_on_two_months_and_fitted_to_the_end() {
-        assert_eq!(windows_of(&["2021-01"]), [], "nothing is left to rehearse on");
+        assert_eq!(windows_of(&["2021-01"]), [], "nothing is left to validate on");
         assert_eq!(windows_of(&["2020-12", "2021-01"]), [(12, 0, 1, 0)], "too few months for two");
         assert_eq!(windows_of(&["2020-11", "2020-12", "2021-01"]), [(12, 0, 1, 0)]);
         let five = ["2020-09", "2020-10", "2020-11", "2020-12", "2021-01"];

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
-use model::candidates::{Course, FitParams};
+use model::candidates::{FitParams, FitSummary};
 use model::{Decision, Family, Metrics, ModelVersion, Rules, Target};
 use monitoring::gates::Inspection;
 use platform::lambda;
@@ -14,7 +14,7 @@ use store::{Condition, ObjectKey, Store, StoreError, json};
 
 use crate::Settings;
 use crate::gather::{Fingerprint, LeftOut};
-use crate::learn::LearningCourse;
+use crate::learn::LearningCurve;
 
 /// The revision of git that release builds are given; none where there was no git.
 const REVISION: Option<&str> = option_env!("TRIPCAST_REVISION");
@@ -107,9 +107,9 @@ pub struct Retrained {
     /// What it was fitted with.
     pub params: FitParams,
     /// How the fit went.
-    pub course: Course,
+    pub course: FitSummary,
     /// What was tried to come to it.
-    pub learning: LearningCourse,
+    pub learning: LearningCurve,
     /// How it does on the month to judge on.
     pub challenger: Judged,
     /// How the champion does on the same rows, if there was one that this build can read.

@@ -38,7 +38,7 @@ struct Bench {
 fn bench() -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
     let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 2, threads: 0 };
-    let settings = Settings { taxi: "green".into(), learning, bars: Bars::default() };
+    let settings = Settings { taxi: "green".into(), learning, policy: PromotionPolicy::default() };
     let retrainer = Retrainer::new(Arc::new(data.clone()), Arc::new(models.clone()), settings);
     Bench { data, models, retrainer }
 }

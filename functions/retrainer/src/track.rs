@@ -31,7 +31,7 @@ impl Tracker {
         Self { tracking, experiment }
     }
 
-    pub(crate) async fn tell(&self, run: &Run, registry: &Registry, deadline: Deadline) {
+    pub(crate) async fn log(&self, run: &Run, registry: &Registry, deadline: Deadline) {
         for retrained in &run.targets {
             let told = async {
                 let files = self.files(run, retrained, registry).await;
@@ -166,7 +166,7 @@ fn metrics(run: &Run, retrained: &Retrained) -> Vec<Point> {
     point("improvement".into(), comparison.map(|comparison| comparison.improvement), 0);
     point("improvement_bound".into(), comparison.map(|comparison| comparison.improvement_bound), 0);
     for (round, loss) in retrained.learning.losses.iter().enumerate() {
-        point("rehearsal.loss".into(), Some(*loss), round as u64 + 1);
+        point("validation.loss".into(), Some(*loss), round as u64 + 1);
     }
     for window in &retrained.learning.windows {
         point("window.loss".into(), Some(window.loss), u64::from(window.months));

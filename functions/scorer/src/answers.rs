@@ -34,12 +34,12 @@ pub struct Answered {
 
 /// Where the answers of challengers go.
 #[derive(Debug, Clone)]
-pub struct Shadowed {
+pub struct ShadowScorer {
     shadows: Shadows,
     store: Arc<dyn Store>,
 }
 
-impl Shadowed {
+impl ShadowScorer {
     /// Asks `shadows`, and keeps what they say on `store`.
     pub fn new(shadows: Shadows, store: Arc<dyn Store>) -> Self {
         Self { shadows, store }

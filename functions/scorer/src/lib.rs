@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use answers::{Answered, Shadowed};
+use answers::{Answered, ShadowScorer};
 use aws_lambda_events::sqs::SqsBatchResponse;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -64,7 +64,7 @@ pub struct Scorer {
     predictions: Arc<dyn Sink>,
     dead_letters: Arc<dyn Sink>,
     deadline_reserve: Duration,
-    shadowed: Option<Shadowed>,
+    shadowed: Option<ShadowScorer>,
 }
 
 /// Where answers and rejections go.
@@ -107,7 +107,7 @@ impl Scorer {
     }
 
     /// The same, which asks challengers too.
-    pub fn shadowed_by(self, shadowed: Shadowed) -> Self {
+    pub fn shadowed_by(self, shadowed: ShadowScorer) -> Self {
         Self { shadowed: Some(shadowed), ..self }
     }
 

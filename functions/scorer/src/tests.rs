@@ -189,7 +189,7 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
     let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     let shadows = Shadows::new(registry.clone(), Duration::ZERO);
     let scorer = Scorer::new(models, predictions.clone(), MemorySink::default(), Duration::ZERO)
-        .shadowed_by(Shadowed::new(shadows, Arc::new(answers.clone())));
+        .shadowed_by(ShadowScorer::new(shadows, Arc::new(answers.clone())));
     scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
     assert_eq!(answers.list("").await.unwrap(), [], "nobody challenges");
     let both = [Change::Add(other.clone()), Change::Add(broken)];
@@ -226,7 +226,7 @@ async fn answers_of_challengers_that_cannot_be_kept_cost_nothing() {
     let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     let shadows = Shadows::new(registry, Duration::ZERO);
     let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO)
-        .shadowed_by(Shadowed::new(shadows, nowhere));
+        .shadowed_by(ShadowScorer::new(shadows, nowhere));
     let answered = scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
     assert_eq!(answered.batch_item_failures.len(), 0);
 }

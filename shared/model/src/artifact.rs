@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::candidates::{Candidate, Course, Family, FitParams, Model};
+use crate::candidates::{Candidate, Family, FitParams, FitSummary, Model};
 use crate::features;
 use crate::outcome::{LabelledTrips, Target};
 
@@ -81,7 +81,7 @@ pub struct Lineage {
     /// What was chosen before fitting.
     pub params: FitParams,
     /// How the fit went.
-    pub course: Course,
+    pub course: FitSummary,
     /// The files it learned from, in order.
     pub data: Vec<DataFingerprint>,
     /// [`features::schema_hash`] of the code that fitted it.

@@ -1,6 +1,6 @@
 //! What can be learned: each candidate is fitted on examples and answers for any trip.
 //!
-//! Fitting is a [`Rehearsal`] on trips kept aside, which says how often to split and how wide intervals are, and then a fit of
+//! Fitting is a [`ValidationFit`] on trips kept aside, which says how often to split and how wide intervals are, and then a fit of
 //! all. [`linear`] is the course's model of duration, solved exactly; [`tip_tree`] is one tree by linfa-trees, whose
 //! rules can be read; [`boosted`] are boosted trees for both targets. Predicting is total: a candidate answers for every
 //! trip.
@@ -11,8 +11,8 @@ pub mod distance;
 pub mod imported;
 pub mod interval;
 pub mod linear;
-mod rehearsal;
 pub mod tip_tree;
+mod validation_fit;
 
 use std::ops::ControlFlow;
 
@@ -90,8 +90,8 @@ pub struct Work<'a> {
     pub control: &'a mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
 }
 
-pub use rehearsal::{Candidate, Course, Rehearsal};
 pub use trees::boost::{Progress, go_on};
+pub use validation_fit::{Candidate, FitSummary, ValidationFit};
 
 impl Default for FitParams {
     fn default() -> Self {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::candidates::{DurationAnswers, Model, split_mix};
-use crate::decision::{JudgingRows, Resamples, Scored};
+use crate::decision::{Holdout, Resamples, Scored};
 use crate::evaluation::{Answers, Figures, Loss, answers, answers_of, measure};
 use crate::explanation::{Importance, ModelExplainer};
 use crate::outcome::{Examples, LabelledTrips, Target, duration_min};
@@ -106,7 +106,7 @@ pub struct Sensitivity {
     pub figure: f64,
 }
 
-impl JudgingRows {
+impl Holdout {
     /// What a card tells of `model`, which `scored` is of; `files` are what the rows were taken from.
     pub fn findings(&self, model: &Model, scored: &Scored, files: &[LabelledTrips]) -> Findings {
         let explained = sample(&self.examples, TRIPS_EXPLAINED);
@@ -291,7 +291,7 @@ mod tests {
         let mut work = Work { threads: 1, control: &mut go_on };
         let model =
             Candidate::fit(target, family, &examples, &FitParams::default(), &mut work).unwrap().model;
-        let rows = JudgingRows::of(target, &files);
+        let rows = Holdout::of(target, &files);
         rows.findings(&model, &rows.score(&model), &files)
     }
 

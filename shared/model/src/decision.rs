@@ -20,7 +20,7 @@ pub(crate) use bootstrap::Resamples;
 
 /// What a challenger has to reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Bars {
+pub struct PromotionPolicy {
     /// It has to be better by at least this share of the champion's figure.
     pub improvement_min: f64,
     /// How sure it has to be that it is better at all; shared among the challengers (Bonferroni 1936).
@@ -35,7 +35,7 @@ pub struct Bars {
     pub seed: u64,
 }
 
-impl Default for Bars {
+impl Default for PromotionPolicy {
     fn default() -> Self {
         Self {
             improvement_min: 0.01,
@@ -50,7 +50,7 @@ impl Default for Bars {
 
 /// The rows that all models are judged on, by the course's rules, with the days and slices they belong to.
 #[derive(Debug)]
-pub struct JudgingRows {
+pub struct Holdout {
     pub(crate) target: Target,
     pub(crate) examples: Examples,
     /// Which of the days each row is of.
@@ -83,10 +83,10 @@ pub struct Challenger {
 
 /// A challenger beside the champion on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct PairedComparison {
     /// By which share of the champion's figure it is better.
     pub improvement: f64,
-    /// It is better by at least this share, as surely as [`Bars::confidence`] says.
+    /// It is better by at least this share, as surely as [`PromotionPolicy::confidence`] says.
     pub improvement_bound: f64,
     /// By slice, those with enough rows.
     pub slices: Vec<SliceComparison>,
@@ -117,7 +117,7 @@ pub struct Assessment {
     /// Its figures.
     pub metrics: Metrics,
     /// Beside the champion, if there is one.
-    pub comparison: Option<Comparison>,
+    pub comparison: Option<PairedComparison>,
     /// Why it cannot become champion; empty if it can.
     pub objections: Vec<String>,
 }
@@ -140,7 +140,7 @@ impl Decision {
     }
 }
 
-impl JudgingRows {
+impl Holdout {
     /// The rows of `files` that count.
     pub fn of(target: Target, files: &[LabelledTrips]) -> Self {
         let (examples, _) = Rules::Course.examples(target, files);
@@ -181,11 +181,11 @@ impl JudgingRows {
         champion: &Scored,
         challenger: &Scored,
         challengers: usize,
-        bars: &Bars,
-    ) -> Comparison {
+        policy: &PromotionPolicy,
+    ) -> PairedComparison {
         let loss = Loss::of(self.target);
-        let tail = (1.0 - bars.confidence) / challengers.max(1) as f64;
-        let resamples = Resamples::new(self.n_days, bars.resamples, bars.seed);
+        let tail = (1.0 - policy.confidence) / challengers.max(1) as f64;
+        let resamples = Resamples::new(self.n_days, policy.resamples, policy.seed);
         let by_day = |rows: &mut dyn Iterator<Item = usize>| {
             let mut sums = vec![(0.0, 0.0); self.n_days];
             for row in rows {
@@ -206,8 +206,8 @@ impl JudgingRows {
                 loss_bound: -worse.upper,
             }
         };
-        let counted = self.slices.iter().filter(|(_, rows)| rows.len() >= bars.slice_rows_min);
-        Comparison {
+        let counted = self.slices.iter().filter(|(_, rows)| rows.len() >= policy.slice_rows_min);
+        PairedComparison {
             improvement: better.estimate,
             improvement_bound: better.lower,
             slices: counted.map(slice).collect(),
@@ -218,10 +218,10 @@ impl JudgingRows {
 /// Judges `challengers` against the champion, all on `rows`. Without a champion the best sound one becomes it. Of tips, none
 /// that the tree of linfa-trees beats, which can be read: it is the floor.
 pub fn decide(
-    rows: &JudgingRows,
+    rows: &Holdout,
     champion: Option<(&ModelVersion, &Scored)>,
     challengers: Vec<Challenger>,
-    bars: &Bars,
+    policy: &PromotionPolicy,
 ) -> Decision {
     let figure = |metrics: &Metrics| metrics.figures.deciding().1;
     let floor = challengers.iter().find(|one| one.family == Family::Tree);
@@ -231,7 +231,7 @@ pub fn decide(
         .into_iter()
         .map(|one| {
             let comparison =
-                champion.map(|(_, champion)| rows.compare(champion, &one.scored, n_challengers, bars));
+                champion.map(|(_, champion)| rows.compare(champion, &one.scored, n_challengers, policy));
             let mut objections = one.defects;
             objections.extend(one.scored.unsound);
             if let Some((_, tree)) = floor
@@ -243,7 +243,7 @@ pub fn decide(
             if champion.is_some_and(|(version, _)| *version == one.version) {
                 objections.push("it is the champion already: the same data gave the same model".into());
             } else if let Some(comparison) = &comparison {
-                objections.extend(comparison.objections(bars));
+                objections.extend(comparison.objections(policy));
             }
             let Challenger { version, family, scored: Scored { metrics, .. }, .. } = one;
             Assessment { version, family, metrics, comparison, objections }
@@ -258,14 +258,14 @@ pub fn decide(
     }
 }
 
-impl Comparison {
-    fn objections(&self, bars: &Bars) -> Vec<String> {
+impl PairedComparison {
+    fn objections(&self, policy: &PromotionPolicy) -> Vec<String> {
         let mut objections = Vec::new();
-        if self.improvement < bars.improvement_min {
+        if self.improvement < policy.improvement_min {
             objections.push(format!(
                 "{} than the champion, expected at least {:.1} % better",
                 better(self.improvement),
-                100.0 * bars.improvement_min
+                100.0 * policy.improvement_min
             ));
         } else if self.improvement_bound <= 0.0 {
             objections.push(format!(
@@ -274,7 +274,7 @@ impl Comparison {
                 100.0 * self.improvement_bound
             ));
         }
-        let veto = |slice: &&SliceComparison| slice.loss_bound > bars.slice_loss_max;
+        let veto = |slice: &&SliceComparison| slice.loss_bound > policy.slice_loss_max;
         objections.extend(self.slices.iter().filter(veto).map(|slice| {
             format!(
                 "{:.1} % worse where {} is {} ({} trips), surely {:.1} %",

@@ -9,7 +9,9 @@ use trees::{Ensemble, EnsembleError, Scorer};
 use crate::candidates::calibration::Calibration;
 use crate::candidates::imported::{Body, Column, ImportedModel, Input, Parts, Transform};
 use crate::candidates::interval::Interval;
-use crate::candidates::{Candidate, Course, DurationModel, Estimate, Family, Model, TipEstimate, TipModel};
+use crate::candidates::{
+    Candidate, DurationModel, Estimate, Family, FitSummary, Model, TipEstimate, TipModel,
+};
 use crate::features;
 use crate::outcome::Target;
 
@@ -222,7 +224,7 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
             ),
         }),
     };
-    Ok(Candidate { family: Family::Imported, course: Course::default(), model })
+    Ok(Candidate { family: Family::Imported, course: FitSummary::default(), model })
 }
 
 fn column_of(column: &import::Column, map: &FeatureMap) -> Result<Column, MapError> {

@@ -31,8 +31,8 @@ pub mod zones;
 
 pub use artifact::{Artifact, ArtifactError, Lineage, ModelVersion};
 pub use bundle::Bundle;
-pub use candidates::{Candidate, Family, FitError, FitParams, Model, Rehearsal, Work, go_on};
-pub use decision::{Bars, Challenger, Decision, JudgingRows, decide};
+pub use candidates::{Candidate, Family, FitError, FitParams, Model, ValidationFit, Work, go_on};
+pub use decision::{Challenger, Decision, Holdout, PromotionPolicy, decide};
 pub use error::{Classified, chain};
 pub use evaluation::{Metrics, Slice};
 pub use month::{Month, TaxiMonth};
@@ -40,7 +40,7 @@ pub use outcome::{Examples, LabelledTrips, Outcome, OutcomeBatch, Target};
 pub use rejection::{Reason, Rejection, RejectionCounts};
 pub use request::{RideId, TripRequest};
 pub use rules::Rules;
-pub use training::{Judgement, Trained, judge, judge_slices, train, train_rehearsed};
+pub use training::{Judgement, Trained, judge, judge_slices, train, train_validated};
 pub use trip::{PredictionBatch, Trip, TripBatch, Zone};
 
 /// Lower-case hexadecimal digits of `bytes`.

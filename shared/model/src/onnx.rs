@@ -241,10 +241,10 @@ fn interval_of(
     let (missing, own) = (graph.op("IsNaN", &[&rows.miles]), graph.int(interval::NOT_STATED as i64));
     let band = graph.op("Where", &[&missing, &own, &band]);
     let at = graph.op("Add", &[&row, &band]);
-    let [below, above] = interval.reaches().map(|table| graph.doubles(&table));
+    let [below, above] = interval.multipliers().map(|table| graph.doubles(&table));
     let mut end = |table: &Edge, op: &str| {
-        let reach = graph.op("Gather", &[table, &at]);
-        let far = graph.op("Mul", &[&reach, &scale]);
+        let multiplier = graph.op("Gather", &[table, &at]);
+        let far = graph.op("Mul", &[&multiplier, &scale]);
         graph.op(op, &[minutes, &far])
     };
     let (lower, upper) = (end(&below, "Sub"), end(&above, "Add"));

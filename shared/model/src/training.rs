@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
-use crate::candidates::{Candidate, Family, FitError, FitParams, Model, Rehearsal, Work};
+use crate::candidates::{Candidate, Family, FitError, FitParams, Model, ValidationFit, Work};
 use crate::evaluation::{Metrics, Slice, evaluate, slices};
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::rejection::RejectionCounts;
@@ -85,19 +85,19 @@ pub fn train(
     finish(candidate, params, &examples, dropped, files)
 }
 
-/// Learns what was rehearsed from `files`, by the rules of its parameters.
+/// Learns what was validated from `files`, by the rules of its parameters.
 ///
 /// # Errors
 /// See [`TrainError`].
-pub fn train_rehearsed(
-    rehearsal: &Rehearsal,
+pub fn train_validated(
+    validation_fit: &ValidationFit,
     files: &[LabelledTrips],
     work: &mut Work<'_>,
 ) -> Result<Trained, TrainError> {
-    let Rehearsal { target, family, ref params, .. } = *rehearsal;
+    let ValidationFit { target, family, ref params, .. } = *validation_fit;
     let (examples, dropped) = params.rules.examples(target, files);
     let candidate =
-        rehearsal.fit(&examples, work).map_err(|source| TrainError::Fit { target, family, source })?;
+        validation_fit.fit(&examples, work).map_err(|source| TrainError::Fit { target, family, source })?;
     finish(candidate, params, &examples, dropped, files)
 }
 

@@ -194,8 +194,8 @@ fn alone(profile: &MonthProfile) -> Vec<Check> {
         noise: noise::of_correlation(FOLLOWS_MIN, rows),
     };
     let detour = Measured {
-        figure: spread(profile.winding.map(|median| median.value)),
-        noise: profile.winding.map_or(0.0, |median| noise::of_error(median.error)),
+        figure: spread(profile.detour_ratio.map(|median| median.value)),
+        noise: profile.detour_ratio.map_or(0.0, |median| noise::of_error(median.error)),
     };
     vec![
         Check::at_least("rows", Measured::exact(rows), ROWS_MIN as f64, TooFewRows),

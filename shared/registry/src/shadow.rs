@@ -1,5 +1,5 @@
 //! Challengers in the shadow, warm: asked about the messages that the champions answer, for whoever compares them later.
-//! Nothing here can fail a batch: a challenger that cannot be loaded is complained of and left out.
+//! Nothing here can fail a batch: a challenger that cannot be loaded is logged and left out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +53,7 @@ impl Shadows {
             *asked = Some(Instant::now());
             for target in Target::ALL {
                 if let Err(error) = self.look(target).await {
-                    complain(target, error.error_type(), &error);
+                    log_failure(target, error.error_type(), &error);
                 }
             }
         }
@@ -91,9 +91,9 @@ impl Shadows {
     /// One that cannot be loaded is asked for again the next time; the others do not wait for it.
     async fn load(&self, target: Target, version: &ModelVersion) -> Option<Model> {
         let bytes = self.registry.artifact(target, version).await;
-        let bytes = bytes.inspect_err(|error| complain(target, error.error_type(), error)).ok()?;
+        let bytes = bytes.inspect_err(|error| log_failure(target, error.error_type(), error)).ok()?;
         let artifact = Artifact::from_bytes(&bytes);
-        let artifact = artifact.inspect_err(|error| complain(target, "Models.Unusable", error)).ok()?;
+        let artifact = artifact.inspect_err(|error| log_failure(target, "Models.Unusable", error)).ok()?;
         (artifact.model.target() == target).then_some(artifact.model)
     }
 
@@ -102,7 +102,7 @@ impl Shadows {
     }
 }
 
-fn complain(target: Target, error_type: &str, error: &dyn std::error::Error) {
+fn log_failure(target: Target, error_type: &str, error: &dyn std::error::Error) {
     tracing::warn!(%target, error_type, error_message = chain(error), "a challenger cannot be asked");
 }
 

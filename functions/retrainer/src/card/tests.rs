@@ -1,8 +1,8 @@
 use model::candidates::FitParams;
-use model::decision::Bars;
+use model::decision::PromotionPolicy;
 use model::request::local_time;
 use model::{
-    Family, JudgingRows, LabelledTrips, Outcome, OutcomeBatch, Target, Trip, TripBatch, Work, Zone, decide,
+    Family, Holdout, LabelledTrips, Outcome, OutcomeBatch, Target, Trip, TripBatch, Work, Zone, decide,
     go_on, train,
 };
 
@@ -38,7 +38,7 @@ fn card_of(target: Target, family: Family) -> (Value, String, String) {
         train(target, family, &params, &january, &mut Work { threads: 1, control: &mut go_on }).unwrap()
     };
     let (trained, before) = (fit(0.0), fit(9.0));
-    let rows = JudgingRows::of(target, &february);
+    let rows = Holdout::of(target, &february);
     let [scored, scored_before] = [&trained, &before].map(|one| rows.score(&one.artifact.model));
     let findings = rows.findings(&trained.artifact.model, &scored, &february);
     let version = before.version.to_string();
@@ -49,7 +49,8 @@ fn card_of(target: Target, family: Family) -> (Value, String, String) {
         scored,
         defects: vec!["<script>alert(1)</script>".into()],
     };
-    let decision = decide(&rows, Some((&before.version, &scored_before)), vec![challenger], &Bars::default());
+    let decision =
+        decide(&rows, Some((&before.version, &scored_before)), vec![challenger], &PromotionPolicy::default());
     let data = [Fingerprint {
         month: "2021-01".into(),
         key: "history/green_tripdata_2021-01.parquet".into(),

@@ -5,7 +5,7 @@
 //! (`docs/DESIGN.md` has the figures): coordinates say the same with fewer splits, and of zones that are rare too.
 //!
 //! The number of rounds is found on trips of the training months that the trees do not see; then all are learned from with
-//! as many: see [`super::Rehearsal`]. Nothing outside the training months has a say.
+//! as many: see [`super::ValidationFit`]. Nothing outside the training months has a say.
 
 use chrono::Datelike;
 use linfa::ParamGuard;
@@ -205,7 +205,7 @@ fn asked(trips: &TripBatch) -> Vec<usize> {
     ASKED.into_iter().chain(month).filter_map(position).collect()
 }
 
-/// Whether a row's day is kept aside where there is no later month to rehearse on. A charge and its reversal are of one day, so they are never parted.
+/// Whether a row's day is kept aside where there is no later month to validate on. A charge and its reversal are of one day, so they are never parted.
 pub(super) fn is_held_out(examples: &Examples, row: usize) -> bool {
     day_number(&examples.trips, row).rem_euclid(DAYS_A_FOLD) == DAYS_A_FOLD - 1
 }

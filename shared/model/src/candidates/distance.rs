@@ -25,7 +25,7 @@ pub struct DistanceFallback {
     /// Mean miles by pickup zone, position 0 for a missing one; none where none was seen.
     zone_miles: Vec<Option<f64>>,
     /// Metered miles a mile between centroids.
-    winding: f64,
+    detour_ratio: f64,
     /// Mean miles of all trips.
     mean_miles: f64,
 }
@@ -69,7 +69,7 @@ impl DistanceFallback {
             pairs: pairs.into_iter().map(|(pair, _)| pair).collect(),
             zone_miles: zones_seen.into_iter().map(Mean::get).collect(),
             // Where nothing is known a taxi drives 1.3 times the straight line, as it does in this city.
-            winding: if straight > 0.0 { metered / straight } else { 1.3 },
+            detour_ratio: if straight > 0.0 { metered / straight } else { 1.3 },
             mean_miles: all.get().unwrap_or_default(),
         }
     }
@@ -79,7 +79,7 @@ impl DistanceFallback {
         let by_pair = self.pairs.binary_search(&pair(trip)).ok().map(|at| self.pair_miles[at]);
         let by_centroid = || {
             let straight = zones::straight_miles(trip.pickup_zone, trip.dropoff_zone)?;
-            (straight > 0.0).then(|| f64::from(straight) * self.winding)
+            (straight > 0.0).then(|| f64::from(straight) * self.detour_ratio)
         };
         let by_zone = || *self.zone_miles.get(trip.pickup_zone.map_or(0, |zone| usize::from(zone.id())))?;
         by_pair.or_else(by_centroid).or_else(by_zone).unwrap_or(self.mean_miles)

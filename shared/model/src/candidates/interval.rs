@@ -20,7 +20,7 @@ use crate::zones::{self, Borough};
 const TAIL: f64 = 0.045;
 /// Fewer trips than this say too little of how errors differ: the interval is as wide for all of them.
 const ROWS_MIN: usize = 500;
-/// A group of trips has a reach of its own from so many on.
+/// A group of trips has a multiplier of its own from so many on.
 const GROUP_ROWS_MIN: usize = 300;
 /// Boroughs, the unknown one included.
 const BOROUGHS: usize = 8;
@@ -51,12 +51,12 @@ pub struct Interval {
     /// At least so far, minutes.
     scale_min: f64,
     /// By [`group_of`].
-    reaches: Box<[[Reach; BANDS]; BOROUGHS]>,
+    multipliers: Box<[[ConformalMultiplier; BANDS]; BOROUGHS]>,
 }
 
 /// How many times the expected error an interval reaches, below and above the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Reach {
+struct ConformalMultiplier {
     below: f64,
     above: f64,
 }
@@ -64,11 +64,11 @@ struct Reach {
 impl Interval {
     /// As wide for every trip: `half_width_min` minutes to both sides.
     pub fn constant(half_width_min: f64) -> Self {
-        let reach = Reach { below: 1.0, above: 1.0 };
+        let multiplier = ConformalMultiplier { below: 1.0, above: 1.0 };
         Self {
             scale: flat(half_width_min).into(),
             scale_min: 0.0,
-            reaches: [[reach; BANDS]; BOROUGHS].into(),
+            multipliers: [[multiplier; BANDS]; BOROUGHS].into(),
         }
     }
 
@@ -85,7 +85,7 @@ impl Interval {
         } else {
             scales(unseen, &errors, scale_min, params, work)?
         };
-        Ok(Self { scale: scale.into(), scale_min, reaches: reaches(unseen, &errors, &scales).into() })
+        Ok(Self { scale: scale.into(), scale_min, multipliers: multipliers(unseen, &errors, &scales).into() })
     }
 
     /// How far off an answer is expected to be, minutes: trees over the features of [`features::NAMES`].
@@ -99,9 +99,12 @@ impl Interval {
     }
 
     /// How many times the scale an interval reaches, below and above: at [`row_of`] and the band.
-    pub(crate) fn reaches(&self) -> [Vec<f64>; 2] {
-        let all = || self.reaches.iter().flatten();
-        [all().map(|reach| reach.below).collect(), all().map(|reach| reach.above).collect()]
+    pub(crate) fn multipliers(&self) -> [Vec<f64>; 2] {
+        let all = || self.multipliers.iter().flatten();
+        [
+            all().map(|multiplier| multiplier.below).collect(),
+            all().map(|multiplier| multiplier.above).collect(),
+        ]
     }
 
     /// The ends of the intervals around `minutes`, at least 0, for feature rows of the same trips.
@@ -110,10 +113,10 @@ impl Interval {
         let mut ends = (Vec::with_capacity(minutes.len()), Vec::with_capacity(minutes.len()));
         for ((row, minutes), scale) in rows.rows().zip(minutes).zip(scales) {
             let (borough, band) = group_of(row);
-            let reach = self.reaches[borough][band];
+            let multiplier = self.multipliers[borough][band];
             let scale = scale.max(self.scale_min);
-            ends.0.push((minutes - reach.below * scale).max(0.0));
-            ends.1.push(minutes + reach.above * scale);
+            ends.0.push((minutes - multiplier.below * scale).max(0.0));
+            ends.1.push(minutes + multiplier.above * scale);
         }
         ends
     }
@@ -131,22 +134,23 @@ fn group_of(row: &[f32]) -> (usize, usize) {
     (row_of(zone(features::PICKUP_ZONE), zone(features::DROPOFF_ZONE)) / BANDS, band)
 }
 
-/// Where the reaches of a trip's group begin: its pickup's borough, or the airports, which Newark's place stands for.
+/// Where the multipliers of a trip's group begin: its pickup's borough, or the airports, which Newark's place stands for.
 pub(crate) fn row_of(pickup: Option<Zone>, dropoff: Option<Zone>) -> usize {
     let airport = zones::is_airport(pickup) || zones::is_airport(dropoff);
     let group = if airport { Borough::Ewr } else { zones::borough(pickup) };
     group as usize * BANDS
 }
 
-/// A reach for every group: its own, else that of its borough (of trips with a distance), else that of its band, else that of all.
-fn reaches(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[Reach; BANDS]; BOROUGHS] {
+/// A multiplier for every group: its own, else that of its borough (of trips with a distance), else that of its band, else that of all.
+fn multipliers(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[ConformalMultiplier; BANDS]; BOROUGHS] {
     let groups: Vec<(usize, usize)> = FeatureRows::of(&unseen.trips).rows().map(group_of).collect();
-    let all = Reach::of(0..errors.len(), errors, scales);
+    let all = ConformalMultiplier::of(0..errors.len(), errors, scales);
     let among = |is: &dyn Fn((usize, usize)) -> bool| {
         let rows: Vec<usize> = (0..groups.len()).filter(|&row| is(groups[row])).collect();
-        (rows.len() >= GROUP_ROWS_MIN).then(|| Reach::of(rows, errors, scales))
+        (rows.len() >= GROUP_ROWS_MIN).then(|| ConformalMultiplier::of(rows, errors, scales))
     };
-    let by_band: Vec<Option<Reach>> = (0..BANDS).map(|band| among(&|group| group.1 == band)).collect();
+    let by_band: Vec<Option<ConformalMultiplier>> =
+        (0..BANDS).map(|band| among(&|group| group.1 == band)).collect();
     let of_borough = |borough: usize| {
         let whole = among(&|group| group.0 == borough && group.1 != NOT_STATED);
         std::array::from_fn(|band| {
@@ -157,9 +161,9 @@ fn reaches(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[Reach; BANDS]; 
     std::array::from_fn(of_borough)
 }
 
-impl Reach {
+impl ConformalMultiplier {
     fn of(rows: impl IntoIterator<Item = usize>, errors: &[f64], scales: &[f64]) -> Self {
-        // An estimate without error needs no reach.
+        // An estimate without error needs no multiplier.
         let per_scale = |row: usize| if scales[row] > 0.0 { errors[row] / scales[row] } else { 0.0 };
         let mut above: Vec<f64> = rows.into_iter().map(per_scale).collect();
         let mut below: Vec<f64> = above.iter().map(|error| -error).collect();

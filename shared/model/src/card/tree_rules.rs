@@ -20,12 +20,12 @@ fn rules_of(ensemble: &Ensemble) -> Vec<String> {
     let mut lines = Vec::new();
     for tree in ensemble.described() {
         let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
-        tell(&tree, root, 0, "", &mut lines);
+        describe(&tree, root, 0, "", &mut lines);
     }
     lines
 }
 
-fn tell(tree: &Tree, at: Child, depth: usize, condition: &str, lines: &mut Vec<String>) {
+fn describe(tree: &Tree, at: Child, depth: usize, condition: &str, lines: &mut Vec<String>) {
     let indent = "  ".repeat(depth.saturating_sub(1));
     match at {
         Child::Leaf(leaf) => {
@@ -52,8 +52,8 @@ fn tell(tree: &Tree, at: Child, depth: usize, condition: &str, lines: &mut Vec<S
                     (format!("one of {codes}"), format!("none of {codes}"))
                 }
             };
-            tell(tree, node.left, depth + 1, &format!("{feature} {is}{left}"), lines);
-            tell(tree, node.right, depth + 1, &format!("{feature} {is_not}{right}"), lines);
+            describe(tree, node.left, depth + 1, &format!("{feature} {is}{left}"), lines);
+            describe(tree, node.right, depth + 1, &format!("{feature} {is_not}{right}"), lines);
         }
     }
 }

@@ -3,7 +3,9 @@ use chrono::{Datelike, Days, NaiveDate};
 use super::*;
 use crate::candidates::imported::{Body, Parts, Transform};
 use crate::candidates::interval::Interval;
-use crate::candidates::{Candidate, DurationModel, Estimate, FitParams, Rehearsal, Work, go_on, split_mix};
+use crate::candidates::{
+    Candidate, DurationModel, Estimate, FitParams, ValidationFit, Work, go_on, split_mix,
+};
 use crate::trip::{Trip, Zone};
 
 fn uniform(item: u64) -> f64 {
@@ -49,19 +51,19 @@ fn learned(target: Target, family: Family, file: &LabelledTrips) -> Model {
     Candidate::fit(target, family, &examples, &params, &mut work).unwrap().model
 }
 
-fn challenger(rows: &JudgingRows, name: &str, family: Family, model: &Model) -> Challenger {
+fn challenger(rows: &Holdout, name: &str, family: Family, model: &Model) -> Challenger {
     let version = ModelVersion::of(name.as_bytes());
     Challenger { version, family, scored: rows.score(model), defects: Vec::new() }
 }
 
 /// What is decided on `judged` about a boosted duration model of `new` against one of `old`.
 fn check(old: &LabelledTrips, new: &LabelledTrips, judged: &LabelledTrips, promote: bool, says: &str) {
-    let rows = JudgingRows::of(Target::Duration, std::slice::from_ref(judged));
+    let rows = Holdout::of(Target::Duration, std::slice::from_ref(judged));
     let champion = rows.score(&learned(Target::Duration, Family::Boosted, old));
     let version = ModelVersion::of(b"champion");
     let new = learned(Target::Duration, Family::Boosted, new);
     let new = challenger(&rows, "new", Family::Boosted, &new);
-    let decision = decide(&rows, Some((&version, &champion)), vec![new], &Bars::default());
+    let decision = decide(&rows, Some((&version, &champion)), vec![new], &PromotionPolicy::default());
     assert_eq!(decision.promote.is_some(), promote, "{decision:#?}");
     assert!(decision.reason.contains(says), "{:?} should say {says:?}", decision.reason);
 }
@@ -98,7 +100,7 @@ fn a_slice_that_is_surely_worse_vetoes() {
 #[test]
 fn without_a_champion_the_best_sound_one_becomes_it() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
-    let rows = JudgingRows::of(Target::Duration, std::slice::from_ref(&judged));
+    let rows = Holdout::of(Target::Duration, std::slice::from_ref(&judged));
     let challengers = || {
         [Family::Linear, Family::Boosted]
             .map(|family| {
@@ -106,7 +108,7 @@ fn without_a_champion_the_best_sound_one_becomes_it() {
             })
             .into()
     };
-    let decision = decide(&rows, None, challengers(), &Bars::default());
+    let decision = decide(&rows, None, challengers(), &PromotionPolicy::default());
     assert_eq!(decision.challengers.len(), 2);
     let best = decision.promote.clone().unwrap();
     assert_eq!(best, decision.challengers[0].version, "{}", decision.reason);
@@ -115,10 +117,10 @@ fn without_a_champion_the_best_sound_one_becomes_it() {
     for one in &mut defective {
         one.defects.push("it is too large".into());
     }
-    let refused = decide(&rows, None, defective, &Bars::default());
+    let refused = decide(&rows, None, defective, &PromotionPolicy::default());
     assert_eq!(refused.promote, None);
     assert!(refused.reason.starts_with("refused: rmse") && refused.reason.ends_with("it is too large"));
-    assert_eq!(decide(&rows, None, Vec::new(), &Bars::default()).reason, "there is no challenger");
+    assert_eq!(decide(&rows, None, Vec::new(), &PromotionPolicy::default()).reason, "there is no challenger");
 }
 
 /// A model of constant answers, as an export that went wrong would give.
@@ -139,12 +141,12 @@ fn constant(minutes: f64) -> Model {
 #[test]
 fn a_broken_model_is_refused_with_the_reason() {
     let judged = month("2023-02", 3.0, 0.0, 0.9);
-    let rows = JudgingRows::of(Target::Duration, std::slice::from_ref(&judged));
+    let rows = Holdout::of(Target::Duration, std::slice::from_ref(&judged));
     for (minutes, says) in
         [(0.0, "its mean answer is 0.000"), (0.19, "its mean answer is 0.190"), (17.0, "hardly differ")]
     {
         let broken = challenger(&rows, "broken", Family::Imported, &constant(minutes));
-        let decision = decide(&rows, None, vec![broken], &Bars::default());
+        let decision = decide(&rows, None, vec![broken], &PromotionPolicy::default());
         assert_eq!(decision.promote, None, "{minutes}");
         assert!(decision.reason.contains(says), "{:?} should say {says:?}", decision.reason);
     }
@@ -153,7 +155,7 @@ fn a_broken_model_is_refused_with_the_reason() {
 #[test]
 fn tips_have_to_beat_the_tree_that_can_be_read() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
-    let rows = JudgingRows::of(Target::Tip, std::slice::from_ref(&judged));
+    let rows = Holdout::of(Target::Tip, std::slice::from_ref(&judged));
     let tree = learned(Target::Tip, Family::Tree, &learn);
     // Learned from a month in which nobody tipped on long ways.
     let worse = learned(Target::Tip, Family::Boosted, &month("2023-01", 3.0, 0.0, 0.2));
@@ -161,7 +163,7 @@ fn tips_have_to_beat_the_tree_that_can_be_read() {
         challenger(&rows, "worse", Family::Boosted, &worse),
         challenger(&rows, "tree", Family::Tree, &tree),
     ];
-    let decision = decide(&rows, None, both, &Bars::default());
+    let decision = decide(&rows, None, both, &PromotionPolicy::default());
     assert_eq!(decision.promote, Some(ModelVersion::of(b"tree")));
     let objections = &decision.challengers[1].objections;
     assert!(objections.iter().any(|one| one.contains("no better than the tree")), "{objections:?}");
@@ -170,11 +172,11 @@ fn tips_have_to_beat_the_tree_that_can_be_read() {
 #[test]
 fn the_same_model_again_changes_nothing() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
-    let rows = JudgingRows::of(Target::Duration, std::slice::from_ref(&judged));
+    let rows = Holdout::of(Target::Duration, std::slice::from_ref(&judged));
     let model = learned(Target::Duration, Family::Linear, &learn);
     let (version, scored) = (ModelVersion::of(b"same"), rows.score(&model));
     let again = challenger(&rows, "same", Family::Linear, &model);
-    let decision = decide(&rows, Some((&version, &scored)), vec![again], &Bars::default());
+    let decision = decide(&rows, Some((&version, &scored)), vec![again], &PromotionPolicy::default());
     assert!(
         decision.promote.is_none() && decision.reason.contains("champion already"),
         "{}",
@@ -190,12 +192,12 @@ fn a_rehearsal_does_not_see_what_it_answers() {
     let (learn, later) = (examples(&learn), examples(&later));
     let turned =
         Examples { trips: later.trips.clone(), labels: later.labels.iter().map(|was| 61.0 - was).collect() };
-    let rehearse = |later: &Examples| {
+    let validate = |later: &Examples| {
         let mut work = Work { threads: 1, control: &mut go_on };
         let params = FitParams::default();
-        Rehearsal::of(Target::Duration, Family::Linear, &learn, later, &params, &mut work).unwrap()
+        ValidationFit::of(Target::Duration, Family::Linear, &learn, later, &params, &mut work).unwrap()
     };
-    let (straight, turned) = (rehearse(&later), rehearse(&turned));
+    let (straight, turned) = (validate(&later), validate(&turned));
     assert_eq!(straight.said(), turned.said());
     assert!(straight.loss < 2.0 && turned.loss > 10.0);
 }

@@ -43,7 +43,7 @@ pub struct MonthProfile {
     /// Correlation of the logarithms of distance and duration, where both are possible.
     pub duration_follows_distance: Option<f64>,
     /// Median of miles over straight miles, between different zones a mile apart and more.
-    pub winding: Option<Median>,
+    pub detour_ratio: Option<Median>,
     /// Median of the possible distances.
     pub median_miles: Option<Median>,
     /// Median of the durations from a minute to an hour.
@@ -126,7 +126,7 @@ impl MonthProfile {
             not_judged_share: count(&|row| minutes(row).is_some_and(|minutes| !Rules::judges(minutes))),
             same_duration_share: commonest(judged.iter().map(|minutes| (minutes * 60.0).round() as i64)),
             duration_follows_distance: follows(file),
-            winding: median(windings(file)),
+            detour_ratio: median(detour_ratios(file)),
             median_miles: median(
                 trips.distance_miles.iter().filter_map(|miles| possible_miles(*miles)).collect(),
             ),
@@ -259,14 +259,14 @@ fn median(mut values: Vec<f64>) -> Option<Median> {
     Some(Median { value, error })
 }
 
-fn windings(file: &LabelledTrips) -> Vec<f64> {
-    let winding = |row: usize| {
+fn detour_ratios(file: &LabelledTrips) -> Vec<f64> {
+    let detour_ratio = |row: usize| {
         let trip = file.trips.trip(row);
         let straight =
             zones::straight_miles(trip.pickup_zone, trip.dropoff_zone).filter(|miles| *miles >= 1.0)?;
         Some(possible_miles(trip.distance_miles)? / f64::from(straight))
     };
-    (0..file.trips.len()).filter_map(winding).collect()
+    (0..file.trips.len()).filter_map(detour_ratio).collect()
 }
 
 /// See [`MonthProfile::duration_follows_distance`].

@@ -1,6 +1,6 @@
-//! Fitting in two steps: a rehearsal on trips kept aside, then all trips.
+//! Fitting in two steps: a validation fit on trips kept aside, then all trips.
 //!
-//! The rehearsal learns from some trips and answers others that it did not see, best of all those of a later month. That
+//! The validation fit learns from some trips and answers others that it did not see, best of all those of a later month. That
 //! says what nothing else may say: after how many rounds to stop, which family, parameters or window to take, how far answers stray,
 //! how probabilities have to be read. Then everything is learned from, with what was found.
 
@@ -16,11 +16,11 @@ use crate::evaluation::Loss;
 use crate::outcome::{Examples, Target};
 
 /// Rounds where there is nothing to say when to stop: enough for so little data.
-const ROUNDS_UNREHEARSED: u32 = 100;
+const ROUNDS_WITHOUT_VALIDATION: u32 = 100;
 
 /// How a family with these parameters does on trips that it did not see.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rehearsal {
+pub struct ValidationFit {
     /// What was learned.
     pub target: Target,
     /// By which family.
@@ -40,10 +40,10 @@ pub struct Rehearsal {
 
 /// How a fit went, beside what was fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Course {
+pub struct FitSummary {
     /// Of boosted trees: how many there are. The same parameters with as many rounds give the same trees.
     pub rounds: Option<u32>,
-    /// Whether the rehearsal or the fit was stopped before it came to an end.
+    /// Whether the validation fit or the fit was stopped before it came to an end.
     pub cut: bool,
 }
 
@@ -53,12 +53,12 @@ pub struct Candidate {
     /// What kind of model it is.
     pub family: Family,
     /// How the fit went.
-    pub course: Course,
+    pub course: FitSummary,
     /// The model.
     pub model: Model,
 }
 
-impl Rehearsal {
+impl ValidationFit {
     /// Learns `target` from `learn` and answers `later`.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Rehearsal {
             (Target::Duration, Family::Linear) => LinearModel::fit(learn, &params).minutes(trips),
             (Target::Tip, Family::Tree) => TipTree::fit(learn, &params)?.probabilities(trips),
             (_, Family::Boosted) if later.is_empty() => {
-                rounds = Some(params.boosted.rounds_max.min(ROUNDS_UNREHEARSED));
+                rounds = Some(params.boosted.rounds_max.min(ROUNDS_WITHOUT_VALIDATION));
                 Vec::new()
             }
             (_, Family::Boosted) => {
@@ -101,7 +101,7 @@ impl Rehearsal {
         &self.unseen.said
     }
 
-    /// Learns from `examples` what was rehearsed. The same examples in the same order and the same rehearsal give the
+    /// Learns from `examples` what was validated. The same examples in the same order and the same validation fit give the
     /// same model, on every machine and whatever the number of threads.
     ///
     /// # Errors
@@ -109,11 +109,11 @@ impl Rehearsal {
     pub fn fit(&self, examples: &Examples, work: &mut Work<'_>) -> Result<Candidate, FitError> {
         let Self { target, family, params, unseen, .. } = self;
         learnable(*target, examples)?;
-        let mut course = Course { rounds: None, cut: self.cut };
+        let mut course = FitSummary { rounds: None, cut: self.cut };
         let mut boosted = |work: &mut Work<'_>| {
-            let rounds = self.rounds.unwrap_or(ROUNDS_UNREHEARSED);
+            let rounds = self.rounds.unwrap_or(ROUNDS_WITHOUT_VALIDATION);
             let (trees, cut) = BoostedTrees::of_rounds(*target, examples, rounds, params, work)?;
-            course = Course { rounds: Some(trees.n_trees() as u32), cut: course.cut || cut };
+            course = FitSummary { rounds: Some(trees.n_trees() as u32), cut: course.cut || cut };
             Ok(trees)
         };
         let model = match (target, family) {
@@ -140,7 +140,7 @@ impl Rehearsal {
 }
 
 impl Candidate {
-    /// Learns `target` from `examples`, already chosen by `params.rules`, rehearsed on every fifth of their days.
+    /// Learns `target` from `examples`, already chosen by `params.rules`, validated on every fifth of their days.
     ///
     /// # Errors
     /// See [`FitError`].
@@ -159,7 +159,7 @@ impl Candidate {
         if learn.is_empty() || later.is_empty() {
             (learn, later) = (examples.clone(), Examples::default());
         }
-        Rehearsal::of(target, family, &learn, &later, params, work)?.fit(examples, work)
+        ValidationFit::of(target, family, &learn, &later, params, work)?.fit(examples, work)
     }
 }
 
