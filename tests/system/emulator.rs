@@ -37,7 +37,8 @@ impl Emulated {
             ("AWS_REGION", "us-east-1".into()),
             ("AWS_ACCESS_KEY_ID", "test".into()),
             ("AWS_SECRET_ACCESS_KEY", "test".into()),
-            ("AWS_LAMBDA_FUNCTION_TIMEOUT", "120".into()),
+            // As the retrainer has: of less it keeps everything to judge and promote in.
+            ("AWS_LAMBDA_FUNCTION_TIMEOUT", "900".into()),
         ]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
         let started = Self {
@@ -142,7 +143,8 @@ async fn a_panic_is_an_error_and_the_next_event_is_served() {
     assert!(probe.exists(), "the probe is not built: run `make probe`");
     let folder = folder_with_trips();
     let retrainer = Emulated::start(&function_binary("retrainer"), folder.path()).await;
-    retrainer.invoke(&sample("retrainer-now.json")).await;
+    let run = retrainer.invoke(&sample("retrainer-now.json")).await;
+    assert_eq!(run["targets"][0]["promoted"], true, "{run}");
     retrainer.stop().await;
     let scorer = Emulated::start(&probe, folder.path()).await;
     let mut event = sample("scorer-sqs.json");
