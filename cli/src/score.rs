@@ -3,8 +3,7 @@
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
-use model::{Bundle, Rejection, TripBatch, TripRequest};
-use scorer::prediction;
+use model::{Bundle, Prediction, Rejection, TripBatch, TripRequest};
 
 use crate::output::Failure;
 use crate::predict::bundle;
@@ -65,7 +64,8 @@ fn answer(
     let (trips, requests): (TripBatch, Vec<TripRequest>) = waiting.drain(..).unzip();
     let answers = bundle.predict(&trips);
     for (row, request) in requests.iter().enumerate() {
-        writeln!(out, "{}", prediction::message(bundle, request, &answers, row))?;
+        serde_json::to_writer(&mut *out, &Prediction::new(bundle, request, &answers, row))?;
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures::FutureExt;
-use model::chain;
-use model::{Bundle, Model, PredictionBatch, TripBatch, TripRequest};
+use model::{
+    Bundle, Model, ModelVersion, Prediction, PredictionBatch, Target, TripBatch, TripRequest, chain,
+};
 use platform::outcome::BatchOutcomes;
 use registry::{Shadow, Shadows, layout};
-use serde_json::{Value, json};
-use store::{Condition, Store, StoreError};
-
-use crate::prediction;
+use serde::Serialize;
+use store::{Condition, Store, StoreError, json};
 
 /// Answers are kept within this, or not at all: what was answered must be reported before the deadline.
 const SECONDS_MAX: u64 = 3;
@@ -66,7 +65,10 @@ impl ShadowScorer {
                 return Ok(0);
             }
             let key = layout::answers(Utc::now().date_naive(), event)?;
-            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let mut text = Vec::new();
+            for line in &lines {
+                text.extend(json::line(&key, line)?);
+            }
             self.store.put(&key, text.into(), Condition::IfAbsent).await?;
             Ok(lines.len() * shadows.len())
         };
@@ -83,41 +85,58 @@ impl ShadowScorer {
     }
 }
 
+/// What the champions answered to a ride, and what each challenger would have.
+#[derive(Debug, Serialize)]
+struct Line {
+    challengers: Vec<ChallengerPrediction>,
+    #[serde(flatten)]
+    answered: Prediction,
+}
+
+/// What a challenger would have answered, in the fields of a prediction.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+enum ChallengerPrediction {
+    Duration { ride_duration: f64, ride_duration_interval: [f64; 2], target: Target, version: ModelVersion },
+    Tip { target: Target, tip_probability: f64, version: ModelVersion },
+}
+
 /// A line for each ride that was answered; none without challengers.
-fn lines(answered: &Answered, outcomes: &BatchOutcomes, shadows: &[Shadow]) -> Vec<Value> {
+fn lines(answered: &Answered, outcomes: &BatchOutcomes, shadows: &[Shadow]) -> Vec<Line> {
     if shadows.is_empty() {
         return Vec::new();
     }
     let Answered { bundle, requests, trips, predictions } = answered;
-    let said: Vec<Vec<Value>> = shadows.iter().map(|shadow| ask(shadow, trips)).collect();
-    let line = |(row, (_, request)): (usize, &(usize, TripRequest))| {
-        let mut line = prediction::message(bundle, request, predictions, row);
-        line["challengers"] = said.iter().map(|said| said[row].clone()).collect();
-        line
+    let by_challenger: Vec<Vec<ChallengerPrediction>> =
+        shadows.iter().map(|shadow| predict(shadow, trips)).collect();
+    let line = |(row, (_, request)): (usize, &(usize, TripRequest))| Line {
+        challengers: by_challenger.iter().map(|predicted| predicted[row].clone()).collect(),
+        answered: Prediction::new(bundle, request, predictions, row),
     };
     let acknowledged = requests.iter().enumerate().filter(|(_, (at, _))| outcomes.is_cleared(*at));
     acknowledged.map(line).collect()
 }
 
-/// What a challenger says of each trip, in the fields of a prediction.
-fn ask(shadow: &Shadow, trips: &TripBatch) -> Vec<Value> {
-    let version = &shadow.version;
+/// What a challenger predicts of each trip.
+fn predict(shadow: &Shadow, trips: &TripBatch) -> Vec<ChallengerPrediction> {
+    let (target, version) = (shadow.model.target(), shadow.version.clone());
     match &*shadow.model {
         Model::Duration(model) => {
-            let answers = model.answer(trips);
-            let of = |row: usize| {
-                json!({
-                    "target": "duration",
-                    "version": version,
-                    "ride_duration": answers.minutes[row],
-                    "ride_duration_interval": [answers.lower_min[row], answers.upper_min[row]],
-                })
+            let predicted = model.answer(trips);
+            let of = |row: usize| ChallengerPrediction::Duration {
+                ride_duration: predicted.minutes[row],
+                ride_duration_interval: [predicted.lower_min[row], predicted.upper_min[row]],
+                target,
+                version: version.clone(),
             };
             (0..trips.len()).map(of).collect()
         }
         Model::Tip(model) => {
-            let of =
-                |probability| json!({"target": "tip", "version": version, "tip_probability": probability});
+            let of = |tip_probability| ChallengerPrediction::Tip {
+                target,
+                tip_probability,
+                version: version.clone(),
+            };
             model.probabilities(trips).into_iter().map(of).collect()
         }
     }

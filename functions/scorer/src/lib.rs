@@ -9,7 +9,6 @@
 
 pub mod answers;
 pub mod config;
-pub mod prediction;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
-use model::{Bundle, Classified, Rejection, TripBatch, TripRequest, chain};
+use model::{Bundle, Classified, Prediction, Rejection, TripBatch, TripRequest, chain};
 use platform::event::{EventError, Message, trip_messages};
 use platform::lambda::Deadline;
 use platform::outcome::BatchOutcomes;
@@ -188,10 +187,16 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         }
     };
     let predictions = bundle.predict(&trips);
-    let answer = |(row, (at, request)): (usize, &(usize, TripRequest))| {
-        (*at, Outgoing::json(&prediction::message(&bundle, request, &predictions, row)))
-    };
-    let answered = accepted.iter().enumerate().map(answer).collect();
+    let mut answered = Vec::with_capacity(accepted.len());
+    for (row, (at, request)) in accepted.iter().enumerate() {
+        match Outgoing::json(&Prediction::new(&bundle, request, &predictions, row)) {
+            Ok(message) => answered.push((*at, message)),
+            // It comes back, as whatever is not acknowledged does.
+            Err(error) => {
+                tracing::error!(message = at, error_message = chain(&error), "no message of a prediction")
+            }
+        }
+    }
     scored.predicted = send(ports.predictions, answered, &mut scored.outcomes, &may_go_on).await;
     scored.answered = Some(Answered { bundle, requests: accepted, trips, predictions });
     Ok(scored)

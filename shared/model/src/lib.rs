@@ -3,7 +3,7 @@
 //! In the order data meets them: [`request`] decodes a message into a [`Trip`]; [`trip`] and [`outcome`] hold
 //! trips, and what became of them, in columns; [`rules`] choose rows; [`features`] turn trips into numbers;
 //! [`candidates`] learn, or are [`import`]ed; [`training`] walks files through them; [`evaluation`] measures; [`explanation`] says why; [`decision`] judges; [`card`] measures what a model card tells; [`artifact`] is a model as bytes;
-//! [`bundle`] is the pair of models that serves; [`error`] is what every error at an edge says of itself.
+//! [`bundle`] is the pair of models that serves, [`prediction`] what consumers see of its answers; [`error`] is what every error at an edge says of itself.
 //!
 //! Deliberately absent: files, networks, clocks, the environment, and every AWS or Arrow type; and threads, but to learn and to
 //! answer many trips while a model is measured. What is known only after a trip (payment, fare, tip) lives in [`outcome`]
@@ -22,6 +22,7 @@ pub mod import;
 pub mod month;
 pub mod onnx;
 pub mod outcome;
+pub mod prediction;
 pub mod rejection;
 pub mod request;
 pub mod rules;
@@ -37,6 +38,7 @@ pub use error::{Classified, chain};
 pub use evaluation::{Metrics, Slice};
 pub use month::{Month, TaxiMonth};
 pub use outcome::{Examples, LabelledTrips, Outcome, OutcomeBatch, Target};
+pub use prediction::Prediction;
 pub use rejection::{Reason, Rejection, RejectionCounts};
 pub use request::{RideId, TripRequest};
 pub use rules::Rules;

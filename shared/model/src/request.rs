@@ -6,7 +6,7 @@
 use std::fmt;
 
 use chrono::NaiveDateTime;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -20,7 +20,7 @@ pub const MESSAGE_SCHEMA_VERSION: u32 = 1;
 const RIDE_ID_BYTES_MAX: usize = 1024;
 
 /// The ride's name, an integer or a text, kept as it came.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RideId {
     /// An integer.

@@ -8,6 +8,7 @@ use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use serde::Serialize;
 
 use model::chain;
 
@@ -36,8 +37,12 @@ impl Outgoing {
 
     /// A message that is a JSON document. U+FFFE and U+FFFF, which SQS refuses, are escaped: they can stand only in
     /// texts.
-    pub fn json(document: &serde_json::Value) -> Self {
-        Self::new(document.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
+    ///
+    /// # Errors
+    /// For what has no form in JSON, such as a map with keys that are no texts.
+    pub fn json(document: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let text = serde_json::to_string(document)?;
+        Ok(Self::new(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")))
     }
 
     /// What it counts towards SQS's limits.

@@ -354,6 +354,17 @@ pub mod json {
         serde_json::to_vec_pretty(document).map(Bytes::from).map_err(refused)
     }
 
+    /// `document` as one line of a file of lines, which is to be written at `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Document`] for what has no form in JSON.
+    pub fn line<T: Serialize>(key: &ObjectKey, document: &T) -> Result<Vec<u8>, StoreError> {
+        let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
+        let mut line = serde_json::to_vec(document).map_err(refused)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
     /// Writes `document` to `key`.
     ///
     /// # Errors

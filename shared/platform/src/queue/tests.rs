@@ -32,7 +32,7 @@ fn only_xml_s_characters_are_sent() {
 #[test]
 fn a_document_is_sent_without_the_characters_that_sqs_refuses() {
     let document = json!({"ride_id": "a\u{ffff}b"});
-    let sent = Outgoing::json(&document).body;
+    let sent = Outgoing::json(&document).unwrap().body;
     assert_eq!(sent, r#"{"ride_id":"a\uffffb"}"#);
     assert_eq!(serde_json::from_str::<Value>(&sent).unwrap(), document);
 }
