@@ -5,7 +5,8 @@ SHELL := bash
 # cargo takes all cores itself, and two builds would race for one binary.
 .NOTPARALLEL:
 
-FUNCTIONS := scorer batch-predictor retrainer
+# Each folder is a function, its crate and its binary; whoever needs their list takes it from there.
+FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 # Lambda's name of this machine's processor.
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 # The revision stands in the record of every retraining; tests go without, so that they are not compiled anew for each commit.

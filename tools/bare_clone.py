@@ -16,9 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from python_environment import PROJECT, Failure
+from python_environment import FUNCTIONS, PROJECT, Failure
 
-BINARIES = ("scorer", "batch-predictor", "retrainer", "tripcast")
+BINARIES = (*FUNCTIONS, "tripcast")
 NOWHERE = "http://127.0.0.1:9"
 SECONDS_MAX = 600
 # What the demo's page says, with figures of the README that are the same on every machine.

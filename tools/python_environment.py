@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Iterator
 
 PROJECT = Path(__file__).resolve().parents[1]
+# Each folder is a function, its crate and its binary.
+FUNCTIONS = sorted(manifest.parent.name for manifest in (PROJECT / "functions").glob("*/Cargo.toml"))
 
 
 class Failure(Exception):

@@ -21,10 +21,9 @@ sys.path.insert(0, str(HERE.parents[1] / "infra"))
 
 import bom  # noqa: E402
 import package  # noqa: E402
-from python_environment import PROJECT, Environment, Failure  # noqa: E402
+from python_environment import FUNCTIONS, PROJECT, Environment, Failure  # noqa: E402
 
 OURS = Environment(PROJECT / "target" / "build-tools", HERE / "requirements.lock", "cargo-lambda and zig (480 MB on disk)")
-FUNCTIONS = ["scorer", "batch-predictor", "retrainer"]
 # Lambda's name of a processor -> rustc's, and that of ELF headers.
 ARCHITECTURES = {"arm64": ("aarch64-unknown-linux-gnu", 0xB7), "x86_64": ("x86_64-unknown-linux-gnu", 0x3E)}
 # What provided.al2023 has.

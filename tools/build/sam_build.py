@@ -18,10 +18,9 @@ sys.path.insert(0, str(HERE.parent / "infra"))
 import build  # noqa: E402
 import package  # noqa: E402
 from lint import NO_ACCOUNT, TOOLS  # noqa: E402
-from python_environment import PROJECT, Failure  # noqa: E402
+from python_environment import FUNCTIONS, PROJECT, Failure  # noqa: E402
 
 OUT = PROJECT / "target" / "sam"
-RESOURCES = {"scorer": "ScorerFunction", "batch-predictor": "BatchPredictorFunction", "retrainer": "RetrainerFunction"}
 
 
 def main() -> int:
@@ -33,7 +32,9 @@ def main() -> int:
         command = [str(sam), "build", "--build-dir", str(OUT / "build"), "--parameter-overrides", f"Architecture={architecture}"]
         if subprocess.run(command, cwd=PROJECT, env=environment()).returncode != 0:
             raise Failure("sam build failed (above)")
-        for function, resource in RESOURCES.items():
+        for function in FUNCTIONS:
+            # batch-predictor is BatchPredictorFunction in the template.
+            resource = "".join(word.capitalize() for word in function.split("-")) + "Function"
             binary = OUT / "build" / resource / "bootstrap"
             build.check(binary, build.ARCHITECTURES[architecture][1])
             packed = package.pack(binary, OUT / function)

@@ -18,9 +18,8 @@ sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE.parent / "infra"))
 
 from lint import TOOLS  # noqa: E402
-from python_environment import PROJECT, Failure  # noqa: E402
+from python_environment import FUNCTIONS, PROJECT, Failure  # noqa: E402
 
-FUNCTIONS = ("scorer", "batch-predictor", "retrainer")
 # Stage -> the environment of samconfig.toml.
 STAGES = {"dev": "default", "prod": "prod"}
 TEMPLATE = PROJECT / "target" / "deploy" / "template.yaml"
