@@ -42,6 +42,7 @@ struct Report {
 
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    files::refuse_inputs(&args.out, [&args.model])?;
     let (artifact, version) = files::model(&args.model)?;
     let Format::Onnx = args.format;
     let bytes = to_onnx(&artifact)?;

@@ -1,11 +1,13 @@
 //! Files of a local disk: months of trips and models.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dataset::{Limits, ReadError, read_all};
 use model::artifact::{ArtifactError, sha256_hex};
 use model::{Artifact, LabelledTrips, ModelVersion, Month};
+use store::{Store, StoreUri};
 
 use crate::output::{Failure, progress};
 
@@ -32,6 +34,20 @@ pub enum FileError {
         #[source]
         source: ReadError,
     },
+    /// It is to be written and was read.
+    #[error("{path} is an input too: expected another file to write to", path = path.display())]
+    IsInput {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A directory that is to be a store is not there.
+    #[error("{option} {path}: there is no such folder; expected s3://bucket or a folder", path = path.display())]
+    NoStore {
+        /// Where it was named.
+        option: &'static str,
+        /// Which folder.
+        path: PathBuf,
+    },
     /// It holds no model.
     #[error("reading a model from {path}", path = path.display())]
     Model {
@@ -47,6 +63,30 @@ pub enum FileError {
 pub fn read(path: &Path) -> Result<Bytes, FileError> {
     let bytes = std::fs::read(path);
     bytes.map(Bytes::from).map_err(|source| FileError::Io { doing: "reading", path: path.into(), source })
+}
+
+/// Refuses to write `out` where one of the `inputs` lies: what was read would be gone.
+///
+/// # Errors
+/// [`FileError::IsInput`].
+pub fn refuse_inputs<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), FileError> {
+    let place = |path: &Path| path.canonicalize().ok();
+    let is_out = |input: &&PathBuf| place(input).is_some_and(|input| place(out) == Some(input));
+    match inputs.into_iter().find(is_out) {
+        Some(_) => Err(FileError::IsInput { path: out.into() }),
+        None => Ok(()),
+    }
+}
+
+/// Opens the store that `option` names; a directory has to be there, since nothing would be found in one that is not.
+///
+/// # Errors
+/// [`FileError::NoStore`].
+pub async fn open_existing(option: &'static str, uri: &StoreUri) -> Result<Arc<dyn Store>, FileError> {
+    match uri {
+        StoreUri::Directory(path) if !path.is_dir() => Err(FileError::NoStore { option, path: path.clone() }),
+        uri => Ok(uri.open().await),
+    }
 }
 
 /// Writes a file whole: beside its place first, then moved there, so that nobody sees half of it.

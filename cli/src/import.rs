@@ -101,6 +101,7 @@ struct Report {
 
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    files::refuse_inputs(&args.out, [&args.input, &args.features])?;
     let bytes = files::read(&args.input)?;
     let text = |bytes: &[u8], path: &PathBuf| {
         String::from_utf8(bytes.to_vec()).map_err(|_| Unreadable::Text { path: path.clone() })

@@ -47,6 +47,7 @@ pub fn bundle(duration: &std::path::Path, tip: Option<&std::path::Path>) -> Resu
 
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    files::refuse_inputs(&args.output, [&args.input, &args.model].into_iter().chain(&args.tip_model))?;
     let bundle = bundle(&args.model, args.tip_model.as_deref())?;
     let input = files::read(&args.input)?;
     let unreadable = |source| FileError::Trips { path: args.input.clone(), source };

@@ -104,6 +104,9 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
             format!("--from {} --to {}: expected a later month to end with", args.from, args.to).into()
         );
     }
+    if !args.trips.is_dir() {
+        return Err(format!("--trips {}: there is no such folder", args.trips.display()).into());
+    }
     let started = Instant::now();
     let models: Arc<dyn Store> = match &args.store {
         Some(uri) => uri.open().await,

@@ -12,12 +12,13 @@ use retrainer::learn::Learning;
 use retrainer::{Retrained, Retrainer, Run, Settings};
 use store::StoreUri;
 
+use crate::files;
 use crate::output::{Failure, Output, spinner};
 use crate::train::TargetName;
 
 /// Retrain as the schedule does: choose, learn, judge, publish, and promote what is better.
 ///
-/// Runs are also told to the MLflow server that MLFLOW_TRACKING_URI names, if it is set.
+/// Runs are also logged on the MLflow server that MLFLOW_TRACKING_URI names, if it is set.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tripcast retrain --data ./trips-store --models ./models --now 2021-03-15
@@ -68,7 +69,7 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     };
     let policy = PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() };
     let settings = Settings { taxi: args.taxi.clone(), learning, policy };
-    let (data, models) = (args.data.open().await, args.models.open().await);
+    let (data, models) = (files::open_existing("--data", &args.data).await?, args.models.open().await);
     let retrainer = Retrainer::new(data, models, settings).tracked_by(tracker_of_process()?);
     let targets = args.target.map_or(Target::ALL.to_vec(), |target| vec![target.into()]);
     let now = args.now.unwrap_or_else(|| Utc::now().date_naive());

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::{Store, StoreUri, json};
 
+use crate::files;
 use crate::output::{Failure, Output};
 
 /// Look at retrainings: what was read, tried, measured and decided.
@@ -17,7 +18,7 @@ use crate::output::{Failure, Output};
   tripcast runs show 2021-03-15-replay --store ./models
   tripcast runs compare 2021-03-15-replay 2021-04-15-replay --store ./models --json")]
 pub enum Verb {
-    /// List every retraining, the oldest first.
+    /// List every retraining, in the order of their names, which begin with the day.
     List(In),
     /// Show all that is known of one.
     Show {
@@ -64,7 +65,7 @@ struct Listed {
 pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
     match verb {
         Verb::List(of) => {
-            let store = of.store.open().await;
+            let store = files::open_existing("--store", &of.store).await?;
             let mut listed = Vec::new();
             for name in names(&store).await? {
                 listed.extend(lines_of(&read(&store, &name).await?));
@@ -72,12 +73,12 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             out.print(&listed, || table(&listed))
         }
         Verb::Show { run, of } => {
-            let document = read(&of.store.open().await, &run).await?;
+            let document = read(&files::open_existing("--store", &of.store).await?, &run).await?;
             let page = serde_json::to_string_pretty(&document)?;
             out.print(&document, || vec![page])
         }
         Verb::Compare { runs, of } => {
-            let store = of.store.open().await;
+            let store = files::open_existing("--store", &of.store).await?;
             let mut flat = Vec::new();
             for name in &runs {
                 let mut fields = BTreeMap::new();

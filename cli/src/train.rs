@@ -179,6 +179,8 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         boosted: args.boosted.params(),
         ..FitParams::default()
     };
+    let inputs = || args.train.iter().chain(&args.validate).chain(&args.test);
+    args.out.iter().try_for_each(|out| files::refuse_inputs(out, inputs()))?;
     let months = |paths: &[PathBuf]| files::months(paths, Limits::default());
     let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
     let working = spinner("training");

@@ -152,6 +152,22 @@ fn wrong_input_gets_one_clear_error() {
             1,
             "no champion came of green trips of 2023-01 to 2023-03",
         ),
+        (
+            vec!["export", "--format", "onnx", "--model", text(&notes), "--out", text(&notes)],
+            1,
+            "is an input too: expected another file to write to",
+        ),
+        (
+            vec!["retrain", "--data", "/nowhere", "--models", text(folder.path())],
+            1,
+            "--data /nowhere: there is no such folder",
+        ),
+        (vec!["runs", "list", "--store", "/nowhere"], 1, "--store /nowhere: there is no such folder"),
+        (
+            vec!["replay", "--trips", "/nowhere", "--from", "2023-01", "--to", "2023-03"],
+            1,
+            "--trips /nowhere: there is no such folder",
+        ),
         (vec!["data", "generate", "--month", "2021-13"], 2, "expected yyyy-mm"),
         (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),
     ] {
