@@ -221,6 +221,7 @@ def timings(seconds: dict[str, float], predicted: dict[str, float]) -> str:
 def where(port: int, outputs: dict[str, str]) -> str:
     data, model = outputs["DataBucketName"], outputs["ModelBucketName"]
     places = {
+        "for a shell": 'eval "$(python3 infra/local/local_aws.py env)"',
         "endpoint": f"{server.endpoint(port)} (AWS_ENDPOINT_URL; region us-east-1, keys test/test)",
         "files": f"s3://{data}/ (history/, incoming/, predictions/, summaries/)",
         "models": f"s3://{model}/ (duration/, tip/, runs/)",

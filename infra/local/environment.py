@@ -23,5 +23,5 @@ def ensure() -> Path:
 def reenter() -> None:
     """Continues this very command under the environment's Python."""
     if not _OURS.is_current():
-        raise Failure("its environment is missing or out of date; run `up` first")
+        raise Failure("its environment is missing or out of date; run `make venv` first")
     _OURS.reenter()

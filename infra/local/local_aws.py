@@ -6,6 +6,7 @@
   deploy    create or update the stack from template.yaml (or infra/terraform, --with terraform) and the packages made by
             infra/package.py
   outputs   print the stack's outputs (queue URLs, bucket and function names) as JSON
+  env       print them for a shell, with what clients need: eval "$(python3 infra/local/local_aws.py env)"
   status    say whether it runs, and where its log is
   down      stop it; everything it held is gone
   free-port print a port that is free for a server and a recorder beside it
@@ -13,12 +14,13 @@
 The port is LOCAL_AWS_PORT; without it that of the local AWS that this checkout has up, and to start one 4566 or, if another
 program has that, the next free one. Several run side by side, each with its own state. With LOCAL_AWS_RECORD
 set to a file, `up` has every call of a function written there, by a recorder on the next port.
-Clients need AWS_ENDPOINT_URL=http://127.0.0.1:<port>, AWS_REGION=us-east-1 and the keys test/test.
+Clients need AWS_ENDPOINT_URL=http://127.0.0.1:<port>, a region (AWS_REGION; boto3 reads AWS_DEFAULT_REGION) and the keys test/test.
 """
 
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -29,6 +31,11 @@ from environment import PROJECT, Failure
 DEFAULT_PORT = 4566
 # Where a local AWS may come to be by itself; the tests' own are behind them, so that nobody takes one for the other.
 PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 10)
+# Variable of a shell -> output of the stack.
+SHELL_NAMES = {
+    "TRIPS_QUEUE_URL": "TripsQueueUrl", "PREDICTIONS_QUEUE_URL": "PredictionsQueueUrl", "DEAD_LETTER_QUEUE_URL": "DeadLetterQueueUrl",
+    "DATA_BUCKET": "DataBucketName", "MODEL_BUCKET": "ModelBucketName", "RETRAINER_FUNCTION": "RetrainerFunctionName",
+}
 FREE_PORTS = range(PORTS.stop, PORTS.stop + 40)
 
 
@@ -69,16 +76,28 @@ def deploy(args: argparse.Namespace) -> None:
 
 
 def outputs(args: argparse.Namespace) -> None:
+    print(json.dumps(outputs_of(args), indent=2))
+
+
+def env(args: argparse.Namespace) -> None:
+    found = outputs_of(args)
+    client = {
+        "AWS_ENDPOINT_URL": server.endpoint(args.port), "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    places = {name: found[output] for name, output in SHELL_NAMES.items() if output in found}
+    print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in {**client, **places}.items()))
+
+
+def outputs_of(args: argparse.Namespace) -> dict[str, str]:
     environment.reenter()
     import stack
     import terraform_stack
 
     endpoint = server.running_endpoint(args.port)
     if args.tool == "terraform":
-        outputs = terraform_stack.outputs(endpoint, args.stack, server.home_of(args.port))
-    else:
-        outputs = stack.outputs(endpoint, args.stack)
-    print(json.dumps(outputs, indent=2))
+        return terraform_stack.outputs(endpoint, args.stack, server.home_of(args.port))
+    return stack.outputs(endpoint, args.stack)
 
 
 def key_value(text: str) -> tuple[str, str]:
@@ -131,11 +150,11 @@ def command_line() -> argparse.ArgumentParser:
     add_tool(deploying)
     deploying.set_defaults(run=deploy)
 
-    about = "print the outputs of a deployed stack as JSON"
-    showing = verbs.add_parser("outputs", help=about, description=about)
-    showing.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
-    add_tool(showing)
-    showing.set_defaults(run=outputs)
+    for verb, about in ((outputs, "print the outputs of a deployed stack as JSON"), (env, "print them for a shell to evaluate")):
+        showing = verbs.add_parser(verb.__name__, help=about, description=about)
+        showing.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
+        add_tool(showing)
+        showing.set_defaults(run=verb)
     return parser
 
 

@@ -56,7 +56,7 @@ def describe(port: int) -> str:
 
 def running_endpoint(port: int) -> str:
     if not recorded(port) or not healthy(port):
-        raise Failure(f"it is not running on port {port}; run `up` first")
+        raise Failure(f"it is not running on port {port}; run `make up deploy` first")
     return endpoint(port)
 
 
