@@ -118,6 +118,7 @@ impl Tracker {
             artifacts,
             model: Some(TrackedModel {
                 name: retrained.target.to_string(),
+                content: retrained.version.to_string(),
                 tags: tags.iter().filter(|(key, _)| !key.starts_with("mlflow.")).cloned().collect(),
                 champion: retrained.promoted,
             }),

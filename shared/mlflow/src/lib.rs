@@ -136,7 +136,10 @@ pub struct Dataset {
 pub struct TrackedModel {
     /// The registered model.
     pub name: String,
-    /// Tags of the version.
+    /// What names its bytes, the value of the tag `version`: of the same bytes there is one version on the server, whatever runs
+    /// came to them.
+    pub content: String,
+    /// Tags of the version, `version` among them.
     pub tags: Vec<(String, String)>,
     /// Whether it gets the alias `champion`.
     pub champion: bool,
@@ -289,7 +292,7 @@ impl Tracking {
             Err(error) if error.code() == Some(Code::Exists) => (),
             other => drop(other?),
         }
-        let filter = format!("name = '{}' and run_id = '{run_id}'", model.name);
+        let filter = format!("name = '{}' and tags.version = '{}'", model.name, model.content);
         let found = self.client.get(doing, "model-versions/search", &[("filter", &filter)]).await?;
         let known = found["model_versions"].as_array().and_then(|versions| versions.first()).cloned();
         let version = match known {

@@ -100,7 +100,12 @@ fn run() -> TrackedRun {
             context: "training",
         }],
         artifacts: vec![("model/model.bin".into(), Bytes::from_static(b"model"))],
-        model: Some(TrackedModel { name: "duration".into(), tags: Vec::new(), champion: true }),
+        model: Some(TrackedModel {
+            name: "duration".into(),
+            content: "9f3c1a7be2d0".into(),
+            tags: vec![("version".into(), "9f3c1a7be2d0".into())],
+            champion: true,
+        }),
     }
 }
 
