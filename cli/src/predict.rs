@@ -53,7 +53,8 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let unreadable = |source| FileError::Trips { path: args.input.clone(), source };
     let summary = summary_of(&input, Limits::default()).map_err(unreadable)?;
     let name = files::name_of(&args.input);
-    let mut writer = PredictionsWriter::new(&name, files::month_of(&args.input), &bundle.id())?;
+    let mut writer =
+        PredictionsWriter::new(&name, files::month_of(&args.input), &bundle.id(), &bundle.versions())?;
     let bar = progress(summary.rows, "predicting rows");
     let (mut bytes, mut predicted, mut rejected) = (Vec::new(), 0, RejectionCounts::default());
     for rows in rows_of(&input, Columns::Labelled, Limits::default()).map_err(unreadable)? {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::outcome::duration_min;
-use model::{Month, PredictionBatch, Zone};
+use model::prediction::Versions;
+use model::{ModelVersion, Month, PredictionBatch, Zone};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
@@ -37,20 +38,26 @@ const WHAT: &str = "predictions";
 
 /// Writes predictions: `ride_id`, `pickup_datetime`, `PULocationID`, `DOLocationID`, `predicted_duration`, `lower`,
 /// `upper` (minutes), `tip_probability`, `actual_duration`, `diff` (actual less predicted), `flags` (what was missing or
-/// odd, comma separated), `model_version` (the bundle's).
+/// odd, comma separated), `bundle`, `duration_version`, `tip_version` (null without a tip model).
 pub struct PredictionsWriter {
     writer: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
     ride_id_prefix: String,
     bundle: String,
+    versions: Versions,
 }
 
 impl PredictionsWriter {
-    /// A writer for the file called `name`, of `month` if its name says so, predicted by the bundle `bundle`.
+    /// A writer for the file called `name`, of `month` if its name says so, predicted by the models `versions`, called `bundle`.
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn new(name: &str, month: Option<Month>, bundle: &str) -> Result<Self, WriteError> {
+    pub fn new(
+        name: &str,
+        month: Option<Month>,
+        bundle: &str,
+        versions: &Versions,
+    ) -> Result<Self, WriteError> {
         let field = |name, kind, nullable| Field::new(name, kind, nullable);
         let schema = Arc::new(Schema::new(vec![
             field("ride_id", DataType::Utf8, false),
@@ -64,13 +71,15 @@ impl PredictionsWriter {
             field("actual_duration", DataType::Float64, true),
             field("diff", DataType::Float64, true),
             field("flags", DataType::Utf8, false),
-            field("model_version", DataType::Utf8, false),
+            field("bundle", DataType::Utf8, false),
+            field("duration_version", DataType::Utf8, false),
+            field("tip_version", DataType::Utf8, true),
         ]));
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties()))
             .map_err(WriteError::of(WHAT))?;
         let ride_id_prefix = month
             .map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
-        Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.to_string() })
+        Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.into(), versions: versions.clone() })
     }
 
     /// Adds rows with what was predicted of each trip.
@@ -107,6 +116,11 @@ impl PredictionsWriter {
             Arc::new(diff.collect::<Float64Array>()),
             Arc::new(flags.collect::<StringArray>()),
             Arc::new(StringArray::from(vec![self.bundle.as_str(); trips.len()])),
+            Arc::new(StringArray::from(vec![self.versions.duration.as_str(); trips.len()])),
+            Arc::new(StringArray::from(vec![
+                self.versions.tip.as_ref().map(ModelVersion::as_str);
+                trips.len()
+            ])),
         ];
         let batch =
             RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(WriteError::arrow(WHAT))?;

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
 use crate::candidates::{DurationModel, Model, TipModel};
 use crate::outcome::Target;
+use crate::prediction::Versions;
 use crate::request::MESSAGE_SCHEMA_VERSION;
 use crate::trip::{PredictionBatch, TripBatch};
 
@@ -89,6 +90,11 @@ impl Bundle {
     /// The version of the tip model, if there is one.
     pub fn tip_version(&self) -> Option<&ModelVersion> {
         self.tip.as_ref().map(|(version, _)| version)
+    }
+
+    /// The versions of both models.
+    pub fn versions(&self) -> Versions {
+        Versions { duration: self.duration_version().clone(), tip: self.tip_version().cloned() }
     }
 
     /// Names the pair: first 12 hex digits of sha256(duration version, tip version, schema version, rules), a line

@@ -46,7 +46,6 @@ pub struct Versions {
 impl Prediction {
     /// The answer to `request`, which is row `row` of what `bundle` predicted.
     pub fn new(bundle: &Bundle, request: &TripRequest, predicted: &PredictionBatch, row: usize) -> Self {
-        let version = bundle.duration_version();
         Self {
             id: request.prediction_id(),
             model: DURATION_MODEL_NAME.into(),
@@ -56,8 +55,8 @@ impl Prediction {
                 ride_id: request.ride_id.clone(),
                 tip_probability: predicted.tip_probability.as_ref().map(|probabilities| probabilities[row]),
             },
-            version: version.clone(),
-            versions: Versions { duration: version.clone(), tip: bundle.tip_version().cloned() },
+            version: bundle.duration_version().clone(),
+            versions: bundle.versions(),
         }
     }
 }

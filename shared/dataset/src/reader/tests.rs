@@ -231,8 +231,10 @@ fn predictions_are_written_alike_and_completely() {
         upper_min: vec![15.0],
         tip_probability: None,
     };
+    let versions = model::prediction::Versions { duration: "9f3c1a7be2d0".parse().unwrap(), tip: None };
     let write = || {
-        let mut writer = crate::PredictionsWriter::new("x", "2021-03".parse().ok(), "0123456789ab").unwrap();
+        let month = "2021-03".parse().ok();
+        let mut writer = crate::PredictionsWriter::new("x", month, "0123456789ab", &versions).unwrap();
         writer.write(&rows, &said).unwrap();
         let mut bytes = writer.take();
         bytes.extend(writer.finish().unwrap());
@@ -243,6 +245,10 @@ fn predictions_are_written_alike_and_completely() {
     let batch = reader.build().unwrap().next().unwrap().unwrap();
     use arrow_array::cast::AsArray;
     assert_eq!(batch.column_by_name("ride_id").unwrap().as_string::<i32>().value(0), "2021/03_4");
+    for (column, value) in [("bundle", "0123456789ab"), ("duration_version", "9f3c1a7be2d0")] {
+        assert_eq!(batch.column_by_name(column).unwrap().as_string::<i32>().value(0), value);
+    }
+    assert_eq!(batch.column_by_name("tip_version").unwrap().null_count(), 1, "there is no tip model");
     let diff = batch.column_by_name("diff").unwrap();
     assert_eq!(diff.as_primitive::<arrow_array::types::Float64Type>().value(0), 2.0);
     assert_eq!(
