@@ -229,6 +229,8 @@ fn alone(profile: &MonthProfile) -> Vec<Check> {
     ]
 }
 
+/// The share of trips that may be in other zones than the month before.
+const ZONES_MOVED_MAX: f64 = 0.15;
 /// The least correlation of distance and duration.
 const FOLLOWS_MIN: f64 = 0.6;
 
@@ -244,7 +246,7 @@ fn beside(
         let (here, before) = ((of(profile), profile.rows as f64), (of(last), last.rows as f64));
         Measured {
             figure: Some(total_variation(here.0, before.0)),
-            noise: noise::of_total_variation(here, before),
+            noise: noise::of_total_variation(ZONES_MOVED_MAX, here, before),
         }
     };
     let card_trips = (profile.card_trips(), last.card_trips());
@@ -257,8 +259,8 @@ fn beside(
     let miles = Measured::ratio(profile.median_miles, last.median_miles);
     let minutes = Measured::ratio(profile.median_minutes, last.median_minutes);
     vec![
-        Check::at_most("pickup_zones_moved", moved(|one| &one.pickups), 0.15, otherwise),
-        Check::at_most("dropoff_zones_moved", moved(|one| &one.dropoffs), 0.15, otherwise),
+        Check::at_most("pickup_zones_moved", moved(|one| &one.pickups), ZONES_MOVED_MAX, otherwise),
+        Check::at_most("dropoff_zones_moved", moved(|one| &one.dropoffs), ZONES_MOVED_MAX, otherwise),
         unseen("new_pickup_zones_share", |one| &one.pickups, profile, accepted),
         unseen("new_vendors_share", |one| &one.vendors, profile, accepted),
         Check::within("distance_beside_last_month", miles, 0.75, 1.35, otherwise),

@@ -85,6 +85,21 @@ fn every_spoiled_column_is_named() {
     check(&turned, &[&january], &["tips_follow_zones"]);
 }
 
+/// The first month has nothing beside it: that its tips were spoiled gives the next one no allowance.
+#[test]
+fn a_spoiled_month_after_a_spoiled_one_is_refused() {
+    let spoiled = |of: &str, tip: &dyn Fn(usize) -> f64| {
+        let mut file = month(of, 40_000);
+        (0..40_000).for_each(|row| file.outcomes.tip_amount[row] = Some(tip(row)));
+        file
+    };
+    let none = |_: usize| 0.0;
+    check(&spoiled("2023-02", &none), &[&spoiled("2023-01", &none)], &["tips_follow_zones is 0.0000"]);
+    // Zones go round in 37; a step of 7919 through the rows mixes them up, differently in the second month.
+    let mixed = |step: usize| move |row: usize| f64::from(u8::from(row * step % 40_009 < 22_000));
+    check(&spoiled("2023-02", &mixed(104_729)), &[&spoiled("2023-01", &mixed(7919))], &["tips_follow_zones"]);
+}
+
 #[test]
 fn an_empty_month_is_no_division_by_zero() {
     let inspection = inspect(&LabelledTrips::default(), &[&month("2023-01", 5000)]);
