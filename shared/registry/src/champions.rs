@@ -25,7 +25,7 @@ pub enum ModelError {
     /// A champion cannot be served by this build.
     #[error("loading the champions")]
     Bundle(#[from] BundleError),
-    /// The tip champion cannot be served by this build, or not beside the champion of duration.
+    /// The tip champion cannot be served by this build.
     #[error("loading the tip champion")]
     Tip(#[source] BundleError),
 }
@@ -83,7 +83,7 @@ struct Loaded {
     duration: Champion,
     /// The tip champion that is in the bundle.
     tip: Option<Champion>,
-    /// The alias of a tip champion that cannot be served: it is not fetched again until it changes.
+    /// The alias of a tip champion that is no use to this build: it is not fetched again until it changes.
     tip_refused: Option<ETag>,
     looked: Instant,
 }
@@ -113,7 +113,7 @@ impl Models {
             let changed =
                 tokio::time::timeout(limit, self.changed(loaded)).await.unwrap_or(Err(ModelError::Timeout));
             match changed {
-                Ok(new) => {
+                Ok((new, is_tip_behind)) => {
                     if let Some(new) = new {
                         if new.bundle.id() != loaded.bundle.id() {
                             (self.on_reload)(Reload::Done, &new.bundle);
@@ -123,7 +123,7 @@ impl Models {
                         *loaded = new;
                     }
                     // At every look, so that an alarm rings until it is mended.
-                    if loaded.tip_refused.is_some() {
+                    if is_tip_behind {
                         (self.on_reload)(Reload::Failed, &loaded.bundle);
                     }
                 }
@@ -150,40 +150,39 @@ impl Models {
             }
             other => other?,
         };
-        self.read(duration, tip, None).await
+        Ok(self.read(duration, tip, None).await?.0)
     }
 
-    /// The bundle of these champions. A tip model that can never be read does not take the durations with it: the one before it
-    /// goes on, if there is one, or tips are not answered.
+    /// The bundle of these champions, and whether `tip` is not in it. A tip model that cannot be read does not take the durations
+    /// with it: the one before it goes on, if there is one, or tips are not answered.
     async fn read(
         &self,
         duration: Champion,
         tip: Option<Champion>,
         tip_before: Option<Champion>,
-    ) -> Result<Loaded, ModelError> {
+    ) -> Result<(Loaded, bool), ModelError> {
         let duration_bytes = self.registry.artifact(Target::Duration, &duration.alias.version).await?;
-        let mut tip_refused = None;
+        let (mut tip_refused, mut is_behind, looked) = (None, false, Instant::now());
         for tip in [tip, tip_before].into_iter().flatten() {
             match self.with_tip(&duration_bytes, &tip).await {
                 Ok(bundle) => {
-                    let bundle = Arc::new(bundle);
-                    return Ok(Loaded {
-                        bundle,
-                        duration,
-                        tip: Some(tip),
-                        tip_refused,
-                        looked: Instant::now(),
-                    });
+                    let (bundle, tip) = (Arc::new(bundle), Some(tip));
+                    return Ok((Loaded { bundle, duration, tip, tip_refused, looked }, is_behind));
                 }
                 Err(error) if error.is_only_the_tip() => {
                     log_unusable_tip(&error);
-                    tip_refused.get_or_insert(tip.etag);
+                    is_behind = true;
+                    // Bytes that are missing or damaged may be put back under the same alias; a model that is no use to this
+                    // build stays what it is.
+                    if matches!(error, ModelError::Tip(_)) {
+                        tip_refused.get_or_insert(tip.etag);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
         let bundle = Arc::new(Bundle::from_bytes(&duration_bytes, None)?);
-        Ok(Loaded { bundle, duration, tip: None, tip_refused, looked: Instant::now() })
+        Ok((Loaded { bundle, duration, tip: None, tip_refused, looked }, is_behind))
     }
 
     async fn with_tip(&self, duration_bytes: &[u8], tip: &Champion) -> Result<Bundle, ModelError> {
@@ -194,33 +193,33 @@ impl Models {
         })
     }
 
-    /// What has changed since it was looked at last; none if nothing has.
-    async fn changed(&self, loaded: &Loaded) -> Result<Option<Loaded>, ModelError> {
+    /// What has changed since it was looked at last, none if nothing has; and whether the registry's tip champion is another than
+    /// the one that serves.
+    async fn changed(&self, loaded: &Loaded) -> Result<(Option<Loaded>, bool), ModelError> {
         let duration = self.registry.champion_if_changed(Target::Duration, &loaded.duration.etag).await?;
         let known = loaded.tip_refused.as_ref().or(loaded.tip.as_ref().map(|tip| &tip.etag));
         let tip = match known {
             Some(etag) => self.registry.champion_if_changed(Target::Tip, etag).await,
             None => self.registry.champion(Target::Tip).await,
         };
-        let tip = match tip {
+        let (tip, is_damaged) = match tip {
             // A damaged alias of tips does not keep new durations from serving.
             Err(error) if !error.is_transient() => {
                 log_unusable_tip(&error);
-                (self.on_reload)(Reload::Failed, &loaded.bundle);
-                None
+                (None, true)
             }
-            other => other?,
+            other => (other?, false),
         };
-        if duration.is_none() && tip.is_none() {
-            return Ok(None);
-        }
         let is_same_tip = tip.is_none();
-        let duration = duration.unwrap_or_else(|| loaded.duration.clone());
-        let mut new = self.read(duration, tip, loaded.tip.clone()).await?;
-        if is_same_tip {
-            new.tip_refused = new.tip_refused.or_else(|| loaded.tip_refused.clone());
+        let still_refused = loaded.tip_refused.clone().filter(|_| is_same_tip);
+        if duration.is_none() && is_same_tip {
+            return Ok((None, is_damaged || still_refused.is_some()));
         }
-        Ok(Some(new))
+        let duration = duration.unwrap_or_else(|| loaded.duration.clone());
+        let (mut new, is_behind) = self.read(duration, tip, loaded.tip.clone()).await?;
+        let is_behind = is_behind || is_damaged || still_refused.is_some();
+        new.tip_refused = new.tip_refused.or(still_refused);
+        Ok((Some(new), is_behind))
     }
 }
 
@@ -254,6 +253,22 @@ mod tests {
             &mut model::Work { threads: 1, control: &mut model::go_on },
         )
         .unwrap();
+        Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+    }
+
+    /// A tip model, grown from trips of two zones.
+    fn tip_artifact() -> Bytes {
+        let trip = |row: u16| Trip {
+            pickup_zone: Zone::new(row % 2 + 1),
+            dropoff_zone: Zone::new(9),
+            pickup: model::request::local_time(&format!("2021-03-{:02} 10:00:00", row % 28 + 1)),
+            ..Trip::default()
+        };
+        let labels = (0..400).map(|row: u16| f64::from(row % 2)).collect();
+        let examples = Examples { trips: (0..400).map(trip).collect(), labels };
+        let params = FitParams::default();
+        let mut work = model::Work { threads: 1, control: &mut model::go_on };
+        let candidate = Candidate::fit(Target::Tip, Family::Tree, &examples, &params, &mut work).unwrap();
         Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
     }
 
@@ -365,6 +380,20 @@ mod tests {
         let two = promote(&registry, artifact(20.0)).await;
         assert_eq!(models.bundle().await.unwrap().duration_version(), &two, "durations go on changing");
         assert_eq!((fetched() - before, failed()), (1, 4), "and it is not fetched for that");
+
+        // Bytes that are not there yet, or were damaged, are asked for at every look, and serve once they are there.
+        let missing = ObjectKey::new("tip/aliases/champion.json").unwrap();
+        let alias = registry.champion(Target::Tip).await.unwrap().unwrap().alias;
+        let good = tip_artifact();
+        let version = ModelVersion::of(&good);
+        let alias = serde_json::to_vec(&crate::Alias { seq: 2, version: version.clone(), ..alias }).unwrap();
+        store.store.put(&missing, Bytes::from(alias), Condition::Always).await.unwrap();
+        assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (None, 5));
+        assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (None, 6));
+        registry.publish(Target::Tip, good, CardFiles::NONE).await.unwrap();
+        assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (Some(&version), 6));
+        models.bundle().await.unwrap();
+        assert_eq!(failed(), 6, "mended, it is quiet");
     }
 
     #[tokio::test]
