@@ -34,7 +34,7 @@ use platform::telemetry::{Metric, emit};
 use registry::{Registry, RegistryError, layout};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{Condition, Store, StoreError, json};
+use store::{Condition, ObjectMeta, Store, StoreError, json};
 
 use age::Age;
 use gather::{GatherError, gather};
@@ -182,14 +182,17 @@ impl Retrainer {
         let mut run = Run::new(now, request, &self.settings);
         let key = record::begin(&*self.models, &mut run).await?;
         let mut failure = None;
-        let mut available = self.data.list(layout::HISTORY).await?;
-        available.extend(self.data.list(layout::INCOMING).await?);
-        match plan(now, &available, &self.settings.taxi, &self.settings.learning.windows) {
-            Err(reason @ (PlanError::NothingToJudgeOn { .. } | PlanError::NothingToLearnFrom { .. })) => {
+        let planned = self
+            .available()
+            .await
+            .map(|available| plan(now, &available, &self.settings.taxi, &self.settings.learning.windows));
+        match planned {
+            Err(error) => fail(&mut run, None, error.into(), &mut failure),
+            Ok(Err(reason @ (PlanError::NothingToJudgeOn { .. } | PlanError::NothingToLearnFrom { .. }))) => {
                 tracing::warn!(reason = %reason, "nothing to do");
                 run.nothing_to_do = Some(reason.to_string());
             }
-            Ok(plan) => {
+            Ok(Ok(plan)) => {
                 run.missing = plan.missing.iter().map(ToString::to_string).collect();
                 if let Err(error) =
                     self.learn_and_judge(&mut run, &plan, targets, deadline, &mut failure).await
@@ -204,6 +207,13 @@ impl Retrainer {
             tracker.log(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
         }
         failure.map_or(Ok(run), Err)
+    }
+
+    /// What lies where months are learned from.
+    async fn available(&self) -> Result<Vec<ObjectMeta>, StoreError> {
+        let mut available = self.data.list(layout::HISTORY).await?;
+        available.extend(self.data.list(layout::INCOMING).await?);
+        Ok(available)
     }
 
     async fn learn_and_judge(

@@ -9,7 +9,7 @@ use model::{Decision, Family, Metrics, ModelVersion, Rules, Target};
 use monitoring::gates::Inspection;
 use platform::lambda;
 use registry::layout;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::{Condition, ObjectKey, Store, StoreError, json};
 
 use crate::Settings;
@@ -20,6 +20,12 @@ use crate::learn::LearningCurve;
 const REVISION: Option<&str> = option_env!("TRIPCAST_REVISION");
 /// Runs of one name and day; more than this is a mistake in whoever calls.
 const SAME_NAMES_MAX: usize = 1000;
+
+/// When a recorded run began, to the millisecond.
+#[derive(Deserialize)]
+struct Started {
+    started: String,
+}
 
 /// Creates the record of a run that begins, under a name that no other has: `run` is renamed to `<name>-2` and on where there is
 /// one already. Until it is written anew at the end, the record says that the run has not ended.
@@ -39,7 +45,13 @@ pub(crate) async fn begin(models: &dyn Store, run: &mut Run) -> Result<ObjectKey
         let key = layout::run(&run.run)?;
         match json::write(models, &key, &begun, Condition::IfAbsent).await {
             Ok(_) => return Ok(key),
-            Err(StoreError::Precondition { .. }) => (),
+            Err(StoreError::Precondition { .. }) => {
+                // A write whose answer was lost is sent again by the SDK, and then fails on what it wrote itself.
+                let present = json::read::<Started>(models, &key).await;
+                if present.is_ok_and(|found| found.is_some_and(|(one, _)| one.started == begun.started)) {
+                    return Ok(key);
+                }
+            }
             Err(error) => return Err(error),
         }
     }
