@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::outcome::duration_min;
 use model::prediction::Versions;
@@ -71,7 +74,7 @@ impl PredictionsWriter {
             field("actual_duration", DataType::Float64, true),
             field("diff", DataType::Float64, true),
             field("flags", DataType::Utf8, false),
-            field("bundle", DataType::Utf8, false),
+            field("bundle", partition_type(), false),
             field("duration_version", DataType::Utf8, false),
             field("tip_version", DataType::Utf8, true),
         ]));
@@ -115,7 +118,9 @@ impl PredictionsWriter {
             Arc::new(actual.iter().copied().collect::<Float64Array>()),
             Arc::new(diff.collect::<Float64Array>()),
             Arc::new(flags.collect::<StringArray>()),
-            Arc::new(StringArray::from(vec![self.bundle.as_str(); trips.len()])),
+            Arc::new(
+                vec![self.bundle.as_str(); trips.len()].into_iter().collect::<DictionaryArray<Int32Type>>(),
+            ),
             Arc::new(StringArray::from(vec![self.versions.duration.as_str(); trips.len()])),
             Arc::new(StringArray::from(vec![
                 self.versions.tip.as_ref().map(ModelVersion::as_str);
@@ -140,6 +145,11 @@ impl PredictionsWriter {
         self.writer.finish().map_err(WriteError::of(WHAT))?;
         Ok(self.take())
     }
+}
+
+/// Of a column that is a partition of the key too: pyarrow reads partitions as dictionaries, and refuses to merge one with a text.
+fn partition_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 pub(crate) fn properties() -> WriterProperties {
