@@ -93,7 +93,8 @@ pub async fn open_existing(option: &'static str, uri: &StoreUri) -> Result<Arc<d
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError::Io { doing: "writing", path: path.into(), source };
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
+    // A name that no input has.
+    beside.push(format!(".{}.tmp", std::process::id()));
     std::fs::write(&beside, bytes).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
 }

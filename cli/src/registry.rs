@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::StoreUri;
 
+use crate::files;
 use crate::output::{Failure, Output};
 use crate::train::TargetName;
 
@@ -134,9 +135,9 @@ struct Listed {
 pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
     match verb {
-        Verb::List(of) => list(&open(&of).await, out).await,
+        Verb::List(of) => list(&open(&of).await?, out).await,
         Verb::Show { of, format, version } => {
-            let (registry, target) = (open(&of.registry).await, of.target.into());
+            let (registry, target) = (open(&of.registry).await?, of.target.into());
             let version = match version {
                 Some(version) => version,
                 None => champion(&registry, target).await?.version,
@@ -150,7 +151,7 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             out.print(&card, || vec![page])
         }
         Verb::Promote { of, version, reason } => {
-            let (registry, target) = (open(&of.registry).await, of.target.into());
+            let (registry, target) = (open(&of.registry).await?, of.target.into());
             let present = registry.champion(target).await?;
             if present.as_ref().is_some_and(|present| present.alias.version == version) {
                 return Err(format!("{target} model {version} is the champion already").into());
@@ -159,18 +160,18 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             out.print(&alias, || vec![line(&alias)])
         }
         Verb::Rollback { of, reason } => {
-            let alias = open(&of.registry).await.rollback(of.target.into(), &reason, &now).await?;
+            let alias = open(&of.registry).await?.rollback(of.target.into(), &reason, &now).await?;
             out.print(&alias, || vec![line(&alias)])
         }
         Verb::Challenge { of, add, remove, reason } => {
             let changes = add.into_iter().map(Change::Add).chain(remove.into_iter().map(Change::Remove));
             let changes: Vec<Change> = changes.collect();
-            let registry = open(&of.registry).await;
+            let registry = open(&of.registry).await?;
             let list = registry.challenge(of.target.into(), &changes, &reason, &now).await?;
             out.print(&list, || vec![challengers(&list)])
         }
         Verb::WhoServed { of, at } => {
-            let (registry, target) = (open(&of.registry).await, of.target.into());
+            let (registry, target) = (open(&of.registry).await?, of.target.into());
             let alias = registry.who_served(target, at).await?;
             let mut card = registry.card(target, &alias.version).await?;
             let mut part = |name: &str| card["model_details"]["tripcast"][name].take();
@@ -179,7 +180,7 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             out.print(&who, || who_served(&who))
         }
         Verb::History(of) => {
-            let history = open(&of.registry).await.history(of.target.into()).await?;
+            let history = open(&of.registry).await?.history(of.target.into()).await?;
             out.print(&history, || history.iter().map(line).collect())
         }
     }
@@ -195,8 +196,8 @@ async fn text(
     Ok(String::from_utf8(registry.file(target, version, name).await?.to_vec())?)
 }
 
-async fn open(of: &In) -> Registry {
-    Registry::new(of.store.open().await)
+async fn open(of: &In) -> Result<Registry, Failure> {
+    Ok(Registry::new(files::open_existing("--store", &of.store).await?))
 }
 
 async fn champion(registry: &Registry, target: Target) -> Result<Alias, Failure> {
