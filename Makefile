@@ -128,7 +128,7 @@ unit: ## Unit tests, contracts between files, golden numbers on real trips
 e2e: venv probe local e2e-only ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
 
 .PHONY: e2e-only
-e2e-only: export LOCAL_AWS_PORT = $(or $(E2E_PORT),$(shell $(LOCAL_AWS) free-port))
+e2e-only: export LOCAL_AWS_PORT = $(or $(E2E_PORT),$(shell $(LOCAL_AWS) free-port),$(error no free port for the tests' local AWS))
 e2e-only: export LOCAL_AWS_RECORD = $(CURDIR)/target/e2e/calls.jsonl
 e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); then what they called beside what they may
 	@rm -rf target/e2e && mkdir -p target/e2e
@@ -139,7 +139,7 @@ e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); the
 
 .PHONY: test-rie
 test-rie: venv probe local ## The built functions under Lambda's own emulator, every sample event
-	EMULATOR=$$(python3 tools/infra/emulator.py) PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- emulator::
+	emulator=$$(python3 tools/infra/emulator.py) && EMULATOR=$$emulator PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- emulator::
 
 .PHONY: test-arm64
 test-arm64: ## The package of the other processor, from `make build`, under emulation: the sample gives the same models

@@ -125,10 +125,11 @@ def port_to_start_on() -> int:
     """The port that is stated, or the first that this checkout has already or can have; another than the default is announced."""
     if stated := stated_port():
         return stated
-    port = next((port for port in PORTS if server.recorded(port) or server.is_free(port)), None)
+    mine = next((port for port in PORTS if server.recorded(port)), None)
+    port = mine or next((port for port in PORTS if server.is_free(port)), None)
     if port is None:
         raise Failure(f"ports {PORTS.start} to {PORTS.stop - 1} are all taken; set LOCAL_AWS_PORT to a free one")
-    if port != DEFAULT_PORT and not server.recorded(port):
+    if port != DEFAULT_PORT and port != mine:
         print(f"local AWS: port {DEFAULT_PORT} is taken by {server.holder(DEFAULT_PORT)}; this one is on port {port}", file=sys.stderr)
     return port
 

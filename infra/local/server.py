@@ -176,6 +176,11 @@ def wait_until_healthy(port: int, process: subprocess.Popen, log: Path) -> None:
             happened = "ended at once" if exited else f"did not answer within {START_SECONDS_MAX} s"
             raise Failure(f"the server {happened}; the end of {log}:\n{tail(log)}")
         time.sleep(0.1)
+    # Who answers may be another checkout's, which was faster to the port: then ours has ended, or is about to.
+    time.sleep(0.2)
+    if process.poll() is not None:
+        forget(port)
+        raise Failure(f"port {port} was taken by {holder(port)} at the same moment; run this again")
 
 
 def healthy(port: int) -> bool:

@@ -1,4 +1,4 @@
-//! What tests stand on beyond the checkout, and what is said where it is not there.
+//! What tests stand on beyond the checkout, and the lines that are printed where it is not there.
 //!
 //! A test that lacks something is not run, and that is never silent: a line says so, `make test` repeats it at its end
 //! (`tools/not_run.py`), and where `CI` is set it is a failure.
@@ -54,7 +54,7 @@ impl Need {
     }
 }
 
-/// Whether the calling test can be run; if not, that is said.
+/// Whether the calling test can be run; if not, a line says why.
 ///
 /// # Panics
 /// If it cannot be run and `CI` is set.
@@ -68,7 +68,8 @@ pub fn has(need: Need) -> bool {
         let mut list = OpenOptions::new().create(true).append(true).open(&list).unwrap_or_else(|error| {
             panic!("NOT_RUN_LIST={list}: {error}");
         });
-        writeln!(list, "{what}\t{why}\t{test}").unwrap();
+        // In one write: tests run at the same time.
+        list.write_all(format!("{what}\t{why}\t{test}\n").as_bytes()).unwrap();
     }
     say_once(what, &why);
     assert!(variable("CI").is_none(), "not run, and CI is set: {what}: {why}");

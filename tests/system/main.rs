@@ -10,7 +10,7 @@
 //! - `permissions`: what was called there beside what the roles allow.
 //! - `emulator`: built functions under Lambda's own emulator, by `make test-rie`.
 //!
-//! What a test lacks on a machine is said (`tests::needs`): `cargo test --workspace` runs the rest.
+//! `tests::needs` prints what a test lacks on a machine: `cargo test --workspace` runs the rest.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 

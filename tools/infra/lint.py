@@ -28,8 +28,8 @@ CHECKOV = Environment(STATE / "checkov", HERE / "requirements-checkov.lock", "ch
 TEMPLATE = "template.yaml"
 TERRAFORM = PROJECT / "infra" / "terraform"
 GITHUB = PROJECT / ".github"
-# terraform's words where a provider cannot be had, as opposed to what is wrong with the files.
-NO_PROVIDER = ("Failed to query available provider packages", "Failed to install provider")
+# terraform's words where its registry is out of reach, as opposed to what is wrong with the files.
+NO_REGISTRY = ("could not connect to", "failed to request discovery document", "dial tcp", "no such host", "connection refused")
 # checkov, but for its own idea of what a workflow may say: that is years old, and a workflow against it is left out unsaid.
 ANY_WORKFLOW = """
 import sys
@@ -214,7 +214,7 @@ def initialised(root: Path) -> Outcome:
     locked = (root / ".terraform.lock.hcl").exists()
     held = ["-lockfile=readonly"] if locked else []
     ran = terraform(root, "init", "-backend=false", "-input=false", "-no-color", *held)
-    if ran.status != 0 and any(words in ran.err + ran.out for words in NO_PROVIDER):
+    if ran.status != 0 and any(words in ran.err + ran.out for words in NO_REGISTRY):
         return Outcome([], cannot_run="its provider cannot be had: no registry in reach, and TF_CLI_CONFIG_FILE names no mirror")
     return Outcome(ran.outcome().findings, "by its lock file" if locked else "without a lock file")
 
