@@ -1,7 +1,8 @@
 //! What the gates of a retraining let through: every clean month, and no spoiled one.
 
 use model::LabelledTrips;
-use monitoring::gates::{Inspection, MonthProfile, Verdict};
+use monitoring::Profile;
+use monitoring::gates::{Inspection, MonthFigures, Verdict};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use tests::months;
@@ -80,12 +81,12 @@ fn drawn(file: &LabelledTrips, rows: usize, seed: u64) -> LabelledTrips {
 /// What is found of each of the ways of spoiling `file`, beside the months before it.
 fn spoiled<'a>(
     file: &'a LabelledTrips,
-    accepted: &'a [MonthProfile],
+    accepted: &'a [MonthFigures],
 ) -> impl Iterator<Item = (&'static str, Inspection)> {
     SPOILED.iter().map(|(what, spoil)| {
         let mut bad = file.clone();
         spoil(&mut bad);
-        (*what, Inspection::of(MonthProfile::of(&bad), accepted))
+        (*what, Inspection::new(MonthFigures::from_trips(&bad), accepted))
     })
 }
 
@@ -94,16 +95,16 @@ fn spoiled<'a>(
 #[test]
 fn the_sample_passes_and_spoiled_it_does_not() {
     let months = sample();
-    let mut accepted: Vec<MonthProfile> = Vec::new();
+    let mut accepted: Vec<MonthFigures> = Vec::new();
     for file in &months {
-        let clean = Inspection::of(MonthProfile::of(file), &accepted);
+        let clean = Inspection::new(MonthFigures::from_trips(file), &accepted);
         assert_eq!(clean.refusal(), None, "{:?}", file.month);
         for (what, found) in spoiled(file, &accepted).filter(|_| !accepted.is_empty()) {
             let tips = found.checks.iter().find(|check| check.name == "tips_follow_zones").unwrap();
             let is_open = what == "tips shuffled" && tips.verdict == Verdict::TooFewRows;
             assert!(found.refusal().is_some() || is_open, "{what}, {:?}", file.month);
         }
-        accepted.push(clean.profile);
+        accepted.push(clean.figures);
     }
     for rows in [1000, 2000, 3000, 5000] {
         (0..10).for_each(|seed| {
@@ -114,13 +115,13 @@ fn the_sample_passes_and_spoiled_it_does_not() {
 
 /// Draws `rows` of each month and has them inspected one after the other; the checks that had too few rows.
 fn clean_samples_pass(files: &[LabelledTrips], rows: usize, seed: u64) -> usize {
-    let mut accepted: Vec<MonthProfile> = Vec::new();
+    let mut accepted: Vec<MonthFigures> = Vec::new();
     let mut too_few = 0;
     for file in files {
-        let inspection = Inspection::of(MonthProfile::of(&drawn(file, rows, seed)), &accepted);
+        let inspection = Inspection::new(MonthFigures::from_trips(&drawn(file, rows, seed)), &accepted);
         assert_eq!(inspection.refusal(), None, "{:?}, {rows} rows, seed {seed}", file.month);
         too_few += inspection.checks.iter().filter(|check| check.verdict == Verdict::TooFewRows).count();
-        accepted.push(inspection.profile);
+        accepted.push(inspection.figures);
     }
     too_few
 }
@@ -137,7 +138,7 @@ fn samples_of_clean_months_pass_whatever_their_size() {
         let mut caught = [0; SPOILED.len()];
         for pair in files.windows(2) {
             let [before, here] = [0, 1].map(|at| drawn(&pair[at], rows, 9));
-            let accepted = [MonthProfile::of(&before)];
+            let accepted = [MonthFigures::from_trips(&before)];
             for (number, (_, found)) in spoiled(&here, &accepted).enumerate() {
                 caught[number] += usize::from(found.refusal().is_some());
             }
@@ -162,17 +163,53 @@ const ALL: [&str; 38] = [
     "2025-06", "2025-07",
 ];
 
+/// The figures of every month, computed from its counts, are those that were computed from its rows until 2026-11
+/// (tests/fixtures/month-figures.json): exact, but for the median detour ratio and the correlation, whose values are counted in
+/// cells. Profiles stay small, that of a year too.
+#[test]
+fn figures_from_counts_are_those_from_rows() {
+    if !has(Need::WholeMonths(&ALL)) {
+        return;
+    }
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../fixtures/month-figures.json")).unwrap();
+    let (mut all, mut greatest) = (Profile::default(), 0);
+    for month in ALL {
+        let profile = Profile::from_trips(&read(&months::whole(month).unwrap()));
+        all.merge(&profile);
+        greatest = greatest.max(serde_json::to_vec(&profile).unwrap().len());
+        let found = serde_json::to_value(MonthFigures::new(month.parse().ok(), profile)).unwrap();
+        for (name, expected) in golden[month].as_object().unwrap() {
+            let (found, expected) = (found[name].as_f64(), expected.as_f64());
+            let apart = found.zip(expected).map_or(0.0, |(found, expected)| (found - expected).abs());
+            let allowed = match name.as_str() {
+                "detour_ratio" => 1e-3, // half of a cell
+                "duration_follows_distance" => 1e-6,
+                _ => 1e-9,
+            };
+            let is_alike = found.is_some() == expected.is_some() && apart <= allowed;
+            assert!(is_alike, "{month} {name}: {found:?}, expected {expected:?}");
+        }
+    }
+    let of_all = serde_json::to_vec(&all).unwrap().len();
+    eprintln!("profiles: {greatest} bytes at most; of all {} months {of_all}", ALL.len());
+    assert!(greatest <= PROFILE_BYTES_MAX && of_all <= PROFILE_BYTES_MAX, "{greatest}, {of_all}");
+}
+
+/// A profile has to fit into this, whatever it is of.
+const PROFILE_BYTES_MAX: usize = 64 << 10;
+
 /// Every clean month passes beside those before it; spoiled it does not. Prints both rates.
 #[test]
 fn spoiled_months_are_refused_and_clean_ones_are_not() {
     if !has(Need::WholeMonths(&ALL)) {
         return;
     }
-    let mut accepted: Vec<MonthProfile> = Vec::new();
+    let mut accepted: Vec<MonthFigures> = Vec::new();
     let mut refused = 0;
     for month in ALL {
         let file = read(&months::whole(month).unwrap());
-        let clean = Inspection::of(MonthProfile::of(&file), &accepted);
+        let clean = Inspection::new(MonthFigures::from_trips(&file), &accepted);
         assert_eq!(clean.refusal(), None, "{month}");
         let has_recent =
             accepted.last().is_some_and(|last| last.month == file.month.map(|month| month.minus(1)));
@@ -189,7 +226,7 @@ fn spoiled_months_are_refused_and_clean_ones_are_not() {
                 "tips of 2.75 of trips without payment"
             );
         }
-        accepted.push(clean.profile);
+        accepted.push(clean.figures);
     }
     eprintln!(
         "clean months: {} of {} accepted; spoiled ones: {refused} of {refused} refused",

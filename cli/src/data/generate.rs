@@ -143,7 +143,7 @@ fn noise(rng: &mut ChaCha12Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use model::LabelledTrips;
-    use monitoring::gates::{Inspection, MonthProfile};
+    use monitoring::gates::{Inspection, MonthFigures};
 
     use super::*;
 
@@ -156,9 +156,9 @@ mod tests {
                 let month: Month = month.parse().unwrap();
                 let (trips, outcomes) = generate(month, rows, 42);
                 let file = LabelledTrips { month: Some(month), trips, outcomes, ..LabelledTrips::default() };
-                let found = Inspection::of(MonthProfile::of(&file), &accepted);
+                let found = Inspection::new(MonthFigures::from_trips(&file), &accepted);
                 assert_eq!(found.refusal(), None, "{month}, {rows} rows");
-                accepted.push(found.profile);
+                accepted.push(found.figures);
             }
         }
     }

@@ -7,7 +7,7 @@ use dataset::{FileSummary, Limits, read_all, summary_of};
 use model::artifact::sha256_hex;
 use model::rejection::RejectionCounts;
 use model::{LabelledTrips, Rules, Target};
-use monitoring::gates::{Inspection, MonthProfile};
+use monitoring::gates::{Inspection, MonthFigures};
 use serde::Serialize;
 
 use crate::files::{self, FileError};
@@ -54,7 +54,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     for path in &args.files {
         let report = inspect(path, &accepted)?;
         if report.gates.refusal().is_none() {
-            accepted.push(report.gates.profile.clone());
+            accepted.push(report.gates.figures.clone());
         }
         reports.push(report);
         bar.inc(1);
@@ -63,7 +63,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     out.print(&reports, || reports.iter().flat_map(table).collect())
 }
 
-fn inspect(path: &Path, accepted: &[MonthProfile]) -> Result<Report, FileError> {
+fn inspect(path: &Path, accepted: &[MonthFigures]) -> Result<Report, FileError> {
     let bytes = files::read(path)?;
     let unreadable = |source| FileError::Trips { path: path.into(), source };
     let FileSummary { rows, row_groups, columns } =
@@ -82,7 +82,7 @@ fn inspect(path: &Path, accepted: &[MonthProfile]) -> Result<Report, FileError> 
         rejected: trips.rejections.clone(),
         flags,
         kept: kept(&trips),
-        gates: Inspection::of(MonthProfile::of(&trips), accepted),
+        gates: Inspection::new(MonthFigures::from_trips(&trips), accepted),
     })
 }
 

@@ -4,7 +4,7 @@ use dataset::{Limits, ReadError, read_all};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
 use model::{Classified, chain};
-use monitoring::gates::{Inspection, MonthProfile};
+use monitoring::gates::{Inspection, MonthFigures};
 use serde::Serialize;
 use store::{Get, Store, StoreError};
 
@@ -131,10 +131,10 @@ pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherEr
     for source in &plan.train {
         let used = match read(store, source).await {
             Ok((trips, fingerprint)) => {
-                let inspection = Inspection::of(MonthProfile::of(&trips), &accepted);
+                let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
                 let refusal = inspection.refusal();
                 if refusal.is_none() {
-                    accepted.push(inspection.profile.clone());
+                    accepted.push(inspection.figures.clone());
                     fingerprints.push(fingerprint);
                     train.push(trips);
                 }
@@ -153,7 +153,7 @@ pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherEr
         return Err(GatherError::NothingLeft { left_out });
     }
     let (trips, fingerprint) = read(store, &plan.judge).await?;
-    let inspection = Inspection::of(MonthProfile::of(&trips), &accepted);
+    let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
     if let Some(reason) = inspection.refusal() {
         return Err(GatherError::Refused { key: plan.judge.key.to_string(), reason });
     }

@@ -82,7 +82,7 @@ pub fn plan(
     taxi: &str,
     windows: &[u32],
 ) -> Result<Plan, PlanError> {
-    let last_full = Month::of(now).minus(1);
+    let last_full = Month::from_date(now).minus(1);
     let source = |month: Month| {
         let places = layout::training_months(&TaxiMonth { taxi: taxi.to_string(), month });
         let found = places.iter().find_map(|key| available.iter().find(|meta| meta.key.as_str() == key))?;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// A month of a year, ordered in time; written `2021-03`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Month {
     /// Months since the year 0.
     index: i32,
@@ -21,7 +22,7 @@ impl Month {
     }
 
     /// The month that `date` lies in.
-    pub fn of(date: NaiveDate) -> Self {
+    pub fn from_date(date: NaiveDate) -> Self {
         Self { index: date.year() * 12 + date.month0() as i32 }
     }
 
@@ -52,7 +53,7 @@ impl Month {
 
     /// Whether `time` lies in this month.
     pub fn contains(self, time: NaiveDateTime) -> bool {
-        Self::of(time.date()) == self
+        Self::from_date(time.date()) == self
     }
 }
 
@@ -62,9 +63,16 @@ impl fmt::Display for Month {
     }
 }
 
-impl Serialize for Month {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl From<Month> for String {
+    fn from(month: Month) -> Self {
+        month.to_string()
+    }
+}
+
+impl TryFrom<String> for Month {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

@@ -89,6 +89,11 @@ impl RejectionCounts {
         self.0.get(&reason).copied().unwrap_or_default()
     }
 
+    /// Reasons with the rows that were dropped for them.
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
+        self.0.iter().map(|(reason, count)| (*reason, *count))
+    }
+
     /// Rows dropped in all.
     pub fn total(&self) -> u64 {
         self.0.values().sum()

@@ -6,16 +6,20 @@
 //! beyond them (`docs/DESIGN.md` has the figures of both). They allow for what chance does to a month of few rows, such as a
 //! sample: a figure beyond its bound that chance may have put there is too few rows to judge by, and refuses nothing.
 
+mod figures;
 mod noise;
-mod profile;
 
-use serde::Serialize;
+use std::borrow::Cow;
 
-use profile::{CARD_TRIPS_MIN, ZONES_MIN};
-pub use profile::{Median, MonthProfile};
+use model::trip::Zone;
+use serde::{Deserialize, Serialize};
+
+use crate::profile::{Counts, Profile};
+use figures::{CARD_TRIPS_MIN, ZONES_MIN};
+pub use figures::{Median, MonthFigures};
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As expected.
@@ -29,10 +33,10 @@ pub enum Verdict {
 }
 
 /// One check of a month, with its figure.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// A stable name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What was measured; none where it cannot be.
     pub figure: Option<f64>,
     /// How far chance alone may move the figure with as many rows as there are.
@@ -44,10 +48,11 @@ pub struct Check {
 }
 
 /// All checks of a month.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// What was measured.
-    pub profile: MonthProfile,
+    #[serde(rename = "profile")]
+    pub figures: MonthFigures,
     /// Check by check.
     pub checks: Vec<Check>,
 }
@@ -57,17 +62,17 @@ const RECENT_MONTHS: u32 = 3;
 
 impl Inspection {
     /// Inspects a month beside those `accepted` before it, oldest first.
-    pub fn of(profile: MonthProfile, accepted: &[MonthProfile]) -> Self {
+    pub fn new(figures: MonthFigures, accepted: &[MonthFigures]) -> Self {
         let last = accepted.last();
-        let mut checks = vec![rows(&profile, accepted)];
-        checks.extend(alone(&profile));
-        if profile.rows < ROWS_MIN {
-            return Self { profile, checks };
+        let mut checks = vec![rows(&figures, accepted)];
+        checks.extend(alone(&figures));
+        if figures.rows < ROWS_MIN {
+            return Self { figures, checks };
         }
-        let is_near = |last: &MonthProfile| is_recent(last, &profile);
+        let is_near = |last: &MonthFigures| is_recent(last, &figures);
         let otherwise = if last.is_some_and(is_near) { Verdict::Refused } else { Verdict::Warning };
-        checks.extend(last.into_iter().flat_map(|last| beside(&profile, last, accepted, otherwise)));
-        Self { profile, checks }
+        checks.extend(last.into_iter().flat_map(|last| beside(&figures, last, accepted, otherwise)));
+        Self { figures, checks }
     }
 
     /// Why the month must not be used, if so: every check that refuses it.
@@ -132,7 +137,7 @@ impl Check {
             (low, f64::INFINITY) => format!("at least {low}"),
             (low, high) => format!("{low} to {high}"),
         };
-        Self { name, figure, noise, expected, verdict }
+        Self { name: name.into(), figure, noise, expected, verdict }
     }
 
     fn at_most(name: &'static str, measured: Measured, high: f64, otherwise: Verdict) -> Self {
@@ -152,7 +157,7 @@ impl Check {
 /// Fewer rows than this say nothing about how trips are spread.
 const ROWS_MIN: u64 = 1000;
 
-fn is_recent(one: &MonthProfile, of: &MonthProfile) -> bool {
+fn is_recent(one: &MonthFigures, of: &MonthFigures) -> bool {
     match (one.month, of.month) {
         (Some(one), Some(month)) => one >= month.minus(RECENT_MONTHS) && one < month,
         _ => false,
@@ -160,23 +165,23 @@ fn is_recent(one: &MonthProfile, of: &MonthProfile) -> bool {
 }
 
 /// Rows beside the months shortly before; without any there is nothing to hold them against but enough.
-fn rows(profile: &MonthProfile, accepted: &[MonthProfile]) -> Check {
+fn rows(figures: &MonthFigures, accepted: &[MonthFigures]) -> Check {
     let name = "rows_beside_recent_months";
-    let recent = accepted.iter().filter(|one| is_recent(one, profile));
+    let recent = accepted.iter().filter(|one| is_recent(one, figures));
     let mut recent: Vec<f64> = recent.map(|one| one.rows as f64).collect();
     recent.sort_unstable_by(f64::total_cmp);
     match recent.get(recent.len() / 2) {
         Some(usual) => {
-            let ratio = Measured::exact(profile.rows as f64 / usual.max(1.0));
+            let ratio = Measured::exact(figures.rows as f64 / usual.max(1.0));
             Check::within(name, ratio, 0.6, 1.7, Verdict::Refused)
         }
         None => Check {
-            name,
+            name: name.into(),
             figure: None,
             noise: 0.0,
             expected: format!(
                 "a month within the last {RECENT_MONTHS} to compare {} rows with",
-                profile.rows
+                figures.rows
             ),
             verdict: Verdict::Warning,
         },
@@ -184,45 +189,45 @@ fn rows(profile: &MonthProfile, accepted: &[MonthProfile]) -> Check {
 }
 
 /// What a month has to be by itself.
-fn alone(profile: &MonthProfile) -> Vec<Check> {
+fn alone(figures: &MonthFigures) -> Vec<Check> {
     use Verdict::{Refused, TooFewRows, Warning};
-    let rows = profile.rows as f64;
-    let spread = |figure: Option<f64>| figure.filter(|_| profile.rows >= ROWS_MIN);
+    let rows = figures.rows as f64;
+    let spread = |figure: Option<f64>| figure.filter(|_| figures.rows >= ROWS_MIN);
     let share = |name, share, high, otherwise| Check::share(name, Some(share), rows, high, otherwise);
     let follows = Measured {
-        figure: spread(profile.duration_follows_distance),
+        figure: spread(figures.duration_follows_distance),
         noise: noise::of_correlation(FOLLOWS_MIN, rows),
     };
     let detour = Measured {
-        figure: spread(profile.detour_ratio.map(|median| median.value)),
-        noise: profile.detour_ratio.map_or(0.0, |median| noise::of_error(median.error)),
+        figure: spread(figures.detour_ratio.map(|median| median.value)),
+        noise: figures.detour_ratio.map_or(0.0, |median| noise::of_error(median.error)),
     };
     vec![
         Check::at_least("rows", Measured::exact(rows), ROWS_MIN as f64, TooFewRows),
-        share("rejected_share", profile.rejected_share, 0.05, Refused),
-        share("no_time_share", profile.no_time_share, 0.05, Refused),
-        share("unknown_zone_share", profile.unknown_zone_share, 0.1, Refused),
-        share("impossible_distance_share", profile.impossible_distance_share, 0.25, Refused),
-        share("no_passengers_share", profile.no_passengers_share, 0.6, Warning),
-        share("no_payment_share", profile.no_payment_share, 0.6, Warning),
-        share("outside_month_share", profile.outside_month_share, 0.02, Refused),
-        share("negative_duration_share", profile.negative_duration_share, 0.02, Refused),
-        share("reversal_share", profile.reversal_share, 0.03, Warning),
-        share("not_judged_share", profile.not_judged_share, 0.2, Refused),
-        Check::share("same_duration_share", spread(profile.same_duration_share), rows, 0.1, Refused),
+        share("rejected_share", figures.rejected_share, 0.05, Refused),
+        share("no_time_share", figures.no_time_share, 0.05, Refused),
+        share("unknown_zone_share", figures.unknown_zone_share, 0.1, Refused),
+        share("impossible_distance_share", figures.impossible_distance_share, 0.25, Refused),
+        share("no_passengers_share", figures.no_passengers_share, 0.6, Warning),
+        share("no_payment_share", figures.no_payment_share, 0.6, Warning),
+        share("outside_month_share", figures.outside_month_share, 0.02, Refused),
+        share("negative_duration_share", figures.negative_duration_share, 0.02, Refused),
+        share("reversal_share", figures.reversal_share, 0.03, Warning),
+        share("not_judged_share", figures.not_judged_share, 0.2, Refused),
+        Check::share("same_duration_share", spread(figures.same_duration_share), rows, 0.1, Refused),
         Check::at_least("duration_follows_distance", follows, FOLLOWS_MIN, Refused),
         Check::within("miles_beside_straight_line", detour, 1.1, 1.5, Refused),
         Check::share(
             "tips_not_by_card_share",
-            profile.tips_not_by_card_share,
-            profile.paid_otherwise as f64,
+            figures.tips_not_by_card_share,
+            figures.profile.outcomes.paid_otherwise as f64,
             0.05,
             Warning,
         ),
         Check::share(
             "same_tip_without_payment_share",
-            profile.same_tip_without_payment_share,
-            profile.no_payment_share * rows,
+            figures.same_tip_without_payment_share,
+            figures.no_payment_share * rows,
             0.2,
             Warning,
         ),
@@ -236,42 +241,44 @@ const FOLLOWS_MIN: f64 = 0.6;
 
 /// What a month has to be beside the last one that was accepted, and all of them.
 fn beside(
-    profile: &MonthProfile,
-    last: &MonthProfile,
-    accepted: &[MonthProfile],
+    figures: &MonthFigures,
+    last: &MonthFigures,
+    accepted: &[MonthFigures],
     otherwise: Verdict,
 ) -> Vec<Check> {
     use Verdict::Warning;
-    let moved = |of: fn(&MonthProfile) -> &[f64]| {
-        let (here, before) = ((of(profile), profile.rows as f64), (of(last), last.rows as f64));
+    let moved = |counts: fn(&Profile) -> &Counts| {
+        let shares = |one: &MonthFigures| one.shares(counts, Zone::COUNT);
+        let (here, before) = (shares(figures), shares(last));
+        let (rows, rows_before) = (figures.rows as f64, last.rows as f64);
         Measured {
-            figure: Some(total_variation(here.0, before.0)),
-            noise: noise::of_total_variation(ZONES_MOVED_MAX, here, before),
+            figure: Some(total_variation(&here, &before)),
+            noise: noise::of_total_variation(ZONES_MOVED_MAX, (&here, rows), (&before, rows_before)),
         }
     };
-    let card_trips = (profile.card_trips(), last.card_trips());
+    let card_trips = (figures.card_trips(), last.card_trips());
     let base_rate_moved = Measured {
-        figure: profile.tip_base_rate.zip(last.tip_base_rate).map(|(here, before)| here - before),
+        figure: figures.tip_base_rate.zip(last.tip_base_rate).map(|(here, before)| here - before),
         noise: last.tip_base_rate.map_or(0.0, |rate| {
             noise::of_share(rate, card_trips.0).hypot(noise::of_share(rate, card_trips.1))
         }),
     };
-    let miles = Measured::ratio(profile.median_miles, last.median_miles);
-    let minutes = Measured::ratio(profile.median_minutes, last.median_minutes);
+    let miles = Measured::ratio(figures.median_miles, last.median_miles);
+    let minutes = Measured::ratio(figures.median_minutes, last.median_minutes);
     vec![
         Check::at_most("pickup_zones_moved", moved(|one| &one.pickups), ZONES_MOVED_MAX, otherwise),
         Check::at_most("dropoff_zones_moved", moved(|one| &one.dropoffs), ZONES_MOVED_MAX, otherwise),
-        unseen("new_pickup_zones_share", |one| &one.pickups, profile, accepted),
-        unseen("new_vendors_share", |one| &one.vendors, profile, accepted),
+        unseen("new_pickup_zones_share", |one| &one.pickups, Zone::COUNT, figures, accepted),
+        unseen("new_vendors_share", |one| &one.vendors, CODES, figures, accepted),
         Check::within("distance_beside_last_month", miles, 0.75, 1.35, otherwise),
         Check::within("duration_beside_last_month", minutes, 0.7, 1.45, otherwise),
         Check::within("tip_base_rate_moved", base_rate_moved, -0.02, 0.02, Warning),
-        tips_follow_zones(profile, accepted, otherwise),
+        tips_follow_zones(figures, accepted, otherwise),
     ]
 }
 
-fn tips_follow_zones(profile: &MonthProfile, accepted: &[MonthProfile], otherwise: Verdict) -> Check {
-    let measured = profile.tips_follow_zones(accepted);
+fn tips_follow_zones(figures: &MonthFigures, accepted: &[MonthFigures], otherwise: Verdict) -> Check {
+    let measured = figures.tips_follow_zones(accepted);
     let check = Check::at_least("tips_follow_zones", measured, TIPS_FOLLOW_MIN, otherwise);
     if check.figure.is_some() {
         return check;
@@ -283,20 +290,27 @@ fn tips_follow_zones(profile: &MonthProfile, accepted: &[MonthProfile], otherwis
 /// The least correlation of the zones' shares of tipped trips with those of the months before.
 const TIPS_FOLLOW_MIN: f64 = 0.4;
 
+/// Cells of a code of one byte.
+const CODES: usize = 256;
+
 /// The share of trips of a category that no accepted month has.
 fn unseen(
     name: &'static str,
-    of: fn(&MonthProfile) -> &[f64],
-    profile: &MonthProfile,
-    accepted: &[MonthProfile],
+    counts: fn(&Profile) -> &Counts,
+    n_cells: usize,
+    figures: &MonthFigures,
+    accepted: &[MonthFigures],
 ) -> Check {
     const SHARE_MAX: f64 = 0.01;
-    let seen: Vec<f64> = (0..of(profile).len())
-        .map(|at| accepted.iter().map(|one| of(one)[at] * one.rows as f64).sum::<f64>().round())
-        .collect();
-    let singles = seen.iter().filter(|rows| **rows == 1.0).count() as f64;
-    let share = of(profile).iter().zip(&seen).filter(|(_, rows)| **rows == 0.0).map(|(share, _)| share).sum();
-    let noise = noise::of_unseen(SHARE_MAX, singles, seen.iter().sum(), profile.rows as f64);
+    let mut seen = vec![0; n_cells];
+    for one in accepted {
+        seen.iter_mut().zip(counts(&one.profile).table(n_cells)).for_each(|(seen, rows)| *seen += rows);
+    }
+    let singles = seen.iter().filter(|rows| **rows == 1).count() as f64;
+    let shares = figures.shares(counts, n_cells);
+    let share = shares.iter().zip(&seen).filter(|(_, rows)| **rows == 0).map(|(share, _)| share).sum();
+    let total = seen.iter().sum::<u64>() as f64;
+    let noise = noise::of_unseen(SHARE_MAX, singles, total, figures.rows as f64);
     Check::at_most(name, Measured { figure: Some(share), noise }, SHARE_MAX, Verdict::Warning)
 }
 

@@ -31,8 +31,8 @@ fn month(of: &str, rows: usize) -> LabelledTrips {
 }
 
 fn inspect(file: &LabelledTrips, accepted: &[&LabelledTrips]) -> Inspection {
-    let accepted: Vec<MonthProfile> = accepted.iter().map(|file| MonthProfile::of(file)).collect();
-    Inspection::of(MonthProfile::of(file), &accepted)
+    let accepted: Vec<MonthFigures> = accepted.iter().map(|file| MonthFigures::from_trips(file)).collect();
+    Inspection::new(MonthFigures::from_trips(file), &accepted)
 }
 
 fn check(file: &LabelledTrips, accepted: &[&LabelledTrips], says: &[&str]) {

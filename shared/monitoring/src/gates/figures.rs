@@ -1,0 +1,225 @@
+//! The figures of a month that its gates look at, computed from the counts of its profile.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Measured, TIPS_FOLLOW_MIN};
+use crate::profile::{Counts, DETOUR, Grid, Histogram, MILES, Profile, SECONDS};
+use model::Month;
+use model::outcome::LabelledTrips;
+use model::rules::CARD;
+use model::trip::Zone;
+
+/// Figures of a month: shares are of all its rows unless stated otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MonthFigures {
+    /// Which month.
+    pub month: Option<Month>,
+    /// Rows of the file, those that say nothing included.
+    pub rows: u64,
+    /// Rows that say nothing.
+    pub rejected_share: f64,
+    /// No pickup or no drop-off time.
+    pub no_time_share: f64,
+    /// No zone, or none that lies in the city, at either end.
+    pub unknown_zone_share: f64,
+    /// No distance, or an impossible one.
+    pub impossible_distance_share: f64,
+    /// No number of passengers.
+    pub no_passengers_share: f64,
+    /// No way of payment.
+    pub no_payment_share: f64,
+    /// Pickups outside the month.
+    pub outside_month_share: f64,
+    /// Drop-offs before the pickup.
+    pub negative_duration_share: f64,
+    /// Reversals and the charges that they take back.
+    pub reversal_share: f64,
+    /// Shorter than a minute or longer than an hour.
+    pub not_judged_share: f64,
+    /// Of the durations from a minute to an hour, the share of the commonest one, to the second.
+    pub same_duration_share: Option<f64>,
+    /// Correlation of the logarithms of distance and duration, where both are possible.
+    pub duration_follows_distance: Option<f64>,
+    /// Median of miles over straight miles, between different zones a mile apart and more.
+    pub detour_ratio: Option<Median>,
+    /// Median of the possible distances.
+    pub median_miles: Option<Median>,
+    /// Median of the durations from a minute to an hour.
+    pub median_minutes: Option<Median>,
+    /// Card trips.
+    pub card_share: f64,
+    /// Share of card trips that were tipped.
+    pub tip_base_rate: Option<f64>,
+    /// Of trips paid in a known way but not by card, the share with a tip.
+    pub tips_not_by_card_share: Option<f64>,
+    /// Of trips without a way of payment, the share of the commonest tip that is not 0: 2.75 in 2021-01.
+    pub same_tip_without_payment_share: Option<f64>,
+    /// The counts that all of them are computed from; not written with the figures.
+    #[serde(skip)]
+    pub profile: Profile,
+}
+
+/// A median with its standard error; written as the median alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(from = "f64", into = "f64")]
+pub struct Median {
+    /// The median.
+    pub value: f64,
+    /// Its standard error, 0 where it was read: half of what lies between the order statistics half a square root of n to either side, which holds
+    /// for every distribution (its rank is binomial).
+    pub error: f64,
+}
+
+impl From<Median> for f64 {
+    fn from(median: Median) -> f64 {
+        median.value
+    }
+}
+
+impl From<f64> for Median {
+    fn from(value: f64) -> Self {
+        Self { value, error: 0.0 }
+    }
+}
+
+/// A zone counts in a comparison of tips from this many card trips on.
+pub(super) const CARD_TRIPS_MIN: f64 = 50.0;
+/// Fewer zones say nothing about where people tip.
+pub(super) const ZONES_MIN: usize = 20;
+
+impl MonthFigures {
+    /// The figures of a file of trips.
+    pub fn from_trips(file: &LabelledTrips) -> Self {
+        Self::new(file.month, Profile::from_trips(file))
+    }
+
+    /// The figures of `month` from its counts.
+    pub fn new(month: Option<Month>, profile: Profile) -> Self {
+        let outcomes = &profile.outcomes;
+        let share = |rows: u64| profile.share(rows);
+        let part = |rows: u64, of: u64| (of > 0).then(|| rows as f64 / of as f64);
+        let without_payment = &outcomes.tips_without_payment;
+        let same_tip =
+            without_payment.cells.iter().filter(|(cents, _)| *cents > 0).map(|(_, rows)| rows).max();
+        let known = outcomes.payments.total();
+        Self {
+            month,
+            rows: profile.rows,
+            rejected_share: share(profile.rejected.total()),
+            no_time_share: share(outcomes.no_time),
+            unknown_zone_share: share(profile.unplaced),
+            impossible_distance_share: share(profile.accepted() - profile.miles.total()),
+            no_passengers_share: share(profile.no_passengers),
+            no_payment_share: share(outcomes.rows - known),
+            outside_month_share: share(outcomes.outside_month),
+            negative_duration_share: share(outcomes.negative),
+            reversal_share: share(outcomes.reversed),
+            not_judged_share: share(outcomes.not_judged),
+            same_duration_share: part(outcomes.seconds.cells.most(), outcomes.seconds.total()),
+            duration_follows_distance: outcomes.logarithms.correlation(),
+            detour_ratio: median(&profile.detours, DETOUR, libm::exp),
+            median_miles: median(&profile.miles, MILES, |miles| miles),
+            median_minutes: median(&outcomes.seconds, SECONDS, |seconds| seconds / 60.0),
+            card_share: share(outcomes.payments.get(CARD.into())),
+            tip_base_rate: part(outcomes.tipped.total(), outcomes.card_trips.total()),
+            tips_not_by_card_share: part(outcomes.tipped_otherwise, outcomes.paid_otherwise),
+            same_tip_without_payment_share: same_tip.and_then(|rows| part(rows, without_payment.total())),
+            profile,
+        }
+    }
+
+    /// Share of the rows that were not rejected in each of the cells `0..n_cells` of some counts.
+    pub(super) fn shares(&self, counts: fn(&Profile) -> &Counts, n_cells: usize) -> Vec<f64> {
+        let rows = (self.profile.accepted() as f64).max(1.0);
+        counts(&self.profile).table(n_cells).into_iter().map(|count| count as f64 / rows).collect()
+    }
+
+    /// Card trips from a known zone.
+    pub(super) fn card_trips(&self) -> f64 {
+        self.profile.outcomes.card_trips.total() as f64
+    }
+
+    /// Card trips from a zone, and those of them that were tipped.
+    fn tips_of(&self, zone: i32) -> (f64, f64) {
+        let outcomes = &self.profile.outcomes;
+        (outcomes.card_trips.get(zone) as f64, outcomes.tipped.get(zone) as f64)
+    }
+
+    /// Correlation of the zones' shares of tipped trips with those of the months before, weighted by card trips; none
+    /// where fewer than [`ZONES_MIN`] zones can be compared.
+    pub(super) fn tips_follow_zones(&self, accepted: &[Self]) -> Measured {
+        let mut zones = Vec::new();
+        for zone in 0..Zone::COUNT as i32 {
+            let (card, tipped) = self.tips_of(zone);
+            let before = accepted.iter().fold((0.0, 0.0), |all, one| {
+                let (card, tipped) = one.tips_of(zone);
+                (all.0 + card, all.1 + tipped)
+            });
+            if card >= CARD_TRIPS_MIN && before.0 >= CARD_TRIPS_MIN {
+                zones.push(ZoneTips {
+                    before: before.1 / before.0,
+                    before_trips: before.0,
+                    here: tipped / card,
+                    trips: card,
+                });
+            }
+        }
+        if zones.len() < ZONES_MIN {
+            return Measured { figure: None, noise: 0.0 };
+        }
+        let points: Vec<_> = zones.iter().map(|zone| (zone.before, zone.here, zone.trips)).collect();
+        Measured { figure: correlation(&points), noise: TIPS_FOLLOW_MIN * (1.0 - weakened(&zones)) }
+    }
+}
+
+/// Tips of a zone: shares of tipped trips, and the card trips that they are of.
+struct ZoneTips {
+    before: f64,
+    before_trips: f64,
+    here: f64,
+    trips: f64,
+}
+
+/// The least variance between zones' shares of tipped trips in the clean months of 2020 to 2025, sampling noise taken off (they
+/// have 0.0030 to 0.057).
+const TIPS_BETWEEN_ZONES: f64 = 0.003;
+
+/// By what factor chance weakens the correlation of shares that are of so few card trips each: the root of the product of their
+/// reliabilities (Spearman's formula). How much zones really differ is known from clean months, and is not measured here: in months whose
+/// tips were mixed up they differ by chance alone.
+fn weakened(zones: &[ZoneTips]) -> f64 {
+    let weight: f64 = zones.iter().map(|zone| zone.trips).sum();
+    let mean =
+        |of: &dyn Fn(&ZoneTips) -> f64| zones.iter().map(|zone| of(zone) * zone.trips).sum::<f64>() / weight;
+    let base = mean(&|zone| zone.before);
+    let reliability = |trips: &dyn Fn(&ZoneTips) -> f64| {
+        let noise = base * (1.0 - base) * mean(&|zone| 1.0 / trips(zone));
+        TIPS_BETWEEN_ZONES / (TIPS_BETWEEN_ZONES + noise)
+    };
+    (reliability(&|zone| zone.before_trips) * reliability(&|zone| zone.trips)).sqrt()
+}
+
+/// The median of a histogram as `unit` writes its values.
+fn median(values: &Histogram, grid: Grid, unit: impl Fn(f64) -> f64) -> Option<Median> {
+    let (n, middle) = (values.total(), values.total() / 2);
+    let at = |rank: u64| values.at_rank(rank, grid).map(&unit);
+    let step = ((n as f64).sqrt() / 2.0).ceil() as u64;
+    let (value, last) = (at(middle)?, n.saturating_sub(1));
+    let error = (at((middle + step).min(last))? - at(middle.saturating_sub(step))?) / 2.0;
+    Some(Median { value, error })
+}
+
+/// Correlation of points `(x, y, weight)`; 0 where one of both does not vary, none of no points.
+fn correlation(points: &[(f64, f64, f64)]) -> Option<f64> {
+    let weight: f64 = points.iter().map(|point| point.2).sum();
+    let mean = |of: fn(&(f64, f64, f64)) -> f64| {
+        points.iter().map(|point| of(point) * point.2).sum::<f64>() / weight
+    };
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| {
+        points.iter().map(|point| point.2 * of(point.0 - x, point.1 - y)).sum::<f64>()
+    };
+    let (both, one, other) = (sum(&|x, y| x * y), sum(&|x, _| x * x), sum(&|_, y| y * y));
+    let spread = (one * other).sqrt();
+    (weight > 0.0).then(|| if spread > 0.0 { both / spread } else { 0.0 })
+}
