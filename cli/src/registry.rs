@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{ModelVersion, Target};
-use registry::{Alias, Challengers, Change, Registry};
+use registry::{Alias, Challengers, Change, Provenance, Registry};
 use serde::Serialize;
-use serde_json::Value;
 use store::StoreUri;
 
 use crate::files;
@@ -99,9 +98,8 @@ pub enum CardFormat {
 struct WhoServed {
     #[serde(flatten)]
     alias: Alias,
-    run: Value,
-    data: Value,
-    validate: Value,
+    #[serde(flatten)]
+    provenance: Provenance,
 }
 
 /// Which registry.
@@ -173,10 +171,8 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
         Verb::WhoServed { of, at } => {
             let (registry, target) = (open(&of.registry).await?, of.target.into());
             let alias = registry.who_served(target, at).await?;
-            let mut card = registry.card(target, &alias.version).await?;
-            let mut part = |name: &str| card["model_details"]["tripcast"][name].take();
-            let [run, data, validate] = ["run", "data", "validate"].map(&mut part);
-            let who = WhoServed { alias, run, data, validate };
+            let provenance = registry.provenance(target, &alias.version).await?;
+            let who = WhoServed { alias, provenance };
             out.print(&who, || who_served(&who))
         }
         Verb::History(of) => {
@@ -230,12 +226,10 @@ async fn list(registry: &Registry, out: &Output) -> Result<(), Failure> {
 }
 
 fn who_served(who: &WhoServed) -> Vec<String> {
-    let mut lines = vec![line(&who.alias), format!("      by run {}", who.run.as_str().unwrap_or("unknown"))];
-    let of = |file: &Value, name: &str| file[name].as_str().unwrap_or("unknown").to_string();
-    let files = who.data.as_array().map(Vec::as_slice).unwrap_or_default();
-    lines.extend(files.iter().map(|file| {
-        format!("      {}  {}  sha256 {}", of(file, "month"), of(file, "key"), of(file, "sha256"))
-    }));
+    let run = who.provenance.run.as_deref().unwrap_or("unknown");
+    let mut lines = vec![line(&who.alias), format!("      by run {run}")];
+    let files = who.provenance.data.iter().flatten();
+    lines.extend(files.map(|file| format!("      {}  {}  sha256 {}", file.month, file.key, file.sha256)));
     lines
 }
 

@@ -17,10 +17,11 @@ use model::candidates::FitParams;
 use model::decision::PromotionPolicy;
 use model::{Artifact, LabelledTrips, Model, Month, Target, TaxiMonth};
 use platform::lambda::Deadline;
+use registry::runs::{Retrained, Run};
 use registry::{Registry, layout};
 use retrainer::config::Windows;
 use retrainer::learn::Learning;
-use retrainer::{Retrained, Retrainer, Run, Settings};
+use retrainer::{Retrainer, Settings};
 use serde::Serialize;
 use store::{Condition, MemoryStore, ObjectKey, Store, StoreUri};
 
@@ -186,7 +187,7 @@ async fn live(
 /// What a run as of `day` decided, when `due` was the last full month.
 fn decided(day: NaiveDate, due: Month, mut run: Run, took: Duration) -> Decided {
     // An earlier one where that month is missing; what was read to judge on is read last.
-    let judged_on = run.data.last().and_then(|file| file.month.parse().ok()).unwrap_or(due);
+    let judged_on = run.data.last().map_or(due, |file| file.month);
     let retrained = run.targets.pop();
     let window = retrained.as_ref().and_then(|one| one.learning.window);
     let (day, seconds) = (day.to_string(), took.as_secs_f64());

@@ -7,9 +7,10 @@ use model::Target;
 use model::candidates::FitParams;
 use model::decision::PromotionPolicy;
 use platform::lambda::Deadline;
+use registry::runs::{Retrained, Run};
 use retrainer::config::{Windows, tracker_of_process};
 use retrainer::learn::Learning;
-use retrainer::{Retrained, Retrainer, Run, Settings};
+use retrainer::{Retrainer, Settings};
 use store::StoreUri;
 
 use crate::files;

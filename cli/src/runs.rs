@@ -1,12 +1,12 @@
 //! `tripcast runs`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use registry::layout;
+use model::{Family, ModelVersion, Target};
+use registry::runs::{Retrained, Run, Runs};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Store, StoreUri, json};
+use store::StoreUri;
 
 use crate::files;
 use crate::output::{Failure, Output};
@@ -45,98 +45,94 @@ pub struct In {
     store: StoreUri,
 }
 
-/// One target of a retraining in a line.
-#[derive(Debug, Serialize)]
+/// One target of a retraining in a line; of a run without targets, why there are none.
+#[derive(Debug, Default, Serialize)]
 struct Listed {
     run: String,
-    target: Value,
-    family: Value,
-    version: Value,
-    window: Value,
-    figure: String,
-    value: Value,
-    champion: Value,
-    promoted: Value,
-    reason: Value,
-    seconds: Value,
+    target: Option<Target>,
+    family: Option<Family>,
+    version: Option<ModelVersion>,
+    /// Months that were learned from.
+    window: Option<u32>,
+    /// Name of the figure that decides.
+    figure: Option<&'static str>,
+    /// That figure of the best challenger.
+    value: Option<f64>,
+    /// The same figure of the champion.
+    champion: Option<f64>,
+    promoted: Option<bool>,
+    reason: Option<String>,
+    seconds: f64,
 }
 
 /// Runs the verb.
 pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
     match verb {
         Verb::List(of) => {
-            let store = files::open_existing("--store", &of.store).await?;
+            let runs = open(&of).await?;
             let mut listed = Vec::new();
-            for name in names(&store).await? {
-                listed.extend(lines_of(&read(&store, &name).await?));
+            for name in runs.names().await? {
+                listed.extend(lines_of(&read(&runs, &name).await?));
             }
             out.print(&listed, || table(&listed))
         }
         Verb::Show { run, of } => {
-            let document = read(&files::open_existing("--store", &of.store).await?, &run).await?;
+            let document = serde_json::to_value(read(&open(&of).await?, &run).await?)?;
             let page = serde_json::to_string_pretty(&document)?;
             out.print(&document, || vec![page])
         }
         Verb::Compare { runs, of } => {
-            let store = files::open_existing("--store", &of.store).await?;
-            let mut flat = Vec::new();
+            let records = open(&of).await?;
+            let mut fields = Vec::new();
             for name in &runs {
-                let mut fields = BTreeMap::new();
-                flatten("", &summary(read(&store, name).await?), &mut fields);
-                flat.push(fields);
+                fields.push(fields_of(read(&records, name).await?)?);
             }
-            let differing = differing(&runs, &flat);
+            let differing = differing(&runs, &fields);
             out.print(&differing, || compared(&runs, &differing))
         }
     }
 }
 
-async fn names(store: &Arc<dyn Store>) -> Result<Vec<String>, Failure> {
-    let found = store.list(layout::RUNS).await?;
-    Ok(found.iter().filter_map(|meta| layout::run_name(&meta.key).map(String::from)).collect())
+async fn open(of: &In) -> Result<Runs, Failure> {
+    Ok(Runs::new(files::open_existing("--store", &of.store).await?))
 }
 
-async fn read(store: &Arc<dyn Store>, run: &str) -> Result<Value, Failure> {
-    let key = layout::run(run)?;
-    let found = json::read::<Value>(&**store, &key).await?;
-    let known = || format!("there is no run {run:?} in the store: `tripcast runs list` names those that are");
-    Ok(found.ok_or_else(known)?.0)
+async fn read(runs: &Runs, name: &str) -> Result<Run, Failure> {
+    let unknown =
+        || format!("there is no run {name:?} in the store: `tripcast runs list` names those that are");
+    Ok(runs.read(name).await?.ok_or_else(unknown)?)
 }
 
-fn lines_of(run: &Value) -> Vec<Listed> {
-    let name = run["run"].as_str().unwrap_or_default().to_string();
-    let line = |target: &Value| {
-        let figure = if target["challenger"]["rmse"].is_null() { "log_loss" } else { "rmse" };
+fn lines_of(run: &Run) -> Vec<Listed> {
+    if run.targets.is_empty() {
+        let reason = run.failed.first().map(|failed| failed.detail.clone());
+        let reason = reason.or_else(|| run.nothing_to_do.clone());
+        return vec![Listed { run: run.run.clone(), reason, seconds: run.seconds, ..Listed::default() }];
+    }
+    let line = |one: &Retrained| {
+        let (figure, value) = one.challenger.metrics.figures.deciding();
         Listed {
-            run: name.clone(),
-            target: target["target"].clone(),
-            family: target["family"].clone(),
-            version: target["version"].clone(),
-            window: target["learning"]["window"].clone(),
-            figure: figure.into(),
-            value: target["challenger"][figure].clone(),
-            champion: target["champion"][figure].clone(),
-            promoted: target["promoted"].clone(),
-            reason: target["decision"]["reason"].clone(),
-            seconds: run["seconds"].clone(),
+            run: run.run.clone(),
+            target: Some(one.target),
+            family: Some(one.family),
+            version: Some(one.version.clone()),
+            window: one.learning.window,
+            figure: Some(figure),
+            value: Some(value),
+            champion: one.champion.as_ref().map(|champion| champion.metrics.figures.deciding().1),
+            promoted: Some(one.promoted),
+            reason: Some(one.decision.reason.clone()),
+            seconds: run.seconds,
         }
     };
-    let mut lines: Vec<Listed> = run["targets"].as_array().into_iter().flatten().map(line).collect();
-    if lines.is_empty() {
-        let failed = run["failed"].get(0).map(|failed| failed["detail"].clone());
-        let reason = failed.unwrap_or_else(|| run["nothing_to_do"].clone());
-        lines.push(Listed { reason, ..line(&Value::Null) });
-    }
-    lines
+    run.targets.iter().map(line).collect()
 }
 
 fn table(listed: &[Listed]) -> Vec<String> {
-    let text = |value: &Value| match value {
-        Value::Null => "-".to_string(),
-        Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_f64() => format!("{:.4}", number.as_f64().unwrap_or_default()),
-        other => other.to_string(),
-    };
+    fn text(value: Option<impl ToString>) -> String {
+        value.map_or("-".into(), |value| value.to_string())
+    }
+    let rounded = |figure: Option<f64>| text(figure.map(|figure| format!("{figure:.4}")));
     let mut lines = vec![format!(
         "{:28} {:8} {:8} {:12} {:>6} {:>9} {:>9} {:9} reason",
         "run", "target", "family", "version", "window", "figure", "champion", "promoted"
@@ -145,14 +141,14 @@ fn table(listed: &[Listed]) -> Vec<String> {
         format!(
             "{:28} {:8} {:8} {:12} {:>6} {:>9} {:>9} {:9} {}",
             one.run,
-            text(&one.target),
-            text(&one.family),
-            text(&one.version),
-            text(&one.window),
-            text(&one.value),
-            text(&one.champion),
-            text(&one.promoted),
-            text(&one.reason)
+            text(one.target),
+            text(one.family.map(Family::name)),
+            text(one.version.as_ref()),
+            text(one.window),
+            rounded(one.value),
+            rounded(one.champion),
+            text(one.promoted),
+            text(one.reason.as_ref())
         )
     };
     lines.extend(listed.iter().map(line));
@@ -162,37 +158,36 @@ fn table(listed: &[Listed]) -> Vec<String> {
     lines
 }
 
-/// What is compared of a run: targets by name, data by month, without what is long or said elsewhere.
-fn summary(mut run: Value) -> Value {
-    let mut by_target = serde_json::Map::new();
-    for mut target in run["targets"].as_array().cloned().unwrap_or_default() {
-        if let Some(learning) = target["learning"].as_object_mut() {
-            learning.retain(|name, _| matches!(name.as_str(), "window" | "cut"));
-        }
-        let reason = target["decision"]["reason"].take();
-        target["decision"] = reason;
-        by_target.insert(target["target"].as_str().unwrap_or_default().into(), target);
+/// The fields of a run by their path, without what is long or stands elsewhere: targets by name, data by month.
+fn fields_of(mut run: Run) -> Result<BTreeMap<String, Value>, Failure> {
+    let mut fields = BTreeMap::new();
+    for target in std::mem::take(&mut run.targets) {
+        let name = target.target.name();
+        flatten(name, &serde_json::to_value(&target)?, &["decision", "learning"], &mut fields);
+        fields.insert(format!("{name}.decision"), target.decision.reason.into());
+        fields.insert(format!("{name}.learning.cut"), target.learning.cut.into());
+        fields.insert(format!("{name}.learning.window"), target.learning.window.into());
     }
-    let data = run["data"].as_array().cloned().unwrap_or_default().into_iter();
-    let by_month =
-        data.map(|file| (file["month"].as_str().unwrap_or_default().to_string(), file["sha256"].clone()));
-    let data: serde_json::Map<String, Value> = by_month.collect();
-    if let Some(run) = run.as_object_mut() {
-        run.retain(|name, _| !matches!(name.as_str(), "targets" | "gates" | "run"));
-        run.insert("data".into(), Value::Object(data));
-        run.extend(by_target);
+    for file in std::mem::take(&mut run.data) {
+        fields.insert(format!("data.{}", file.month), file.sha256.into());
     }
-    run
+    flatten("", &serde_json::to_value(&run)?, &["gates", "run"], &mut fields);
+    Ok(fields)
 }
 
-fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
+/// Enters every value below `value` by its path; not the fields of `value` that are called as one of `except`.
+fn flatten(path: &str, value: &Value, except: &[&str], into: &mut BTreeMap<String, Value>) {
+    let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-            flatten(&if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value, into);
-        }),
-        Value::Array(values) => values.iter().enumerate().for_each(|(at, value)| {
-            flatten(&format!("{path}.{at}"), value, into);
-        }),
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(name, _)| !except.contains(&name.as_str()));
+            kept.for_each(|(name, value)| flatten(&below(name), value, &[], into));
+        }
+        Value::Array(values) => {
+            (0..)
+                .zip(values)
+                .for_each(|(at, value): (u32, _)| flatten(&below(&at.to_string()), value, &[], into));
+        }
         other => drop(into.insert(path.into(), other.clone())),
     }
 }

@@ -29,7 +29,7 @@ fn everybody_knows_only_whom_they_may() {
         ("monitoring", &["model"]),
         ("report", &[]),
         ("store", &["model"]),
-        ("registry", &["store", "model"]),
+        ("registry", &["store", "monitoring", "model"]),
         ("mlflow", &["model"]),
         ("platform", &["model"]),
         ("scorer", &["platform", "registry", "store", "model"]),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use registry::{CardFiles, Registry};
+use registry::{NO_CARD, Registry};
 use serde_json::{Value, json};
 use store::{Store, conformance};
 use tests::months;
@@ -204,7 +204,7 @@ async fn a_promotion_reaches_a_warm_scorer_and_a_file_that_cannot_be_handled_is_
     // Another model, published from a terminal's training and promoted by hand.
     let other = other_model();
     let registry = Registry::new(std::sync::Arc::new(stack.models()));
-    let version = registry.publish(model::Target::Duration, other, CardFiles::NONE).await.unwrap();
+    let version = registry.publish(model::Target::Duration, other, &NO_CARD).await.unwrap();
     let store = format!("s3://{}", stack.output("ModelBucketName"));
     let mut command = Command::new(release_binary("tripcast"));
     command.args([

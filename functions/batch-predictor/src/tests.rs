@@ -7,7 +7,7 @@ use model::{
     Artifact, Candidate, Examples, Family, LabelledTrips, Outcome as TripOutcome, OutcomeBatch, Target, Trip,
     TripBatch, Zone,
 };
-use registry::{CardFiles, Registry};
+use registry::{NO_CARD, Registry};
 use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
@@ -28,7 +28,7 @@ async fn promoted_model(models: &MemoryStore) {
     .unwrap();
     let bytes = Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0;
     let registry = Registry::new(Arc::new(models.clone()));
-    let version = registry.publish(Target::Duration, bytes.into(), CardFiles::NONE).await.unwrap();
+    let version = registry.publish(Target::Duration, bytes.into(), &NO_CARD).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
 }
 

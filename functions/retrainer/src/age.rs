@@ -1,14 +1,15 @@
-//! How old the champions and the last retraining are. Told twice a day, for alarms look back a week at most and would not
-//! notice that a month went by without one.
+//! How old the champions and the last retraining are. Reported twice a day, since alarms look back a week at most and would not
+//! notice that a month went by without a retraining.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use model::Target;
 use platform::telemetry::Metric;
-use registry::{Registry, RegistryError, layout};
-use serde::{Deserialize, Serialize};
-use store::{Store, StoreError, json};
+use registry::runs::Runs;
+use registry::{Registry, RegistryError};
+use serde::Serialize;
+use store::{Store, StoreError};
 
 /// Runs that are looked at, from the last one back: two years of a schedule.
 const RUNS_MAX: usize = 24;
@@ -22,20 +23,12 @@ pub struct Age {
     pub retraining_hours: Option<f64>,
 }
 
-/// What is read of the record of a run.
-#[derive(Deserialize)]
-struct Ended {
-    started: String,
-    nothing_to_do: Option<String>,
-    failed: Vec<serde_json::Value>,
-}
-
 impl Age {
-    /// As of `now`, of the champions and the runs on `models`.
+    /// Measures the age of the champions and the runs on `models` as of `now`.
     ///
     /// # Errors
     /// [`RegistryError`] where the store does not answer.
-    pub async fn of(models: &Arc<dyn Store>, now: DateTime<Utc>) -> Result<Self, RegistryError> {
+    pub async fn measure(models: &Arc<dyn Store>, now: DateTime<Utc>) -> Result<Self, RegistryError> {
         let registry = Registry::new(Arc::clone(models));
         let hours = |since: DateTime<Utc>| (now - since).num_seconds() as f64 / 3600.0;
         let mut ages = Vec::new();
@@ -48,7 +41,7 @@ impl Age {
                 None => (),
             }
         }
-        let last = last_retraining(&**models).await.map_err(|source| RegistryError::Store {
+        let last = last_retraining(models).await.map_err(|source| RegistryError::Store {
             doing: "looking for the last retraining",
             target: Target::Duration,
             source,
@@ -66,18 +59,14 @@ impl Age {
     }
 }
 
-async fn last_retraining(models: &dyn Store) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let runs = models.list(layout::RUNS).await?;
-    let records = runs.iter().rev().filter(|meta| layout::run_name(&meta.key).is_some());
+async fn last_retraining(models: &Arc<dyn Store>) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let runs = Runs::new(Arc::clone(models));
     let mut last = None;
-    // A run is called after the day that it is as of, which need not be the day on which it ran.
-    for meta in records.take(RUNS_MAX) {
-        let read = json::read::<Ended>(models, &meta.key).await;
-        // A record of an earlier build, or half of one, is none that ended well.
-        let Ok(Some((run, _))) = read else { continue };
-        let started = DateTime::parse_from_rfc3339(&run.started).ok();
-        let ended_well = run.nothing_to_do.is_none() && run.failed.is_empty();
-        last = last.max(started.filter(|_| ended_well).map(|started| started.to_utc()));
+    // The name of a run begins with the day that it is as of, which need not be the day on which it ran.
+    for name in runs.names().await?.iter().rev().take(RUNS_MAX) {
+        // A record of another build's form, or half of one, is none of a run that ended well.
+        let Ok(Some(run)) = runs.read(name).await else { continue };
+        last = last.max(run.ended_well().then_some(run.started));
     }
     Ok(last)
 }

@@ -6,19 +6,19 @@
 mod content;
 mod toolkit;
 
+use chrono::{DateTime, Utc};
 use model::card::Findings;
 use model::decision::Assessment;
 use model::{Artifact, Metrics, Trained};
+use registry::runs::Fingerprint;
 use report::Report;
 use serde_json::Value;
-
-use crate::gather::Fingerprint;
 
 /// What a card tells.
 pub(crate) struct Card<'a> {
     pub(crate) run: &'a str,
-    /// When the model was made, RFC 3339, UTC.
-    pub(crate) made: &'a str,
+    /// When the run began that made the model.
+    pub(crate) made: DateTime<Utc>,
     pub(crate) trained: &'a Trained,
     pub(crate) assessed: &'a Assessment,
     pub(crate) findings: &'a Findings,

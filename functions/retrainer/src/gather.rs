@@ -5,35 +5,11 @@ use model::LabelledTrips;
 use model::artifact::sha256_hex;
 use model::{Classified, chain};
 use monitoring::gates::{Inspection, MonthFigures};
-use serde::Serialize;
+use registry::runs::{Fingerprint, LeftOut};
 use store::{Get, Store, StoreError};
 
 use crate::learn::Comparison;
 use crate::plan::{Plan, Source};
-
-/// What was read of one month: enough to say which bytes a model is from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fingerprint {
-    /// Which month.
-    pub month: String,
-    /// Where it was read.
-    pub key: String,
-    /// Its ETag.
-    pub etag: String,
-    /// sha256 of its bytes, hex.
-    pub sha256: String,
-    /// Its rows, before any rule.
-    pub rows: u64,
-}
-
-/// A month that could not be learned from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Where it is.
-    pub key: String,
-    /// Why.
-    pub reason: String,
-}
 
 /// The trips of a plan.
 #[derive(Debug)]
@@ -171,7 +147,7 @@ async fn read(store: &dyn Store, source: &Source) -> Result<(LabelledTrips, Fing
     let mut trips = trips.map_err(|source| GatherError::Read { key: key.clone(), source })?;
     trips.sha256 = sha256_hex(&object.bytes);
     let fingerprint = Fingerprint {
-        month: source.month.to_string(),
+        month: source.month,
         key,
         etag: source.etag.0.clone(),
         sha256: trips.sha256.clone(),

@@ -5,15 +5,19 @@ use model::artifact::ArtifactError;
 use model::card::Findings;
 use model::decision::{Challenger, PromotionPolicy};
 use model::{
-    Artifact, Decision, Holdout, LabelledTrips, Metrics, ModelVersion, Rules, Target, Trained, decide,
+    Artifact, Decision, Holdout, LabelledTrips, Lineage, Metrics, ModelVersion, Rules, Target, Trained,
+    decide,
 };
 use model::{Classified, chain};
+use monitoring::Profile;
 use platform::lambda::Deadline;
+use registry::runs::{Judged, Retrained, Run};
 use registry::{Champion, Registry, RegistryError};
+use store::{ObjectKey, json};
 
 use crate::card::{Card, Previous};
 use crate::learn::Comparison;
-use crate::record::{Judged, Retrained, Run};
+
 use crate::{RESERVE_LAST, RetrainError};
 
 /// Judges what was learned beside the champion, publishes it, and promotes what is to be promoted.
@@ -114,13 +118,30 @@ async fn publish(
     run: &Run,
 ) -> Result<(), RetrainError> {
     let Some(assessed) = decision.of(&trained.version) else { return Ok(()) };
-    let (run, made, data) = (&run.run, &run.started, &run.data);
+    let profile = training_profile(run, &trained.artifact.lineage);
+    let (run, made, data) = (&run.run, run.started, &run.data);
     let card = Card { run, made, trained, assessed, findings, data, previous };
     let (document, markdown, html) = card.files();
-    let card = registry::CardFiles { document: &document, markdown, html };
     let target = trained.artifact.lineage.target;
-    registry.publish(target, trained.bytes.clone().into(), card).await?;
+    let files = [
+        ("card.json", json::bytes(&ObjectKey::new("card.json")?, &document)?),
+        ("card.md", markdown.into()),
+        ("card.html", html.into()),
+        ("profile.json", json::bytes(&ObjectKey::new("profile.json")?, &profile)?),
+    ];
+    registry.publish(target, trained.bytes.clone().into(), &files).await?;
     Ok(())
+}
+
+/// The profile of the months that a model was learned from: what monitoring compares later trips with.
+fn training_profile(run: &Run, lineage: &Lineage) -> Profile {
+    let is_learned = |sha256: &str| lineage.data.iter().any(|file| file.sha256 == sha256);
+    let mut profile = Profile::default();
+    for file in run.data.iter().filter(|file| is_learned(&file.sha256)) {
+        let inspection = run.gates.iter().find(|gates| gates.figures.month == Some(file.month));
+        inspection.into_iter().for_each(|gates| profile.merge(&gates.figures.profile));
+    }
+    profile
 }
 
 async fn promote(

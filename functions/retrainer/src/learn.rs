@@ -7,10 +7,10 @@ use std::time::Instant;
 use model::candidates::{FitParams, Progress, ValidationFit};
 use model::training::TrainError;
 use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, train, train_validated};
-use serde::Serialize;
+use registry::runs::{LearningCurve, Trial, TrialOutcome, WindowTried};
 
 use crate::plan::{Window, windows};
-use crate::search::{Outcome, Search, Trial};
+use crate::search::Search;
 
 /// The search looks at this many months: what does well on them does well on a year.
 const SEARCH_MONTHS: usize = 3;
@@ -41,34 +41,6 @@ pub struct Comparison {
     pub candidates: Vec<Trained>,
     /// How it came to them.
     pub curve: LearningCurve,
-}
-
-/// What was tried, for the record.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LearningCurve {
-    /// Every window that was validated, on the last training months.
-    pub windows: Vec<WindowTried>,
-    /// The window that was taken, months; none where there was only one month.
-    pub window: Option<u32>,
-    /// What the search tried, the parameters it began with first.
-    pub trials: Vec<Trial>,
-    /// Of the validation fit that was taken: the loss after each round, see `trees::boost::Objective::loss`.
-    pub losses: Vec<f64>,
-    /// Whether time ran out before everything was tried.
-    pub cut: bool,
-}
-
-/// How one window did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct WindowTried {
-    /// Months it spans at most.
-    pub months: u32,
-    /// How many of them there were.
-    pub files: usize,
-    /// The figure that decides on the last training months, which it did not see: RMSE in minutes, or log loss.
-    pub loss: f64,
-    /// Trees that were best.
-    pub rounds: Option<u32>,
 }
 
 /// Learns `target` from `files`, oldest first, until `until`; what is not done then is left out or cut short.
@@ -154,14 +126,14 @@ impl Learner<'_> {
         let validate =
             |window: &Window| self.validate(family, *window, &self.how.params, &mut self.in_time());
         let mut best = (windows[0], validate(&windows[0])?);
-        curve.tried(best.0, &best.1);
+        enter_window(curve, best.0, &best.1);
         for window in &windows[1..] {
             if self.is_late() {
                 curve.cut = true;
                 break;
             }
             let validation_fit = validate(window)?;
-            curve.tried(*window, &validation_fit);
+            enter_window(curve, *window, &validation_fit);
             // Of two that do alike the wider one is steadier. What was cut short was not tried.
             if !validation_fit.cut && validation_fit.loss <= best.1.loss {
                 best = (*window, validation_fit);
@@ -249,25 +221,20 @@ fn before(until: Instant) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + u
     move |_| if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-impl LearningCurve {
-    fn tried(&mut self, window: Window, validation_fit: &ValidationFit) {
-        let (months, loss, rounds) = (window.months, validation_fit.loss, validation_fit.rounds);
-        tracing::info!(target = %validation_fit.target, months, loss, "validated");
-        self.windows.push(WindowTried {
-            months,
-            files: window.rehearse_to - window.rehearse_from,
-            loss,
-            rounds,
-        });
-        self.cut |= validation_fit.cut;
-    }
+/// Enters a window that was validated.
+fn enter_window(curve: &mut LearningCurve, window: Window, validation_fit: &ValidationFit) {
+    let (months, loss, rounds) = (window.months, validation_fit.loss, validation_fit.rounds);
+    tracing::info!(target = %validation_fit.target, months, loss, "validated");
+    let files = window.rehearse_to - window.rehearse_from;
+    curve.windows.push(WindowTried { months, files, loss, rounds });
+    curve.cut |= validation_fit.cut;
 }
 
 fn trial_of(validation_fit: &ValidationFit, pruned: bool) -> Trial {
     let outcome = match (pruned, validation_fit.cut) {
-        (true, _) => Outcome::Pruned,
-        (false, true) => Outcome::Cut,
-        (false, false) => Outcome::Complete(validation_fit.loss),
+        (true, _) => TrialOutcome::Pruned,
+        (false, true) => TrialOutcome::Cut,
+        (false, false) => TrialOutcome::Complete(validation_fit.loss),
     };
     Trial { params: validation_fit.params.boosted.clone(), outcome, losses: validation_fit.losses.clone() }
 }

@@ -15,7 +15,8 @@ mod interchange;
 mod judging;
 pub mod learn;
 pub mod plan;
-pub mod record;
+mod record;
+pub mod request;
 pub mod search;
 mod track;
 
@@ -28,19 +29,20 @@ use model::Target;
 use model::decision::PromotionPolicy;
 use model::training::TrainError;
 use model::{Classified, chain};
-use platform::event::{EventError, RetrainerEvent, retrainer_event};
+use platform::event::EventError;
 use platform::lambda::Deadline;
 use platform::telemetry::{Metric, emit};
 use registry::{Registry, RegistryError, layout};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{Condition, ObjectMeta, Store, StoreError, json};
+use store::{ObjectMeta, Store, StoreError};
 
 use age::Age;
 use gather::{GatherError, gather};
 use learn::{Learning, learn};
 use plan::{Plan, PlanError, plan};
-pub use record::{Failed, Judged, Retrained, Run};
+use registry::runs::{Failed, Run, Runs};
+use request::{RetrainerEvent, retrainer_event};
 pub use track::Tracker;
 
 /// Why a retraining failed.
@@ -159,7 +161,7 @@ impl Retrainer {
     }
 
     async fn report_age(&self) -> Result<Age, RetrainError> {
-        let age = Age::of(&self.models, Utc::now()).await?;
+        let age = Age::measure(&self.models, Utc::now()).await?;
         emit("retrainer", &age.metrics(), &json!({"report": "age"}));
         Ok(age)
     }
@@ -179,8 +181,9 @@ impl Retrainer {
         deadline: Deadline,
     ) -> Result<Run, RetrainError> {
         let started = Instant::now();
-        let mut run = Run::new(now, request, &self.settings);
-        let key = record::begin(&*self.models, &mut run).await?;
+        let runs = Runs::new(Arc::clone(&self.models));
+        let mut run = record::begun(now, request, &self.settings);
+        runs.begin(&mut run).await?;
         let mut failure = None;
         let planned = self
             .available()
@@ -193,7 +196,7 @@ impl Retrainer {
                 run.nothing_to_do = Some(reason.to_string());
             }
             Ok(Ok(plan)) => {
-                run.missing = plan.missing.iter().map(ToString::to_string).collect();
+                run.missing.clone_from(&plan.missing);
                 if let Err(error) =
                     self.learn_and_judge(&mut run, &plan, targets, deadline, &mut failure).await
                 {
@@ -201,8 +204,8 @@ impl Retrainer {
                 }
             }
         }
-        run.end(started.elapsed());
-        json::write(&*self.models, &key, &run, Condition::Always).await?;
+        record::account(&mut run, started.elapsed());
+        runs.end(&run).await?;
         if let Some(tracker) = &self.tracker {
             tracker.log(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
         }
@@ -253,7 +256,7 @@ impl Retrainer {
 
 /// One target's failure is not the other's: it is recorded, and told at the end.
 fn fail(run: &mut Run, target: Option<Target>, error: RetrainError, first: &mut Option<RetrainError>) {
-    run.failed.push(Failed { target, error_type: error.error_type(), detail: chain(&error) });
+    run.failed.push(Failed { target, error_type: error.error_type().into(), detail: chain(&error) });
     first.get_or_insert(error);
 }
 

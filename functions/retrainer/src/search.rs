@@ -7,7 +7,7 @@
 use model::candidates::boosted::BoostedParams;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
-use serde::Serialize;
+use registry::runs::{Trial, TrialOutcome};
 use tpe::{TpeOptimizerBuilder, parzen_estimator, range};
 
 /// Each parameter with its range, on a logarithmic scale: around what is known to do well on a month and on a year.
@@ -31,30 +31,6 @@ enum Parameter {
     LearningRate,
     MinLeafRows,
     L2,
-}
-
-/// How a trial ended.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// With this figure, smaller is better.
-    Complete(f64),
-    /// It fell behind.
-    Pruned,
-    /// Time ran out.
-    Cut,
-}
-
-/// One set of parameters that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Trial {
-    /// What was tried.
-    pub params: BoostedParams,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The loss after each round.
-    #[serde(skip)]
-    pub losses: Vec<f64>,
 }
 
 /// The trials so far.
@@ -89,7 +65,7 @@ impl Search {
     pub fn is_behind(&self, rate: f64, losses: &[f64]) -> bool {
         // Rounds of different learning rates are not alike; what was learned in all is.
         let learned = losses.len() as f64 * rate;
-        let complete = self.trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Complete(_)));
+        let complete = self.trials.iter().filter(|trial| matches!(trial.outcome, TrialOutcome::Complete(_)));
         let mut peers: Vec<f64> = Vec::new();
         let mut most_learned: f64 = 0.0;
         for peer in complete {
@@ -107,7 +83,7 @@ impl Search {
     /// The best trial that came to an end, with its figure; the older of two that did alike.
     pub fn best(&self) -> Option<(&Trial, f64)> {
         let complete = self.trials.iter().filter_map(|trial| match trial.outcome {
-            Outcome::Complete(loss) if loss.is_finite() => Some((trial, loss)),
+            TrialOutcome::Complete(loss) if loss.is_finite() => Some((trial, loss)),
             _ => None,
         });
         complete.min_by(|a, b| a.1.total_cmp(&b.1))
@@ -140,9 +116,9 @@ impl Search {
     /// Complete ones by their figure, then pruned ones, those that came far first.
     fn ranked(&self) -> Vec<&Trial> {
         let key = |trial: &Trial| match trial.outcome {
-            Outcome::Complete(loss) => (0, loss),
-            Outcome::Pruned => (1, -(trial.losses.len() as f64) * trial.params.learning_rate),
-            Outcome::Cut => (2, 0.0),
+            TrialOutcome::Complete(loss) => (0, loss),
+            TrialOutcome::Pruned => (1, -(trial.losses.len() as f64) * trial.params.learning_rate),
+            TrialOutcome::Cut => (2, 0.0),
         };
         let mut ranked: Vec<&Trial> = self.trials.iter().collect();
         ranked.sort_by(|a, b| key(a).0.cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1)));
@@ -193,10 +169,10 @@ mod tests {
         let all = losses(&params);
         for round in 1..=all.len() {
             if search.is_some_and(|search| search.is_behind(params.learning_rate, &all[..round])) {
-                return Trial { params, outcome: Outcome::Pruned, losses: all[..round].to_vec() };
+                return Trial { params, outcome: TrialOutcome::Pruned, losses: all[..round].to_vec() };
             }
         }
-        Trial { params, outcome: Outcome::Complete(all[all.len() - 1]), losses: all }
+        Trial { params, outcome: TrialOutcome::Complete(all[all.len() - 1]), losses: all }
     }
 
     fn search(seed: u64, trials: usize) -> Search {
@@ -240,7 +216,7 @@ mod tests {
         let search = search(3, 40);
         let best = search.best().unwrap().1;
         let trials = search.into_trials();
-        let pruned = trials.iter().filter(|trial| trial.outcome == Outcome::Pruned).count();
+        let pruned = trials.iter().filter(|trial| trial.outcome == TrialOutcome::Pruned).count();
         assert!((5..36).contains(&pruned), "{pruned} of 40 pruned");
         assert!(best < losses(&trials[0].params).pop().unwrap());
         let rounds = |trial: &Trial| trial.losses.len() as f64 * trial.params.learning_rate;
@@ -251,8 +227,8 @@ mod tests {
     fn a_figure_that_is_none_never_wins() {
         let first = run(BoostedParams { leaves: Some(31), ..BoostedParams::default() }, None);
         let mut search = Search::new(1, first.clone());
-        search.tell(Trial { outcome: Outcome::Complete(f64::NAN), ..first.clone() });
-        search.tell(Trial { outcome: Outcome::Cut, losses: Vec::new(), ..first });
+        search.tell(Trial { outcome: TrialOutcome::Complete(f64::NAN), ..first.clone() });
+        search.tell(Trial { outcome: TrialOutcome::Cut, losses: Vec::new(), ..first });
         assert!(search.best().unwrap().1.is_finite());
         search.ask();
     }

@@ -2,7 +2,7 @@ use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
 use model::request::local_time;
 use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
-use store::{Get, MemoryStore, ObjectKey};
+use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
 
@@ -64,13 +64,19 @@ async fn the_first_models_become_champions_and_the_same_data_changes_nothing() {
     seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
     let first = retrain(&bench, "2021-03-15", "one").await;
     assert_eq!(first.targets.iter().map(|target| target.promoted).collect::<Vec<_>>(), [true, true]);
-    assert_eq!(first.data.iter().map(|file| file.month.as_str()).collect::<Vec<_>>(), ["2021-01", "2021-02"]);
+    assert_eq!(
+        first.data.iter().map(|file| file.month.to_string()).collect::<Vec<_>>(),
+        ["2021-01", "2021-02"]
+    );
     let again = retrain(&bench, "2021-03-15", "two").await;
     assert_eq!(again.targets.iter().map(|target| target.promoted).collect::<Vec<_>>(), [false, false]);
     assert!(again.targets[0].decision.reason.contains("champion already"), "{:?}", again.targets[0]);
     assert_eq!(first.targets[0].version, again.targets[0].version, "same data, same seed, same version");
     let registry = Registry::new(Arc::new(bench.models.clone()));
     let card = registry.card(Target::Duration, &first.targets[0].version).await.unwrap();
+    let profile = registry.file(Target::Duration, &first.targets[0].version, "profile.json").await.unwrap();
+    let profile: monitoring::Profile = serde_json::from_slice(&profile).unwrap();
+    assert_eq!((profile.rows, profile.vendors.total()), (600, 0), "of January, which it learned from");
     let card = &card["model_details"]["tripcast"];
     assert_eq!(card["run"], "2021-03-15-one", "the card of the first stays");
     assert_eq!(card["validate"]["rules"], "course");
@@ -226,9 +232,12 @@ async fn no_run_overwrites_the_record_of_another() {
     for (name, promoted) in names.iter().zip([true, false]) {
         let run = recorded(&bench, name).await;
         assert_eq!((&run["run"], &run["targets"][0]["promoted"]), (&json!(name), &json!(promoted)));
+        let read = Runs::new(Arc::new(bench.models.clone())).read(name).await.unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), run, "what is written is read alike");
     }
-    let mut begun = Run::new("2021-03-15".parse().unwrap(), "killed", &bench.retrainer.settings);
-    record::begin(&bench.models, &mut begun).await.unwrap();
+    let runs = Runs::new(Arc::new(bench.models.clone()));
+    let mut begun = record::begun("2021-03-15".parse().unwrap(), "killed", &bench.retrainer.settings);
+    runs.begin(&mut begun).await.unwrap();
     let run = recorded(&bench, "2021-03-15-killed").await;
     assert_eq!(run["failed"][0]["error_type"], "Retraining.NotEnded");
 }
@@ -239,10 +248,10 @@ async fn recorded(bench: &Bench, run: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_age_of_champions_and_of_the_last_retraining_is_told() {
+async fn the_age_of_champions_and_of_the_last_retraining_is_reported() {
     let bench = bench();
     let models: Arc<dyn Store> = Arc::new(bench.models.clone());
-    let age = Age::of(&models, Utc::now()).await.unwrap();
+    let age = Age::measure(&models, Utc::now()).await.unwrap();
     assert_eq!((age.metrics(), &age), (vec![], &Age { model_hours: None, retraining_hours: None }));
     seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
     seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
@@ -250,7 +259,7 @@ async fn the_age_of_champions_and_of_the_last_retraining_is_told() {
     // A later one had nothing to do: that is none.
     retrain(&bench, "2021-05-15", "two").await;
     let in_two_days = Utc::now() + chrono::TimeDelta::hours(48);
-    let age = Age::of(&models, in_two_days).await.unwrap();
+    let age = Age::measure(&models, in_two_days).await.unwrap();
     for hours in [age.model_hours.unwrap(), age.retraining_hours.unwrap()] {
         assert!((48.0..48.2).contains(&hours), "{age:?}");
     }

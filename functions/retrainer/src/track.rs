@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::DateTime;
 use mlflow::{Dataset, Point, TrackedModel, TrackedRun, Tracking};
 use model::Artifact;
 use model::{Classified, chain};
 use platform::lambda::Deadline;
 use registry::Registry;
+use registry::runs::{Fingerprint, Retrained, Run, TrialOutcome};
 use serde_json::Value;
 
 use crate::interchange::mlflow_model;
-use crate::record::{Retrained, Run};
-use crate::search::Outcome;
 
 /// Tells a tracking server of every run; if it does not listen, that is logged and nothing else.
 #[derive(Debug, Clone)]
@@ -82,10 +80,9 @@ impl Tracker {
     }
 
     fn tracked(&self, run: &Run, retrained: &Retrained, artifacts: Vec<(String, Bytes)>) -> TrackedRun {
-        let started_ms =
-            DateTime::parse_from_rfc3339(&run.started).map_or(0, |at| at.timestamp_millis().max(0) as u64);
+        let started_ms = run.started.timestamp_millis().max(0) as u64;
         let last = run.data.len().saturating_sub(1);
-        let dataset = |(at, file): (usize, &crate::gather::Fingerprint)| Dataset {
+        let dataset = |(at, file): (usize, &Fingerprint)| Dataset {
             name: file.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet").into(),
             sha256: file.sha256.clone(),
             source: file.key.clone(),
@@ -173,7 +170,7 @@ fn metrics(run: &Run, retrained: &Retrained) -> Vec<Point> {
         point("window.loss".into(), Some(window.loss), u64::from(window.months));
     }
     for (number, trial) in retrained.learning.trials.iter().enumerate() {
-        if let Outcome::Complete(loss) = trial.outcome {
+        if let TrialOutcome::Complete(loss) = trial.outcome {
             point("trial.loss".into(), Some(loss), number as u64);
         }
     }

@@ -5,7 +5,7 @@ use lambda_runtime::{Config as LambdaConfig, Context};
 use model::candidates::FitParams;
 use model::{Artifact, Candidate, Examples, Family, LabelledTrips, Target, Trip, Zone};
 use platform::queue::MemorySink;
-use registry::{CardFiles, Change, Registry, Shadows};
+use registry::{Change, NO_CARD, Registry, Shadows};
 use store::{MemoryStore, Store};
 
 use super::*;
@@ -165,7 +165,7 @@ async fn a_cold_start_without_a_champion_fails_loudly() {
     let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO);
     let refused = scorer.handle(event(sample("scorer-sqs"))).await.unwrap_err();
     assert_eq!((refused.error_type(), refused.is_transient()), ("Models.NoChampion", true));
-    let version = registry.publish(Target::Duration, artifact(), CardFiles::NONE).await.unwrap();
+    let version = registry.publish(Target::Duration, artifact(), &NO_CARD).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
     let answered = scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
     assert_eq!(answered.batch_item_failures.len(), 0, "the promotion is picked up");
@@ -179,7 +179,7 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
     let registry = Registry::new(Arc::new(store.clone()));
     let publish = |bytes: Bytes| {
         let registry = registry.clone();
-        async move { registry.publish(Target::Duration, bytes, CardFiles::NONE).await.unwrap() }
+        async move { registry.publish(Target::Duration, bytes, &NO_CARD).await.unwrap() }
     };
     let (champion, other) = (publish(artifact()).await, publish(artifact_of([30.0, 60.0])).await);
     let broken = publish(Bytes::from_static(b"no model")).await;
@@ -218,7 +218,7 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
 #[tokio::test]
 async fn answers_of_challengers_that_cannot_be_kept_cost_nothing() {
     let registry = Registry::new(Arc::new(MemoryStore::default()));
-    let version = registry.publish(Target::Duration, artifact(), CardFiles::NONE).await.unwrap();
+    let version = registry.publish(Target::Duration, artifact(), &NO_CARD).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
     registry.challenge(Target::Duration, &[Change::Add(version)], "", "").await.unwrap();
     let folder = tempfile::NamedTempFile::new().unwrap();

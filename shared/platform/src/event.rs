@@ -1,8 +1,6 @@
 //! What wakes a function, decoded from JSON by our own envelopes: the crates' types fail on shapes that AWS sends. An event of
 //! another kind fails the invocation by its name, so that nothing of it is acknowledged.
 
-use chrono::{DateTime, NaiveDate};
-use model::Target;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,7 +27,8 @@ pub struct EventError {
 }
 
 impl EventError {
-    fn new(expected: &'static str, event: &Value) -> Self {
+    /// `event` is not what was `expected`.
+    pub fn new(expected: &'static str, event: &Value) -> Self {
         Self { expected, found: kind_of(event) }
     }
 }
@@ -178,65 +177,6 @@ fn form_decoded(key: &str) -> Option<String> {
     percent_decode_str(&spaced).decode_utf8().ok().map(|key| key.into_owned())
 }
 
-/// What a retraining was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RetrainRequest {
-    /// The day to retrain as of; none is today.
-    pub now: Option<NaiveDate>,
-    /// The target; none is every target.
-    pub target: Option<Target>,
-}
-
-/// What the retrainer is woken for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RetrainerEvent {
-    /// To retrain.
-    Retrain(RetrainRequest),
-    /// To tell how old the champions and the last retraining are.
-    ReportAge,
-}
-
-/// The wish in an event: our own `{"now": "2021-03-15", "target": "tip"}`, both optional, or what EventBridge Scheduler
-/// sends (its `time` is the day), to retrain; `{"report": "age"}` to tell how old things are.
-///
-/// # Errors
-/// [`EventError`] for a day or a target that is none, and for anything else.
-pub fn retrainer_event(event: &Value) -> Result<RetrainerEvent, EventError> {
-    if *event == serde_json::json!({"report": "age"}) {
-        return Ok(RetrainerEvent::ReportAge);
-    }
-    retrain_request(event).map(RetrainerEvent::Retrain)
-}
-
-fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
-    let unknown = || {
-        EventError::new(
-            "a scheduled event, {\"now\": \"yyyy-mm-dd\", \"target\": \"duration|tip\"} or {\"report\": \"age\"}",
-            event,
-        )
-    };
-    let fields = event.as_object().ok_or_else(unknown)?;
-    let scheduled = fields.contains_key("detail-type");
-    if !scheduled && fields.keys().any(|name| name != "now" && name != "target") {
-        return Err(unknown());
-    }
-    let day = |value: &Value| {
-        let text = value.as_str()?;
-        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-        day.or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|at| at.date_naive()))
-    };
-    let stated = match (&event["now"], &event["time"]) {
-        (Value::Null, Value::Null) => None,
-        (Value::Null, time) => Some(day(time).ok_or_else(unknown)?),
-        (now, _) => Some(day(now).ok_or_else(unknown)?),
-    };
-    let target = match &event["target"] {
-        Value::Null => None,
-        target => Some(Target::deserialize(target).map_err(|_| unknown())?),
-    };
-    Ok(RetrainRequest { now: stated, target })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -322,23 +262,5 @@ mod tests {
         }
         let removed = json!({"Records": [{"eventName": "ObjectRemoved:Delete", "s3": {}}]});
         assert_eq!(objects_created(&removed), Ok(vec![]), "known, and nothing appeared");
-    }
-
-    #[test]
-    fn a_retraining_is_asked_for_by_a_schedule_or_by_hand() {
-        let day = |text: &str| Some(text.parse::<NaiveDate>().unwrap());
-        let request = |event: &Value| retrain_request(event).unwrap();
-        let (march, tip) = (day("2021-03-15"), Some(Target::Tip));
-        assert_eq!(request(&sample("retrainer-schedule")), RetrainRequest { now: march, target: None });
-        assert_eq!(request(&sample("retrainer-now")), RetrainRequest { now: march, target: None });
-        assert_eq!(request(&json!({})), RetrainRequest::default());
-        assert_eq!(retrainer_event(&sample("retrainer-report")), Ok(RetrainerEvent::ReportAge));
-        assert!(matches!(retrainer_event(&json!({})), Ok(RetrainerEvent::Retrain(_))));
-        assert!(retrainer_event(&json!({"report": "weather"})).is_err());
-        let by_hand = json!({"now": "2021-03-15T09:00:00Z", "target": "tip"});
-        assert_eq!(request(&by_hand), RetrainRequest { now: march, target: tip });
-        for bad in [json!({"now": "soon"}), json!({"target": "fare"}), json!({"when": 1}), json!([])] {
-            assert!(retrain_request(&bad).is_err(), "{bad}");
-        }
     }
 }

@@ -9,7 +9,6 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::env::{Env, Variable};
 use model::{Classified, chain};
 
 /// When an invocation ends, whatever it is doing.
@@ -34,26 +33,6 @@ impl Deadline {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Duration::from_millis(self.at_ms).saturating_sub(now)
     }
-}
-
-/// What Lambda says of the function itself, by AWS's names.
-const VARIABLES: [Variable; 1] =
-    [Variable { name: "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", meaning: "memory in MB", default: Some("0") }];
-
-/// US dollars for a gigabyte of memory for a second: list price of x86_64 and arm64 in us-east-1, 2026-11.
-const USD_A_GB_SECOND: f64 = if cfg!(target_arch = "aarch64") { 0.000_013_333_4 } else { 0.000_016_666_7 };
-
-/// What `took` costs on Lambda at its list price; none elsewhere.
-pub fn cost_usd(took: Duration) -> Option<f64> {
-    let memory_mb: f64 = Env::of_process(&VARIABLES).ok()?.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok()?;
-    (memory_mb > 0.0).then(|| memory_mb / 1024.0 * took.as_secs_f64() * USD_A_GB_SECOND)
-}
-
-/// The most memory this process has held, bytes; none where the system does not say.
-pub fn memory_peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Why a function did not start. `main` prints an error by its `Debug`, which is made to be read here.
@@ -163,12 +142,6 @@ mod tests {
             ("Handler.Panic", "out of 7")
         );
         assert_eq!(guarded(|| async { Ok::<_, Throttled>(3) }).await.unwrap(), 3);
-    }
-
-    #[test]
-    fn memory_is_told_and_cost_only_on_lambda() {
-        assert!(memory_peak_bytes().is_none_or(|bytes| bytes > 1 << 20));
-        assert_eq!(cost_usd(Duration::from_secs(60)), None);
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn key(target: Target) -> Result<ObjectKey, RegistryError> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::CardFiles;
+    use super::super::NO_CARD;
     use super::*;
     use bytes::Bytes;
     use store::MemoryStore;
@@ -119,7 +119,7 @@ mod tests {
     const SINCE: &str = "2021-03-15T09:00:00Z";
 
     async fn publish(registry: &Registry, bytes: &'static [u8]) -> ModelVersion {
-        let files = registry.publish(Target::Tip, Bytes::from_static(bytes), CardFiles::NONE);
+        let files = registry.publish(Target::Tip, Bytes::from_static(bytes), &NO_CARD);
         files.await.unwrap()
     }
 

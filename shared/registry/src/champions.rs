@@ -234,7 +234,7 @@ fn log_unusable_tip(error: &dyn std::error::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::CardFiles;
+    use crate::NO_CARD;
     use bytes::Bytes;
     use model::candidates::FitParams;
     use model::{Artifact, Candidate, Examples, Family, LabelledTrips, ModelVersion, Trip, Zone};
@@ -273,7 +273,7 @@ mod tests {
     }
 
     async fn promote(registry: &Registry, bytes: Bytes) -> ModelVersion {
-        let version = registry.publish(Target::Duration, bytes, CardFiles::NONE).await.unwrap();
+        let version = registry.publish(Target::Duration, bytes, &NO_CARD).await.unwrap();
         let champion = registry.champion(Target::Duration).await.unwrap();
         registry.promote(Target::Duration, &version, champion.as_ref(), "", "").await.unwrap();
         version
@@ -309,7 +309,7 @@ mod tests {
         let store = MemoryStore::default();
         let registry = Registry::new(Arc::new(store.clone()));
         let one = promote(&registry, artifact(10.0)).await;
-        let junk = registry.publish(Target::Tip, Bytes::from_static(b"junk"), CardFiles::NONE).await;
+        let junk = registry.publish(Target::Tip, Bytes::from_static(b"junk"), &NO_CARD).await;
         registry.promote(Target::Tip, &junk.unwrap(), None, "", "").await.unwrap();
         let cold = || Models::new(registry.clone(), Duration::ZERO, |_, _| ());
         let bundle = cold().bundle().await.unwrap();
@@ -367,7 +367,7 @@ mod tests {
         promote(&registry, artifact(10.0)).await;
         let models = Models::new(registry.clone(), Duration::ZERO, count);
         models.bundle().await.unwrap();
-        let junk = registry.publish(Target::Tip, Bytes::from_static(b"junk"), CardFiles::NONE).await.unwrap();
+        let junk = registry.publish(Target::Tip, Bytes::from_static(b"junk"), &NO_CARD).await.unwrap();
         registry.promote(Target::Tip, &junk, None, "", "").await.unwrap();
         let key = format!("tip/versions/{junk}/model.bin");
         let fetched = || store.reads.lock().unwrap().get(&key).copied().unwrap_or_default();
@@ -390,7 +390,7 @@ mod tests {
         store.store.put(&missing, Bytes::from(alias), Condition::Always).await.unwrap();
         assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (None, 5));
         assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (None, 6));
-        registry.publish(Target::Tip, good, CardFiles::NONE).await.unwrap();
+        registry.publish(Target::Tip, good, &NO_CARD).await.unwrap();
         assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (Some(&version), 6));
         models.bundle().await.unwrap();
         assert_eq!(failed(), 6, "mended, it is quiet");

@@ -1,7 +1,7 @@
 //! Models on a store: immutable versions, an alias that is the commit, a history that only grows.
 //!
 //! ```text
-//! <target>/versions/<version>/{card.json,card.md,card.html,model.bin}   create-only, model.bin last
+//! <target>/versions/<version>/{card.json,card.md,card.html,profile.json,model.bin}   create-only, model.bin last
 //! <target>/aliases/champion.json                              created by IfAbsent, changed by IfMatch
 //! <target>/aliases/challengers.json                           who is asked in the shadow, the same way
 //! <target>/history/<seq>.json                                 create-only: what the alias was at seq
@@ -16,6 +16,7 @@ mod challengers;
 mod champions;
 mod error;
 pub mod layout;
+pub mod runs;
 mod shadow;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::artifact::sha256_hex;
-use model::{ModelVersion, Target};
+use model::{Metrics, ModelVersion, Rules, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +34,7 @@ use store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
 pub use challengers::{Challengers, Change};
 pub use champions::{ModelError, Models, Reload};
 pub use error::RegistryError;
+use runs::Fingerprint;
 pub use shadow::{Shadow, Shadows};
 
 /// Which model answers.
@@ -64,21 +66,40 @@ pub struct Champion {
     pub etag: ETag,
 }
 
-/// The card of a model, in three forms.
-#[derive(Debug, Clone)]
-pub struct CardFiles<'a> {
-    /// For programs.
-    pub document: &'a Value,
-    /// For terminals.
-    pub markdown: String,
-    /// For people, a page of its own.
-    pub html: String,
+/// The files of a model that was published without having been judged: a card with nothing in it.
+pub static NO_CARD: [(&str, Bytes); 1] = [("card.json", Bytes::from_static(b"null"))];
+
+/// Where a model comes from. All of it is none for a model that was published without having been judged.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The retraining that made it.
+    pub run: Option<String>,
+    /// The files that it was learned from, and the one that it was judged on, last.
+    pub data: Option<Vec<Fingerprint>>,
+    /// Its figures on that one.
+    pub validate: Option<Validation>,
 }
 
-impl CardFiles<'_> {
-    /// A card that says nothing: of a model that was published without having been judged.
-    pub const NONE: CardFiles<'static> =
-        CardFiles { document: &Value::Null, markdown: String::new(), html: String::new() };
+/// Figures with the rules that chose their rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// The rules.
+    pub rules: Rules,
+    /// The figures.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+}
+
+/// The part of a card by the Model Card Toolkit's schema that is read here.
+#[derive(Deserialize)]
+struct Card {
+    model_details: ModelDetails,
+}
+
+#[derive(Deserialize)]
+struct ModelDetails {
+    #[serde(default)]
+    tripcast: Provenance,
 }
 
 /// A write beside another one is tried again at most so often.
@@ -157,6 +178,22 @@ impl Registry {
         Ok(found.ok_or_else(unknown)?.0)
     }
 
+    /// Where a version comes from, by its card.
+    ///
+    /// # Errors
+    /// [`RegistryError::UnknownVersion`], [`RegistryError::Store`].
+    pub async fn provenance(
+        &self,
+        target: Target,
+        version: &ModelVersion,
+    ) -> Result<Provenance, RegistryError> {
+        let key = version_key(target, version, "card.json")?;
+        let read = json::read::<Option<Card>>(&*self.store, &key).await;
+        let found = read.map_err(store_error("reading a card", target))?;
+        let unknown = || RegistryError::UnknownVersion { target, version: version.clone() };
+        Ok(found.ok_or_else(unknown)?.0.map(|card| card.model_details.tripcast).unwrap_or_default())
+    }
+
     /// The names of the files of a version.
     ///
     /// # Errors
@@ -188,7 +225,8 @@ impl Registry {
         Ok(read.map_err(store_error("reading a model's file", target))?.bytes)
     }
 
-    /// Publishes an artifact with its card; what is there already stays as it is, since a version is its bytes.
+    /// Publishes an artifact with the files that stand beside it, by name, `card.json` among them; what is there already stays as it
+    /// is, since a version is its bytes.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -196,22 +234,13 @@ impl Registry {
         &self,
         target: Target,
         artifact: Bytes,
-        card: CardFiles<'_>,
+        files: &[(&str, Bytes)],
     ) -> Result<ModelVersion, RegistryError> {
         let version = ModelVersion::of(&artifact);
-        let card_key = version_key(target, &version, "card.json")?;
-        let document =
-            json::bytes(&card_key, card.document).map_err(store_error("publishing a model", target))?;
-        let files = [
-            ("card.json", document),
-            ("card.md", card.markdown.into()),
-            ("card.html", card.html.into()),
-            ("model.bin", artifact),
-        ];
-        // The model comes last: where it stands, its card stands beside it.
-        for (name, bytes) in files {
+        // The model comes last: where it is, its files are beside it.
+        for (name, bytes) in files.iter().chain(&[("model.bin", artifact)]) {
             let key = version_key(target, &version, name)?;
-            self.create(&key, bytes).await.map_err(store_error("publishing a model", target))?;
+            self.create(&key, bytes.clone()).await.map_err(store_error("publishing a model", target))?;
         }
         Ok(version)
     }

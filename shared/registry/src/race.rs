@@ -105,9 +105,8 @@ impl Store for BadLine {
 async fn stubborn(registry: &Registry, round: u64, number: usize, expected: Option<&Champion>) -> bool {
     let model = Bytes::from(format!("model {number} of round {round}"));
     let version = loop {
-        let document = &serde_json::json!({"round": round});
-        let card = CardFiles { document, markdown: "a card".into(), html: "a page".into() };
-        if let Ok(version) = registry.publish(TARGET, model.clone(), card).await {
+        let card = [("card.json", Bytes::from(format!("{{\"round\": {round}}}")))];
+        if let Ok(version) = registry.publish(TARGET, model.clone(), &card).await {
             break version;
         }
     };

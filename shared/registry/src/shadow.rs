@@ -113,7 +113,7 @@ mod tests {
     use model::{Candidate, Examples, Family, LabelledTrips, Trip, Work, Zone, go_on};
 
     use super::*;
-    use crate::{CardFiles, Change};
+    use crate::{Change, NO_CARD};
     use store::MemoryStore;
 
     fn artifact(minutes: f64) -> Bytes {
@@ -132,8 +132,7 @@ mod tests {
         assert!(shadows.current().await.is_empty());
         let mut changes = Vec::new();
         for bytes in [Bytes::from_static(b"no model"), artifact(10.0), artifact(20.0)] {
-            changes
-                .push(Change::Add(registry.publish(Target::Duration, bytes, CardFiles::NONE).await.unwrap()));
+            changes.push(Change::Add(registry.publish(Target::Duration, bytes, &NO_CARD).await.unwrap()));
         }
         registry.challenge(Target::Duration, &changes, "", "").await.unwrap();
         assert_eq!(shadows.current().await.len(), 2);
@@ -145,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn who_comes_while_another_asks_goes_on_with_what_is_known() {
         let registry = Registry::new(Arc::new(MemoryStore::default()));
-        let version = registry.publish(Target::Duration, artifact(10.0), CardFiles::NONE).await.unwrap();
+        let version = registry.publish(Target::Duration, artifact(10.0), &NO_CARD).await.unwrap();
         registry.challenge(Target::Duration, &[Change::Add(version)], "", "").await.unwrap();
         let shadows = Shadows::new(registry, Duration::ZERO);
         let asking = shadows.asking.lock().await;

@@ -10,7 +10,7 @@ fn registry() -> (Registry, MemoryStore) {
 }
 
 async fn publish(registry: &Registry, bytes: &'static [u8]) -> ModelVersion {
-    registry.publish(TARGET, Bytes::from_static(bytes), CardFiles::NONE).await.unwrap()
+    registry.publish(TARGET, Bytes::from_static(bytes), &NO_CARD).await.unwrap()
 }
 
 async fn promote(registry: &Registry, version: &ModelVersion) -> Alias {

@@ -3,6 +3,7 @@
 use model::card::{SliceFigure, figure_name};
 use model::evaluation::Figures;
 use model::{Metrics, Target};
+use registry::runs::Fingerprint;
 use report::{Plot, Point, Range, Section, Table};
 use serde_json::Value;
 
@@ -308,9 +309,7 @@ fn differ(path: &str, before: &Value, now: &Value, into: &mut Vec<Vec<String>>) 
 }
 
 fn data(card: &Card<'_>) -> Section {
-    let row = |file: &crate::gather::Fingerprint| {
-        vec![file.month.clone(), file.rows.to_string(), file.sha256.clone()]
-    };
+    let row = |file: &Fingerprint| vec![file.month.to_string(), file.rows.to_string(), file.sha256.clone()];
     Section {
         title: "Data",
         paragraphs: vec![

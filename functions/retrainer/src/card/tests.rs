@@ -52,7 +52,7 @@ fn card_of(target: Target, family: Family) -> (Value, String, String) {
     let decision =
         decide(&rows, Some((&before.version, &scored_before)), vec![challenger], &PromotionPolicy::default());
     let data = [Fingerprint {
-        month: "2021-01".into(),
+        month: "2021-01".parse().unwrap(),
         key: "history/green_tripdata_2021-01.parquet".into(),
         etag: String::new(),
         sha256: "ab".repeat(32),
@@ -61,7 +61,7 @@ fn card_of(target: Target, family: Family) -> (Value, String, String) {
     let previous = Previous { version: &version, artifact: &before.artifact, metrics: &metrics };
     Card {
         run: "2021-03-15-test",
-        made: "2021-03-15T09:00:00Z",
+        made: "2021-03-15T09:00:00Z".parse().unwrap(),
         trained: &trained,
         assessed: decision.of(&trained.version).unwrap(),
         findings: &findings,

@@ -4,6 +4,8 @@
 
 use model::evaluation::Figures;
 use model::{Metrics, Rules};
+use registry::Validation;
+use registry::runs::Fingerprint;
 use serde_json::{Value, json};
 
 use super::{Card, content};
@@ -46,14 +48,9 @@ pub(super) fn document(card: &Card<'_>) -> Value {
     })
 }
 
-/// What our own programs read.
+/// What our own programs read; `registry::Provenance` is a part of it.
 fn tripcast(card: &Card<'_>) -> Value {
     let lineage = &card.trained.artifact.lineage;
-    let with_rules = |rules: Rules, metrics: &Metrics| {
-        let mut value = serde_json::to_value(metrics).unwrap_or_default();
-        value["rules"] = json!(rules);
-        value
-    };
     json!({
         "target": lineage.target,
         "version": card.trained.version,
@@ -65,8 +62,8 @@ fn tripcast(card: &Card<'_>) -> Value {
         "bytes": card.trained.bytes.len(),
         "data": card.data,
         "dropped": card.trained.dropped,
-        "train": with_rules(lineage.params.rules, &card.trained.train),
-        "validate": with_rules(Rules::Course, &card.assessed.metrics),
+        "train": Validation { rules: lineage.params.rules, metrics: card.trained.train.clone() },
+        "validate": Validation { rules: Rules::Course, metrics: card.assessed.metrics.clone() },
         "objections": card.assessed.objections,
         "findings": card.findings,
     })
@@ -79,7 +76,7 @@ fn diff(card: &Card<'_>, previous: &super::Previous<'_>) -> String {
     format!("from {}: {}", previous.version, changes.join(", "))
 }
 
-fn dataset(file: &crate::gather::Fingerprint) -> Value {
+fn dataset(file: &Fingerprint) -> Value {
     json!({
         "name": file.key.rsplit('/').next(),
         "link": file.key,
