@@ -180,7 +180,7 @@ async fn live(
         .into());
     }
     let files = |month: Month| read_month(&args.trips, &args.taxi, month);
-    let served = serve(target, &periods, &months, files)?;
+    let served = serve(target, &periods, &months, args.threads, files)?;
     Ok((decisions, served))
 }
 

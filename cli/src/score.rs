@@ -48,15 +48,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             }
         }
         if waiting.len() == MESSAGES_AT_ONCE {
-            answer(&bundle, &mut waiting, &mut out)?;
+            predict(&bundle, &mut waiting, &mut out)?;
         }
     }
-    answer(&bundle, &mut waiting, &mut out)?;
+    predict(&bundle, &mut waiting, &mut out)?;
     out.flush()?;
     if rejected > 0 { Err(format!("{rejected} of {lines} lines were rejected").into()) } else { Ok(()) }
 }
 
-fn answer(
+fn predict(
     bundle: &Bundle,
     waiting: &mut Vec<(model::Trip, TripRequest)>,
     out: &mut impl Write,

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use dataset::Limits;
 use model::candidates::boosted::BoostedParams;
 use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipEstimate, TipModel};
-use model::evaluation::Figures;
+use model::performance::Figures;
 use model::rejection::RejectionCounts;
 use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target, Work};
 use serde::Serialize;

@@ -16,14 +16,14 @@ use tokio::process::{Child, Command};
 
 /// What a bootstrap said of one event.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum Reply {
     /// It answered.
     Response(Value),
     /// It reported an error.
     Error(Value),
 }
 
-impl Said {
+impl Reply {
     /// What it answered.
     ///
     /// # Panics
@@ -50,7 +50,7 @@ impl Said {
 #[derive(Default)]
 struct Api {
     waiting: VecDeque<Value>,
-    said: Vec<Said>,
+    replies: Vec<Reply>,
     first_poll: Option<Instant>,
 }
 
@@ -89,10 +89,10 @@ impl Bootstrap {
     }
 
     /// Hands over one event and waits for what is said of it.
-    pub async fn handle(&mut self, event: Value) -> Said {
-        let already = self.api.lock().unwrap().said.len();
+    pub async fn handle(&mut self, event: Value) -> Reply {
+        let already = self.api.lock().unwrap().replies.len();
         self.api.lock().unwrap().waiting.push_back(event);
-        self.wait("an answer", |api| api.said.get(already).cloned()).await
+        self.wait("an answer", |api| api.replies.get(already).cloned()).await
     }
 
     /// Time from the start of the process to its first poll.
@@ -153,13 +153,13 @@ async fn next(State(api): State<Shared>) -> Response {
 }
 
 async fn response(State(api): State<Shared>, UrlPath(_): UrlPath<String>, body: String) -> StatusCode {
-    let said = Said::Response(serde_json::from_str(&body).unwrap_or(Value::Null));
-    api.lock().unwrap().said.push(said);
+    let replies = Reply::Response(serde_json::from_str(&body).unwrap_or(Value::Null));
+    api.lock().unwrap().replies.push(replies);
     StatusCode::ACCEPTED
 }
 
 async fn error(State(api): State<Shared>, UrlPath(_): UrlPath<String>, body: String) -> StatusCode {
-    let said = Said::Error(serde_json::from_str(&body).unwrap_or(Value::Null));
-    api.lock().unwrap().said.push(said);
+    let replies = Reply::Error(serde_json::from_str(&body).unwrap_or(Value::Null));
+    api.lock().unwrap().replies.push(replies);
     StatusCode::ACCEPTED
 }

@@ -40,8 +40,8 @@ impl Stack {
         let visibility = format!("TripsVisibilitySeconds={visibility_seconds}");
         command.args(["--parameter", &visibility, "--parameter", "ModelRefreshSeconds=1"]);
         let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "deploying {name} failed: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "deploying {name} failed: {stderr}");
         // For whoever has to tell what a bucket or a queue is of.
         let outputs = root.join("target/e2e").join(format!("{name}.json"));
         if let Some(folder) = outputs.parent().filter(|folder| folder.exists()) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::bootstrap::{Bootstrap, Said};
+use tests::bootstrap::{Bootstrap, Reply};
 use tests::needs::{Need, has};
 use tests::{function_binary, months, packages, root};
 
@@ -65,7 +65,7 @@ async fn a_directory_is_enough_to_retrain_and_predict() {
     assert_eq!(outcome[0]["rows"], rows, "{outcome}");
     assert!(std::fs::metadata(predictions).unwrap().len() > 10 * rows);
     let none = predictor.handle(sample("batch-predictor-s3-test-event")).await;
-    assert_eq!(none, Said::Response(json!([])), "a test event tells of nothing");
+    assert_eq!(none, Reply::Response(json!([])), "a test event tells of nothing");
 }
 
 /// On this machine's processor, and by `make test-arm64` on the other one.

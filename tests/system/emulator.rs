@@ -115,8 +115,8 @@ async fn every_sample_event_is_answered() {
         // The files that the samples name are not here: they are gone, or of another bucket.
         let outcomes = answer.as_array().unwrap_or_else(|| panic!("{name}: {answer}"));
         for outcome in outcomes {
-            let said = outcome["outcome"].as_str().unwrap_or_default();
-            assert!(["gone", "ignored"].contains(&said), "{name}: {answer}");
+            let ended = outcome["outcome"].as_str().unwrap_or_default();
+            assert!(["gone", "ignored"].contains(&ended), "{name}: {answer}");
         }
     }
     let mut event = sample("batch-predictor-eventbridge.json");

@@ -10,7 +10,7 @@ use dataset::{Limits, read_all};
 use model::artifact::sha256_hex;
 use model::candidates::{DurationModel, Estimate, FitParams};
 use model::decision::PromotionPolicy;
-use model::evaluation::Figures;
+use model::performance::Figures;
 use model::{Family, LabelledTrips, Model, Rules, Target, Trained, Work, go_on, judge, train};
 use platform::lambda::Deadline;
 use retrainer::learn::Learning;
@@ -159,9 +159,9 @@ fn intervals_cover_later_months_and_are_narrower_than_a_constant_width() {
 /// Twice the minutes within which the answers are right as often as `coverage`.
 fn constant_width_min(model: &Model, file: &LabelledTrips, coverage: f64) -> f64 {
     let Model::Duration(model) = model else { panic!("a model of durations") };
-    let said = model.answer(&file.trips).minutes;
+    let predicted = model.predict(&file.trips).minutes;
     let (rows, _) = Rules::Course.rows(Target::Duration, file);
-    let far = |row: usize| Some((said[row] - file.label(Target::Duration, row)?).abs());
+    let far = |row: usize| Some((predicted[row] - file.label(Target::Duration, row)?).abs());
     let mut errors: Vec<f64> = rows.into_iter().filter_map(far).collect();
     errors.sort_unstable_by(f64::total_cmp);
     2.0 * errors[(errors.len() as f64 * coverage) as usize - 1]

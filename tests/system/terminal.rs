@@ -18,12 +18,12 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 fn document(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", said(output));
+    assert!(output.status.success(), "{}", stderr(output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -71,7 +71,7 @@ fn a_download_that_broke_off_goes_on_and_is_not_made_twice() {
         || tripcast(&["data", "fetch", "--month", "2021-01", "--to", text(&to), "--from", &url, "--json"]);
     let broken = fetch();
     assert_eq!(broken.status.code(), Some(1));
-    assert!(said(&broken).contains("run the same command again to go on"), "{}", said(&broken));
+    assert!(stderr(&broken).contains("run the same command again to go on"), "{}", stderr(&broken));
     assert!(!to.join("green_tripdata_2021-01.parquet").exists(), "half a month is no month");
     let fetched = document(&fetch());
     assert_eq!(fetched[0]["sha256"], sha256_hex(&file).as_str());
@@ -91,12 +91,12 @@ fn what_cannot_be_fetched_is_said_in_one_sentence() {
     let nobody = ["data", "fetch", "--month", "2021-01", "--from", "http://127.0.0.1:9", "--to"];
     let output = tripcast(&[&nobody[..], &[text(folder.path())]].concat());
     assert_eq!(output.status.code(), Some(1));
-    let said = said(&output);
+    let stderr = stderr(&output);
     assert!(
-        said.starts_with("error: cannot fetch http://127.0.0.1:9/green_tripdata_2021-01.parquet"),
-        "{said}"
+        stderr.starts_with("error: cannot fetch http://127.0.0.1:9/green_tripdata_2021-01.parquet"),
+        "{stderr}"
     );
-    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    assert_eq!(stderr.trim().lines().count(), 1, "{stderr}");
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn wrong_input_gets_one_clear_error() {
         (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),
     ] {
         let output = tripcast(&arguments);
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(expected), "{arguments:?}: {said:?} should say {expected:?}");
+        let stderr = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr:?} should say {expected:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! A replay as lines to read.
 
-use super::served::{Figures, PeriodFigures, Served};
+use super::served::{PeriodFigures, Served, ServedFigures};
 use super::{Decided, Report};
 
 /// Every decision with its reason, then what was served.
@@ -39,16 +39,16 @@ pub fn table(report: &Report) -> Vec<String> {
 }
 
 fn decision(decided: &Decided) -> String {
-    let said = match (&decided.nothing_to_do, &decided.retrained) {
+    let reason = match (&decided.nothing_to_do, &decided.retrained) {
         (Some(reason), _) => reason.clone(),
         (None, Some(retrained)) => retrained.decision.reason.clone(),
         (None, None) => String::new(),
     };
     let window = decided.window.map_or("-".into(), |window| window.to_string());
-    format!("{:10} {:8} {window:>6} {:>6.1}  {said}", decided.day, decided.judged_on, decided.seconds)
+    format!("{:10} {:8} {window:>6} {:>6.1}  {reason}", decided.day, decided.judged_on, decided.seconds)
 }
 
-fn line(name: &str, figures: &Figures) -> String {
+fn line(name: &str, figures: &ServedFigures) -> String {
     let better = 100.0 * (1.0 - figures.loss / figures.loss_frozen);
     let last = match (figures.coverage, figures.width_min, figures.ece, figures.base_rate) {
         (Some(coverage), Some(width), ..) => format!("{coverage:>9.4} {width:>9.2}"),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDateTime;
-use model::candidates::DurationAnswers;
-use model::evaluation::{Loss, calibration_error, slices_of};
+use model::evaluation::slices_of;
 use model::outcome::duration_min;
-use model::{LabelledTrips, Model, ModelVersion, Month, Rules, Target, TripBatch};
+use model::performance::{Figures, Loss, Performance};
+use model::{LabelledTrips, Model, ModelVersion, Month, Predictions, Rules, Target, TripBatch};
 use serde::Serialize;
 
 use crate::output::Failure;
@@ -22,26 +22,26 @@ pub struct Period {
     pub model: Arc<Model>,
 }
 
-/// Figures of what was served, on rows of the course's rules where nothing else is said.
+/// ServedFigures of what was served, on rows of the course's rules where nothing else is said.
 #[derive(Debug, Serialize)]
 pub struct Served {
     /// All rows.
-    pub pooled: Figures,
+    pub pooled: ServedFigures,
     /// By calendar month.
-    pub months: BTreeMap<String, Figures>,
+    pub months: BTreeMap<String, ServedFigures>,
     /// By retraining: from one to the next.
     pub periods: Vec<PeriodFigures>,
     /// By slice, `by: value`.
-    pub slices: BTreeMap<String, Figures>,
+    pub slices: BTreeMap<String, ServedFigures>,
     /// Share of all trips with both times, whatever their duration, inside the interval; and how many they are.
     pub coverage_of_all: Option<(f64, u64)>,
     /// Mean width that an interval as wide for all trips would need to cover as many, minutes; in hindsight.
     pub constant_width_min: Option<f64>,
 }
 
-/// Figures on some rows.
+/// ServedFigures on some rows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Figures {
+pub struct ServedFigures {
     /// How many.
     pub rows: u64,
     /// RMSE in minutes, or log loss.
@@ -70,62 +70,54 @@ pub struct PeriodFigures {
     /// Whether it was new.
     pub promoted: bool,
     /// How it did.
-    pub figures: Figures,
+    pub figures: ServedFigures,
     /// What its predecessor would have done.
     pub loss_of_previous: Option<f64>,
 }
 
-/// Sums over rows of which figures are made.
-#[derive(Default)]
+/// What figures are computed from.
 struct Tally {
-    rows: u64,
-    loss: f64,
-    loss_frozen: f64,
-    loss_previous: f64,
-    covered: u64,
-    width: f64,
-    said_and_was: Vec<(f64, f64)>,
+    loss: Loss,
+    served: Performance,
+    /// Sums of losses: of the champion that served, of the first one, and of the one before.
+    losses: [f64; 3],
 }
 
-/// One row as it was answered.
-struct Answered {
-    said: f64,
-    frozen: f64,
-    previous: f64,
+/// One row as it was predicted: by the champion, by the first one, and by the one before.
+struct Row {
+    predicted: [f64; 3],
     interval: Option<(f64, f64)>,
-    was: f64,
+    actual: f64,
 }
 
 impl Tally {
-    fn add(&mut self, loss: Loss, row: &Answered) {
-        self.rows += 1;
-        self.loss += loss.row(row.said, row.was);
-        self.loss_frozen += loss.row(row.frozen, row.was);
-        self.loss_previous += loss.row(row.previous, row.was);
-        match row.interval {
-            Some((lower, upper)) => {
-                self.covered += u64::from((lower..=upper).contains(&row.was));
-                self.width += upper - lower;
-            }
-            None => self.said_and_was.push((row.said, row.was)),
-        }
+    fn new(target: Target) -> Self {
+        Self { loss: Loss::of_target(target), served: Performance::new(target), losses: [0.0; 3] }
     }
 
-    fn figures(&self, loss: Loss) -> Figures {
-        let rows = self.rows.max(1) as f64;
-        let duration = loss == Loss::Squared;
-        let coverage = self.covered as f64 / rows;
-        let tipped = self.said_and_was.iter().map(|(_, was)| was).sum::<f64>();
-        Figures {
-            rows: self.rows,
-            loss: loss.figure(self.loss / rows),
-            loss_frozen: loss.figure(self.loss_frozen / rows),
-            coverage: duration.then_some(coverage),
-            coverage_error: duration.then(|| (coverage * (1.0 - coverage) / rows).sqrt()),
-            width_min: duration.then_some(self.width / rows),
-            ece: (!duration).then(|| calibration_error(self.said_and_was.clone())),
-            base_rate: (!duration).then_some(tipped / rows),
+    fn add(&mut self, row: &Row) {
+        self.served.add(row.predicted[0], row.interval, row.actual);
+        let losses = self.losses.iter_mut().zip(row.predicted);
+        losses.for_each(|(sum, predicted)| *sum += self.loss.row(predicted, row.actual));
+    }
+
+    fn figures(&self) -> ServedFigures {
+        let rows = self.served.rows().max(1) as f64;
+        let [loss, loss_frozen, _] = self.losses.map(|sum| self.loss.figure(sum / rows));
+        let mut all = ServedFigures { rows: self.served.rows(), loss, loss_frozen, ..Default::default() };
+        match self.served.metrics().figures {
+            Figures::Duration { coverage, interval_width_min, .. } => {
+                all.coverage = Some(coverage);
+                all.coverage_error = Some((coverage * (1.0 - coverage) / rows).sqrt());
+                all.width_min = Some(interval_width_min);
+            }
+            Figures::Tip { ece, base_rate, .. } => (all.ece, all.base_rate) = (ece, Some(base_rate)),
         }
+        all
+    }
+
+    fn loss_of_previous(&self) -> f64 {
+        self.loss.figure(self.losses[2] / self.served.rows().max(1) as f64)
     }
 }
 
@@ -134,13 +126,14 @@ pub fn serve(
     target: Target,
     periods: &[Period],
     months: &[Month],
+    threads: usize,
     read: impl Fn(Month) -> Result<Option<LabelledTrips>, Failure>,
 ) -> Result<Served, Failure> {
-    let loss = Loss::of(target);
-    let mut pooled = Tally::default();
+    let tally = || Tally::new(target);
+    let mut pooled = tally();
     let mut by_month: BTreeMap<String, Tally> = BTreeMap::new();
     let mut by_slice: BTreeMap<String, Tally> = BTreeMap::new();
-    let mut by_period: Vec<Tally> = periods.iter().map(|_| Tally::default()).collect();
+    let mut by_period: Vec<Tally> = periods.iter().map(|_| tally()).collect();
     let (mut all_trips, mut all_covered) = (0u64, 0u64);
     let mut errors = Vec::new();
     for month in months {
@@ -149,43 +142,43 @@ pub fn serve(
         let mut counts = vec![false; file.trips.len()];
         rows.into_iter().for_each(|row| counts[row] = true);
         for (number, (rows, trips)) in parts(&file, *month, periods) {
-            let answers = [number, 0, previous(periods, number).unwrap_or(number)]
-                .map(|period| answer(&periods[period].model, &trips));
+            let predictions = [number, 0, previous(periods, number).unwrap_or(number)]
+                .map(|period| Predictions::new(&periods[period].model, &trips, threads));
             for (at, row) in rows.into_iter().enumerate() {
                 let minutes = duration_min(file.trips.pickup[row], file.outcomes.dropoff[row]);
-                let interval = answers[0].interval(at);
+                let interval = predictions[0].interval(at);
                 if let (Some(minutes), Some((lower, upper))) = (minutes, interval) {
                     all_trips += 1;
                     all_covered += u64::from((lower..=upper).contains(&minutes));
                 }
-                let Some(was) = file.label(target, row).filter(|_| counts[row]) else { continue };
-                let [said, frozen, previous] = [0, 1, 2].map(|who: usize| answers[who].said(at));
-                let answered = Answered { said, frozen, previous, interval, was };
+                let Some(actual) = file.label(target, row).filter(|_| counts[row]) else { continue };
+                let predicted = [0, 1, 2].map(|who: usize| predictions[who].values()[at]);
+                let served = Row { predicted, interval, actual };
                 if interval.is_some() {
-                    errors.push((said - was).abs());
+                    errors.push((predicted[0] - actual).abs());
                 }
-                pooled.add(loss, &answered);
-                by_month.entry(month.to_string()).or_default().add(loss, &answered);
-                by_period[number].add(loss, &answered);
+                pooled.add(&served);
+                by_month.entry(month.to_string()).or_insert_with(tally).add(&served);
+                by_period[number].add(&served);
                 for (by, value) in slices_of(&file.trips.trip(row)) {
-                    by_slice.entry(format!("{by}: {value}")).or_default().add(loss, &answered);
+                    by_slice.entry(format!("{by}: {value}")).or_insert_with(tally).add(&served);
                 }
             }
         }
     }
     let figures =
-        |of: BTreeMap<String, Tally>| of.into_iter().map(|(name, of)| (name, of.figures(loss))).collect();
+        |of: BTreeMap<String, Tally>| of.into_iter().map(|(name, of)| (name, of.figures())).collect();
     Ok(Served {
-        pooled: pooled.figures(loss),
+        pooled: pooled.figures(),
         months: figures(by_month),
-        periods: by_period.iter().enumerate().map(|(number, of)| period(periods, number, of, loss)).collect(),
+        periods: by_period.iter().enumerate().map(|(number, of)| period(periods, number, of)).collect(),
         slices: figures(by_slice),
         coverage_of_all: (all_trips > 0).then(|| (all_covered as f64 / all_trips as f64, all_trips)),
-        constant_width_min: constant_width(errors, pooled.covered),
+        constant_width_min: constant_width(errors, pooled.served.covered()),
     })
 }
 
-fn period(periods: &[Period], number: usize, tally: &Tally, loss: Loss) -> PeriodFigures {
+fn period(periods: &[Period], number: usize, tally: &Tally) -> PeriodFigures {
     let Period { from, version, .. } = &periods[number];
     let promoted = number == 0 || periods[number - 1].version != *version;
     let before = previous(periods, number).filter(|_| promoted);
@@ -193,8 +186,8 @@ fn period(periods: &[Period], number: usize, tally: &Tally, loss: Loss) -> Perio
         from: from.to_string(),
         version: version.clone(),
         promoted,
-        figures: tally.figures(loss),
-        loss_of_previous: before.map(|_| loss.figure(tally.loss_previous / tally.rows.max(1) as f64)),
+        figures: tally.figures(),
+        loss_of_previous: before.map(|_| tally.loss_of_previous()),
     }
 }
 
@@ -221,32 +214,4 @@ fn parts(file: &LabelledTrips, month: Month, periods: &[Period]) -> BTreeMap<usi
         }
     }
     parts.into_iter().map(|(number, rows)| (number, (rows.clone(), file.trips.select(&rows)))).collect()
-}
-
-enum Said {
-    Minutes(DurationAnswers),
-    Probabilities(Vec<f64>),
-}
-
-fn answer(model: &Model, trips: &TripBatch) -> Said {
-    match model {
-        Model::Duration(model) => Said::Minutes(model.answer(trips)),
-        Model::Tip(model) => Said::Probabilities(model.probabilities(trips)),
-    }
-}
-
-impl Said {
-    fn said(&self, at: usize) -> f64 {
-        match self {
-            Self::Minutes(answers) => answers.minutes[at],
-            Self::Probabilities(probabilities) => probabilities[at],
-        }
-    }
-
-    fn interval(&self, at: usize) -> Option<(f64, f64)> {
-        match self {
-            Self::Minutes(answers) => Some((answers.lower_min[at], answers.upper_min[at])),
-            Self::Probabilities(_) => None,
-        }
-    }
 }

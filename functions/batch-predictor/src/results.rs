@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use dataset::{PredictionsWriter, RejectedRow, Rows};
 use model::chain;
-use model::evaluation::DurationTally;
 use model::outcome::duration_min;
 use model::rejection::RejectionCounts;
-use model::{Bundle, PredictionBatch, Rules};
+use model::{Bundle, Performance, PredictionBatch, Rules, Target};
 use serde_json::{Value, json};
 use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
 
@@ -31,7 +30,7 @@ pub(crate) struct Results<'a> {
     counts: RejectionCounts,
     flags: BTreeMap<&'static str, u64>,
     rows: u64,
-    tally: DurationTally,
+    performance: Performance,
 }
 
 impl<'a> Results<'a> {
@@ -58,15 +57,15 @@ impl<'a> Results<'a> {
             counts: RejectionCounts::default(),
             flags: BTreeMap::new(),
             rows: 0,
-            tally: DurationTally::default(),
+            performance: Performance::new(Target::Duration),
         })
     }
 
     /// Predicts rows and passes on what is ready.
     pub(crate) async fn add(&mut self, rows: &Rows) -> Result<(), Ended> {
-        let said = self.bundle.predict(&rows.trips);
-        self.count(rows, &said);
-        self.writer.write(rows, &said)?;
+        let predicted = self.bundle.predict(&rows.trips);
+        self.count(rows, &predicted);
+        self.writer.write(rows, &predicted)?;
         self.part.append(&mut self.writer.take());
         if self.part.len() >= PART_BYTES_MIN {
             self.upload.part(Bytes::from(std::mem::take(&mut self.part))).await?;
@@ -74,13 +73,14 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
-    fn count(&mut self, rows: &Rows, said: &PredictionBatch) {
+    fn count(&mut self, rows: &Rows, predicted: &PredictionBatch) {
         self.rows += rows.trips.len() as u64;
         for (row, trip) in rows.trips.iter().enumerate() {
             trip.flags().into_iter().for_each(|flag| *self.flags.entry(flag).or_default() += 1);
-            let was = duration_min(trip.pickup, rows.outcomes.dropoff[row]).filter(|was| Rules::judges(*was));
-            if let Some(was) = was {
-                self.tally.add(said.duration_min[row], (said.lower_min[row], said.upper_min[row]), was);
+            let actual = duration_min(trip.pickup, rows.outcomes.dropoff[row]);
+            if let Some(actual) = actual.filter(|actual| Rules::judges(*actual)) {
+                let interval = (predicted.lower_min[row], predicted.upper_min[row]);
+                self.performance.add(predicted.duration_min[row], Some(interval), actual);
             }
         }
         rows.rejected.iter().for_each(|row| self.counts.add(row.rejection.reason));
@@ -118,7 +118,7 @@ impl<'a> Results<'a> {
 
     // No time and no run in it: a repeat writes the same bytes.
     fn summary(&self, etag: &ETag, taxi: &str) -> Value {
-        let judged = self.tally.metrics();
+        let judged = self.performance.metrics();
         let other = self.dropped.taxi().filter(|of_file| *of_file != taxi);
         if let Some(of_file) = other {
             tracing::warn!(key = %self.dropped.key(), of_file, of_models = taxi, "predicted by models of other taxis");

@@ -122,7 +122,7 @@ fn predict(shadow: &Shadow, trips: &TripBatch) -> Vec<ChallengerPrediction> {
     let (target, version) = (shadow.model.target(), shadow.version.clone());
     match &*shadow.model {
         Model::Duration(model) => {
-            let predicted = model.answer(trips);
+            let predicted = model.predict(trips);
             let of = |row: usize| ChallengerPrediction::Duration {
                 ride_duration: predicted.minutes[row],
                 ride_duration_interval: [predicted.lower_min[row], predicted.upper_min[row]],

@@ -209,9 +209,12 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
     for (line, sent) in lines.iter().zip(&sent[2..]) {
         assert_eq!((&line["id"], &line["prediction"]), (&sent["id"], &sent["prediction"]));
         assert_eq!(sent["version"], champion.as_str());
-        let said = &line["challengers"][0];
-        assert_eq!((&said["version"], line["challengers"].as_array().unwrap().len()), (&json!(other), 1));
-        assert!(said["ride_duration"].as_f64() > sent["prediction"]["ride_duration"].as_f64());
+        let predicted = &line["challengers"][0];
+        assert_eq!(
+            (&predicted["version"], line["challengers"].as_array().unwrap().len()),
+            (&json!(other), 1)
+        );
+        assert!(predicted["ride_duration"].as_f64() > sent["prediction"]["ride_duration"].as_f64());
     }
 }
 

@@ -97,8 +97,10 @@ impl PredictionsWriter {
         let minutes = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
         let actual: Vec<Option<f64>> =
             (0..trips.len()).map(|row| duration_min(trips.pickup[row], rows.outcomes.dropoff[row])).collect();
-        let diff =
-            actual.iter().zip(&predictions.duration_min).map(|(actual, said)| actual.map(|was| was - said));
+        let diff = actual
+            .iter()
+            .zip(&predictions.duration_min)
+            .map(|(actual, predicted)| actual.map(|actual| actual - predicted));
         let tip = match &predictions.tip_probability {
             Some(probabilities) => minutes(probabilities),
             None => Arc::new(Float64Array::new_null(trips.len())),

@@ -223,9 +223,9 @@ impl TripReader {
     pub fn step(&mut self) -> Result<Step, ReadError> {
         // The decoder panics on some damaged files; a bad file must not take the others with it.
         let step = catch_unwind(AssertUnwindSafe(|| self.advance())).unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(ReadError::Panicked { detail: said.unwrap_or_else(|| "no message".into()) })
+            let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(ReadError::Panicked { detail: message.unwrap_or_else(|| "no message".into()) })
         })?;
         match &step {
             Step::Need(ranges)

@@ -155,13 +155,13 @@ async fn answered(doing: &'static str, sent: reqwest::Result<Response>) -> Resul
         return Ok(answer);
     }
     // Refusals of MLflow are JSON; those of what stands before it are not.
-    let said = answer.text().await.unwrap_or_default();
-    let message = match serde_json::from_str::<Value>(&said) {
+    let text = answer.text().await.unwrap_or_default();
+    let message = match serde_json::from_str::<Value>(&text) {
         Ok(document) => {
             let part = |name: &str| document[name].as_str().unwrap_or_default().to_string();
             format!("{}: {}", part("error_code"), part("message"))
         }
-        Err(_) => said,
+        Err(_) => text,
     };
     let message = message.chars().take(MESSAGE_CHARS_MAX).collect();
     Err(TrackingError::Refused { doing, status: status.as_u16(), message })

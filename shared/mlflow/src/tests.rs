@@ -165,8 +165,8 @@ async fn only_a_server_is_a_server() {
     }
     let secret = Tracking::new("postgresql://user:secret@host/db", Credentials::default()).unwrap_err();
     let who = Credentials { password: "secret".into(), ..Credentials::default() };
-    for said in [secret.to_string(), format!("{secret:?}"), format!("{who:?}")] {
-        assert!(!said.contains("secret"), "{said}");
+    for text in [secret.to_string(), format!("{secret:?}"), format!("{who:?}")] {
+        assert!(!text.contains("secret"), "{text}");
     }
     let tracking = Tracking::new("http://127.0.0.1:1", Credentials::default()).unwrap();
     let elsewhere = tracking.client.put_artifact("s3://bucket/7/r1", "card.md", Bytes::new()).await;

@@ -178,7 +178,7 @@ impl Artifact {
     /// [`ArtifactError::Lineage`] or [`ArtifactError::Model`] if it cannot be written.
     pub fn to_bytes(&self) -> Result<(Vec<u8>, ModelVersion), ArtifactError> {
         let lineage = serde_json::to_vec(&self.lineage).map_err(ArtifactError::Lineage)?;
-        let answered = (&self.model, golden::answers(&self.model));
+        let answered = (&self.model, golden::predictions(&self.model));
         let model = postcard::to_stdvec(&answered).map_err(ArtifactError::Model)?;
         let mut bytes = Vec::with_capacity(lineage.len() + model.len() + 64);
         bytes.extend_from_slice(MAGIC);
@@ -226,7 +226,7 @@ impl Artifact {
         if model.target() != lineage.target {
             return Err(ArtifactError::Target { lineage: lineage.target, model: model.target() });
         }
-        if golden::answers(&model) != expected {
+        if golden::predictions(&model) != expected {
             return Err(ArtifactError::Golden);
         }
         Ok(Self { lineage, model })
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_model_that_answers_otherwise_is_refused() {
         let artifact = artifact();
-        let model = postcard::to_stdvec(&(&artifact.model, golden::answers(&artifact.model))).unwrap();
+        let model = postcard::to_stdvec(&(&artifact.model, golden::predictions(&artifact.model))).unwrap();
         let (bytes, _) = artifact.to_bytes().unwrap();
         // The last answer, one bit off, under a checksum that is right.
         let at = bytes.len() - DIGEST_BYTES - model.len();

@@ -73,7 +73,7 @@ impl Bundle {
 
     /// Answers for every trip, in one pass a model.
     pub fn predict(&self, trips: &TripBatch) -> PredictionBatch {
-        let answers = self.duration.1.answer(trips);
+        let answers = self.duration.1.predict(trips);
         PredictionBatch {
             duration_min: answers.minutes,
             lower_min: answers.lower_min,

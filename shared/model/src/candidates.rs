@@ -205,7 +205,7 @@ pub struct TipModel {
 
 /// What a duration model answers, in columns.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct DurationAnswers {
+pub struct DurationPredictions {
     /// Expected minutes.
     pub minutes: Vec<f64>,
     /// Lower end of the 90 % interval, at least 0.
@@ -226,25 +226,25 @@ impl Model {
 
 impl DurationModel {
     /// Minutes and interval of every trip.
-    pub fn answer(&self, trips: &TripBatch) -> DurationAnswers {
+    pub fn predict(&self, trips: &TripBatch) -> DurationPredictions {
         let rows = FeatureRows::of(trips);
         let minutes = match &self.estimate {
             Estimate::Linear(model) => model.minutes(trips),
-            Estimate::Boosted(trees) => trees.answers_of(&rows.values),
-            Estimate::Imported(model) => model.answers(trips),
+            Estimate::Boosted(trees) => trees.predict_features(&rows.values),
+            Estimate::Imported(model) => model.predict(trips),
         };
         // A short trip of a pair that was seen once, over a long distance, would take less than no time.
         let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.max(0.0)).collect();
         let (lower_min, upper_min) = self.interval.around(&rows, &minutes);
-        DurationAnswers { minutes, lower_min, upper_min }
+        DurationPredictions { minutes, lower_min, upper_min }
     }
 }
 
 impl TipModel {
     /// P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
-        let said = self.estimate.probabilities(trips);
-        said.into_iter().map(|p| self.calibration.of(p)).collect()
+        let predicted = self.estimate.probabilities(trips);
+        predicted.into_iter().map(|p| self.calibration.of(p)).collect()
     }
 }
 
@@ -252,8 +252,8 @@ impl TipEstimate {
     fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
         match self {
             Self::Tree(tree) => tree.probabilities(trips),
-            Self::Boosted(trees) => trees.answers(trips),
-            Self::Imported(model) => model.answers(trips).into_iter().map(|p| p.clamp(0.0, 1.0)).collect(),
+            Self::Boosted(trees) => trees.predict(trips),
+            Self::Imported(model) => model.predict(trips).into_iter().map(|p| p.clamp(0.0, 1.0)).collect(),
         }
     }
 }

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::candidates::{DurationAnswers, Model, split_mix};
+use crate::candidates::{Model, split_mix};
 use crate::decision::{Holdout, Resamples, Scored};
-use crate::evaluation::{Answers, Figures, Loss, answers, answers_of, measure};
+use crate::evaluation::Predictions;
 use crate::explanation::{Importance, ModelExplainer};
 use crate::outcome::{Examples, LabelledTrips, Target, duration_min};
+use crate::performance::{Figures, Loss, Metrics, Performance};
 use crate::rules::Rules;
 use crate::training::{Judgement, judge};
 use crate::trip::{TripBatch, possible_miles};
@@ -73,11 +74,11 @@ pub struct Part {
     /// How many.
     pub rows: u64,
     /// Mean of what was said: minutes, or a probability.
-    pub said: f64,
+    pub predicted: f64,
     /// Mean of what was: minutes, or the share of tipped trips.
-    pub was: f64,
+    pub actual: f64,
     /// Two standard errors of that.
-    pub was_error: f64,
+    pub actual_error: f64,
     /// Of durations: the share inside the interval.
     pub coverage: Option<f64>,
     /// Of durations: the interval's mean width, minutes.
@@ -113,7 +114,7 @@ impl Holdout {
         let explainer = ModelExplainer::new(model).ok();
         Findings {
             slices: self.slice_figures(scored),
-            parts: parts(&answers(model, &self.examples), &self.examples.labels),
+            parts: parts(&Predictions::new(model, &self.examples.trips, 0), &self.examples.labels),
             rule_sets: [Rules::Course, Rules::Strict].map(|rules| judge(model, rules, files)).to_vec(),
             all_served: all_served(model, files),
             importance: explainer.map(|it| it.importance(&explained.trips)).unwrap_or_default(),
@@ -123,7 +124,7 @@ impl Holdout {
     }
 
     fn slice_figures(&self, scored: &Scored) -> Vec<SliceFigure> {
-        let loss = Loss::of(self.target);
+        let loss = Loss::of_target(self.target);
         let resamples = Resamples::new(self.n_days, RESAMPLES, 0);
         let figure = |by: &str, value: &str, rows: &mut dyn Iterator<Item = usize>| {
             let mut by_day = vec![(0.0, 0.0); self.n_days];
@@ -153,46 +154,41 @@ fn sample(examples: &Examples, count: usize) -> Examples {
     examples.filter(|row| row % step == 0)
 }
 
-fn parts(answers: &Answers, labels: &[f64]) -> Vec<Part> {
-    let said = match answers {
-        Answers::Duration(DurationAnswers { minutes, .. }) => minutes,
-        Answers::Tip(probabilities) => probabilities,
-    };
-    let mut order: Vec<usize> = (0..said.len()).collect();
-    order.sort_by(|a, b| said[*a].total_cmp(&said[*b]));
+fn parts(predictions: &Predictions, labels: &[f64]) -> Vec<Part> {
+    let predicted = predictions.values();
+    let mut order: Vec<usize> = (0..predicted.len()).collect();
+    order.sort_by(|a, b| predicted[*a].total_cmp(&predicted[*b]));
     let part = |rows: &[usize]| {
         let mean =
             |of: &dyn Fn(usize) -> f64| rows.iter().map(|row| of(*row)).sum::<f64>() / rows.len() as f64;
-        let was = mean(&|row| labels[row]);
-        let variance = mean(&|row| (labels[row] - was).powi(2));
-        let (coverage, width_min) = match measure(answers, labels, rows).figures {
+        let actual = mean(&|row| labels[row]);
+        let variance = mean(&|row| (labels[row] - actual).powi(2));
+        let (coverage, width_min) = match predictions.measure(labels, rows.iter().copied()).figures {
             Figures::Duration { coverage, interval_width_min, .. } => {
                 (Some(coverage), Some(interval_width_min))
             }
             Figures::Tip { .. } => (None, None),
         };
-        let said = mean(&|row| said[row]);
-        let was_error = 2.0 * (variance / rows.len() as f64).sqrt();
-        Part { rows: rows.len() as u64, said, was, was_error, coverage, width_min }
+        let predicted = mean(&|row| predicted[row]);
+        let actual_error = 2.0 * (variance / rows.len() as f64).sqrt();
+        Part { rows: rows.len() as u64, predicted, actual, actual_error, coverage, width_min }
     };
     order.chunks(order.len().div_ceil(PARTS).max(1)).map(part).collect()
 }
 
 fn all_served(model: &Model, files: &[LabelledTrips]) -> Option<Coverage> {
-    let (mut rows, mut covered, mut width) = (0u64, 0u64, 0.0);
+    let mut performance = Performance::new(Target::Duration);
     for file in files {
-        let Answers::Duration(answers) = answers_of(model, &file.trips) else { return None };
-        for row in 0..file.trips.len() {
-            let was = duration_min(file.trips.pickup[row], file.outcomes.dropoff[row]);
-            let Some(was) = was else { continue };
-            let (lower, upper) = (answers.lower_min[row], answers.upper_min[row]);
-            rows += 1;
-            covered += u64::from((lower..=upper).contains(&was));
-            width += upper - lower;
+        let predictions = Predictions::new(model, &file.trips, 0);
+        for (row, predicted) in predictions.values().iter().enumerate() {
+            let actual = duration_min(file.trips.pickup[row], file.outcomes.dropoff[row]);
+            let Some(actual) = actual else { continue };
+            performance.add(*predicted, predictions.interval(row), actual);
         }
     }
-    let mean = |sum: f64| sum / rows.max(1) as f64;
-    Some(Coverage { rows, coverage: mean(covered as f64), width_min: mean(width) })
+    let Metrics { rows, figures } = performance.metrics();
+    let Figures::Duration { coverage, interval_width_min: width_min, .. } = figures else { return None };
+    (model.target() == Target::Duration).then_some(Coverage { rows, coverage, width_min })
 }
 
 fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
@@ -200,17 +196,13 @@ fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
         return Vec::new();
     }
     let medians = pair_medians(&examples.trips);
-    let loss = Loss::of(model.target());
+    let loss = Loss::of_target(model.target());
     let figure = |distance: &'static str, miles: &dyn Fn(usize, Option<f64>) -> Option<f64>| {
         let trips = examples.trips.iter().enumerate();
         let trips: TripBatch = trips
             .map(|(row, trip)| crate::Trip { distance_miles: miles(row, trip.distance_miles), ..trip })
             .collect();
-        let varied = Examples { trips, labels: examples.labels.clone() };
-        let figure = match answers(model, &varied) {
-            Answers::Duration(answers) => loss.mean(&answers.minutes, &varied.labels),
-            Answers::Tip(probabilities) => loss.mean(&probabilities, &varied.labels),
-        };
+        let figure = loss.mean(Predictions::new(model, &trips, 0).values(), &examples.labels);
         Sensitivity { distance, rows: examples.len() as u64, figure }
     };
     let pair = |row: usize| (examples.trips.pickup_zone[row], examples.trips.dropoff_zone[row]);
@@ -306,7 +298,7 @@ mod tests {
         );
         assert!(all.upper - all.lower < all.figure, "21 days say something");
         assert_eq!(found.parts.len(), 10);
-        assert!(found.parts.windows(2).all(|pair| pair[0].said <= pair[1].said));
+        assert!(found.parts.windows(2).all(|pair| pair[0].predicted <= pair[1].predicted));
         assert!(found.parts.iter().all(|part| part.coverage.is_some_and(|share| share > 0.5)), "{found:?}");
         assert_eq!(found.all_served.as_ref().unwrap().rows, 2100);
         let figure = |at: usize| found.sensitivity[at].figure;
@@ -324,7 +316,7 @@ mod tests {
             "{:?}",
             found.tree_rules
         );
-        assert!(found.parts.iter().all(|part| part.coverage.is_none() && part.said <= 1.0));
+        assert!(found.parts.iter().all(|part| part.coverage.is_none() && part.predicted <= 1.0));
         assert_eq!((found.importance.len(), &found.all_served), (0, &None));
     }
 }

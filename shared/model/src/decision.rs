@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::ModelVersion;
 use crate::candidates::boosted::day_number;
 use crate::candidates::{Family, Model};
-use crate::evaluation::{Answers, Loss, Metrics, answers, measure, slices_of};
+use crate::evaluation::{Predictions, slices_of};
 use crate::outcome::{Examples, LabelledTrips, Target};
+use crate::performance::{Loss, Metrics};
 use crate::rules::Rules;
 pub(crate) use bootstrap::Resamples;
 
@@ -161,17 +162,14 @@ impl Holdout {
 
     /// Asks `model` about every row.
     pub fn score(&self, model: &Model) -> Scored {
-        let answers = answers(model, &self.examples);
-        let said = match &answers {
-            Answers::Duration(answers) => &answers.minutes,
-            Answers::Tip(probabilities) => probabilities,
-        };
-        let loss = Loss::of(self.target);
-        let rows: Vec<usize> = (0..said.len()).collect();
+        let predictions = Predictions::new(model, &self.examples.trips, 0);
+        let (predicted, labels) = (predictions.values(), &self.examples.labels);
+        let loss = Loss::of_target(self.target);
+        let rows = predicted.iter().zip(labels);
         Scored {
-            losses: said.iter().zip(&self.examples.labels).map(|(said, was)| loss.row(*said, *was)).collect(),
-            unsound: sanity::objections(model, said, &self.examples),
-            metrics: measure(&answers, &self.examples.labels, &rows),
+            losses: rows.map(|(predicted, actual)| loss.row(*predicted, *actual)).collect(),
+            unsound: sanity::objections(model, predicted, &self.examples),
+            metrics: predictions.measure(labels, 0..labels.len()),
         }
     }
 
@@ -183,7 +181,7 @@ impl Holdout {
         challengers: usize,
         policy: &PromotionPolicy,
     ) -> PairedComparison {
-        let loss = Loss::of(self.target);
+        let loss = Loss::of_target(self.target);
         let tail = (1.0 - policy.confidence) / challengers.max(1) as f64;
         let resamples = Resamples::new(self.n_days, policy.resamples, policy.seed);
         let by_day = |rows: &mut dyn Iterator<Item = usize>| {
@@ -295,26 +293,27 @@ fn better(share: f64) -> String {
 }
 
 fn reason(chosen: Option<&Assessment>, champion: Option<&Metrics>, assessed: &[Assessment]) -> String {
-    let said = |metrics: &Metrics| {
+    let figure_of = |metrics: &Metrics| {
         let (name, figure) = metrics.figures.deciding();
         format!("{name} {figure:.6}")
     };
     match (chosen, champion, assessed.first()) {
         (Some(one), None, _) => {
-            format!("first champion: {} on {} rows", said(&one.metrics), one.metrics.rows)
+            format!("first champion: {} on {} rows", figure_of(&one.metrics), one.metrics.rows)
         }
         (Some(one), Some(champion), _) => format!(
             "promoted: {} against the champion's {} on the same {} rows, {}, at least {:.2} %",
-            said(&one.metrics),
-            said(champion),
+            figure_of(&one.metrics),
+            figure_of(champion),
             one.metrics.rows,
             better(one.comparison.as_ref().map_or(0.0, |comparison| comparison.improvement)),
             100.0 * one.comparison.as_ref().map_or(0.0, |comparison| comparison.improvement_bound),
         ),
         (None, champion, Some(best)) => {
             let verdict = if champion.is_some() { "kept the champion" } else { "refused" };
-            let beside = champion.map(|metrics| format!(" against {}", said(metrics))).unwrap_or_default();
-            format!("{verdict}: {}{beside}: {}", said(&best.metrics), best.objections.join("; "))
+            let beside =
+                champion.map(|metrics| format!(" against {}", figure_of(metrics))).unwrap_or_default();
+            format!("{verdict}: {}{beside}: {}", figure_of(&best.metrics), best.objections.join("; "))
         }
         (None, _, None) => "there is no challenger".into(),
     }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
 use crate::candidates::{Candidate, Family, FitError, FitParams, Model, ValidationFit, Work};
-use crate::evaluation::{Metrics, Slice, evaluate, slices};
+use crate::evaluation::{Slice, evaluate, slices};
 use crate::outcome::{Examples, LabelledTrips, Target};
+use crate::performance::Metrics;
 use crate::rejection::RejectionCounts;
 use crate::rules::Rules;
 
@@ -82,7 +83,7 @@ pub fn train(
     let (examples, dropped) = params.rules.examples(target, files);
     let candidate = Candidate::fit(target, family, &examples, params, work)
         .map_err(|source| TrainError::Fit { target, family, source })?;
-    finish(candidate, params, &examples, dropped, files)
+    finish(candidate, params, &examples, dropped, files, work.threads)
 }
 
 /// Learns what was validated from `files`, by the rules of its parameters.
@@ -98,7 +99,7 @@ pub fn train_validated(
     let (examples, dropped) = params.rules.examples(target, files);
     let candidate =
         validation_fit.fit(&examples, work).map_err(|source| TrainError::Fit { target, family, source })?;
-    finish(candidate, params, &examples, dropped, files)
+    finish(candidate, params, &examples, dropped, files, work.threads)
 }
 
 fn finish(
@@ -107,9 +108,10 @@ fn finish(
     examples: &Examples,
     dropped: RejectionCounts,
     files: &[LabelledTrips],
+    threads: usize,
 ) -> Result<Trained, TrainError> {
     let target = candidate.model.target();
-    let train = evaluate(&candidate.model, examples);
+    let train = evaluate(&candidate.model, examples, threads);
     let artifact = Artifact::new(candidate, params.clone(), files);
     let (bytes, version) = artifact.to_bytes().map_err(|source| TrainError::Artifact { target, source })?;
     Ok(Trained { artifact, bytes, version, train, dropped })
@@ -127,7 +129,7 @@ pub struct Judgement {
 
 /// How `model` does on the rows of `files` that `rules` keep.
 pub fn judge(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Judgement {
-    Judgement { rules, metrics: evaluate(model, &examples(model, rules, files)) }
+    Judgement { rules, metrics: evaluate(model, &examples(model, rules, files), 0) }
 }
 
 /// The same by slice.

@@ -78,8 +78,8 @@ impl Inspection {
     /// Why the month must not be used, if so: every check that refuses it.
     pub fn refusal(&self) -> Option<String> {
         let refused = self.checks.iter().filter(|check| check.verdict == Verdict::Refused);
-        let said: Vec<String> = refused.map(Check::said).collect();
-        (!said.is_empty()).then(|| said.join("; "))
+        let description: Vec<String> = refused.map(Check::description).collect();
+        (!description.is_empty()).then(|| description.join("; "))
     }
 
     /// What is worth knowing: warnings, and what too few rows leave open.
@@ -114,13 +114,16 @@ impl Measured {
 
 impl Check {
     /// In words.
-    pub fn said(&self) -> String {
+    pub fn description(&self) -> String {
         let found = self.figure.map_or("nothing".into(), |figure| format!("{figure:.4}"));
-        let said = format!("{} is {found}, expected {}", self.name, self.expected);
+        let description = format!("{} is {found}, expected {}", self.name, self.expected);
         if self.verdict == Verdict::TooFewRows && self.noise > 0.0 {
-            return format!("{said}; too few rows to judge: chance alone moves it by {:.4}", self.noise);
+            return format!(
+                "{description}; too few rows to judge: chance alone moves it by {:.4}",
+                self.noise
+            );
         }
-        said
+        description
     }
 
     fn within(name: &'static str, measured: Measured, low: f64, high: f64, otherwise: Verdict) -> Self {

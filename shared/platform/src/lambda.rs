@@ -96,10 +96,10 @@ where
             Err(Diagnostic { error_type, error_message })
         }
         Err(panic) => {
-            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            tracing::warn!(error_type = "Handler.Panic", error_message = said, "the handler panicked");
-            Err(Diagnostic { error_type: "Handler.Panic".into(), error_message: said })
+            let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::warn!(error_type = "Handler.Panic", error_message = message, "the handler panicked");
+            Err(Diagnostic { error_type: "Handler.Panic".into(), error_message: message })
         }
     }
 }

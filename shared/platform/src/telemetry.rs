@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn a_metric_line_is_in_the_embedded_metric_format() {
-        let said = line("scorer", &[(Metric::MessagesPredicted, 3.0)], &json!({"bundle": "ab"}), 7);
+        let written = line("scorer", &[(Metric::MessagesPredicted, 3.0)], &json!({"bundle": "ab"}), 7);
         let expected = json!({
             "_aws": {"Timestamp": 7, "CloudWatchMetrics": [{"Namespace": "tripcast", "Dimensions": [["function"]],
                 "Metrics": [{"Name": "MessagesPredicted", "Unit": "Count"}]}]},
             "function": "scorer", "notes": {"bundle": "ab"}, "MessagesPredicted": 3.0,
         });
-        assert_eq!(said, expected);
+        assert_eq!(written, expected);
     }
 }

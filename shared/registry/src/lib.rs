@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::artifact::sha256_hex;
-use model::{Metrics, ModelVersion, Rules, Target};
+use model::{Judgement, ModelVersion, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -77,17 +77,7 @@ pub struct Provenance {
     /// The files that it was learned from, and the one that it was judged on, last.
     pub data: Option<Vec<Fingerprint>>,
     /// Its figures on that one.
-    pub validate: Option<Validation>,
-}
-
-/// Figures with the rules that chose their rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Validation {
-    /// The rules.
-    pub rules: Rules,
-    /// The figures.
-    #[serde(flatten)]
-    pub metrics: Metrics,
+    pub validate: Option<Judgement>,
 }
 
 /// The part of a card by the Model Card Toolkit's schema that is read here.

@@ -1,7 +1,7 @@
 //! What a card says, section by section.
 
 use model::card::{SliceFigure, figure_name};
-use model::evaluation::Figures;
+use model::performance::Figures;
 use model::{Metrics, Target};
 use registry::runs::Fingerprint;
 use report::{Plot, Point, Range, Section, Table};
@@ -145,26 +145,26 @@ fn slices(card: &Card<'_>) -> Section {
 fn parts(card: &Card<'_>) -> Section {
     let parts = &card.findings.parts;
     let is_duration = target(card) == Target::Duration;
-    let (said, was) = if is_duration {
+    let (predicted, actual) = if is_duration {
         ("minutes that were said", "minutes that it took")
     } else {
         ("probability that was said", "share that was tipped")
     };
     let point = |x: f64, y: f64, error: f64| Point { x, y, error };
-    let honest = parts.iter().map(|part| point(part.said, part.was, part.was_error)).collect();
-    let mut plots = vec![Plot::points("Said and true", said, was, honest).with_diagonal()];
-    let mut head = vec!["part", "trips", said, was];
+    let honest = parts.iter().map(|part| point(part.predicted, part.actual, part.actual_error)).collect();
+    let mut plots = vec![Plot::points("Said and true", predicted, actual, honest).with_diagonal()];
+    let mut head = vec!["part", "trips", predicted, actual];
     if is_duration {
         let of = |value: &dyn Fn(&model::card::Part) -> Option<f64>| -> Vec<Point> {
-            parts.iter().filter_map(|part| Some(point(part.said, value(part)?, 0.0))).collect()
+            parts.iter().filter_map(|part| Some(point(part.predicted, value(part)?, 0.0))).collect()
         };
         let covered = of(&|part| part.coverage);
         plots.push(
-            Plot::points("Intervals cover", said, "share inside the interval", covered).with_level(0.9),
+            Plot::points("Intervals cover", predicted, "share inside the interval", covered).with_level(0.9),
         );
         plots.push(Plot::points(
             "Intervals are wide",
-            said,
+            predicted,
             "mean width, minutes",
             of(&|part| part.width_min),
         ));
@@ -174,8 +174,8 @@ fn parts(card: &Card<'_>) -> Section {
         let mut row = vec![
             (number + 1).to_string(),
             part.rows.to_string(),
-            format!("{:.3}", part.said),
-            format!("{:.3} ± {:.3}", part.was, part.was_error),
+            format!("{:.3}", part.predicted),
+            format!("{:.3} ± {:.3}", part.actual, part.actual_error),
         ];
         row.extend(part.coverage.map(|share| format!("{:.1} %", 100.0 * share)));
         row.extend(part.width_min.map(|minutes| format!("{minutes:.2}")));

@@ -95,8 +95,8 @@ fn a_card_says_the_same_in_every_form() {
         assert!(markdown.contains(&format!("\n## {section}\n")), "{section}: {markdown}");
         assert!(html.contains(&format!("<h2>{section}</h2>")), "{section}");
     }
-    let said = format!("{rmse:.3}");
-    assert!(markdown.contains(&said) && html.contains(&said));
+    let predicted = format!("{rmse:.3}");
+    assert!(markdown.contains(&predicted) && html.contains(&predicted));
     assert!(markdown.contains("| params.ridge | 9.0 | 0.0 |"), "{markdown}");
     assert!(
         document["model_details"]["version"]["diff"].as_str().unwrap().contains("params.ridge 9.0 -> 0.0")

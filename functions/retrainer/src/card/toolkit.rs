@@ -2,9 +2,8 @@
 //! of ours read stands in `model_details.tripcast`. Plots are in `card.html`: the schema's own reference to a graphic
 //! points nowhere, so that a card with one cannot be validated.
 
-use model::evaluation::Figures;
-use model::{Metrics, Rules};
-use registry::Validation;
+use model::performance::Figures;
+use model::{Judgement, Metrics, Rules};
 use registry::runs::Fingerprint;
 use serde_json::{Value, json};
 
@@ -62,8 +61,8 @@ fn tripcast(card: &Card<'_>) -> Value {
         "bytes": card.trained.bytes.len(),
         "data": card.data,
         "dropped": card.trained.dropped,
-        "train": Validation { rules: lineage.params.rules, metrics: card.trained.train.clone() },
-        "validate": Validation { rules: Rules::Course, metrics: card.assessed.metrics.clone() },
+        "train": Judgement { rules: lineage.params.rules, metrics: card.trained.train.clone() },
+        "validate": Judgement { rules: Rules::Course, metrics: card.assessed.metrics.clone() },
         "objections": card.assessed.objections,
         "findings": card.findings,
     })

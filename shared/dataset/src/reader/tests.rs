@@ -147,7 +147,7 @@ fn limits_hold_before_anything_is_decoded() {
         (Limits { group_bytes: 10, ..limits }, "decoded bytes in a row group"),
     ] {
         match read_all(&file, None, limits) {
-            Err(ReadError::Limit { what: said, .. }) => assert_eq!(said, what),
+            Err(ReadError::Limit { what: found, .. }) => assert_eq!(found, what),
             other => panic!("{what}: {other:?}"),
         }
     }
@@ -225,7 +225,7 @@ fn predictions_are_written_alike_and_completely() {
         positions: vec![4],
         rejected: vec![],
     };
-    let said = model::PredictionBatch {
+    let predicted = model::PredictionBatch {
         duration_min: vec![10.0],
         lower_min: vec![5.0],
         upper_min: vec![15.0],
@@ -235,7 +235,7 @@ fn predictions_are_written_alike_and_completely() {
     let write = || {
         let month = "2021-03".parse().ok();
         let mut writer = crate::PredictionsWriter::new("x", month, "0123456789ab", &versions).unwrap();
-        writer.write(&rows, &said).unwrap();
+        writer.write(&rows, &predicted).unwrap();
         let mut bytes = writer.take();
         bytes.extend(writer.finish().unwrap());
         Bytes::from(bytes)

@@ -43,11 +43,11 @@ fn trips() -> TripBatch {
 }
 
 /// What `model` answers to each: minutes and both ends, or a probability.
-pub(super) fn answers(model: &Model) -> Vec<f64> {
+pub(super) fn predictions(model: &Model) -> Vec<f64> {
     match model {
         Model::Duration(model) => {
-            let answers = model.answer(&trips());
-            [answers.minutes, answers.lower_min, answers.upper_min].concat()
+            let predictions = model.predict(&trips());
+            [predictions.minutes, predictions.lower_min, predictions.upper_min].concat()
         }
         Model::Tip(model) => model.probabilities(&trips()),
     }

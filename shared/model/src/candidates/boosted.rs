@@ -116,8 +116,8 @@ pub(super) struct Stopped {
 
 impl BoostedTrees {
     /// Answers for every trip: minutes, or P(tip > 0 | paid by card).
-    pub fn answers(&self, trips: &TripBatch) -> Vec<f64> {
-        self.answers_of(&FeatureRows::of(trips).values)
+    pub fn predict(&self, trips: &TripBatch) -> Vec<f64> {
+        self.predict_features(&FeatureRows::of(trips).values)
     }
 
     /// How many trees there are.
@@ -145,7 +145,7 @@ impl BoostedTrees {
     }
 
     /// Answers for feature rows, row-major.
-    pub(super) fn answers_of(&self, values: &[f32]) -> Vec<f64> {
+    pub(super) fn predict_features(&self, values: &[f32]) -> Vec<f64> {
         let answer = |score: f64| match self.objective {
             Objective::Logistic => self.objective.answer(score),
             Objective::Squared | Objective::Quantile(_) => score.clamp(MINUTES.0, MINUTES.1),

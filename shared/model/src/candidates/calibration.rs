@@ -25,15 +25,15 @@ impl Calibration {
 
     /// What makes `said` come true best (by log loss) for trips that were tipped (1) or not (0), as long as `said`. As
     /// they are if there are few trips, or all were alike.
-    pub fn fit(said: &[f64], was: &[f64]) -> Self {
-        let tipped = was.iter().filter(|label| **label > 0.0).count();
-        if said.len() < ROWS_MIN || tipped == 0 || tipped == was.len() {
+    pub fn fit(predicted: &[f64], actual: &[f64]) -> Self {
+        let tipped = actual.iter().filter(|label| **label > 0.0).count();
+        if predicted.len() < ROWS_MIN || tipped == 0 || tipped == actual.len() {
             return Self::NONE;
         }
-        let odds: Vec<f64> = said.iter().map(|p| log_odds(*p)).collect();
+        let odds: Vec<f64> = predicted.iter().map(|p| log_odds(*p)).collect();
         let mut found = Self::NONE;
         for _ in 0..STEPS_MAX {
-            let Some(step) = found.newton_step(&odds, was) else { return Self::NONE };
+            let Some(step) = found.newton_step(&odds, actual) else { return Self::NONE };
             found = Self { slope: found.slope + step.slope, shift: found.shift + step.shift };
             if step.slope.abs() + step.shift.abs() < 1e-10 {
                 break;
@@ -54,12 +54,12 @@ impl Calibration {
         (self.slope, self.shift)
     }
 
-    fn newton_step(&self, odds: &[f64], was: &[f64]) -> Option<Self> {
+    fn newton_step(&self, odds: &[f64], actual: &[f64]) -> Option<Self> {
         let (mut by_slope, mut by_shift) = (0.0, 0.0);
         let (mut slope_twice, mut both, mut shift_twice) = (0.0, 0.0, 0.0);
-        for (odds, was) in odds.iter().zip(was) {
+        for (odds, actual) in odds.iter().zip(actual) {
             let p = probability(self.slope * odds + self.shift);
-            let (off, weight) = (was - p, p * (1.0 - p));
+            let (off, weight) = (actual - p, p * (1.0 - p));
             by_slope += off * odds;
             by_shift += off;
             slope_twice += weight * odds * odds;
@@ -92,27 +92,27 @@ mod tests {
     use crate::candidates::split_mix;
 
     /// Probabilities said, and labels that come true as `truth` makes of them.
-    fn said_and_was(truth: impl Fn(f64) -> f64, seed: u64) -> (Vec<f64>, Vec<f64>) {
+    fn predicted_and_actual(truth: impl Fn(f64) -> f64, seed: u64) -> (Vec<f64>, Vec<f64>) {
         let uniform = |item: u64| (split_mix(seed ^ split_mix(item)) >> 11) as f64 / (1u64 << 53) as f64;
-        let said: Vec<f64> = (0..40_000).map(|row| 0.02 + 0.96 * uniform(2 * row)).collect();
+        let predicted: Vec<f64> = (0..40_000).map(|row| 0.02 + 0.96 * uniform(2 * row)).collect();
         let tipped = |(row, p): (usize, &f64)| f64::from(u8::from(uniform(2 * row as u64 + 1) < truth(*p)));
-        let was = said.iter().enumerate().map(tipped).collect();
-        (said, was)
+        let actual = predicted.iter().enumerate().map(tipped).collect();
+        (predicted, actual)
     }
 
     #[test]
     fn a_stretch_and_a_shift_are_found() {
         let truth = |p: f64| probability(0.7 * log_odds(p) - 0.4);
-        let (said, was) = said_and_was(truth, 1);
-        let found = Calibration::fit(&said, &was);
+        let (predicted, actual) = predicted_and_actual(truth, 1);
+        let found = Calibration::fit(&predicted, &actual);
         assert!((found.slope - 0.7).abs() < 0.03 && (found.shift + 0.4).abs() < 0.03, "{found:?}");
         assert!((found.of(0.5) - truth(0.5)).abs() < 0.01);
     }
 
     #[test]
     fn what_comes_true_is_left_about_as_it_is() {
-        let (said, was) = said_and_was(|p| p, 2);
-        let found = Calibration::fit(&said, &was);
+        let (predicted, actual) = predicted_and_actual(|p| p, 2);
+        let found = Calibration::fit(&predicted, &actual);
         assert!((found.slope - 1.0).abs() < 0.04 && found.shift.abs() < 0.04, "{found:?}");
         assert_eq!(Calibration::NONE.of(0.123_456_789), 0.123_456_789);
     }
@@ -123,8 +123,8 @@ mod tests {
         assert_eq!(Calibration::fit(&[0.3; 900], &[1.0; 900]), Calibration::NONE, "all tipped");
         let half: Vec<f64> = (0..900).map(|row| f64::from(row % 2)).collect();
         assert_eq!(Calibration::fit(&[0.3; 900], &half), Calibration::NONE, "one probability for all");
-        let (said, was) = said_and_was(|p| 1.0 - p, 3);
-        assert_eq!(Calibration::fit(&said, &was), Calibration::NONE, "the opposite of the truth");
+        let (predicted, actual) = predicted_and_actual(|p| 1.0 - p, 3);
+        assert_eq!(Calibration::fit(&predicted, &actual), Calibration::NONE, "the opposite of the truth");
     }
 
     proptest! {

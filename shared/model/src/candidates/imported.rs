@@ -159,7 +159,7 @@ impl ImportedModel {
     }
 
     /// Answers for every trip: minutes, or a probability.
-    pub fn answers(&self, trips: &TripBatch) -> Vec<f64> {
+    pub fn predict(&self, trips: &TripBatch) -> Vec<f64> {
         // In runs, so that a model of thousands of columns needs little memory.
         const ROWS_PER_RUN: usize = 256;
         let rows = FeatureRows::of(trips);

@@ -38,9 +38,9 @@ pub struct Unseen {
     /// The trips.
     pub trips: TripBatch,
     /// What the estimate said of each, minutes.
-    pub said: Vec<f64>,
+    pub predicted: Vec<f64>,
     /// What was, minutes.
-    pub was: Vec<f64>,
+    pub actual: Vec<f64>,
 }
 
 /// What is said of how far off an answer may be.
@@ -77,7 +77,12 @@ impl Interval {
     /// # Errors
     /// [`FitError::Boosting`].
     pub(super) fn fit(unseen: &Unseen, params: &FitParams, work: &mut Work<'_>) -> Result<Self, FitError> {
-        let errors: Vec<f64> = unseen.said.iter().zip(&unseen.was).map(|(said, was)| was - said).collect();
+        let errors: Vec<f64> = unseen
+            .predicted
+            .iter()
+            .zip(&unseen.actual)
+            .map(|(predicted, actual)| actual - predicted)
+            .collect();
         let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len().max(1) as f64;
         let scale_min = mean * SCALE_MIN_SHARE;
         let (scale, scales) = if errors.len() < ROWS_MIN {
@@ -194,8 +199,8 @@ fn scales(
         let (rows, others): (Vec<usize>, Vec<usize>) = (0..errors.len()).partition(|&row| half(row) == side);
         let far: Vec<f64> = others.iter().map(|&row| errors[row].abs()).collect();
         let scale = boosted::expected_error(&unseen.trips.select(&others), &far, params, work)?;
-        let said = scale.predict(&FeatureRows::of(&unseen.trips.select(&rows)).values);
-        rows.iter().zip(said).for_each(|(&row, said)| scales[row] = said.max(scale_min));
+        let predicted = scale.predict(&FeatureRows::of(&unseen.trips.select(&rows)).values);
+        rows.iter().zip(predicted).for_each(|(&row, predicted)| scales[row] = predicted.max(scale_min));
     }
     let far: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     Ok((boosted::expected_error(&unseen.trips, &far, params, work)?, scales))

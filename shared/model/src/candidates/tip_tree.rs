@@ -231,9 +231,9 @@ mod tests {
         let encoded =
             rows.values.iter().map(|value| if value.is_nan() { MISSING } else { f64::from(*value) });
         let records = Array2::from_shape_vec((rows.len(), width), encoded.collect()).unwrap();
-        let said = grown.predict(&records);
+        let predicted = grown.predict(&records);
         let mut label_of_leaf = vec![None; structure.n_leaves()];
-        for (row, label) in rows.rows().zip(said.iter()) {
+        for (row, label) in rows.rows().zip(predicted.iter()) {
             let leaf = structure.leaves_of(row)[0];
             assert_eq!(*label_of_leaf[leaf].get_or_insert(*label), *label, "leaf {leaf}");
         }
@@ -243,10 +243,13 @@ mod tests {
     fn leaves_are_the_share_of_tipped_rows() {
         let examples = examples();
         let tree = TipTree::fit(&examples, &params()).unwrap();
-        let said = tree.probabilities(&examples.trips);
-        let (mean_said, mean_was) = (mean(&said), mean(&examples.labels));
-        assert!((mean_said - mean_was).abs() < 0.01, "calibrated overall: {mean_said} against {mean_was}");
-        assert!(said.iter().all(|p| (0.0..=1.0).contains(p)));
+        let predicted = tree.probabilities(&examples.trips);
+        let (mean_predicted, mean_actual) = (mean(&predicted), mean(&examples.labels));
+        assert!(
+            (mean_predicted - mean_actual).abs() < 0.01,
+            "calibrated overall: {mean_predicted} against {mean_actual}"
+        );
+        assert!(predicted.iter().all(|p| (0.0..=1.0).contains(p)));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::interval::{Interval, Unseen};
 use super::linear::LinearModel;
 use super::tip_tree::TipTree;
 use super::{DurationModel, Estimate, Family, FitError, FitParams, Model, TipEstimate, TipModel, Work};
-use crate::evaluation::Loss;
 use crate::outcome::{Examples, Target};
+use crate::performance::Loss;
 
 /// Rounds where there is nothing to say when to stop: enough for so little data.
 const ROUNDS_WITHOUT_VALIDATION: u32 = 100;
@@ -76,7 +76,7 @@ impl ValidationFit {
         params.boosted.leaves = Some(params.boosted.leaves_for(target, learn.len()));
         let (mut rounds, mut losses, mut cut) = (None, Vec::new(), false);
         let trips = &later.trips;
-        let said = match (target, family) {
+        let predicted = match (target, family) {
             (Target::Duration, Family::Linear) => LinearModel::fit(learn, &params).minutes(trips),
             (Target::Tip, Family::Tree) => TipTree::fit(learn, &params)?.probabilities(trips),
             (_, Family::Boosted) if later.is_empty() => {
@@ -87,18 +87,18 @@ impl ValidationFit {
                 let stopped = BoostedTrees::stopped(target, learn, later, &params, work)?;
                 rounds = Some(stopped.trees.n_trees().max(1) as u32);
                 (losses, cut) = (stopped.losses, stopped.cut);
-                stopped.trees.answers(trips)
+                stopped.trees.predict(trips)
             }
             _ => return Err(FitError::Family { family, target }),
         };
-        let loss = Loss::of(target).mean(&said, &later.labels);
-        let unseen = Unseen { trips: trips.clone(), said, was: later.labels.clone() };
+        let loss = Loss::of_target(target).mean(&predicted, &later.labels);
+        let unseen = Unseen { trips: trips.clone(), predicted, actual: later.labels.clone() };
         Ok(Self { target, family, params, loss, rounds, losses, cut, unseen })
     }
 
     /// What was said of the unseen trips.
-    pub fn said(&self) -> &[f64] {
-        &self.unseen.said
+    pub fn predicted(&self) -> &[f64] {
+        &self.unseen.predicted
     }
 
     /// Learns from `examples` what was validated. The same examples in the same order and the same validation fit give the
@@ -126,7 +126,7 @@ impl ValidationFit {
                 Model::Duration(DurationModel { estimate, interval })
             }
             (Target::Tip, Family::Tree | Family::Boosted) => {
-                let calibration = Calibration::fit(&unseen.said, &unseen.was);
+                let calibration = Calibration::fit(&unseen.predicted, &unseen.actual);
                 let estimate = match family {
                     Family::Tree => TipEstimate::Tree(TipTree::fit(examples, params)?),
                     _ => TipEstimate::Boosted(boosted(work)?),

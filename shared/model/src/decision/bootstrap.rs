@@ -4,7 +4,7 @@
 //! blocks for dependent data: Künsch 1989). Shares of the differences are the bounds.
 
 use crate::candidates::split_mix;
-use crate::evaluation::Loss;
+use crate::performance::Loss;
 
 /// Days drawn again and again, the same for every comparison on these days.
 pub(crate) struct Resamples {

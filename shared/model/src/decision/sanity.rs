@@ -1,7 +1,7 @@
 //! Whether a model is sound at all, however good its figures.
 
 use crate::candidates::Model;
-use crate::evaluation::{Answers, answers};
+use crate::evaluation::Predictions;
 use crate::outcome::Examples;
 use crate::trip::TripBatch;
 
@@ -18,15 +18,15 @@ const TRIPS_VARIED: usize = 200;
 const SHORTER_MAX_MIN: f64 = 0.5;
 
 /// What speaks against `model`, which `said` this of `examples`.
-pub(super) fn objections(model: &Model, said: &[f64], examples: &Examples) -> Vec<String> {
+pub(super) fn objections(model: &Model, predicted: &[f64], examples: &Examples) -> Vec<String> {
     let mut objections = Vec::new();
     if examples.is_empty() {
         return vec!["there are no rows to judge on".into()];
     }
-    if let Some(odd) = said.iter().find(|said| !said.is_finite()) {
+    if let Some(odd) = predicted.iter().find(|predicted| !predicted.is_finite()) {
         return vec![format!("it answers {odd}")];
     }
-    let (mean, spread) = mean_and_spread(said);
+    let (mean, spread) = mean_and_spread(predicted);
     let (label_mean, label_spread) = mean_and_spread(&examples.labels);
     if (mean - label_mean).abs() > MEAN_OFF_MAX * label_mean {
         objections.push(format!("its mean answer is {mean:.3}, the mean of what was {label_mean:.3}"));
@@ -37,7 +37,7 @@ pub(super) fn objections(model: &Model, said: &[f64], examples: &Examples) -> Ve
         ));
     }
     if let Model::Duration(_) = model {
-        let most = said.iter().copied().fold(0.0, f64::max);
+        let most = predicted.iter().copied().fold(0.0, f64::max);
         if most > MINUTES_MAX {
             objections.push(format!("it answers {most:.0} minutes for a trip of at most an hour"));
         }
@@ -61,11 +61,7 @@ fn shorter_by_a_longer_way(model: &Model, examples: &Examples) -> Option<String>
     let minutes_over = |miles: f64| {
         let trips: TripBatch =
             trips.iter().map(|trip| crate::Trip { distance_miles: Some(miles), ..trip }).collect();
-        let labels = vec![0.0; trips.len()];
-        match answers(model, &Examples { trips, labels }) {
-            Answers::Duration(answers) => answers.minutes,
-            Answers::Tip(_) => Vec::new(),
-        }
+        Predictions::new(model, &trips, 0).values().to_vec()
     };
     let by_miles = MILES.map(minutes_over);
     let shorter = by_miles.windows(2).flat_map(|pair| pair[0].iter().zip(&pair[1]).map(|(a, b)| a - b));

@@ -190,14 +190,16 @@ fn a_rehearsal_does_not_see_what_it_answers() {
     let (learn, later) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
     let examples = |file| Rules::Strict.examples(Target::Duration, std::slice::from_ref(file)).0;
     let (learn, later) = (examples(&learn), examples(&later));
-    let turned =
-        Examples { trips: later.trips.clone(), labels: later.labels.iter().map(|was| 61.0 - was).collect() };
+    let turned = Examples {
+        trips: later.trips.clone(),
+        labels: later.labels.iter().map(|actual| 61.0 - actual).collect(),
+    };
     let validate = |later: &Examples| {
         let mut work = Work { threads: 1, control: &mut go_on };
         let params = FitParams::default();
         ValidationFit::of(Target::Duration, Family::Linear, &learn, later, &params, &mut work).unwrap()
     };
     let (straight, turned) = (validate(&later), validate(&turned));
-    assert_eq!(straight.said(), turned.said());
+    assert_eq!(straight.predicted(), turned.predicted());
     assert!(straight.loss < 2.0 && turned.loss > 10.0);
 }

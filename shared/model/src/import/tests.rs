@@ -85,9 +85,12 @@ fn trips_are_answered_as_the_library_answered_their_rows() {
         let candidate = import(Target::Duration, read(name), &map).unwrap();
         let Model::Duration(model) = &candidate.model else { panic!("a duration model") };
         let (trips, expected) = trips(&golden);
-        let answers = model.answer(&trips);
-        for (said, expected) in answers.minutes.iter().zip(&expected) {
-            assert!((said - expected).abs() < 1e-5 * expected.max(1.0), "{name}: {said} is not {expected}");
+        let answers = model.predict(&trips);
+        for (predicted, expected) in answers.minutes.iter().zip(&expected) {
+            assert!(
+                (predicted - expected).abs() < 1e-5 * expected.max(1.0),
+                "{name}: {predicted} is not {expected}"
+            );
         }
         let written = postcard::to_stdvec(&candidate.model).unwrap();
         assert_eq!(postcard::from_bytes::<Model>(&written).unwrap(), candidate.model);
@@ -141,10 +144,10 @@ fn one_hot_columns_are_made_from_zones() {
                 distance_miles: row["trip_distance"].as_f64(),
                 ..Trip::default()
             };
-            let said = model.answer(&[trip].into_iter().collect()).minutes[0];
+            let predicted = model.predict(&[trip].into_iter().collect()).minutes[0];
             assert!(
-                (said - expected.max(0.0)).abs() < 1e-5 * expected.abs().max(1.0),
-                "{name} {row}: {said}"
+                (predicted - expected.max(0.0)).abs() < 1e-5 * expected.abs().max(1.0),
+                "{name} {row}: {predicted}"
             );
         }
     }
@@ -172,8 +175,8 @@ fn units_codes_and_transformations() {
         (value(1.0, vec![], None), Transform::Expm1, 1.0 / 60.0, Some(6.0), (6.0f64.exp() - 1.0) / 60.0),
     ] {
         let model = ImportedModel::try_from(parts(input, transform, scale)).unwrap();
-        let said = model.answers(&[trip(miles)].into_iter().collect())[0];
-        assert!((said - expected).abs() < 1e-5, "{said} is not {expected}");
+        let predicted = model.predict(&[trip(miles)].into_iter().collect())[0];
+        assert!((predicted - expected).abs() < 1e-5, "{predicted} is not {expected}");
     }
     let joined = Input::Equals { all: vec![(2, 5.0), (3, 1.0)], otherwise: Some(0.0) };
     assert!(

@@ -68,13 +68,13 @@ fn one_split_by_hand() {
     let boosted = fit(settings.clone(), &rows, 1);
     let tree = &boosted.ensemble.described()[0];
     assert_eq!(tree.nodes[0].split, Split::AtMost(5.5));
-    let said = boosted.predict(&[0.0, 5.5, 5.6, f32::NAN]);
-    for (said, expected) in said.iter().zip([2.0, 2.0, 11.0, 11.0]) {
-        assert!((said - expected).abs() < 1e-5, "{said} is not {expected}");
+    let predicted = boosted.predict(&[0.0, 5.5, 5.6, f32::NAN]);
+    for (predicted, expected) in predicted.iter().zip([2.0, 2.0, 11.0, 11.0]) {
+        assert!((predicted - expected).abs() < 1e-5, "{predicted} is not {expected}");
     }
     // With an L2 of 3 each side moves half as far from the base.
-    let said = fit(Settings { l2: 3.0, ..settings }, &rows, 1).predict(&[0.0, 9.0]);
-    assert!((said[0] - 4.25).abs() < 1e-5 && (said[1] - 8.75).abs() < 1e-5, "{said:?}");
+    let predicted = fit(Settings { l2: 3.0, ..settings }, &rows, 1).predict(&[0.0, 9.0]);
+    assert!((predicted[0] - 4.25).abs() < 1e-5 && (predicted[1] - 8.75).abs() < 1e-5, "{predicted:?}");
 }
 
 #[test]
@@ -98,8 +98,12 @@ fn a_quantile_is_exceeded_by_its_share() {
     let objective = Objective::Quantile(0.9);
     let (train, test) = (Rows::new(8000, 1, objective), Rows::new(8000, 2, objective));
     let boosted = fit(Settings { rounds: 60, ..settings(objective) }, &train.labelled(), 1);
-    let said = boosted.predict(&test.values);
-    let below = said.iter().zip(&test.labels).filter(|(said, was)| f64::from(**was) <= **said).count();
+    let predicted = boosted.predict(&test.values);
+    let below = predicted
+        .iter()
+        .zip(&test.labels)
+        .filter(|(predicted, actual)| f64::from(**actual) <= **predicted)
+        .count();
     assert!((0.87..0.93).contains(&(below as f64 / 8000.0)), "{below} of 8000");
 }
 
@@ -182,10 +186,10 @@ fn a_category_is_found_whatever_its_code() {
     let settings =
         Settings { rounds: 1, max_leaves: 2, learning_rate: 1.0, categories: vec![0], ..Settings::default() };
     let boosted = fit(settings, &rows, 1);
-    let said: Vec<bool> = (0..45).map(|code| boosted.predict(&[code as f32])[0] > 5.0).collect();
+    let predicted: Vec<bool> = (0..45).map(|code| boosted.predict(&[code as f32])[0] > 5.0).collect();
     let expected: Vec<bool> = (0..45).map(|code| is_one(code as f32)).collect();
-    assert_eq!(said[..40], expected[..40]);
-    let never_seen = [said[40], boosted.predict(&[-3.0])[0] > 5.0, boosted.predict(&[1e9])[0] > 5.0];
+    assert_eq!(predicted[..40], expected[..40]);
+    let never_seen = [predicted[40], boosted.predict(&[-3.0])[0] > 5.0, boosted.predict(&[1e9])[0] > 5.0];
     assert!(never_seen.iter().all(|side| *side == never_seen[0]), "values never seen stay together");
 }
 
@@ -198,9 +202,9 @@ fn missing_values_part_from_all_others_if_that_is_best() {
     for categories in [vec![], vec![0]] {
         let settings =
             Settings { rounds: 1, learning_rate: 1.0, category_l2: 0.0, categories, ..Settings::default() };
-        let said = fit(settings, &rows, 1).predict(&[f32::NAN, 0.0, 6.0, f32::INFINITY]);
-        for (said, expected) in said.iter().zip([5.0, 0.0, 0.0, 0.0]) {
-            assert!((said - expected).abs() < 1e-3, "{said} is not {expected}");
+        let predicted = fit(settings, &rows, 1).predict(&[f32::NAN, 0.0, 6.0, f32::INFINITY]);
+        for (predicted, expected) in predicted.iter().zip([5.0, 0.0, 0.0, 0.0]) {
+            assert!((predicted - expected).abs() < 1e-3, "{predicted} is not {expected}");
         }
     }
 }
@@ -220,9 +224,9 @@ proptest! {
                     row[feature] = value;
                     boosted.ensemble.predict_row(&row)
                 };
-                let said: Vec<f64> = (0..60).map(|step| at(step as f32 / 5.0)).collect();
-                let turns = said.windows(2).any(|pair| if increasing { pair[0] > pair[1] } else { pair[0] < pair[1] });
-                prop_assert!(!turns, "feature {}: {:?}", feature, said);
+                let predicted: Vec<f64> = (0..60).map(|step| at(step as f32 / 5.0)).collect();
+                let turns = predicted.windows(2).any(|pair| if increasing { pair[0] > pair[1] } else { pair[0] < pair[1] });
+                prop_assert!(!turns, "feature {}: {:?}", feature, predicted);
             }
         }
     }
@@ -236,7 +240,7 @@ proptest! {
         let rows = Labelled { values: &values[..n_rows * 3], n_features: 3, labels: &labels, weights: None };
         let settings = Settings { min_child_rows: 1, max_bins: bins, categories: vec![1], rounds: 5, ..Settings::default() };
         let boosted = fit(settings, &rows, 1);
-        prop_assert!(boosted.predict(rows.values).iter().all(|said| said.is_finite()));
+        prop_assert!(boosted.predict(rows.values).iter().all(|predicted| predicted.is_finite()));
     }
 }
 

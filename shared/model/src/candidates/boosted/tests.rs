@@ -38,22 +38,23 @@ fn fit(target: Target, examples: &Examples, params: &FitParams, threads: usize) 
 
 fn minutes(model: &Model, trips: &TripBatch) -> Vec<f64> {
     let Model::Duration(model) = model else { panic!("a duration model") };
-    model.answer(trips).minutes
+    model.predict(trips).minutes
 }
 
 #[test]
 fn durations_are_learned_and_the_interval_covers() {
     let examples = examples(Target::Duration);
     let model = fit(Target::Duration, &examples, &FitParams::default(), 1);
-    let said = minutes(&model, &examples.trips);
+    let predicted = minutes(&model, &examples.trips);
     let stated = |row: &usize| examples.trips.distance_miles[*row].is_some();
-    let strays = (0..said.len()).filter(stated).map(|row| (said[row] - examples.labels[row]).powi(2));
+    let strays =
+        (0..predicted.len()).filter(stated).map(|row| (predicted[row] - examples.labels[row]).powi(2));
     let strays: Vec<f64> = strays.collect();
     let rmse = (strays.iter().sum::<f64>() / strays.len() as f64).sqrt();
     assert!(rmse < 1.0, "rmse {rmse}");
     let Model::Duration(model) = &model else { panic!("a duration model") };
-    let answers = model.answer(&examples.trips);
-    let inside = (0..said.len())
+    let answers = model.predict(&examples.trips);
+    let inside = (0..predicted.len())
         .filter(|&row| (answers.lower_min[row]..=answers.upper_min[row]).contains(&examples.labels[row]));
     let inside = inside.count();
     assert!((3500..=3960).contains(&inside), "{inside} of 4000");
@@ -68,9 +69,9 @@ fn a_longer_way_never_takes_less_time() {
         distance_miles: Some(miles),
         ..Trip::default()
     };
-    let said = minutes(&model, &(1..400).map(|step| trip(f64::from(step) / 10.0)).collect());
-    assert!(said.windows(2).all(|pair| pair[0] <= pair[1]), "{said:?}");
-    assert!(said[300] > said[10] + 5.0);
+    let predicted = minutes(&model, &(1..400).map(|step| trip(f64::from(step) / 10.0)).collect());
+    assert!(predicted.windows(2).all(|pair| pair[0] <= pair[1]), "{predicted:?}");
+    assert!(predicted[300] > predicted[10] + 5.0);
 }
 
 #[test]
@@ -81,14 +82,14 @@ fn tips_are_probabilities() {
     else {
         panic!("boosted trees for tips")
     };
-    let said = model.probabilities(&examples.trips);
-    assert!(said.iter().all(|p| (0.0..=1.0).contains(p)));
+    let predicted = model.probabilities(&examples.trips);
+    assert!(predicted.iter().all(|p| (0.0..=1.0).contains(p)));
     let mean = |long: bool| {
         let rows = (0..4000).filter(|&row| {
             examples.trips.distance_miles[row]
                 .is_some_and(|miles| (miles > 4.5) == long && (miles < 3.5) != long)
         });
-        let of: Vec<f64> = rows.map(|row| said[row]).collect();
+        let of: Vec<f64> = rows.map(|row| predicted[row]).collect();
         of.iter().sum::<f64>() / of.len() as f64
     };
     let (long, short) = (mean(true), mean(false));
@@ -148,16 +149,16 @@ fn contributions_add_up_to_the_answer() {
         let explainer = ModelExplainer::new(&model).unwrap();
         let trips = examples.trips.select(&(0..4000).step_by(40).collect::<Vec<_>>());
         let answers = match &model {
-            Model::Duration(model) => model.answer(&trips).minutes,
-            Model::Tip(TipModel { estimate: TipEstimate::Boosted(trees), .. }) => trees.answers(&trips),
+            Model::Duration(model) => model.predict(&trips).minutes,
+            Model::Tip(TipModel { estimate: TipEstimate::Boosted(trees), .. }) => trees.predict(&trips),
             Model::Tip(_) => panic!("boosted trees"),
         };
         for (explanation, answer) in explainer.explain(&trips).iter().zip(answers) {
-            let said = match target {
+            let predicted = match target {
                 Target::Duration => explanation.sum.clamp(1.0, 60.0),
                 Target::Tip => 1.0 / (1.0 + (-explanation.sum).exp()),
             };
-            assert!((said - answer).abs() < 1e-9, "{explanation:?} is not {answer}");
+            assert!((predicted - answer).abs() < 1e-9, "{explanation:?} is not {answer}");
             let added: f64 = explanation.contributions.iter().map(|of| of.adds).sum();
             assert!((explanation.expected + added - explanation.sum).abs() < 1e-9);
         }

@@ -23,8 +23,8 @@ fn unseen(n_rows: u64, seed: u64) -> Unseen {
             distance_miles: is_stated.then_some(miles),
             ..Trip::default()
         });
-        unseen.said.push(20.0);
-        unseen.was.push(20.0 + error);
+        unseen.predicted.push(20.0);
+        unseen.actual.push(20.0 + error);
     }
     unseen
 }
@@ -36,12 +36,12 @@ fn fit(unseen: &Unseen) -> Interval {
 
 /// The share of rows inside, the shares below and above, and the mean width, over rows that `keep` wants.
 fn measured(interval: &Interval, unseen: &Unseen, keep: impl Fn(Option<f64>) -> bool) -> [f64; 4] {
-    let (lower, upper) = interval.around(&FeatureRows::of(&unseen.trips), &unseen.said);
+    let (lower, upper) = interval.around(&FeatureRows::of(&unseen.trips), &unseen.predicted);
     let rows: Vec<usize> = (0..lower.len()).filter(|&row| keep(unseen.trips.distance_miles[row])).collect();
     let share =
         |is: &dyn Fn(usize) -> bool| rows.iter().filter(|&&row| is(row)).count() as f64 / rows.len() as f64;
-    let below = share(&|row| unseen.was[row] < lower[row]);
-    let above = share(&|row| unseen.was[row] > upper[row]);
+    let below = share(&|row| unseen.actual[row] < lower[row]);
+    let above = share(&|row| unseen.actual[row] > upper[row]);
     let width = rows.iter().map(|&row| upper[row] - lower[row]).sum::<f64>() / rows.len() as f64;
     [1.0 - below - above, below, above, width]
 }
@@ -68,7 +68,12 @@ fn short_trips_are_surer_than_long_ones_and_all_together_surer_than_a_constant_w
     let far = measured(&interval, &later, |miles| miles.is_some_and(|miles| miles > 8.0));
     assert!((near[0] - 0.91).abs() < 0.04 && (far[0] - 0.91).abs() < 0.04, "{near:?} {far:?}");
     assert!(near[3] * 2.0 < far[3], "{near:?} {far:?}");
-    let mut off: Vec<f64> = known.said.iter().zip(&known.was).map(|(said, was)| (was - said).abs()).collect();
+    let mut off: Vec<f64> = known
+        .predicted
+        .iter()
+        .zip(&known.actual)
+        .map(|(predicted, actual)| (actual - predicted).abs())
+        .collect();
     off.sort_unstable_by(f64::total_cmp);
     let constant = 2.0 * off[off.len() * 91 / 100];
     let [.., width] = measured(&interval, &later, |_| true);
@@ -79,12 +84,12 @@ fn short_trips_are_surer_than_long_ones_and_all_together_surer_than_a_constant_w
 fn few_trips_are_as_wide_for_all_and_none_are_no_width() {
     let interval = fit(&unseen(200, 1));
     let later = unseen(1000, 2);
-    let (lower, upper) = interval.around(&FeatureRows::of(&later.trips), &later.said);
+    let (lower, upper) = interval.around(&FeatureRows::of(&later.trips), &later.predicted);
     let widths: Vec<f64> = lower.iter().zip(&upper).map(|(lower, upper)| upper - lower).collect();
     assert!(widths.iter().all(|width| (width - widths[0]).abs() < 1e-9));
     let [inside, ..] = measured(&interval, &later, |_| true);
     assert!((0.8..0.97).contains(&inside), "{inside} inside");
-    let (lower, upper) = fit(&Unseen::default()).around(&FeatureRows::of(&later.trips), &later.said);
+    let (lower, upper) = fit(&Unseen::default()).around(&FeatureRows::of(&later.trips), &later.predicted);
     assert_eq!((lower[0], upper[0]), (20.0, 20.0));
 }
 

@@ -43,8 +43,8 @@ proptest! {
         let data = Dataset::new(design(&rows), targets);
         let dense = LinearRegression::new().with_intercept(false).fit(&data).unwrap().predict(&data);
         let ours = LinearModel::fit(&examples(&rows), &params(Rules::Course, 0.0));
-        for (said, expected) in ours.minutes(&examples(&rows).trips).iter().zip(dense.iter()) {
-            prop_assert!((said - expected).abs() < 1e-6, "{said} against {expected}");
+        for (predicted, expected) in ours.minutes(&examples(&rows).trips).iter().zip(dense.iter()) {
+            prop_assert!((predicted - expected).abs() < 1e-6, "{predicted} against {expected}");
         }
     }
 
@@ -54,7 +54,7 @@ proptest! {
         let model = LinearModel::fit(&examples(&rows), &params(Rules::Course, ridge));
         let data = examples(&rows);
         let residuals: Vec<f64> =
-            data.labels.iter().zip(model.minutes(&data.trips)).map(|(was, said)| was - said).collect();
+            data.labels.iter().zip(model.minutes(&data.trips)).map(|(actual, predicted)| actual - predicted).collect();
         prop_assert!(residuals.iter().sum::<f64>().abs() < 1e-6, "the common intercept is free");
         let along_miles: f64 = residuals.iter().zip(&rows).map(|(residual, row)| residual * row.1).sum();
         prop_assert!((along_miles - ridge * model.slope_min_per_mile).abs() < 1e-6);
