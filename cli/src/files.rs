@@ -130,5 +130,5 @@ pub fn model(path: &Path) -> Result<(Artifact, ModelVersion), FileError> {
     let bytes = read(path)?;
     let artifact =
         Artifact::from_bytes(&bytes).map_err(|source| FileError::Model { path: path.into(), source })?;
-    Ok((artifact, ModelVersion::of(&bytes)))
+    Ok((artifact, ModelVersion::from_bytes(&bytes)))
 }

@@ -115,12 +115,12 @@ enum FamilyName {
 }
 
 impl FamilyName {
-    fn of(self, target: Target) -> Family {
+    fn for_target(self, target: Target) -> Family {
         match self {
             Self::Linear => Family::Linear,
             Self::Tree => Family::Tree,
             Self::Boosted => Family::Boosted,
-            Self::Auto => Family::of(target)[0],
+            Self::Auto => Family::for_target(target)[0],
         }
     }
 }
@@ -171,7 +171,7 @@ struct Coefficients {
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let target = Target::from(args.target);
-    let family = args.family.of(target);
+    let family = args.family.for_target(target);
     let params = FitParams {
         rules: args.rules.into(),
         seed: args.seed,

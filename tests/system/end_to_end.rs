@@ -259,7 +259,7 @@ fn score_says(model_file: &std::path::Path, bytes: &[u8]) {
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let answer = document(std::str::from_utf8(&output.stdout).unwrap().trim());
-    assert_eq!(answer["version"], model::ModelVersion::of(bytes).as_str());
+    assert_eq!(answer["version"], model::ModelVersion::from_bytes(bytes).as_str());
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("\"line\":2") && stderr.contains("1 of 2 lines were rejected"), "{stderr}");
     assert_eq!(output.status.code(), Some(1));

@@ -160,7 +160,7 @@ impl BatchPredictor {
         let (mut outcomes, mut failure) = (Vec::new(), None);
         for object in objects_created(&event.payload)? {
             let started = Instant::now();
-            match self.predict(&object, Deadline::of(&event.context)).await {
+            match self.predict(&object, Deadline::from_context(&event.context)).await {
                 Ok(outcome) => {
                     log_outcome(&outcome, started);
                     outcomes.push(outcome);

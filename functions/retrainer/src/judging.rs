@@ -30,7 +30,7 @@ pub(crate) async fn judge(
     deadline: Deadline,
 ) -> Result<Retrained, RetrainError> {
     let Comparison { target, candidates, curve } = comparison;
-    let rows = Holdout::of(target, judging);
+    let rows = Holdout::new(target, judging);
     let champion = registry.champion(target).await?;
     let incumbent = read_champion(registry, target, champion.as_ref()).await?;
     let incumbent = incumbent.map(|artifact| (rows.score(&artifact.model), artifact));
@@ -69,7 +69,7 @@ pub(crate) async fn judge(
         rules: Rules::Course,
         metrics: metrics.clone(),
     };
-    let best = decision.promote.as_ref().and_then(|version| decision.of(version));
+    let best = decision.promote.as_ref().and_then(|version| decision.assessment(version));
     let Some(best) = best.or(decision.challengers.first()) else {
         return Err(RetrainError::NoChallenger { target });
     };
@@ -103,10 +103,10 @@ async fn read_champion(
         Err(error) => Err(chain(&error)),
     };
     // No function can serve what cannot be read either: whatever is measured is better.
-    let complain = |reason: &String| {
+    let log_reason = |reason: &String| {
         tracing::warn!(%target, version = %champion.alias.version, reason, "the champion cannot be read");
     };
-    Ok(read.inspect_err(complain).ok())
+    Ok(read.inspect_err(log_reason).ok())
 }
 
 async fn publish(
@@ -117,7 +117,7 @@ async fn publish(
     previous: Option<Previous<'_>>,
     run: &Run,
 ) -> Result<(), RetrainError> {
-    let Some(assessed) = decision.of(&trained.version) else { return Ok(()) };
+    let Some(assessed) = decision.assessment(&trained.version) else { return Ok(()) };
     let profile = training_profile(run, &trained.artifact.lineage);
     let (run, made, data) = (&run.run, run.started, &run.data);
     let card = Card { run, made, trained, assessed, findings, data, previous };

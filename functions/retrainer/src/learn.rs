@@ -91,13 +91,13 @@ impl Learner<'_> {
         let mut work = Work { threads: self.how.threads, control: &mut control };
         let fit = |family: &Family| train(self.target, *family, &self.how.params, self.files, &mut work);
         let candidates: Vec<Trained> =
-            Family::of(self.target).iter().map(fit).collect::<Result<_, TrainError>>()?;
+            Family::for_target(self.target).iter().map(fit).collect::<Result<_, TrainError>>()?;
         curve.cut = candidates.iter().any(|one| one.artifact.lineage.course.cut);
         Ok(Comparison { target: self.target, candidates, curve })
     }
 
     fn learn(&self, windows: &[Window], mut curve: LearningCurve) -> Result<Comparison, TrainError> {
-        let families = Family::of(self.target);
+        let families = Family::for_target(self.target);
         let (window, mut validation_fit) = self.choose_window(windows, families[0], &mut curve)?;
         curve.window = Some(window.months);
         if let Some(better) = self.search(window, &validation_fit, &mut curve)? {
@@ -153,9 +153,9 @@ impl Learner<'_> {
         if self.how.trials == 0 || self.is_late() {
             return Ok(None);
         }
-        let from = window.rehearse_from.max(window.rehearse_to.saturating_sub(SEARCH_MONTHS));
-        let is_whole = from == window.rehearse_from;
-        let near = Window { rehearse_from: from, ..window };
+        let from = window.validation_fit_from.max(window.validation_fit_to.saturating_sub(SEARCH_MONTHS));
+        let is_whole = from == window.validation_fit_from;
+        let near = Window { validation_fit_from: from, ..window };
         let first = match is_whole {
             true => validation_fit.clone(),
             false => self.validate(family, near, &self.how.params, &mut self.in_time())?,
@@ -204,10 +204,10 @@ impl Learner<'_> {
             months.iter().for_each(|month| together.append(month));
             together
         };
-        let learn = together(&self.by_month[window.rehearse_from..window.rehearse_to]);
-        let later = together(&self.by_month[window.rehearse_to..]);
+        let learn = together(&self.by_month[window.validation_fit_from..window.validation_fit_to]);
+        let later = together(&self.by_month[window.validation_fit_to..]);
         let mut work = Work { threads: self.how.threads, control };
-        ValidationFit::of(self.target, family, &learn, &later, params, &mut work)
+        ValidationFit::validate(self.target, family, &learn, &later, params, &mut work)
             .map_err(|source| TrainError::Fit { target: self.target, family, source })
     }
 
@@ -225,7 +225,7 @@ fn before(until: Instant) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + u
 fn enter_window(curve: &mut LearningCurve, window: Window, validation_fit: &ValidationFit) {
     let (months, loss, rounds) = (window.months, validation_fit.loss, validation_fit.rounds);
     tracing::info!(target = %validation_fit.target, months, loss, "validated");
-    let files = window.rehearse_to - window.rehearse_from;
+    let files = window.validation_fit_to - window.validation_fit_from;
     curve.windows.push(WindowTried { months, files, loss, rounds });
     curve.cut |= validation_fit.cut;
 }

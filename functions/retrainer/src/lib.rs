@@ -149,7 +149,7 @@ impl Retrainer {
         };
         let targets = request.target.map_or(Target::ALL.to_vec(), |target| vec![target]);
         let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
-        let deadline = Deadline::of(&event.context);
+        let deadline = Deadline::from_context(&event.context);
         let run = self.retrain(now, &targets, &event.context.request_id, deadline).await?;
         let metrics = [
             (Metric::ModelsPublished, run.targets.len() as f64),

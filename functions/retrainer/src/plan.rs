@@ -36,9 +36,9 @@ pub struct Window {
     /// How many calendar months it spans at most.
     pub months: u32,
     /// The first of the months there are to learn from, when it is validated.
-    pub rehearse_from: usize,
+    pub validation_fit_from: usize,
     /// The end of those, itself not included: this month and those after it tell how well it did, and calibrate it.
-    pub rehearse_to: usize,
+    pub validation_fit_to: usize,
     /// The first when everything is learned from.
     pub fit_from: usize,
 }
@@ -118,11 +118,11 @@ pub fn windows(months: &[Month], wanted: &[u32]) -> Vec<Window> {
 /// Windows that end `lag` months before the last month.
 fn windows_after(months: &[Month], wanted: &[u32], lag: u32) -> Vec<Window> {
     let Some(last) = months.last() else { return Vec::new() };
-    let rehearse_to = months.partition_point(|month| *month <= last.minus(lag));
+    let validation_fit_to = months.partition_point(|month| *month <= last.minus(lag));
     let window = |of: u32| Window {
         months: of,
-        rehearse_from: months.partition_point(|month| *month <= last.minus(of + lag)),
-        rehearse_to,
+        validation_fit_from: months.partition_point(|month| *month <= last.minus(of + lag)),
+        validation_fit_to,
         fit_from: months.partition_point(|month| *month <= last.minus(of)),
     };
     let mut windows: Vec<Window> = Vec::new();
@@ -130,8 +130,8 @@ fn windows_after(months: &[Month], wanted: &[u32], lag: u32) -> Vec<Window> {
     wanted.sort_unstable();
     for window in wanted.into_iter().filter(|of| *of > 0).map(window) {
         // Of two that validate alike the wider one: nothing speaks against the months it has more.
-        windows.retain(|known| known.rehearse_from != window.rehearse_from);
-        if window.rehearse_from < rehearse_to {
+        windows.retain(|known| known.validation_fit_from != window.validation_fit_from);
+        if window.validation_fit_from < validation_fit_to {
             windows.push(window);
         }
     }
@@ -223,11 +223,14 @@ mod tests {
     fn windows_of(months: &[&str]) -> Vec<(u32, usize, usize, usize)> {
         let months: Vec<Month> = months.iter().map(|month| month.parse().unwrap()).collect();
         let found = windows(&months, &[12, 1, 3]);
-        found.iter().map(|of| (of.months, of.rehearse_from, of.rehearse_to, of.fit_from)).collect()
+        found
+            .iter()
+            .map(|of| (of.months, of.validation_fit_from, of.validation_fit_to, of.fit_from))
+            .collect()
     }
 
     #[test]
-    fn windows_are_rehearsed_on_two_months_and_fitted_to_the_end() {
+    fn windows_are_validated_on_two_months_and_fitted_to_the_end() {
         assert_eq!(windows_of(&["2021-01"]), [], "nothing is left to validate on");
         assert_eq!(windows_of(&["2020-12", "2021-01"]), [(12, 0, 1, 0)], "too few months for two");
         assert_eq!(windows_of(&["2020-11", "2020-12", "2021-01"]), [(12, 0, 1, 0)]);

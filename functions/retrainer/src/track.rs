@@ -160,7 +160,8 @@ fn metrics(run: &Run, retrained: &Retrained) -> Vec<Point> {
             point(format!("{who}.{name}"), value.as_f64(), 0);
         }
     }
-    let comparison = retrained.decision.of(&retrained.version).and_then(|one| one.comparison.as_ref());
+    let comparison =
+        retrained.decision.assessment(&retrained.version).and_then(|one| one.comparison.as_ref());
     point("improvement".into(), comparison.map(|comparison| comparison.improvement), 0);
     point("improvement_bound".into(), comparison.map(|comparison| comparison.improvement_bound), 0);
     for (round, loss) in retrained.learning.losses.iter().enumerate() {

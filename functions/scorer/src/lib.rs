@@ -116,7 +116,7 @@ impl Scorer {
     /// [`ScoreError`]: all of them must.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<SqsBatchResponse, ScoreError> {
         let started = Instant::now();
-        let deadline = Deadline::of(&event.context);
+        let deadline = Deadline::from_context(&event.context);
         let context = event.context;
         let messages = trip_messages(&event.payload)?;
         let may_go_on = || deadline.left() > self.deadline_reserve;

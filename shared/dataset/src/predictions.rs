@@ -29,7 +29,7 @@ pub struct WriteError {
 }
 
 impl WriteError {
-    pub(crate) fn of(what: &'static str) -> impl Fn(ParquetError) -> Self {
+    pub(crate) fn while_doing(what: &'static str) -> impl Fn(ParquetError) -> Self {
         move |source| Self { what, source }
     }
     pub(crate) fn arrow(what: &'static str) -> impl Fn(arrow_schema::ArrowError) -> Self {
@@ -79,7 +79,7 @@ impl PredictionsWriter {
             field("tip_version", DataType::Utf8, true),
         ]));
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties()))
-            .map_err(WriteError::of(WHAT))?;
+            .map_err(WriteError::while_doing(WHAT))?;
         let ride_id_prefix = month
             .map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
         Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.into(), versions: versions.clone() })
@@ -131,7 +131,7 @@ impl PredictionsWriter {
         ];
         let batch =
             RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(WriteError::arrow(WHAT))?;
-        self.writer.write(&batch).map_err(WriteError::of(WHAT))
+        self.writer.write(&batch).map_err(WriteError::while_doing(WHAT))
     }
 
     /// Takes the bytes that are ready: whole row groups, in order.
@@ -144,7 +144,7 @@ impl PredictionsWriter {
     /// # Errors
     /// [`WriteError`].
     pub fn finish(mut self) -> Result<Vec<u8>, WriteError> {
-        self.writer.finish().map_err(WriteError::of(WHAT))?;
+        self.writer.finish().map_err(WriteError::while_doing(WHAT))?;
         Ok(self.take())
     }
 }

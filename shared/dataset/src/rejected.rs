@@ -24,8 +24,8 @@ pub fn to_parquet(rejected: &[RejectedRow]) -> Result<Vec<u8>, WriteError> {
         Arc::new(rejected.iter().map(|row| Some(row.rejection.detail.as_str())).collect::<StringArray>()),
     ];
     let batch = RecordBatch::try_new(Arc::new(schema), columns).map_err(WriteError::arrow(WHAT))?;
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties())).map_err(WriteError::of(WHAT))?;
-    writer.write(&batch).map_err(WriteError::of(WHAT))?;
-    writer.into_inner().map_err(WriteError::of(WHAT))
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties()))
+        .map_err(WriteError::while_doing(WHAT))?;
+    writer.write(&batch).map_err(WriteError::while_doing(WHAT))?;
+    writer.into_inner().map_err(WriteError::while_doing(WHAT))
 }

@@ -54,8 +54,8 @@ pub fn to_parquet(trips: &TripBatch, outcomes: &OutcomeBatch) -> Result<Vec<u8>,
     let schema = Schema::new(fields.collect::<Vec<_>>());
     let columns = named.into_iter().map(|(_, array)| array).collect();
     let batch = RecordBatch::try_new(Arc::new(schema), columns).map_err(WriteError::arrow(WHAT))?;
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties())).map_err(WriteError::of(WHAT))?;
-    writer.write(&batch).map_err(WriteError::of(WHAT))?;
-    writer.into_inner().map_err(WriteError::of(WHAT))
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties()))
+        .map_err(WriteError::while_doing(WHAT))?;
+    writer.write(&batch).map_err(WriteError::while_doing(WHAT))?;
+    writer.into_inner().map_err(WriteError::while_doing(WHAT))
 }

@@ -27,7 +27,7 @@ pub struct ModelVersion(String);
 
 impl ModelVersion {
     /// The version of an artifact with these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(sha256_hex(bytes)[..12].to_string())
     }
 
@@ -189,7 +189,7 @@ impl Artifact {
         bytes.extend_from_slice(&model);
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
-        let version = ModelVersion::of(&bytes);
+        let version = ModelVersion::from_bytes(&bytes);
         Ok((bytes, version))
     }
 

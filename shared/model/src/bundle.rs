@@ -108,7 +108,7 @@ impl Bundle {
 
 fn read(target: Target, bytes: &[u8]) -> Result<(ModelVersion, Model), BundleError> {
     let artifact = Artifact::from_bytes(bytes).map_err(|source| BundleError::Artifact { target, source })?;
-    Ok((ModelVersion::of(bytes), artifact.model))
+    Ok((ModelVersion::from_bytes(bytes), artifact.model))
 }
 
 fn mismatch(expected: Target, found: &Model, version: ModelVersion) -> BundleError {

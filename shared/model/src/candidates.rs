@@ -55,7 +55,7 @@ impl Family {
     }
 
     /// The families that can learn `target`, the most accurate first.
-    pub fn of(target: Target) -> &'static [Self] {
+    pub fn for_target(target: Target) -> &'static [Self] {
         match target {
             Target::Duration => &[Self::Boosted, Self::Linear],
             Target::Tip => &[Self::Boosted, Self::Tree],
@@ -151,7 +151,7 @@ pub enum FitError {
 }
 
 fn names(target: Target) -> String {
-    Family::of(target).iter().map(|family| family.name()).collect::<Vec<_>>().join(", ")
+    Family::for_target(target).iter().map(|family| family.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// A fitted model of a target.
@@ -227,7 +227,7 @@ impl Model {
 impl DurationModel {
     /// Minutes and interval of every trip.
     pub fn predict(&self, trips: &TripBatch) -> DurationPredictions {
-        let rows = FeatureRows::of(trips);
+        let rows = FeatureRows::from_trips(trips);
         let minutes = match &self.estimate {
             Estimate::Linear(model) => model.minutes(trips),
             Estimate::Boosted(trees) => trees.predict_features(&rows.values),
@@ -244,7 +244,7 @@ impl TipModel {
     /// P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
         let predicted = self.estimate.probabilities(trips);
-        predicted.into_iter().map(|p| self.calibration.of(p)).collect()
+        predicted.into_iter().map(|p| self.calibration.calibrate(p)).collect()
     }
 }
 

@@ -283,7 +283,7 @@ mod tests {
         let mut work = Work { threads: 1, control: &mut go_on };
         let model =
             Candidate::fit(target, family, &examples, &FitParams::default(), &mut work).unwrap().model;
-        let rows = Holdout::of(target, &files);
+        let rows = Holdout::new(target, &files);
         rows.findings(&model, &rows.score(&model), &files)
     }
 

@@ -17,6 +17,7 @@ use crate::evaluation::{Predictions, slices_of};
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::performance::{Loss, Metrics};
 use crate::rules::Rules;
+use bootstrap::PairedLosses;
 pub(crate) use bootstrap::Resamples;
 
 /// What a challenger has to reach.
@@ -136,14 +137,14 @@ pub struct Decision {
 
 impl Decision {
     /// What was found of the challenger `version`.
-    pub fn of(&self, version: &ModelVersion) -> Option<&Assessment> {
+    pub fn assessment(&self, version: &ModelVersion) -> Option<&Assessment> {
         self.challengers.iter().find(|one| one.version == *version)
     }
 }
 
 impl Holdout {
     /// The rows of `files` that count.
-    pub fn of(target: Target, files: &[LabelledTrips]) -> Self {
+    pub fn new(target: Target, files: &[LabelledTrips]) -> Self {
         let (examples, _) = Rules::Course.examples(target, files);
         let numbers: Vec<i32> = (0..examples.len()).map(|row| day_number(&examples.trips, row)).collect();
         let known: Vec<i32> = numbers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
@@ -185,13 +186,13 @@ impl Holdout {
         let tail = (1.0 - policy.confidence) / challengers.max(1) as f64;
         let resamples = Resamples::new(self.n_days, policy.resamples, policy.seed);
         let by_day = |rows: &mut dyn Iterator<Item = usize>| {
-            let mut sums = vec![(0.0, 0.0); self.n_days];
+            let mut by_day = vec![PairedLosses::default(); self.n_days];
             for row in rows {
-                let (of, than) = &mut sums[self.days[row]];
-                *of += champion.losses[row];
-                *than += challenger.losses[row];
+                let sums = &mut by_day[self.days[row]];
+                sums.champion += champion.losses[row];
+                sums.challenger += challenger.losses[row];
             }
-            sums
+            by_day
         };
         let better = resamples.improvement(&by_day(&mut (0..self.days.len())), loss, tail);
         let slice = |((by, value), rows): (&(&str, &str), &Vec<usize>)| {

@@ -84,12 +84,12 @@ impl ModelExplainer {
 
     /// Why each of `trips` is answered as it is, in their order.
     pub fn explain(&self, trips: &TripBatch) -> Vec<Explanation> {
-        FeatureRows::of(trips).rows().map(|row| self.explain_row(row)).collect()
+        FeatureRows::from_trips(trips).rows().map(|row| self.explain_row(row)).collect()
     }
 
     /// How much each feature matters over `trips`, the most important first; features that are never asked are left out.
     pub fn importance(&self, trips: &TripBatch) -> Vec<Importance> {
-        let rows = FeatureRows::of(trips);
+        let rows = FeatureRows::from_trips(trips);
         let mut sums = vec![0.0; features::NAMES.len()];
         for row in rows.rows() {
             let adds = self.explainer.contributions(row);
@@ -100,7 +100,7 @@ impl ModelExplainer {
             mean_absolute: sums[at] / rows.len().max(1) as f64,
             splits: self.splits[at],
         };
-        let mut importance: Vec<_> = self.asked().map(of_feature).collect();
+        let mut importance: Vec<_> = self.feature_columns().map(of_feature).collect();
         importance.sort_by(|a, b| b.mean_absolute.total_cmp(&a.mean_absolute));
         importance
     }
@@ -112,14 +112,14 @@ impl ModelExplainer {
             value: Some(row[at]).filter(|value| !value.is_nan()),
             adds: adds[at],
         };
-        let mut contributions: Vec<_> = self.asked().map(of_feature).collect();
+        let mut contributions: Vec<_> = self.feature_columns().map(of_feature).collect();
         contributions.sort_by(|a, b| b.adds.abs().total_cmp(&a.adds.abs()));
         let expected = self.explainer.expected();
         Explanation { unit: self.unit, expected, sum: expected + adds.iter().sum::<f64>(), contributions }
     }
 
     /// Positions of the features that a split asks for.
-    fn asked(&self) -> impl Iterator<Item = usize> {
+    fn feature_columns(&self) -> impl Iterator<Item = usize> {
         (0..features::NAMES.len()).filter(|&at| self.splits[at] > 0)
     }
 }

@@ -51,7 +51,7 @@ pub struct FeatureRows {
 
 impl FeatureRows {
     /// The features of every trip of a batch.
-    pub fn of(trips: &TripBatch) -> Self {
+    pub fn from_trips(trips: &TripBatch) -> Self {
         let mut values = Vec::with_capacity(trips.len() * NAMES.len());
         trips.iter().for_each(|trip| values.extend_from_slice(&row(&trip)));
         Self { values }

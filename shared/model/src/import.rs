@@ -282,16 +282,16 @@ fn codes_of(meaning: &Meaning) -> Result<Vec<(f32, f32)>, String> {
 fn only_asked(columns: Vec<Column>, ensemble: &Ensemble) -> Result<(Vec<Column>, Ensemble), EnsembleError> {
     let mut trees = ensemble.described();
     let mut place = vec![None; columns.len()];
-    let mut asked = Vec::new();
+    let mut feature_columns = Vec::new();
     for node in trees.iter_mut().flat_map(|tree| &mut tree.nodes) {
         let feature = node.feature as usize;
         node.feature = *place[feature].get_or_insert_with(|| {
-            asked.push(columns[feature].clone());
-            asked.len() as u32 - 1
+            feature_columns.push(columns[feature].clone());
+            feature_columns.len() as u32 - 1
         });
     }
-    let ensemble = Ensemble::new(asked.len(), ensemble.base(), &trees)?;
-    Ok((asked, ensemble))
+    let ensemble = Ensemble::new(feature_columns.len(), ensemble.base(), &trees)?;
+    Ok((feature_columns, ensemble))
 }
 
 fn check_golden(foreign: &Foreign, map: &FeatureMap) -> Result<(), MapError> {

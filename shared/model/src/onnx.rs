@@ -42,7 +42,7 @@ pub struct OnnxError {
 pub fn to_onnx(artifact: &Artifact) -> Result<Vec<u8>, OnnxError> {
     let refused = || OnnxError { family: artifact.lineage.family.name() };
     let mut graph = Builder::default();
-    let rows = Rows::of(&mut graph);
+    let rows = Rows::new(&mut graph);
     match &artifact.model {
         Model::Duration(model) => duration(&mut graph, &rows, model).ok_or_else(refused)?,
         Model::Tip(model) => tip(&mut graph, &rows, model).ok_or_else(refused)?,
@@ -76,7 +76,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(graph: &mut Builder) -> Self {
+    fn new(graph: &mut Builder) -> Self {
         let [pickup, dropoff] = ["PULocationID", "DOLocationID"].map(|name| zone_row(graph, name));
         let [year, month, day, hour, minute] =
             ["year", "month", "day", "hour", "minute"].map(|name| graph.input(name, INT64));

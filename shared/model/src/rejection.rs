@@ -85,7 +85,7 @@ impl RejectionCounts {
     }
 
     /// Rows dropped for `reason`.
-    pub fn of(&self, reason: Reason) -> u64 {
+    pub fn get(&self, reason: Reason) -> u64 {
         self.0.get(&reason).copied().unwrap_or_default()
     }
 

@@ -59,7 +59,7 @@ impl Ride {
         // Of several spellings the first that states something counts.
         let stated = |names: &[&str]| {
             let found = names.iter().filter_map(|name| fields.get(*name)).find(|value| !value.is_null());
-            found.map_or(Stated::Missing, Stated::of)
+            found.map_or(Stated::Missing, Stated::from_json)
         };
         Self {
             pickup_zone: stated(&["PULocationID"]),
@@ -218,7 +218,7 @@ impl TripRequest {
 }
 
 impl Stated {
-    fn of(value: &Value) -> Self {
+    fn from_json(value: &Value) -> Self {
         match value {
             Value::Null => Self::Missing,
             Value::Number(number) => number.as_f64().map_or(Self::Other, Self::Number),

@@ -138,7 +138,7 @@ mod tests {
         let (rows, dropped) = rules.rows(target, file);
         assert_eq!(rows, kept);
         for (reason, count) in reasons {
-            assert_eq!(dropped.of(*reason), *count, "{reason:?}");
+            assert_eq!(dropped.get(*reason), *count, "{reason:?}");
         }
         assert_eq!(dropped.total() as usize + rows.len(), file.trips.len(), "every row is kept or counted");
     }

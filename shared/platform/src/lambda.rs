@@ -19,7 +19,7 @@ pub struct Deadline {
 
 impl Deadline {
     /// The deadline of an invocation.
-    pub fn of(context: &Context) -> Self {
+    pub fn from_context(context: &Context) -> Self {
         Self { at_ms: context.deadline }
     }
 

@@ -138,7 +138,7 @@ mod tests {
         assert_eq!((list.seq, list.versions), (2, vec![two]));
         let changed = registry.challengers_if_changed(Target::Tip, Some(&etag)).await.unwrap();
         assert_eq!(changed.unwrap().0.seq, 2);
-        let nobody = ModelVersion::of(b"never published");
+        let nobody = ModelVersion::from_bytes(b"never published");
         let refused = registry.challenge(Target::Tip, &[Change::Add(nobody)], "", SINCE).await;
         assert!(matches!(refused, Err(RegistryError::UnknownVersion { .. })), "{refused:?}");
     }

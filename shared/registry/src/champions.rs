@@ -385,7 +385,7 @@ mod tests {
         let missing = ObjectKey::new("tip/aliases/champion.json").unwrap();
         let alias = registry.champion(Target::Tip).await.unwrap().unwrap().alias;
         let good = tip_artifact();
-        let version = ModelVersion::of(&good);
+        let version = ModelVersion::from_bytes(&good);
         let alias = serde_json::to_vec(&crate::Alias { seq: 2, version: version.clone(), ..alias }).unwrap();
         store.store.put(&missing, Bytes::from(alias), Condition::Always).await.unwrap();
         assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (None, 5));

@@ -150,7 +150,7 @@ impl Registry {
             }
             other => other.map_err(store_error("reading a model", target))?,
         };
-        let found = ModelVersion::of(&object.bytes);
+        let found = ModelVersion::from_bytes(&object.bytes);
         if found != *version {
             return Err(RegistryError::Altered { target, version: version.clone(), found });
         }
@@ -226,7 +226,7 @@ impl Registry {
         artifact: Bytes,
         files: &[(&str, Bytes)],
     ) -> Result<ModelVersion, RegistryError> {
-        let version = ModelVersion::of(&artifact);
+        let version = ModelVersion::from_bytes(&artifact);
         // The model comes last: where it is, its files are beside it.
         for (name, bytes) in files.iter().chain(&[("model.bin", artifact)]) {
             let key = version_key(target, &version, name)?;

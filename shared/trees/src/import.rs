@@ -64,7 +64,7 @@ pub enum Reading {
 impl Reading {
     /// The value that splits are asked.
     #[inline]
-    pub fn of(self, value: f32) -> f32 {
+    pub fn read(self, value: f32) -> f32 {
         /// `kZeroThreshold` of LightGBM's `meta.h`.
         const TINY: f32 = 1e-35;
         match self {
@@ -129,7 +129,7 @@ pub enum Link {
 
 impl Link {
     /// The prediction for a sum.
-    pub fn of(self, sum: f64) -> f64 {
+    pub fn apply(self, sum: f64) -> f64 {
         match self {
             Self::Identity => sum,
             Self::Logistic { scale } => Objective::Logistic.answer(scale * sum),
@@ -188,8 +188,8 @@ impl Foreign {
     /// The prediction for a row of one value for each column as the source library takes them, NaN for missing.
     pub fn predict_row(&self, row: &[f32]) -> f64 {
         let read: Vec<f32> =
-            row.iter().zip(&self.columns).map(|(value, column)| column.reading.of(*value)).collect();
-        self.link.of(self.sum(&read) / self.divisor)
+            row.iter().zip(&self.columns).map(|(value, column)| column.reading.read(*value)).collect();
+        self.link.apply(self.sum(&read) / self.divisor)
     }
 }
 

@@ -55,7 +55,7 @@ impl Positions {
 
     /// How many thresholds are below `value`, 0 of NaN: the position of the first `t` with `value <= t`.
     #[inline]
-    pub(crate) fn of(&self, value: f32) -> usize {
+    pub(crate) fn position(&self, value: f32) -> usize {
         if self.in_cell == 0 {
             return self.thresholds().partition_point(|&at| at < value);
         }
@@ -95,7 +95,7 @@ mod tests {
             .chain(values.iter().copied());
         for value in all.chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0]) {
             let expected = thresholds.iter().filter(|at| **at < value).count();
-            prop_assert_eq!(positions.of(value), expected, "{} among {:?}", value, thresholds);
+            prop_assert_eq!(positions.position(value), expected, "{} among {:?}", value, thresholds);
         }
         Ok(())
     }
@@ -116,6 +116,6 @@ mod tests {
     fn thresholds_at_the_ends_of_the_number_line() {
         check(vec![f32::NEG_INFINITY, -1.0, f32::MAX, f32::INFINITY], &[5.0]).unwrap();
         check(vec![f32::MIN, f32::MAX], &[0.0]).unwrap();
-        assert_eq!(Positions::new(Vec::new()).of(7.0), 0);
+        assert_eq!(Positions::new(Vec::new()).position(7.0), 0);
     }
 }

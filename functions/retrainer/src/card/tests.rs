@@ -38,7 +38,7 @@ fn card_of(target: Target, family: Family) -> (Value, String, String) {
         train(target, family, &params, &january, &mut Work { threads: 1, control: &mut go_on }).unwrap()
     };
     let (trained, before) = (fit(0.0), fit(9.0));
-    let rows = Holdout::of(target, &february);
+    let rows = Holdout::new(target, &february);
     let [scored, scored_before] = [&trained, &before].map(|one| rows.score(&one.artifact.model));
     let findings = rows.findings(&trained.artifact.model, &scored, &february);
     let version = before.version.to_string();
@@ -63,7 +63,7 @@ fn card_of(target: Target, family: Family) -> (Value, String, String) {
         run: "2021-03-15-test",
         made: "2021-03-15T09:00:00Z".parse().unwrap(),
         trained: &trained,
-        assessed: decision.of(&trained.version).unwrap(),
+        assessed: decision.assessment(&trained.version).unwrap(),
         findings: &findings,
         data: &data,
         previous: Some(previous),

@@ -184,7 +184,7 @@ proptest! {
         (0..by_message.len()).for_each(|_| outcomes.push(Outcome::default()));
         let file = Bytes::from(crate::trips::to_parquet(&by_message, &outcomes).unwrap());
         let by_file = read(&file).unwrap().trips;
-        let bits = |trips: &TripBatch| FeatureRows::of(trips).values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let bits = |trips: &TripBatch| FeatureRows::from_trips(trips).values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&by_message).len(), rides.len() * features::NAMES.len());
         prop_assert_eq!(bits(&by_message), bits(&by_file));
         prop_assert_eq!(by_message, by_file);

@@ -117,7 +117,7 @@ pub(super) struct Stopped {
 impl BoostedTrees {
     /// Answers for every trip: minutes, or P(tip > 0 | paid by card).
     pub fn predict(&self, trips: &TripBatch) -> Vec<f64> {
-        self.predict_features(&FeatureRows::of(trips).values)
+        self.predict_features(&FeatureRows::from_trips(trips).values)
     }
 
     /// How many trees there are.
@@ -162,9 +162,9 @@ impl BoostedTrees {
         work: &mut Work<'_>,
     ) -> Result<Stopped, FitError> {
         let train = Rows::learned(learn, params);
-        let validate = Rows::of(&later.trips, &later.labels, train.asked.clone());
+        let validate = Rows::new(&later.trips, &later.labels, train.feature_columns.clone());
         let boosted = boost(settings(target, params), &train, Some(&validate), work)?;
-        let trees = Self::over_all_features(&boosted, &train.asked)?;
+        let trees = Self::over_all_features(&boosted, &train.feature_columns)?;
         Ok(Stopped { trees, cut: boosted.ended == Ended::Control, losses: boosted.validation_losses })
     }
 
@@ -179,14 +179,14 @@ impl BoostedTrees {
         let rows = Rows::learned(examples, params);
         let settings = Settings { rounds: rounds.max(1), patience: None, ..settings(target, params) };
         let boosted = boost(settings, &rows, None, work)?;
-        Ok((Self::over_all_features(&boosted, &rows.asked)?, boosted.ended == Ended::Control))
+        Ok((Self::over_all_features(&boosted, &rows.feature_columns)?, boosted.ended == Ended::Control))
     }
 
     /// The same trees numbered by [`features::NAMES`], so that a feature row is scored as it is.
-    fn over_all_features(boosted: &Boosted, asked: &[usize]) -> Result<Self, FitError> {
+    fn over_all_features(boosted: &Boosted, feature_columns: &[usize]) -> Result<Self, FitError> {
         let mut trees = boosted.ensemble.described();
         for node in trees.iter_mut().flat_map(|tree: &mut Tree| &mut tree.nodes) {
-            node.feature = asked[node.feature as usize] as u32;
+            node.feature = feature_columns[node.feature as usize] as u32;
         }
         let ensemble = Ensemble::new(features::NAMES.len(), boosted.ensemble.base(), &trees)
             .map_err(|source: EnsembleError| FitError::Boosting { source: source.into() })?;
@@ -196,7 +196,7 @@ impl BoostedTrees {
 }
 
 /// What trees fitted on these trips are asked: positions in [`features::NAMES`].
-fn asked(trips: &TripBatch) -> Vec<usize> {
+fn feature_columns(trips: &TripBatch) -> Vec<usize> {
     let mut by_month = [0usize; 12];
     trips.pickup.iter().flatten().for_each(|at| by_month[at.month0() as usize] += 1);
     let enough = (trips.len() as f64 * MONTH_SHARE_MIN).ceil().max(1.0) as usize;
@@ -222,9 +222,9 @@ pub(super) fn expected_error(
     params: &FitParams,
     work: &mut Work<'_>,
 ) -> Result<Scorer, FitError> {
-    let rows = Rows::of(trips, minutes_off, asked(trips));
+    let rows = Rows::new(trips, minutes_off, feature_columns(trips));
     let settings = Settings { seed: params.seed, ..error_settings() };
-    Ok(BoostedTrees::over_all_features(&boost(settings, &rows, None, work)?, &rows.asked)?.scorer)
+    Ok(BoostedTrees::over_all_features(&boost(settings, &rows, None, work)?, &rows.feature_columns)?.scorer)
 }
 
 /// Few splits on many rows: errors are mostly chance, and scoring them must not double the work.
@@ -277,7 +277,7 @@ fn boost(
 /// Rows of the asked features with labels.
 struct Rows {
     /// Positions in [`features::NAMES`].
-    asked: Vec<usize>,
+    feature_columns: Vec<usize>,
     /// `[n_rows * asked.len()]`.
     values: Vec<f32>,
     labels: Vec<f32>,
@@ -286,8 +286,8 @@ struct Rows {
 impl Rows {
     /// What trees learn from; the distances of some rows are hidden, so that trips without one are learned from too.
     fn learned(examples: &Examples, params: &FitParams) -> Self {
-        let mut rows = Self::of(&examples.trips, &examples.labels, asked(&examples.trips));
-        for (row, values) in rows.values.chunks_exact_mut(rows.asked.len()).enumerate() {
+        let mut rows = Self::new(&examples.trips, &examples.labels, feature_columns(&examples.trips));
+        for (row, values) in rows.values.chunks_exact_mut(rows.feature_columns.len()).enumerate() {
             if is_hidden(params, row) {
                 values[DISTANCE_AT] = f32::NAN;
             }
@@ -295,17 +295,22 @@ impl Rows {
         rows
     }
 
-    fn of(trips: &TripBatch, labels: &[f64], asked: Vec<usize>) -> Self {
-        let mut values = Vec::with_capacity(trips.len() * asked.len());
+    fn new(trips: &TripBatch, labels: &[f64], feature_columns: Vec<usize>) -> Self {
+        let mut values = Vec::with_capacity(trips.len() * feature_columns.len());
         for trip in trips.iter() {
             let all = features::row(&trip);
-            values.extend(asked.iter().map(|&at| all[at]));
+            values.extend(feature_columns.iter().map(|&at| all[at]));
         }
-        Self { asked, values, labels: labels.iter().map(|label| *label as f32).collect() }
+        Self { feature_columns, values, labels: labels.iter().map(|label| *label as f32).collect() }
     }
 
     fn labelled(&self) -> Labelled<'_> {
-        Labelled { values: &self.values, n_features: self.asked.len(), labels: &self.labels, weights: None }
+        Labelled {
+            values: &self.values,
+            n_features: self.feature_columns.len(),
+            labels: &self.labels,
+            weights: None,
+        }
     }
 }
 

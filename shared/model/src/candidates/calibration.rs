@@ -45,7 +45,7 @@ impl Calibration {
     }
 
     /// The calibrated probability of `p`.
-    pub fn of(&self, p: f64) -> f64 {
+    pub fn calibrate(&self, p: f64) -> f64 {
         if *self == Self::NONE { p } else { probability(self.slope * log_odds(p) + self.shift) }
     }
 
@@ -106,7 +106,7 @@ mod tests {
         let (predicted, actual) = predicted_and_actual(truth, 1);
         let found = Calibration::fit(&predicted, &actual);
         assert!((found.slope - 0.7).abs() < 0.03 && (found.shift + 0.4).abs() < 0.03, "{found:?}");
-        assert!((found.of(0.5) - truth(0.5)).abs() < 0.01);
+        assert!((found.calibrate(0.5) - truth(0.5)).abs() < 0.01);
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
         let (predicted, actual) = predicted_and_actual(|p| p, 2);
         let found = Calibration::fit(&predicted, &actual);
         assert!((found.slope - 1.0).abs() < 0.04 && found.shift.abs() < 0.04, "{found:?}");
-        assert_eq!(Calibration::NONE.of(0.123_456_789), 0.123_456_789);
+        assert_eq!(Calibration::NONE.calibrate(0.123_456_789), 0.123_456_789);
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         #[test]
         fn order_and_range_are_kept(slope in 0.01f64..5.0, shift in -5.0f64..5.0, a in 0.0f64..=1.0, b in 0.0f64..=1.0) {
             let calibration = Calibration { slope, shift };
-            let (low, high) = (calibration.of(a.min(b)), calibration.of(a.max(b)));
+            let (low, high) = (calibration.calibrate(a.min(b)), calibration.calibrate(a.max(b)));
             prop_assert!((0.0..=1.0).contains(&low) && low <= high && high <= 1.0);
         }
     }

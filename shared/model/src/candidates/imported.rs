@@ -31,7 +31,7 @@ pub enum Input {
 }
 
 impl Input {
-    fn of(&self, features: &[f32]) -> f32 {
+    fn value(&self, features: &[f32]) -> f32 {
         match self {
             Self::Value { feature, scale, codes, missing } => {
                 let value = features[*feature as usize];
@@ -124,12 +124,12 @@ pub struct Parts {
 impl TryFrom<Parts> for ImportedModel {
     type Error = String;
     fn try_from(parts: Parts) -> Result<Self, String> {
-        let asked = match &parts.body {
+        let n_columns = match &parts.body {
             Body::Trees(scorer) => scorer.ensemble().n_features(),
             Body::Linear { coefficients, .. } => coefficients.len(),
         };
-        if asked != parts.columns.len() {
-            return Err(format!("a model of {asked} columns with {}", parts.columns.len()));
+        if n_columns != parts.columns.len() {
+            return Err(format!("a model of {n_columns} columns with {}", parts.columns.len()));
         }
         match parts.columns.iter().all(|column| column.input.is_valid()) {
             true => Ok(Self { parts }),
@@ -162,7 +162,7 @@ impl ImportedModel {
     pub fn predict(&self, trips: &TripBatch) -> Vec<f64> {
         // In runs, so that a model of thousands of columns needs little memory.
         const ROWS_PER_RUN: usize = 256;
-        let rows = FeatureRows::of(trips);
+        let rows = FeatureRows::from_trips(trips);
         rows.values
             .chunks(features::NAMES.len() * ROWS_PER_RUN)
             .flat_map(|run| self.answer_run(run))
@@ -175,14 +175,14 @@ impl ImportedModel {
         let sums: Vec<f64> = match body {
             Body::Trees(scorer) => {
                 let values: Vec<f32> = rows
-                    .flat_map(|row| columns.iter().map(|column| column.reading.of(column.input.of(row))))
+                    .flat_map(|row| columns.iter().map(|column| column.reading.read(column.input.value(row))))
                     .collect();
                 scorer.predict(&values)
             }
             Body::Linear { coefficients, intercept } => rows
                 .map(|row| {
                     let terms = columns.iter().zip(coefficients).map(|(column, coefficient)| {
-                        let value = column.input.of(row);
+                        let value = column.input.value(row);
                         // As a sparse product: what is absent counts nothing.
                         if value.is_nan() || value == 0.0 { 0.0 } else { coefficient * f64::from(value) }
                     });
@@ -191,11 +191,11 @@ impl ImportedModel {
                 .collect(),
         };
         let answer = |sum: f64| {
-            let prediction = link.of(sum / divisor);
+            let prediction = link.apply(sum / divisor);
             let transformed = match transform {
                 Transform::None => prediction,
-                Transform::Exp => Link::Exp.of(prediction),
-                Transform::Expm1 => Link::Exp.of(prediction) - 1.0,
+                Transform::Exp => Link::Exp.apply(prediction),
+                Transform::Expm1 => Link::Exp.apply(prediction) - 1.0,
             };
             transformed * scale
         };

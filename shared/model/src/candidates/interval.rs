@@ -148,11 +148,11 @@ pub(crate) fn row_of(pickup: Option<Zone>, dropoff: Option<Zone>) -> usize {
 
 /// A multiplier for every group: its own, else that of its borough (of trips with a distance), else that of its band, else that of all.
 fn multipliers(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[ConformalMultiplier; BANDS]; BOROUGHS] {
-    let groups: Vec<(usize, usize)> = FeatureRows::of(&unseen.trips).rows().map(group_of).collect();
-    let all = ConformalMultiplier::of(0..errors.len(), errors, scales);
+    let groups: Vec<(usize, usize)> = FeatureRows::from_trips(&unseen.trips).rows().map(group_of).collect();
+    let all = ConformalMultiplier::fit(0..errors.len(), errors, scales);
     let among = |is: &dyn Fn((usize, usize)) -> bool| {
         let rows: Vec<usize> = (0..groups.len()).filter(|&row| is(groups[row])).collect();
-        (rows.len() >= GROUP_ROWS_MIN).then(|| ConformalMultiplier::of(rows, errors, scales))
+        (rows.len() >= GROUP_ROWS_MIN).then(|| ConformalMultiplier::fit(rows, errors, scales))
     };
     let by_band: Vec<Option<ConformalMultiplier>> =
         (0..BANDS).map(|band| among(&|group| group.1 == band)).collect();
@@ -167,7 +167,7 @@ fn multipliers(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[ConformalMu
 }
 
 impl ConformalMultiplier {
-    fn of(rows: impl IntoIterator<Item = usize>, errors: &[f64], scales: &[f64]) -> Self {
+    fn fit(rows: impl IntoIterator<Item = usize>, errors: &[f64], scales: &[f64]) -> Self {
         // An estimate without error needs no multiplier.
         let per_scale = |row: usize| if scales[row] > 0.0 { errors[row] / scales[row] } else { 0.0 };
         let mut above: Vec<f64> = rows.into_iter().map(per_scale).collect();
@@ -199,7 +199,7 @@ fn scales(
         let (rows, others): (Vec<usize>, Vec<usize>) = (0..errors.len()).partition(|&row| half(row) == side);
         let far: Vec<f64> = others.iter().map(|&row| errors[row].abs()).collect();
         let scale = boosted::expected_error(&unseen.trips.select(&others), &far, params, work)?;
-        let predicted = scale.predict(&FeatureRows::of(&unseen.trips.select(&rows)).values);
+        let predicted = scale.predict(&FeatureRows::from_trips(&unseen.trips.select(&rows)).values);
         rows.iter().zip(predicted).for_each(|(&row, predicted)| scales[row] = predicted.max(scale_min));
     }
     let far: Vec<f64> = errors.iter().map(|error| error.abs()).collect();

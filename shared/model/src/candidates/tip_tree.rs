@@ -41,7 +41,7 @@ impl TipTree {
             return Err(FitError::OneClass { target, rows: examples.len() });
         }
         let sample = stratified(&examples.labels, params.tree_sample_rows as usize, params.seed);
-        let rows = FeatureRows::of(&examples.trips);
+        let rows = FeatureRows::from_trips(&examples.trips);
         let grown = grow(&rows, &examples.labels, &sample, params)?;
         let refused =
             |source: trees::EnsembleError| FitError::Tree { rows: sample.len(), source: Box::new(source) };
@@ -54,7 +54,7 @@ impl TipTree {
 
     /// P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
-        self.ensemble.predict(&FeatureRows::of(trips).values)
+        self.ensemble.predict(&FeatureRows::from_trips(trips).values)
     }
 
     /// The tree, over the features of [`features::NAMES`].
@@ -98,7 +98,7 @@ fn grow(
     };
     let records = Array2::from_shape_fn((sample.len(), width), value);
     let tipped: Array1<bool> = sample.iter().map(|&row| labels[row] > 0.0).collect();
-    let balance = Balance::of(tipped.len(), tipped.iter().filter(|tip| **tip).count());
+    let balance = Balance::new(tipped.len(), tipped.iter().filter(|tip| **tip).count());
     let weights = tipped.mapv(|tip| if tip { balance.tipped } else { balance.other });
     let data = Dataset::new(records, tipped).with_weights(weights);
     let params = DecisionTree::params()
@@ -128,7 +128,7 @@ struct Balance {
 }
 
 impl Balance {
-    fn of(rows: usize, tips: usize) -> Self {
+    fn new(rows: usize, tips: usize) -> Self {
         // Half of what f32 counts exactly (2^24): rounding up must not exceed it.
         const TOTAL: usize = 1 << 23;
         let of_row = (TOTAL / rows).max(1);
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn the_flat_tree_routes_every_row_as_linfa_does() {
         let examples = examples();
-        let rows = FeatureRows::of(&examples.trips);
+        let rows = FeatureRows::from_trips(&examples.trips);
         let all: Vec<usize> = (0..examples.len()).collect();
         let grown = grow(&rows, &examples.labels, &all, &params()).unwrap();
         let structure = Ensemble::new(features::NAMES.len(), 0.0, &[flatten(grown.root_node())]).unwrap();
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn weights_balance_the_classes_and_their_sums_are_exact() {
         for (rows, tips) in [(200_000, 176_000), (200_000, 1_000), (150, 75), (2_000, 1_300), (3, 1)] {
-            let Balance { tipped, other, of_row } = Balance::of(rows, tips);
+            let Balance { tipped, other, of_row } = Balance::new(rows, tips);
             let (tips_weigh, others_weigh) =
                 (tips as f64 * f64::from(tipped), (rows - tips) as f64 * f64::from(other));
             assert!(tips_weigh + others_weigh <= f64::from(1 << 24), "{rows} {tips}");

@@ -63,7 +63,7 @@ impl ValidationFit {
     ///
     /// # Errors
     /// See [`FitError`].
-    pub fn of(
+    pub fn validate(
         target: Target,
         family: Family,
         learn: &Examples,
@@ -159,7 +159,7 @@ impl Candidate {
         if learn.is_empty() || later.is_empty() {
             (learn, later) = (examples.clone(), Examples::default());
         }
-        ValidationFit::of(target, family, &learn, &later, params, work)?.fit(examples, work)
+        ValidationFit::validate(target, family, &learn, &later, params, work)?.fit(examples, work)
     }
 }
 

@@ -23,6 +23,13 @@ pub(super) struct Improvement {
     pub(super) upper: f64,
 }
 
+/// Sums of losses of both models on the same rows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PairedLosses {
+    pub(super) champion: f64,
+    pub(super) challenger: f64,
+}
+
 impl Resamples {
     /// `count` resamples of `n_days` days.
     pub(crate) fn new(n_days: usize, count: usize, seed: u64) -> Self {
@@ -38,11 +45,14 @@ impl Resamples {
         Self { drawn: (0..count).map(resample).collect() }
     }
 
-    /// By which share the second of `by_day` (sums of losses) is less than the first, in terms of the figure that decides;
-    /// `tail` of the resamples lie beyond each bound.
-    pub(super) fn improvement(&self, by_day: &[(f64, f64)], loss: Loss, tail: f64) -> Improvement {
-        let share = |(of, than): (f64, f64)| if of > 0.0 { 1.0 - loss.figure(than / of) } else { 0.0 };
-        let [estimate, lower, upper] = self.bounds(by_day, tail, share);
+    /// By which share the challenger's figure that decides is less than the champion's; `tail` of the resamples lie beyond each
+    /// bound.
+    pub(super) fn improvement(&self, by_day: &[PairedLosses], loss: Loss, tail: f64) -> Improvement {
+        let share = |(champion, challenger): (f64, f64)| {
+            if champion > 0.0 { 1.0 - loss.figure(challenger / champion) } else { 0.0 }
+        };
+        let pairs: Vec<_> = by_day.iter().map(|day| (day.champion, day.challenger)).collect();
+        let [estimate, lower, upper] = self.bounds(&pairs, tail, share);
         Improvement { estimate, lower, upper }
     }
 
@@ -97,9 +107,9 @@ mod tests {
                 let level = 10.0 + 30.0 * uniform(month * 1000 + day * 3);
                 let gain: f64 =
                     (0..12).map(|part| uniform(month * 70_000 + day * 31 + part)).sum::<f64>() - 6.0;
-                (level, level * (0.98 + 0.02 * gain))
+                PairedLosses { champion: level, challenger: level * (0.98 + 0.02 * gain) }
             };
-            let by_day: Vec<(f64, f64)> = (0..30).map(day).collect();
+            let by_day: Vec<PairedLosses> = (0..30).map(day).collect();
             let found = resamples.improvement(&by_day, Loss::Log, 0.05);
             assert!(found.lower <= found.estimate && found.estimate <= found.upper);
             below += usize::from(found.upper < 0.02);
@@ -113,7 +123,8 @@ mod tests {
     fn nothing_to_compare_is_no_improvement() {
         let none = Resamples::new(0, 100, 1).improvement(&[], Loss::Squared, 0.05);
         assert_eq!((none.estimate, none.lower, none.upper), (0.0, 0.0, 0.0));
-        let same = Resamples::new(2, 100, 1).improvement(&[(3.0, 3.0), (4.0, 4.0)], Loss::Squared, 0.05);
+        let alike = [3.0, 4.0].map(|loss| PairedLosses { champion: loss, challenger: loss });
+        let same = Resamples::new(2, 100, 1).improvement(&alike, Loss::Squared, 0.05);
         assert_eq!((same.estimate, same.lower, same.upper), (0.0, 0.0, 0.0));
     }
 }

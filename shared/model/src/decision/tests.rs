@@ -52,15 +52,15 @@ fn learned(target: Target, family: Family, file: &LabelledTrips) -> Model {
 }
 
 fn challenger(rows: &Holdout, name: &str, family: Family, model: &Model) -> Challenger {
-    let version = ModelVersion::of(name.as_bytes());
+    let version = ModelVersion::from_bytes(name.as_bytes());
     Challenger { version, family, scored: rows.score(model), defects: Vec::new() }
 }
 
 /// What is decided on `judged` about a boosted duration model of `new` against one of `old`.
 fn check(old: &LabelledTrips, new: &LabelledTrips, judged: &LabelledTrips, promote: bool, says: &str) {
-    let rows = Holdout::of(Target::Duration, std::slice::from_ref(judged));
+    let rows = Holdout::new(Target::Duration, std::slice::from_ref(judged));
     let champion = rows.score(&learned(Target::Duration, Family::Boosted, old));
-    let version = ModelVersion::of(b"champion");
+    let version = ModelVersion::from_bytes(b"champion");
     let new = learned(Target::Duration, Family::Boosted, new);
     let new = challenger(&rows, "new", Family::Boosted, &new);
     let decision = decide(&rows, Some((&version, &champion)), vec![new], &PromotionPolicy::default());
@@ -100,7 +100,7 @@ fn a_slice_that_is_surely_worse_vetoes() {
 #[test]
 fn without_a_champion_the_best_sound_one_becomes_it() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
-    let rows = Holdout::of(Target::Duration, std::slice::from_ref(&judged));
+    let rows = Holdout::new(Target::Duration, std::slice::from_ref(&judged));
     let challengers = || {
         [Family::Linear, Family::Boosted]
             .map(|family| {
@@ -141,7 +141,7 @@ fn constant(minutes: f64) -> Model {
 #[test]
 fn a_broken_model_is_refused_with_the_reason() {
     let judged = month("2023-02", 3.0, 0.0, 0.9);
-    let rows = Holdout::of(Target::Duration, std::slice::from_ref(&judged));
+    let rows = Holdout::new(Target::Duration, std::slice::from_ref(&judged));
     for (minutes, says) in
         [(0.0, "its mean answer is 0.000"), (0.19, "its mean answer is 0.190"), (17.0, "hardly differ")]
     {
@@ -155,7 +155,7 @@ fn a_broken_model_is_refused_with_the_reason() {
 #[test]
 fn tips_have_to_beat_the_tree_that_can_be_read() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
-    let rows = Holdout::of(Target::Tip, std::slice::from_ref(&judged));
+    let rows = Holdout::new(Target::Tip, std::slice::from_ref(&judged));
     let tree = learned(Target::Tip, Family::Tree, &learn);
     // Learned from a month in which nobody tipped on long ways.
     let worse = learned(Target::Tip, Family::Boosted, &month("2023-01", 3.0, 0.0, 0.2));
@@ -164,7 +164,7 @@ fn tips_have_to_beat_the_tree_that_can_be_read() {
         challenger(&rows, "tree", Family::Tree, &tree),
     ];
     let decision = decide(&rows, None, both, &PromotionPolicy::default());
-    assert_eq!(decision.promote, Some(ModelVersion::of(b"tree")));
+    assert_eq!(decision.promote, Some(ModelVersion::from_bytes(b"tree")));
     let objections = &decision.challengers[1].objections;
     assert!(objections.iter().any(|one| one.contains("no better than the tree")), "{objections:?}");
 }
@@ -172,9 +172,9 @@ fn tips_have_to_beat_the_tree_that_can_be_read() {
 #[test]
 fn the_same_model_again_changes_nothing() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
-    let rows = Holdout::of(Target::Duration, std::slice::from_ref(&judged));
+    let rows = Holdout::new(Target::Duration, std::slice::from_ref(&judged));
     let model = learned(Target::Duration, Family::Linear, &learn);
-    let (version, scored) = (ModelVersion::of(b"same"), rows.score(&model));
+    let (version, scored) = (ModelVersion::from_bytes(b"same"), rows.score(&model));
     let again = challenger(&rows, "same", Family::Linear, &model);
     let decision = decide(&rows, Some((&version, &scored)), vec![again], &PromotionPolicy::default());
     assert!(
@@ -185,7 +185,7 @@ fn the_same_model_again_changes_nothing() {
 }
 
 #[test]
-fn a_rehearsal_does_not_see_what_it_answers() {
+fn a_validation_fit_does_not_see_what_it_predicts() {
     // The later month is turned upside down: what was learned, and so what is said of it, stays the same.
     let (learn, later) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
     let examples = |file| Rules::Strict.examples(Target::Duration, std::slice::from_ref(file)).0;
@@ -197,7 +197,7 @@ fn a_rehearsal_does_not_see_what_it_answers() {
     let validate = |later: &Examples| {
         let mut work = Work { threads: 1, control: &mut go_on };
         let params = FitParams::default();
-        ValidationFit::of(Target::Duration, Family::Linear, &learn, later, &params, &mut work).unwrap()
+        ValidationFit::validate(Target::Duration, Family::Linear, &learn, later, &params, &mut work).unwrap()
     };
     let (straight, turned) = (validate(&later), validate(&turned));
     assert_eq!(straight.predicted(), turned.predicted());

@@ -82,10 +82,10 @@ impl Bins {
 
     /// The bin of a value.
     #[inline]
-    pub(super) fn of(&self, value: f32) -> usize {
+    pub(super) fn bin(&self, value: f32) -> usize {
         match (&self.kind, self.missing) {
             (_, Some(missing)) if value.is_nan() => missing,
-            (Kind::Numeric(cuts), _) => cuts.of(value),
+            (Kind::Numeric(cuts), _) => cuts.position(value),
             (Kind::Categories { codes, bin_of }, _) => {
                 let code = Categories::code(value).unwrap_or(u32::MAX) as usize;
                 bin_of.get(code).map_or(codes.len(), |&bin| usize::from(bin))
@@ -149,7 +149,7 @@ mod tests {
         let bins = numeric(&[2.0, f32::NAN, 1.0, 2.0, 7.0], 255);
         assert_eq!((bins.len, bins.missing), (4, Some(3)));
         assert_eq!(
-            [1.0, 1.4, 2.0, 4.0, 5.0, 1e9, f32::NAN].map(|value| bins.of(value)),
+            [1.0, 1.4, 2.0, 4.0, 5.0, 1e9, f32::NAN].map(|value| bins.bin(value)),
             [0, 0, 1, 1, 2, 2, 3]
         );
         assert_eq!(numeric(&[5.0; 4], 255).len, 1);
@@ -160,15 +160,15 @@ mod tests {
     fn a_frequent_value_shares_its_bin_with_few_others() {
         let values: Vec<f32> = (0..2000).map(|row| if row % 3 == 0 { 500.25 } else { row as f32 }).collect();
         let bins = numeric(&values, 64);
-        let own = bins.of(500.25);
-        assert!(bins.len <= 64 && bins.of(486.0) < own && bins.of(502.0) > own, "{own}");
+        let own = bins.bin(500.25);
+        assert!(bins.len <= 64 && bins.bin(486.0) < own && bins.bin(502.0) > own, "{own}");
     }
 
     #[test]
     fn categories_that_were_not_seen_share_a_bin() {
         let bins = Bins::categories([5.0, 3.0, 5.0, f32::NAN, -4.0].into_iter());
         assert_eq!((bins.len, bins.missing), (4, Some(3)));
-        assert_eq!([3.0, 5.0, 4.0, 900.0, -4.0, f32::NAN].map(|value| bins.of(value)), [0, 1, 2, 2, 2, 3]);
+        assert_eq!([3.0, 5.0, 4.0, 900.0, -4.0, f32::NAN].map(|value| bins.bin(value)), [0, 1, 2, 2, 2, 3]);
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         let values = (0..3000).map(|row| if row < 1500 { row as f32 } else { 2000.0 });
         let bins = Bins::categories(values);
         assert_eq!(bins.len, CATEGORIES_MAX + 1);
-        assert!(bins.of(2000.0) < CATEGORIES_MAX && bins.of(1400.0) == CATEGORIES_MAX);
+        assert!(bins.bin(2000.0) < CATEGORIES_MAX && bins.bin(1400.0) == CATEGORIES_MAX);
     }
 
     proptest! {
@@ -188,8 +188,8 @@ mod tests {
             prop_assert!(bins.len <= max_bins + usize::from(bins.missing.is_some()));
             let mut sorted: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
             sorted.sort_unstable_by(f32::total_cmp);
-            prop_assert!(sorted.windows(2).all(|pair| bins.of(pair[0]) <= bins.of(pair[1])));
-            prop_assert!(values.iter().all(|value| bins.of(*value) < bins.len));
+            prop_assert!(sorted.windows(2).all(|pair| bins.bin(pair[0]) <= bins.bin(pair[1])));
+            prop_assert!(values.iter().all(|value| bins.bin(*value) < bins.len));
         }
     }
 }

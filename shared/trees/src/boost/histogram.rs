@@ -37,7 +37,7 @@ impl SubAssign for Sums {
 /// Sums packed to be added fast.
 pub(super) trait Cell: Copy + Default + Send + Sync + AddAssign + SubAssign {
     /// What a row adds, from its packed gradient.
-    fn of(packed: i32) -> Self;
+    fn unpack(packed: i32) -> Self;
     /// The sums.
     fn sums(self) -> Sums;
 }
@@ -83,7 +83,7 @@ const COUNT_MASK: i64 = (1 << COUNT_BITS) - 1;
 
 impl Cell for Plain {
     #[inline(always)]
-    fn of(packed: i32) -> Self {
+    fn unpack(packed: i32) -> Self {
         Self((i64::from(packed) << COUNT_BITS) + 1)
     }
 
@@ -96,7 +96,7 @@ impl Cell for Plain {
 
 impl Cell for Curved {
     #[inline(always)]
-    fn of(packed: i32) -> Self {
+    fn unpack(packed: i32) -> Self {
         let gradient = i64::from(packed >> HESSIAN_BITS);
         Self([(gradient << COUNT_BITS) + 1, i64::from(packed & ((1 << HESSIAN_BITS) - 1))])
     }
@@ -132,7 +132,7 @@ fn add_rows<C: Cell, const BUNDLES: usize>(cells: &mut [C], packed: &[PackedRow]
         let near = &mut near[..run.len()];
         near.iter_mut().zip(run).for_each(|(near, &row)| *near = packed[row as usize]);
         for row in near {
-            let one = C::of(row.gradient);
+            let one = C::unpack(row.gradient);
             for bundle in 0..BUNDLES {
                 cells[usize::from(row.cells[bundle])] += one;
             }

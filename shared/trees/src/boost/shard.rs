@@ -210,7 +210,7 @@ fn joint_bins(layout: &Layout, bundle: &Bundle, values: &[f32], n_rows: usize) -
         let feature = &layout.features[column];
         let of_feature = values.iter().skip(column).step_by(width);
         for (joint, value) in joint.iter_mut().zip(of_feature) {
-            *joint += (feature.bins.of(*value) * feature.stride) as u16;
+            *joint += (feature.bins.bin(*value) * feature.stride) as u16;
         }
     }
     joint

@@ -44,7 +44,7 @@ fn contributions_are_those_of_lightgbm() {
             let read: Vec<f32> = values
                 .iter()
                 .zip(&foreign.columns)
-                .map(|(value, column)| column.reading.of(*value))
+                .map(|(value, column)| column.reading.read(*value))
                 .collect();
             let ours = explainer.contributions(&read);
             for (ours, theirs) in ours.iter().chain([&explainer.expected()]).zip(floats(theirs)) {

@@ -57,7 +57,7 @@ fn check(file: &str, tolerance: f64) {
     for (at, row) in rows.iter().enumerate() {
         let (raw, prediction) = (floats(&golden["raw"])[at], floats(&golden["prediction"])[at]);
         let read: Vec<f32> =
-            row.iter().zip(&foreign.columns).map(|(value, column)| column.reading.of(*value)).collect();
+            row.iter().zip(&foreign.columns).map(|(value, column)| column.reading.read(*value)).collect();
         // LightGBM's raw score of a forest is not averaged, scikit-learn's is.
         let divisor = if file.starts_with("sklearn") { foreign.divisor } else { 1.0 };
         for (ours, theirs) in [(foreign.sum(&read) / divisor, raw), (foreign.predict_row(row), prediction)] {

@@ -129,7 +129,7 @@ fn bin_row_avx2(tables: &Tables, row: &[f32], cells: &mut [u32]) {
             let position = chunk * RUNG as u32 + below(&ladder[chunk as usize], value);
             if value.is_nan() { *missing } else { position }
         }
-        (bins, _) => bins.of(value),
+        (bins, _) => bins.bin(value),
     });
 }
 
@@ -199,10 +199,10 @@ fn bin(tables: &Tables, rows: &[f32], width: usize, cells: &mut [u32]) {
             let values = values.zip(cells[bundle..].iter_mut().step_by(n_bundles));
             match bins {
                 Bins::Numeric(positions, missing) => values.for_each(|(value, cell)| {
-                    let bin = if value.is_nan() { *missing } else { positions.of(*value) as u32 };
+                    let bin = if value.is_nan() { *missing } else { positions.position(*value) as u32 };
                     *cell += bin * stride;
                 }),
-                Bins::Categories(..) => values.for_each(|(value, cell)| *cell += bins.of(*value) * stride),
+                Bins::Categories(..) => values.for_each(|(value, cell)| *cell += bins.bin(*value) * stride),
             }
         }
         from = *end;

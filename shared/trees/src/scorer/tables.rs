@@ -88,10 +88,10 @@ impl Bins {
 
     /// The bin of a value.
     #[inline(always)]
-    pub(super) fn of(&self, value: f32) -> u32 {
+    pub(super) fn bin(&self, value: f32) -> u32 {
         match self {
             Self::Numeric(_, missing) | Self::Categories(_, missing) if value.is_nan() => *missing,
-            Self::Numeric(positions, _) => positions.of(value) as u32,
+            Self::Numeric(positions, _) => positions.position(value) as u32,
             Self::Categories(end, _) => Categories::code(value).unwrap_or(u32::MAX).min(*end),
         }
     }
@@ -210,7 +210,7 @@ impl Tables {
         };
         match (bins, ensemble.asked(node)) {
             (Bins::Numeric(positions, _), Asked::AtMost(threshold)) => {
-                take(positions.of(threshold) + 1..valued)
+                take(positions.position(threshold) + 1..valued)
             }
             (Bins::Categories(..), Asked::OneOf(categories)) => (0..valued)
                 .filter(|&bin| !categories.contain_code(bin as u32))

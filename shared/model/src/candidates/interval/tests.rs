@@ -36,7 +36,7 @@ fn fit(unseen: &Unseen) -> Interval {
 
 /// The share of rows inside, the shares below and above, and the mean width, over rows that `keep` wants.
 fn measured(interval: &Interval, unseen: &Unseen, keep: impl Fn(Option<f64>) -> bool) -> [f64; 4] {
-    let (lower, upper) = interval.around(&FeatureRows::of(&unseen.trips), &unseen.predicted);
+    let (lower, upper) = interval.around(&FeatureRows::from_trips(&unseen.trips), &unseen.predicted);
     let rows: Vec<usize> = (0..lower.len()).filter(|&row| keep(unseen.trips.distance_miles[row])).collect();
     let share =
         |is: &dyn Fn(usize) -> bool| rows.iter().filter(|&&row| is(row)).count() as f64 / rows.len() as f64;
@@ -84,19 +84,20 @@ fn short_trips_are_surer_than_long_ones_and_all_together_surer_than_a_constant_w
 fn few_trips_are_as_wide_for_all_and_none_are_no_width() {
     let interval = fit(&unseen(200, 1));
     let later = unseen(1000, 2);
-    let (lower, upper) = interval.around(&FeatureRows::of(&later.trips), &later.predicted);
+    let (lower, upper) = interval.around(&FeatureRows::from_trips(&later.trips), &later.predicted);
     let widths: Vec<f64> = lower.iter().zip(&upper).map(|(lower, upper)| upper - lower).collect();
     assert!(widths.iter().all(|width| (width - widths[0]).abs() < 1e-9));
     let [inside, ..] = measured(&interval, &later, |_| true);
     assert!((0.8..0.97).contains(&inside), "{inside} inside");
-    let (lower, upper) = fit(&Unseen::default()).around(&FeatureRows::of(&later.trips), &later.predicted);
+    let (lower, upper) =
+        fit(&Unseen::default()).around(&FeatureRows::from_trips(&later.trips), &later.predicted);
     assert_eq!((lower[0], upper[0]), (20.0, 20.0));
 }
 
 #[test]
 fn a_constant_interval_reaches_as_far_to_both_sides_and_never_below_zero() {
     let later = unseen(1, 1);
-    let rows = FeatureRows::of(&later.trips);
+    let rows = FeatureRows::from_trips(&later.trips);
     assert_eq!(Interval::constant(8.0).around(&rows, &[20.0]), (vec![12.0], vec![28.0]));
     assert_eq!(Interval::constant(8.0).around(&rows, &[3.0]), (vec![0.0], vec![11.0]));
 }
