@@ -1,7 +1,7 @@
 //! The batch predictor: a Parquet object of trips in, an object of predictions out.
 //!
 //! One walk, front to back: [`BatchPredictor::handle`] takes the event apart; [`BatchPredictor::predict`] answers one
-//! file: [`source`] reads it in ranges of one pinned version, the models answer row group by row group, [`results`]
+//! file: [`pinned`] reads it in ranges of one pinned version, the models answer row group by row group, [`results`]
 //! writes the predictions in parts that are seen only when complete. A file that can never be predicted leaves its
 //! reason in the quarantine and is done; only what may succeed later is an error, which Lambda retries and then sends
 //! to the failure queue.
@@ -10,8 +10,8 @@
 
 pub mod config;
 pub mod keys;
+mod pinned;
 mod results;
-mod source;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,8 +29,8 @@ use serde_json::{Value, json};
 use store::{Store, StoreError};
 
 use keys::Dropped;
+use pinned::PinnedObject;
 use results::Results;
-use source::Source;
 
 /// What is left for giving up cleanly when time runs out.
 const RESERVE: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ impl Classified for PredictError {
 /// How a file ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum FileOutcome {
     /// Its predictions are there.
     Predicted {
         /// The file.
@@ -156,7 +156,7 @@ impl BatchPredictor {
     ///
     /// # Errors
     /// [`PredictError`] of the first file that may succeed later; the others are predicted all the same.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Vec<Outcome>, PredictError> {
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Vec<FileOutcome>, PredictError> {
         let (mut outcomes, mut failure) = (Vec::new(), None);
         for object in objects_created(&event.payload)? {
             let started = Instant::now();
@@ -175,24 +175,28 @@ impl BatchPredictor {
     ///
     /// # Errors
     /// [`PredictError`].
-    pub async fn predict(&self, object: &ObjectCreated, deadline: Deadline) -> Result<Outcome, PredictError> {
+    pub async fn predict(
+        &self,
+        object: &ObjectCreated,
+        deadline: Deadline,
+    ) -> Result<FileOutcome, PredictError> {
         let key = || object.key.clone();
         let dropped = Dropped::new(&object.key)
             .filter(|_| self.bucket.as_ref().is_none_or(|bucket| *bucket == object.bucket));
-        let Some(dropped) = dropped else { return Ok(Outcome::Ignored { key: key() }) };
+        let Some(dropped) = dropped else { return Ok(FileOutcome::Ignored { key: key() }) };
         let store_error = |source| PredictError::Store { key: key(), source };
         let bundle = match self.models.bundle().await {
             Ok(bundle) => bundle,
             Err(ModelError::NoChampion) => {
                 let why = json!({"outcome": "no_model", "key": object.key, "etag": object.etag, "detail": ModelError::NoChampion.to_string()});
                 results::write_error_report(&*self.data, &dropped, &why).await.map_err(store_error)?;
-                return Ok(Outcome::NoModel { key: key() });
+                return Ok(FileOutcome::NoModel { key: key() });
             }
             Err(source) => return Err(PredictError::Models { key: key(), source }),
         };
         match self.walk(object, &dropped, &bundle, deadline).await {
             Ok(outcome) => Ok(outcome),
-            Err(Ended::Gone) => Ok(Outcome::Gone { key: key() }),
+            Err(Ended::Gone) => Ok(FileOutcome::Gone { key: key() }),
             Err(Ended::OutOfTime) => Err(PredictError::OutOfTime { key: key() }),
             Err(Ended::Store(source)) => Err(store_error(source)),
             Err(Ended::Write(source)) => Err(PredictError::Write { key: key(), source }),
@@ -200,7 +204,7 @@ impl BatchPredictor {
                 let (error_type, detail) = (error.error_type().to_string(), chain(&error));
                 let why = json!({"outcome": "refused", "key": object.key, "etag": object.etag, "error_type": error_type, "detail": detail});
                 results::write_error_report(&*self.data, &dropped, &why).await.map_err(store_error)?;
-                Ok(Outcome::Refused { key: key(), error_type, detail })
+                Ok(FileOutcome::Refused { key: key(), error_type, detail })
             }
         }
     }
@@ -211,8 +215,8 @@ impl BatchPredictor {
         dropped: &Dropped,
         bundle: &Bundle,
         deadline: Deadline,
-    ) -> Result<Outcome, Ended> {
-        let source = Source::open(&*self.data, object, dropped).await?;
+    ) -> Result<FileOutcome, Ended> {
+        let source = PinnedObject::open(&*self.data, object, dropped).await?;
         let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.limits)?;
         // Nothing is begun before the file has shown that it can be read at all.
         let mut step = next(&mut reader, &source).await?;
@@ -238,7 +242,7 @@ impl BatchPredictor {
 }
 
 /// The next rows, or none at the end, fetching what the reader needs on the way.
-async fn next(reader: &mut TripReader, source: &Source<'_>) -> Result<Option<Rows>, Ended> {
+async fn next(reader: &mut TripReader, source: &PinnedObject<'_>) -> Result<Option<Rows>, Ended> {
     let mut needs = reader.first_need().into_iter().collect();
     loop {
         for (range, bytes) in source.fetch(std::mem::take(&mut needs)).await? {
@@ -278,12 +282,12 @@ impl From<StoreError> for Ended {
     }
 }
 
-fn log_outcome(outcome: &Outcome, started: Instant) {
+fn log_outcome(outcome: &FileOutcome, started: Instant) {
     let milliseconds = (Metric::FileMilliseconds, started.elapsed().as_secs_f64() * 1e3);
     let notes = json!(outcome);
     tracing::info!(outcome = %notes, "file ended");
     match outcome {
-        Outcome::Predicted { rows, rejected, .. } => emit(
+        FileOutcome::Predicted { rows, rejected, .. } => emit(
             "batch-predictor",
             &[
                 (Metric::FilesPredicted, 1.0),
@@ -293,10 +297,10 @@ fn log_outcome(outcome: &Outcome, started: Instant) {
             ],
             &notes,
         ),
-        Outcome::Refused { .. } | Outcome::NoModel { .. } => {
+        FileOutcome::Refused { .. } | FileOutcome::NoModel { .. } => {
             emit("batch-predictor", &[(Metric::FilesRefused, 1.0), milliseconds], &notes);
         }
-        Outcome::Gone { .. } | Outcome::Ignored { .. } => (),
+        FileOutcome::Gone { .. } | FileOutcome::Ignored { .. } => (),
     }
 }
 

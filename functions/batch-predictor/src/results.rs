@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
 
 use crate::keys::Dropped;
-use crate::{Ended, Outcome};
+use crate::{Ended, FileOutcome};
 
 /// Rejected rows that are written with their details; the others are counted. A file of nothing but bad rows must not
 /// fill the memory.
@@ -89,7 +89,7 @@ impl<'a> Results<'a> {
     }
 
     /// Writes the rejected rows, makes the predictions seen, then the summary: where it is, all is there.
-    pub(crate) async fn complete(mut self, etag: &ETag, taxi: &str) -> Result<Outcome, Ended> {
+    pub(crate) async fn complete(mut self, etag: &ETag, taxi: &str) -> Result<FileOutcome, Ended> {
         if !self.rejected.is_empty() {
             let rejected = dataset::rejected::to_parquet(&self.rejected)?;
             self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
@@ -101,7 +101,7 @@ impl<'a> Results<'a> {
         self.upload.complete().await?;
         json::write(self.store, &self.dropped.summary(&self.bundle.id())?, &summary, Condition::Always)
             .await?;
-        Ok(Outcome::Predicted {
+        Ok(FileOutcome::Predicted {
             key: self.dropped.key().to_string(),
             predictions: self.predictions.to_string(),
             rows: self.rows,

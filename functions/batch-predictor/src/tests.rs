@@ -4,8 +4,7 @@ use bytes::Bytes;
 use model::candidates::FitParams;
 use model::request::local_time;
 use model::{
-    Artifact, Candidate, Examples, Family, LabelledTrips, Outcome as TripOutcome, OutcomeBatch, Target, Trip,
-    TripBatch, Zone,
+    Artifact, Candidate, Examples, Family, LabelledTrips, OutcomeBatch, Target, Trip, TripBatch, Zone,
 };
 use registry::{NO_CARD, Registry};
 use store::{Condition, Get, MemoryStore, ObjectKey};
@@ -43,7 +42,8 @@ fn month() -> Bytes {
             pickup,
             ..Trip::default()
         });
-        outcomes.push(TripOutcome { dropoff: local_time("2021-03-01 10:12:00"), ..TripOutcome::default() });
+        outcomes
+            .push(model::Outcome { dropoff: local_time("2021-03-01 10:12:00"), ..model::Outcome::default() });
     }
     Bytes::from(dataset::trips::to_parquet(&trips, &outcomes).unwrap())
 }
@@ -66,7 +66,7 @@ fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).unwrap()
 }
 
-async fn drop_file(bench: &Bench, at: &str, bytes: Bytes) -> Result<Outcome, PredictError> {
+async fn drop_file(bench: &Bench, at: &str, bytes: Bytes) -> Result<FileOutcome, PredictError> {
     let etag = bench.data.put(&key(at), bytes, Condition::Always).await.unwrap();
     let (bucket, etag) = ("trips".into(), Some(etag.0));
     let object = ObjectCreated { bucket, key: at.into(), version: None, etag };
@@ -85,7 +85,7 @@ async fn keys(bench: &Bench) -> Vec<String> {
 async fn a_dropped_month_becomes_predictions_and_a_summary() {
     let bench = bench();
     promoted_model(&bench.models).await;
-    let Outcome::Predicted { predictions, rows, rejected, .. } =
+    let FileOutcome::Predicted { predictions, rows, rejected, .. } =
         drop_file(&bench, KEY, month()).await.unwrap()
     else {
         panic!("predicted")
@@ -102,7 +102,7 @@ async fn a_dropped_month_becomes_predictions_and_a_summary() {
     );
     let once = bench.data.get(&key(&predictions), Get::default()).await.unwrap().bytes;
     let (before, again) = (keys(&bench).await, drop_file(&bench, KEY, month()).await.unwrap());
-    assert!(matches!(again, Outcome::Predicted { .. }));
+    assert!(matches!(again, FileOutcome::Predicted { .. }));
     assert_eq!(
         bench.data.get(&key(&predictions), Get::default()).await.unwrap().bytes,
         once,
@@ -119,7 +119,7 @@ async fn a_file_that_is_not_parquet_leaves_its_reason_and_no_predictions() {
         .await
         .unwrap();
     assert!(
-        matches!(&refused, Outcome::Refused { error_type, .. } if error_type == "Dataset.NotParquet"),
+        matches!(&refused, FileOutcome::Refused { error_type, .. } if error_type == "Dataset.NotParquet"),
         "{refused:?}"
     );
     let why = document(&bench, "quarantine/notes.txt.error.json").await;
@@ -128,7 +128,7 @@ async fn a_file_that_is_not_parquet_leaves_its_reason_and_no_predictions() {
     // The first column's pages, which lie right behind the leading magic bytes.
     damaged[8..60].fill(0xff);
     let refused = drop_file(&bench, "incoming/damaged.parquet", Bytes::from(damaged)).await.unwrap();
-    assert!(matches!(refused, Outcome::Refused { .. }), "{refused:?}");
+    assert!(matches!(refused, FileOutcome::Refused { .. }), "{refused:?}");
     assert!(
         !keys(&bench).await.iter().any(|key| key.starts_with("predictions/")),
         "nothing is partly visible"
@@ -149,7 +149,7 @@ async fn what_is_not_done_in_time_is_given_up_whole() {
 #[tokio::test]
 async fn without_a_champion_the_quarantine_says_so() {
     let bench = bench();
-    assert_eq!(drop_file(&bench, KEY, month()).await.unwrap(), Outcome::NoModel { key: KEY.into() });
+    assert_eq!(drop_file(&bench, KEY, month()).await.unwrap(), FileOutcome::NoModel { key: KEY.into() });
     let why =
         document(&bench, &KEY.replace("incoming/", "quarantine/").replace(".parquet", ".parquet.error.json"))
             .await;
@@ -168,10 +168,16 @@ async fn what_was_replaced_removed_or_lies_elsewhere_is_left_alone() {
         etag: Some(etag.into()),
     };
     for (event, expected) in [
-        (told("trips", "incoming/a.parquet", "older"), Outcome::Gone { key: "incoming/a.parquet".into() }),
-        (told("trips", "incoming/b.parquet", "x"), Outcome::Gone { key: "incoming/b.parquet".into() }),
-        (told("trips", "history/a.parquet", "x"), Outcome::Ignored { key: "history/a.parquet".into() }),
-        (told("others", "incoming/a.parquet", "x"), Outcome::Ignored { key: "incoming/a.parquet".into() }),
+        (
+            told("trips", "incoming/a.parquet", "older"),
+            FileOutcome::Gone { key: "incoming/a.parquet".into() },
+        ),
+        (told("trips", "incoming/b.parquet", "x"), FileOutcome::Gone { key: "incoming/b.parquet".into() }),
+        (told("trips", "history/a.parquet", "x"), FileOutcome::Ignored { key: "history/a.parquet".into() }),
+        (
+            told("others", "incoming/a.parquet", "x"),
+            FileOutcome::Ignored { key: "incoming/a.parquet".into() },
+        ),
     ] {
         assert_eq!(
             bench.predictor.predict(&event, Deadline::after(Duration::from_secs(60))).await.unwrap(),

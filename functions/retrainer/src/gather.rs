@@ -8,8 +8,9 @@ use monitoring::gates::{Inspection, MonthFigures};
 use registry::runs::{Fingerprint, LeftOut};
 use store::{Get, Store, StoreError};
 
+use crate::compute;
 use crate::learn::Comparison;
-use crate::plan::{Plan, Source};
+use crate::plan::{MonthFile, Plan};
 
 /// The trips of a plan.
 #[derive(Debug)]
@@ -138,14 +139,18 @@ pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherEr
     Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, inspections })
 }
 
-async fn read(store: &dyn Store, source: &Source) -> Result<(LabelledTrips, Fingerprint), GatherError> {
+async fn read(store: &dyn Store, source: &MonthFile) -> Result<(LabelledTrips, Fingerprint), GatherError> {
     let key = source.key.to_string();
     let pinned = Get { if_match: Some(source.etag.clone()), ..Get::default() };
     let object = store.get(&source.key, pinned).await;
     let object = object.map_err(|source| GatherError::Store { key: key.clone(), source })?;
-    let trips = read_all(&object.bytes, Some(source.month), Limits::default());
-    let mut trips = trips.map_err(|source| GatherError::Read { key: key.clone(), source })?;
-    trips.sha256 = sha256_hex(&object.bytes);
+    let month = source.month;
+    let read = compute(move || {
+        let mut trips = read_all(&object.bytes, Some(month), Limits::default())?;
+        trips.sha256 = sha256_hex(&object.bytes);
+        Ok(trips)
+    });
+    let trips = read.await.map_err(|source| GatherError::Read { key: key.clone(), source })?;
     let fingerprint = Fingerprint {
         month: source.month,
         key,

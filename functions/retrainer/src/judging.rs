@@ -1,9 +1,11 @@
 //! Judging what was learned: challengers and champion on the same rows, then publishing and promoting.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 use model::artifact::ArtifactError;
 use model::card::Findings;
-use model::decision::{Challenger, PromotionPolicy};
+use model::decision::{Challenger, HoldoutScore, PromotionPolicy};
 use model::{
     Artifact, Decision, Holdout, LabelledTrips, Lineage, Metrics, ModelVersion, Rules, Target, Trained,
     decide,
@@ -18,30 +20,23 @@ use store::{ObjectKey, json};
 use crate::card::{Card, Previous};
 use crate::learn::Comparison;
 
-use crate::{RESERVE_LAST, RetrainError};
+use crate::{RESERVE_LAST, RetrainError, compute};
 
 /// Judges what was learned beside the champion, publishes it, and promotes what is to be promoted.
 pub(crate) async fn judge(
     registry: &Registry,
     comparison: Comparison,
-    judging: &[LabelledTrips],
+    judging: &Arc<[LabelledTrips; 1]>,
     policy: &PromotionPolicy,
     run: &Run,
     deadline: Deadline,
 ) -> Result<Retrained, RetrainError> {
     let Comparison { target, candidates, curve } = comparison;
-    let rows = Holdout::new(target, judging);
     let champion = registry.champion(target).await?;
     let incumbent = read_champion(registry, target, champion.as_ref()).await?;
-    let incumbent = incumbent.map(|artifact| (rows.score(&artifact.model), artifact));
-    let mut findings = Vec::new();
-    let mut challenger = |one: &Trained| {
-        let scored = rows.score(&one.artifact.model);
-        findings.push(rows.findings(&one.artifact.model, &scored, judging));
-        let (version, family) = (one.version.clone(), one.artifact.lineage.family);
-        Challenger { version, family, scored, defects: one.defects() }
-    };
-    let challengers = candidates.iter().map(&mut challenger).collect();
+    let measuring = Arc::clone(judging);
+    let measured = compute(move || Measured::new(target, candidates, incumbent, &*measuring)).await;
+    let Measured { rows, candidates, challengers, findings, incumbent } = measured;
     let present = champion.as_ref().map(|champion| &champion.alias.version).zip(incumbent.as_ref());
     let beside = present.map(|(version, (scored, _))| (version, scored));
     let mut decision = decide(&rows, beside, challengers, policy);
@@ -88,6 +83,37 @@ pub(crate) async fn judge(
         promoted,
         decision,
     })
+}
+
+/// What was measured of champion and challengers on the same rows.
+struct Measured {
+    rows: Holdout,
+    candidates: Vec<Trained>,
+    challengers: Vec<Challenger>,
+    /// Of each candidate.
+    findings: Vec<Findings>,
+    incumbent: Option<(HoldoutScore, Artifact)>,
+}
+
+impl Measured {
+    fn new(
+        target: Target,
+        candidates: Vec<Trained>,
+        incumbent: Option<Artifact>,
+        judging: &[LabelledTrips],
+    ) -> Self {
+        let rows = Holdout::new(target, judging);
+        let incumbent = incumbent.map(|artifact| (rows.score(&artifact.model), artifact));
+        let mut findings = Vec::new();
+        let mut challenger = |one: &Trained| {
+            let scored = rows.score(&one.artifact.model);
+            findings.push(rows.findings(&one.artifact.model, &scored, judging));
+            let (version, family) = (one.version.clone(), one.artifact.lineage.family);
+            Challenger { version, family, scored, defects: one.defects() }
+        };
+        let challengers = candidates.iter().map(&mut challenger).collect();
+        Self { rows, challengers, findings, incumbent, candidates }
+    }
 }
 
 /// The champion, if there is one that can be read.

@@ -230,17 +230,20 @@ impl Retrainer {
         let gathered = gather(&*self.data, plan).await?;
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;
+        let train = Arc::new(gathered.train);
         let mut comparisons = Vec::new();
-        for (number, target) in targets.iter().enumerate() {
+        for (number, &target) in targets.iter().enumerate() {
             // Each has an even share of the time that is left.
             let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
-            match learn(*target, &gathered.train, &self.settings.learning, Instant::now() + share) {
+            let (train, learning) = (Arc::clone(&train), self.settings.learning.clone());
+            let learned = compute(move || learn(target, &train, &learning, Instant::now() + share));
+            match learned.await {
                 Ok(comparison) => comparisons.push(comparison),
-                Err(error) => fail(run, Some(*target), error.into(), failure),
+                Err(error) => fail(run, Some(target), error.into(), failure),
             }
         }
         let (rows, comparisons) = gathered.judge.open(comparisons);
-        let judging = [rows];
+        let judging = Arc::new([rows]);
         let registry = Registry::new(Arc::clone(&self.models));
         for comparison in comparisons {
             let target = comparison.target;
@@ -251,6 +254,18 @@ impl Retrainer {
             }
         }
         Ok(())
+    }
+}
+
+/// Runs what takes a processor for seconds or minutes on a thread where nothing waits for it.
+pub(crate) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Work that has begun is not cancelled, and what has not begun only when the runtime ends.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

@@ -10,7 +10,7 @@ const LATE_MONTHS_MAX: u32 = 3;
 
 /// A month of trips on the store, pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct MonthFile {
     /// Which month.
     pub month: Month,
     /// Where it is.
@@ -23,11 +23,11 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The months that there are to learn from, oldest first.
-    pub train: Vec<Source>,
+    pub train: Vec<MonthFile>,
     /// Months between them, or after the one to judge on, that are not there.
     pub missing: Vec<Month>,
     /// The month to judge on: the last full one that is there. Nothing is learned, chosen or calibrated on it.
-    pub judge: Source,
+    pub judge: MonthFile,
 }
 
 /// What is learned from in one span of months.
@@ -86,14 +86,14 @@ pub fn plan(
     let source = |month: Month| {
         let places = layout::training_months(&TaxiMonth { taxi: taxi.to_string(), month });
         let found = places.iter().find_map(|key| available.iter().find(|meta| meta.key.as_str() == key))?;
-        Some(Source { month, key: found.key.clone(), etag: found.etag.clone() })
+        Some(MonthFile { month, key: found.key.clone(), etag: found.etag.clone() })
     };
     let judge = (0..=LATE_MONTHS_MAX)
         .find_map(|late| source(last_full.minus(late)))
         .ok_or_else(|| PlanError::NothingToJudgeOn { taxi: taxi.to_string(), month: last_full })?;
     let widest = windows.iter().copied().max().unwrap_or(1);
     let within: Vec<Month> = (1..=widest + 2).rev().map(|back| judge.month.minus(back)).collect();
-    let train: Vec<Source> = within.iter().filter_map(|month| source(*month)).collect();
+    let train: Vec<MonthFile> = within.iter().filter_map(|month| source(*month)).collect();
     let Some(first) = train.first().map(|source| source.month) else {
         let taxi = taxi.to_string();
         return Err(PlanError::NothingToLearnFrom { taxi, months: widest + 2, month: judge.month });
@@ -153,7 +153,7 @@ mod tests {
 
     fn check(now: &str, available: &[&str], window: u32) -> Result<(Vec<String>, String), PlanError> {
         let plan = plan(now.parse().unwrap(), &objects(available), "green", &[1, window])?;
-        let key = |source: &Source| source.key.to_string();
+        let key = |source: &MonthFile| source.key.to_string();
         Ok((plan.train.iter().map(key).collect(), key(&plan.judge)))
     }
 

@@ -2,24 +2,25 @@
 //!
 //! One walk, front to back: [`Scorer::handle`] takes the Lambda event apart; [`score`] decodes each message, predicts
 //! all of them at once and sends the answers; a message ends only by an acknowledgement, as a prediction or in the
-//! dead-letter queue. Whatever is not acknowledged comes back. What challengers would have answered is kept beside, in
-//! [`answers`], and cannot fail anything.
+//! dead-letter queue. Whatever is not acknowledged comes back. What looks at a batch after it has
+//! ended, such as challengers in the [`shadow`], is in [`observers`] and cannot fail anything.
 //!
 //! It does not know where models come from (`registry`), nor what a feature is (`model`).
 
-pub mod answers;
 pub mod config;
+pub mod observers;
+pub mod shadow;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use answers::{Answered, ShadowScorer};
 use aws_lambda_events::sqs::SqsBatchResponse;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
 use model::{Bundle, Classified, Prediction, Rejection, TripBatch, TripRequest, chain};
+use observers::{EndedBatch, Observer, Predicted, observe};
 use platform::event::{EventError, Message, trip_messages};
 use platform::lambda::Deadline;
 use platform::outcome::BatchOutcomes;
@@ -63,7 +64,7 @@ pub struct Scorer {
     predictions: Arc<dyn Sink>,
     dead_letters: Arc<dyn Sink>,
     deadline_reserve: Duration,
-    shadowed: Option<ShadowScorer>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 /// Where answers and rejections go.
@@ -77,15 +78,15 @@ pub struct Ports<'a> {
 
 /// How a batch ended.
 #[derive(Debug, Clone)]
-pub struct Scored {
+pub struct ScoredBatch {
     /// Message by message.
     pub outcomes: BatchOutcomes,
     /// Predictions that were acknowledged.
     pub predicted: usize,
     /// Rejections that were acknowledged.
     pub rejected: usize,
-    /// What the champions said, if they were asked.
-    pub answered: Option<Answered>,
+    /// What the champions predicted, if they were asked.
+    pub predicted_batch: Option<Predicted>,
 }
 
 impl Scorer {
@@ -101,13 +102,15 @@ impl Scorer {
             predictions: Arc::new(predictions),
             dead_letters: Arc::new(dead_letters),
             deadline_reserve,
-            shadowed: None,
+            observers: Vec::new(),
         }
     }
 
-    /// The same, which asks challengers too.
-    pub fn shadowed_by(self, shadowed: ShadowScorer) -> Self {
-        Self { shadowed: Some(shadowed), ..self }
+    /// Adds what looks at batches after they have ended.
+    #[must_use]
+    pub fn observed_by(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
     }
 
     /// Answers one Lambda event: the messages that must come back.
@@ -129,15 +132,12 @@ impl Scorer {
             (Metric::BatchMilliseconds, started.elapsed().as_secs_f64() * 1e3),
         ];
         // After the clock: nobody waits for it but Lambda.
-        if let (Some(shadowed), Some(answered)) = (&self.shadowed, &scored.answered) {
+        if let Some(predicted) = &scored.predicted_batch {
             let left = deadline.left().saturating_sub(self.deadline_reserve);
-            match shadowed.keep(answered, &scored.outcomes, &context.request_id, left).await {
-                Some(0) => (),
-                Some(kept) => metrics.push((Metric::ChallengerAnswers, kept as f64)),
-                None => metrics.push((Metric::ChallengerFailures, 1.0)),
-            }
+            let batch = EndedBatch { event: &context.request_id, predicted, outcomes: &scored.outcomes };
+            metrics.extend(observe(&self.observers, batch, left).await);
         }
-        let bundle = scored.answered.as_ref().map(|answered| answered.bundle.id());
+        let bundle = scored.predicted_batch.as_ref().map(|predicted| predicted.bundle.id());
         emit("scorer", &metrics, &json!({"bundle": bundle, "messages": messages.len()}));
         Ok(scored.outcomes.response())
     }
@@ -154,9 +154,10 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     bundle: impl FnOnce() -> F,
     ports: Ports<'_>,
     may_go_on: impl Fn() -> bool,
-) -> Result<Scored, ModelError> {
+) -> Result<ScoredBatch, ModelError> {
     let ids = messages.iter().map(|message| message.id.clone()).collect();
-    let mut scored = Scored { outcomes: BatchOutcomes::new(ids), predicted: 0, rejected: 0, answered: None };
+    let outcomes = BatchOutcomes::new(ids);
+    let mut scored = ScoredBatch { outcomes, predicted: 0, rejected: 0, predicted_batch: None };
     let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), TripBatch::default());
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
@@ -198,7 +199,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         }
     }
     scored.predicted = send(ports.predictions, answered, &mut scored.outcomes, &may_go_on).await;
-    scored.answered = Some(Answered { bundle, requests: accepted, trips, predictions });
+    scored.predicted_batch = Some(Predicted { bundle, requests: accepted, trips, predictions });
     Ok(scored)
 }
 

@@ -6,8 +6,8 @@ use platform::telemetry::{Metric, emit};
 use platform::{lambda, telemetry};
 use registry::{Models, Registry, Reload, Shadows};
 use scorer::Scorer;
-use scorer::answers::ShadowScorer;
 use scorer::config::Config;
+use scorer::shadow::ShadowScorer;
 use serde_json::json;
 
 #[tokio::main]
@@ -23,7 +23,7 @@ async fn main() -> Result<(), lambda::StartError> {
         SqsSink::new(&aws, config.dlq_url),
         config.deadline_reserve,
     )
-    .shadowed_by(ShadowScorer::new(shadows, config.data_store.open_with(&aws)));
+    .observed_by(ShadowScorer::new(shadows, config.data_store.open_with(&aws)));
     lambda::run(move |event| {
         let scorer = scorer.clone();
         async move { scorer.handle(event).await }

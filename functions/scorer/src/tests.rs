@@ -9,13 +9,14 @@ use registry::{Change, NO_CARD, Registry, Shadows};
 use store::{MemoryStore, Store};
 
 use super::*;
+use crate::shadow::ShadowScorer;
 
 fn sample(name: &str) -> Value {
     let path = format!("{}/../../infra/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn artifact() -> Bytes {
+pub(crate) fn artifact() -> Bytes {
     artifact_of([10.0, 20.0])
 }
 
@@ -43,12 +44,12 @@ fn batch(name: &str) -> Vec<Message> {
     trip_messages(&sample(name)).unwrap()
 }
 
-async fn run(messages: &[Message], sinks: &(MemorySink, MemorySink), go_on: bool) -> Scored {
+async fn run(messages: &[Message], sinks: &(MemorySink, MemorySink), go_on: bool) -> ScoredBatch {
     let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
     score(messages, || async { Ok(Arc::new(bundle())) }, ports, || go_on).await.unwrap()
 }
 
-fn failed(scored: &Scored) -> Vec<String> {
+fn failed(scored: &ScoredBatch) -> Vec<String> {
     let response = scored.outcomes.response();
     response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
 }
@@ -189,7 +190,7 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
     let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     let shadows = Shadows::new(registry.clone(), Duration::ZERO);
     let scorer = Scorer::new(models, predictions.clone(), MemorySink::default(), Duration::ZERO)
-        .shadowed_by(ShadowScorer::new(shadows, Arc::new(answers.clone())));
+        .observed_by(ShadowScorer::new(shadows, Arc::new(answers.clone())));
     scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
     assert_eq!(answers.list("").await.unwrap(), [], "nobody challenges");
     let both = [Change::Add(other.clone()), Change::Add(broken)];
@@ -229,7 +230,7 @@ async fn answers_of_challengers_that_cannot_be_kept_cost_nothing() {
     let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     let shadows = Shadows::new(registry, Duration::ZERO);
     let scorer = Scorer::new(models, MemorySink::default(), MemorySink::default(), Duration::ZERO)
-        .shadowed_by(ShadowScorer::new(shadows, nowhere));
+        .observed_by(ShadowScorer::new(shadows, nowhere));
     let answered = scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
     assert_eq!(answered.batch_item_failures.len(), 0);
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::candidates::{Model, split_mix};
-use crate::decision::{Holdout, Resamples, Scored};
+use crate::decision::{Holdout, HoldoutScore, Resamples};
 use crate::evaluation::Predictions;
 use crate::explanation::{Importance, ModelExplainer};
 use crate::outcome::{Examples, LabelledTrips, Target, duration_min};
@@ -109,7 +109,7 @@ pub struct Sensitivity {
 
 impl Holdout {
     /// What a card tells of `model`, which `scored` is of; `files` are what the rows were taken from.
-    pub fn findings(&self, model: &Model, scored: &Scored, files: &[LabelledTrips]) -> Findings {
+    pub fn findings(&self, model: &Model, scored: &HoldoutScore, files: &[LabelledTrips]) -> Findings {
         let explained = sample(&self.examples, TRIPS_EXPLAINED);
         let explainer = ModelExplainer::new(model).ok();
         Findings {
@@ -123,7 +123,7 @@ impl Holdout {
         }
     }
 
-    fn slice_figures(&self, scored: &Scored) -> Vec<SliceFigure> {
+    fn slice_figures(&self, scored: &HoldoutScore) -> Vec<SliceFigure> {
         let loss = Loss::of_target(self.target);
         let resamples = Resamples::new(self.n_days, RESAMPLES, 0);
         let figure = |by: &str, value: &str, rows: &mut dyn Iterator<Item = usize>| {

@@ -63,7 +63,7 @@ pub struct Holdout {
 
 /// What a model said of the judging rows.
 #[derive(Debug)]
-pub struct Scored {
+pub struct HoldoutScore {
     /// Its figures.
     pub metrics: Metrics,
     pub(crate) losses: Vec<f64>,
@@ -78,7 +78,7 @@ pub struct Challenger {
     /// Its family.
     pub family: Family,
     /// What it said.
-    pub scored: Scored,
+    pub scored: HoldoutScore,
     /// What else is wrong with it, found by whoever loaded and timed it.
     pub defects: Vec<String>,
 }
@@ -162,12 +162,12 @@ impl Holdout {
     }
 
     /// Asks `model` about every row.
-    pub fn score(&self, model: &Model) -> Scored {
+    pub fn score(&self, model: &Model) -> HoldoutScore {
         let predictions = Predictions::new(model, &self.examples.trips, 0);
         let (predicted, labels) = (predictions.values(), &self.examples.labels);
         let loss = Loss::of_target(self.target);
         let rows = predicted.iter().zip(labels);
-        Scored {
+        HoldoutScore {
             losses: rows.map(|(predicted, actual)| loss.row(*predicted, *actual)).collect(),
             unsound: sanity::objections(model, predicted, &self.examples),
             metrics: predictions.measure(labels, 0..labels.len()),
@@ -177,8 +177,8 @@ impl Holdout {
     /// `challenger` beside `champion`, where `challengers` are compared in all.
     pub fn compare(
         &self,
-        champion: &Scored,
-        challenger: &Scored,
+        champion: &HoldoutScore,
+        challenger: &HoldoutScore,
         challengers: usize,
         policy: &PromotionPolicy,
     ) -> PairedComparison {
@@ -218,7 +218,7 @@ impl Holdout {
 /// that the tree of linfa-trees beats, which can be read: it is the floor.
 pub fn decide(
     rows: &Holdout,
-    champion: Option<(&ModelVersion, &Scored)>,
+    champion: Option<(&ModelVersion, &HoldoutScore)>,
     challengers: Vec<Challenger>,
     policy: &PromotionPolicy,
 ) -> Decision {
@@ -244,7 +244,7 @@ pub fn decide(
             } else if let Some(comparison) = &comparison {
                 objections.extend(comparison.objections(policy));
             }
-            let Challenger { version, family, scored: Scored { metrics, .. }, .. } = one;
+            let Challenger { version, family, scored: HoldoutScore { metrics, .. }, .. } = one;
             Assessment { version, family, metrics, comparison, objections }
         })
         .collect();

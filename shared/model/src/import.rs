@@ -7,7 +7,7 @@ use trees::import::{self, Foreign, Golden, Value};
 use trees::{Ensemble, EnsembleError, Scorer};
 
 use crate::candidates::calibration::Calibration;
-use crate::candidates::imported::{Body, Column, ImportedModel, Input, Parts, Transform};
+use crate::candidates::imported::{Body, ImportedModel, Input, MappedColumn, Parts, Transform};
 use crate::candidates::interval::Interval;
 use crate::candidates::{
     Candidate, DurationModel, Estimate, Family, FitSummary, Model, TipEstimate, TipModel,
@@ -186,7 +186,7 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
         }
     }
     check_golden(&foreign, map)?;
-    let columns: Vec<Column> =
+    let columns: Vec<MappedColumn> =
         foreign.columns.iter().map(|column| column_of(column, map)).collect::<Result<_, _>>()?;
     let (columns, body) = match foreign.body {
         import::Body::Trees(ensemble) => {
@@ -227,7 +227,7 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
     Ok(Candidate { family: Family::Imported, course: FitSummary::default(), model })
 }
 
-fn column_of(column: &import::Column, map: &FeatureMap) -> Result<Column, MapError> {
+fn column_of(column: &import::Column, map: &FeatureMap) -> Result<MappedColumn, MapError> {
     let wrong = |detail: String| MapError::Column { column: column.name.clone(), detail };
     let meaning =
         map.columns.get(&column.name).ok_or_else(|| wrong("the map does not say what it means".into()))?;
@@ -267,7 +267,7 @@ fn column_of(column: &import::Column, map: &FeatureMap) -> Result<Column, MapErr
         },
         _ => return Err(wrong("expected `feature`, or `features` for a column that joins several".into())),
     };
-    Ok(Column { input, reading: column.reading })
+    Ok(MappedColumn { input, reading: column.reading })
 }
 
 fn codes_of(meaning: &Meaning) -> Result<Vec<(f32, f32)>, String> {
@@ -279,7 +279,10 @@ fn codes_of(meaning: &Meaning) -> Result<Vec<(f32, f32)>, String> {
 }
 
 /// Columns that no split asks are left out: of a thousand one-hot columns trees ask a few.
-fn only_asked(columns: Vec<Column>, ensemble: &Ensemble) -> Result<(Vec<Column>, Ensemble), EnsembleError> {
+fn only_asked(
+    columns: Vec<MappedColumn>,
+    ensemble: &Ensemble,
+) -> Result<(Vec<MappedColumn>, Ensemble), EnsembleError> {
     let mut trees = ensemble.described();
     let mut place = vec![None; columns.len()];
     let mut feature_columns = Vec::new();

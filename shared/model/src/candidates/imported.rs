@@ -61,7 +61,7 @@ impl Input {
 
 /// A column: how it is made, and what the source's model reads its values as.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Column {
+pub struct MappedColumn {
     /// How it is made.
     pub input: Input,
     /// What its values are read as.
@@ -108,7 +108,7 @@ pub struct Parts {
     /// The library and format it came from.
     pub source: String,
     /// The columns that the body asks, in its order.
-    pub columns: Vec<Column>,
+    pub columns: Vec<MappedColumn>,
     /// What is summed.
     pub body: Body,
     /// What the sum is divided by.

@@ -158,7 +158,7 @@ fn units_codes_and_transformations() {
     let value = |scale, codes, missing| Input::Value { feature: 2, scale, codes, missing };
     let parts = |input, transform, scale| Parts {
         source: "a test".into(),
-        columns: vec![Column { input, reading: Default::default() }],
+        columns: vec![MappedColumn { input, reading: Default::default() }],
         body: Body::Linear { coefficients: vec![1.0], intercept: 0.0 },
         divisor: 1.0,
         link: import::Link::Identity,

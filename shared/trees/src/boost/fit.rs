@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::parallel::Threads;
 use super::quantize::{self, Packing};
 use super::shard::Shard;
-use super::split::Search;
+use super::split::SplitSearch;
 use super::{BoostError, Boosted, Ended, Labelled, Monotone, Objective, Progress, Settings, objective};
 use crate::ensemble::{Ensemble, Tree};
 
@@ -113,7 +113,7 @@ impl<'a, C: Cell> Fit<'a, C> {
         });
         let allowed = self.allowed_features(round);
         let (steps, monotone) = (packing.steps(), &self.monotone);
-        let search = Search { settings, layout, steps, allowed: &allowed, monotone };
+        let search = SplitSearch { settings, layout, steps, allowed: &allowed, monotone };
         let mut grown = self.workshop.grow(&search, &mut self.shards, threads);
         if grown.nodes.is_empty() {
             return None;

@@ -6,7 +6,7 @@ use super::layout::{Feature, Layout};
 use super::parallel::Threads;
 use super::params::Monotone;
 use super::shard::{Counted, Shard};
-use super::split::{BinTest, Bounds, Found, Search};
+use super::split::{BinTest, Bounds, Found, SplitSearch};
 use crate::ensemble::{Categories, Child, Node, Split, Tree};
 
 /// A leaf while its tree grows.
@@ -54,7 +54,12 @@ impl Grown {
 
 impl<C: Cell> Workshop<C> {
     /// Grows a tree on the rows that the shards have started it with.
-    pub(super) fn grow(&mut self, search: &Search<'_>, shards: &mut [Shard<C>], threads: &Threads) -> Grown {
+    pub(super) fn grow(
+        &mut self,
+        search: &SplitSearch<'_>,
+        shards: &mut [Shard<C>],
+        threads: &Threads,
+    ) -> Grown {
         let max_leaves = search.settings.max_leaves as usize;
         let mut grown = Grown { nodes: Vec::new(), leaves: Vec::new(), gains: Vec::new() };
         grown.leaves.push(self.root(search, shards));
@@ -73,7 +78,7 @@ impl<C: Cell> Workshop<C> {
         grown
     }
 
-    fn root(&mut self, search: &Search<'_>, shards: &[Shard<C>]) -> Leaf {
+    fn root(&mut self, search: &SplitSearch<'_>, shards: &[Shard<C>]) -> Leaf {
         let histogram = self.sum_up(0, shards, search.layout);
         let mut sums = Sums::default();
         histogram[search.layout.bundles[0].cells.clone()].iter().for_each(|cell| sums += cell.sums());
@@ -103,7 +108,7 @@ impl<C: Cell> Workshop<C> {
         grown: &mut Grown,
         at: usize,
         found: Found,
-        search: &Search<'_>,
+        search: &SplitSearch<'_>,
         shards: &mut [Shard<C>],
         threads: &Threads,
     ) {
@@ -164,7 +169,7 @@ impl<C: Cell> Workshop<C> {
         grown: &mut Grown,
         left: usize,
         counted: Counted,
-        search: &Search<'_>,
+        search: &SplitSearch<'_>,
         threads: &Threads,
     ) {
         let right = grown.leaves.len() - 1;

@@ -41,7 +41,7 @@ impl Bounds {
 
 /// What is the same for all leaves of a tree.
 #[derive(Debug)]
-pub(super) struct Search<'a> {
+pub(super) struct SplitSearch<'a> {
     pub(super) settings: &'a Settings,
     pub(super) layout: &'a Layout,
     pub(super) steps: Steps,
@@ -60,7 +60,7 @@ struct Parent {
     score: f64,
 }
 
-impl Search<'_> {
+impl SplitSearch<'_> {
     /// The value of a leaf: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5), within bounds.
     pub(super) fn value(&self, sums: Sums, l2: f64, bounds: Bounds) -> f64 {
         let hessian = self.steps.hessian_of(sums) + l2;

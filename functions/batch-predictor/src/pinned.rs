@@ -12,7 +12,7 @@ use crate::keys::Dropped;
 /// Ranges closer than this are read in one request: the bytes between cost less than the round trip.
 const GAP_BYTES_MAX: u64 = 256 << 10;
 
-pub(crate) struct Source<'a> {
+pub(crate) struct PinnedObject<'a> {
     store: &'a dyn Store,
     key: ObjectKey,
     version: Option<String>,
@@ -20,13 +20,13 @@ pub(crate) struct Source<'a> {
     etag: ETag,
 }
 
-impl<'a> Source<'a> {
+impl<'a> PinnedObject<'a> {
     /// Looks at the file: it must still be what the event tells of.
     pub(crate) async fn open(
         store: &'a dyn Store,
         object: &ObjectCreated,
         dropped: &Dropped,
-    ) -> Result<Source<'a>, Ended> {
+    ) -> Result<PinnedObject<'a>, Ended> {
         let meta = match store.head(dropped.key()).await {
             Err(StoreError::NotFound { .. }) => return Err(Ended::Gone),
             other => other?,

@@ -1,0 +1,128 @@
+//! What challengers in the shadow would have predicted, kept beside what the champions did predict: one object an event,
+//! `answers/<day>/<request id>.jsonl`, a line a ride. Labels that come later are joined by `id`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::Utc;
+use model::{Model, ModelVersion, Prediction, Target, TripBatch, TripRequest, chain};
+use platform::telemetry::Metric;
+use registry::{Shadow, Shadows, layout};
+use serde::Serialize;
+use store::{Condition, Store, StoreError, json};
+
+use crate::observers::{Budget, EndedBatch, Observer};
+
+/// Trips that a challenger predicts before the budget is looked at again: milliseconds for the largest models.
+const TRIPS_AT_ONCE: usize = 256;
+
+/// Asks challengers in the shadow, and keeps their predictions.
+#[derive(Debug, Clone)]
+pub struct ShadowScorer {
+    shadows: Shadows,
+    store: Arc<dyn Store>,
+}
+
+impl ShadowScorer {
+    /// Asks `shadows`, and keeps what they predict on `store`.
+    pub fn new(shadows: Shadows, store: Arc<dyn Store>) -> Self {
+        Self { shadows, store }
+    }
+
+    /// Has every challenger predict the rides whose prediction was acknowledged, and keeps that under the event's name. How many
+    /// predictions were kept; no object where there is no challenger.
+    async fn keep(&self, batch: EndedBatch<'_>, budget: Budget) -> Result<usize, StoreError> {
+        let shadows = self.shadows.current().await;
+        let lines = lines(batch, &shadows, budget).await;
+        if lines.is_empty() {
+            return Ok(0);
+        }
+        let key = layout::answers(Utc::now().date_naive(), batch.event)?;
+        let mut text = Vec::new();
+        for line in &lines {
+            text.extend(json::line(&key, line)?);
+        }
+        self.store.put(&key, text.into(), Condition::IfAbsent).await?;
+        Ok(lines.len() * shadows.len())
+    }
+}
+
+#[async_trait]
+impl Observer for ShadowScorer {
+    fn failures(&self) -> Metric {
+        Metric::ChallengerFailures
+    }
+
+    async fn observe(&self, batch: EndedBatch<'_>, budget: Budget) -> Result<Vec<(Metric, f64)>, String> {
+        match self.keep(batch, budget).await {
+            Ok(0) => Ok(Vec::new()),
+            Ok(kept) => Ok(vec![(Metric::ChallengerAnswers, kept as f64)]),
+            Err(error) => Err(format!("the predictions of challengers were not kept: {}", chain(&error))),
+        }
+    }
+}
+
+/// What the champions predicted of a ride, and what each challenger would have.
+#[derive(Debug, Serialize)]
+struct Line {
+    challengers: Vec<ChallengerPrediction>,
+    #[serde(flatten)]
+    answered: Prediction,
+}
+
+/// What a challenger would have predicted, in the fields of a prediction.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+enum ChallengerPrediction {
+    Duration { ride_duration: f64, ride_duration_interval: [f64; 2], target: Target, version: ModelVersion },
+    Tip { target: Target, tip_probability: f64, version: ModelVersion },
+}
+
+/// A line for each ride whose prediction was acknowledged; none without challengers.
+async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec<Line> {
+    if shadows.is_empty() {
+        return Vec::new();
+    }
+    let predicted = batch.predicted;
+    let rows: Vec<usize> = (0..predicted.trips.len()).collect();
+    let mut by_challenger: Vec<Vec<ChallengerPrediction>> = Vec::with_capacity(shadows.len());
+    for shadow in shadows {
+        let mut predictions = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(TRIPS_AT_ONCE) {
+            predictions.extend(predict(shadow, &predicted.trips.select(rows)));
+            budget.checkpoint().await;
+        }
+        by_challenger.push(predictions);
+    }
+    let acknowledged = predicted.acknowledged(batch.outcomes);
+    let line = |(row, request): (usize, &TripRequest)| Line {
+        challengers: by_challenger.iter().map(|predictions| predictions[row].clone()).collect(),
+        answered: Prediction::new(&predicted.bundle, request, &predicted.predictions, row),
+    };
+    acknowledged.map(line).collect()
+}
+
+/// What a challenger predicts of each trip.
+fn predict(shadow: &Shadow, trips: &TripBatch) -> Vec<ChallengerPrediction> {
+    let (target, version) = (shadow.model.target(), shadow.version.clone());
+    match &*shadow.model {
+        Model::Duration(model) => {
+            let predicted = model.predict(trips);
+            let of = |row: usize| ChallengerPrediction::Duration {
+                ride_duration: predicted.minutes[row],
+                ride_duration_interval: [predicted.lower_min[row], predicted.upper_min[row]],
+                target,
+                version: version.clone(),
+            };
+            (0..trips.len()).map(of).collect()
+        }
+        Model::Tip(model) => {
+            let of = |tip_probability| ChallengerPrediction::Tip {
+                target,
+                tip_probability,
+                version: version.clone(),
+            };
+            model.probabilities(trips).into_iter().map(of).collect()
+        }
+    }
+}
