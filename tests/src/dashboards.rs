@@ -3,6 +3,8 @@
 use platform::telemetry::{Metric, NAMESPACE};
 use serde_json::{Value, json};
 
+use crate::functions::{Function, functions};
+
 /// A panel: what it is called, and what it shows.
 struct Panel {
     title: &'static str,
@@ -22,16 +24,16 @@ enum Unit {
 struct Series {
     namespace: &'static str,
     metric: String,
-    dimension: (&'static str, &'static str),
+    /// Its name, and the variable that holds its value.
+    dimension: (&'static str, String),
     statistic: &'static str,
 }
 
-const FUNCTIONS: [&str; 3] = ["scorer", "batch_predictor", "retrainer"];
 const QUEUES: [&str; 4] = ["trips_queue", "predictions_queue", "dead_letter_queue", "batch_failures_queue"];
 
 fn ours(metric: Metric, statistic: &'static str) -> Series {
-    let dimension = ("function", emitter(metric));
-    Series { namespace: NAMESPACE, metric: metric.name(), dimension, statistic }
+    let dimension = ("function", emitter(metric).to_string());
+    Series { namespace: NAMESPACE, metric: metric.name().into(), dimension, statistic }
 }
 
 /// The variable that holds the name of the function that emits a metric; of those that several emit, the scorer.
@@ -59,20 +61,20 @@ fn emitter(metric: Metric) -> &'static str {
 }
 
 fn lambda(metric: &str, statistic: &'static str) -> Vec<Series> {
-    let of = |variable: &'static str| Series {
+    let of = |function: &Function| Series {
         namespace: "AWS/Lambda",
         metric: metric.into(),
-        dimension: ("FunctionName", variable),
+        dimension: ("FunctionName", function.name.replace('-', "_")),
         statistic,
     };
-    FUNCTIONS.map(of).into()
+    functions().iter().map(of).collect()
 }
 
 fn sqs(metric: &str, queues: &[&'static str]) -> Vec<Series> {
     let of = |queue: &&'static str| Series {
         namespace: "AWS/SQS",
         metric: metric.into(),
-        dimension: ("QueueName", queue),
+        dimension: ("QueueName", queue.to_string()),
         statistic: "Maximum",
     };
     queues.iter().map(of).collect()
@@ -117,7 +119,7 @@ pub fn cloudwatch() -> String {
     const COLUMNS: usize = 3;
     let widget = |(number, panel): (usize, Panel)| {
         let line = |series: &Series| {
-            let (name, value) = series.dimension;
+            let (name, value) = &series.dimension;
             json!([series.namespace, series.metric, name, format!("${{{value}}}"), {"stat": series.statistic}])
         };
         json!({
@@ -148,11 +150,11 @@ fn label(unit: Unit) -> &'static str {
 pub fn grafana() -> String {
     let panel = |(number, panel): (usize, Panel)| {
         let target = |(at, series): (usize, &Series)| {
-            let (name, _) = series.dimension;
+            let (name, _) = &series.dimension;
             let value = if series.namespace == "AWS/SQS" { "$queue" } else { "$function" };
             json!({
                 "refId": char::from(b'A' + at as u8).to_string(), "region": "$region", "namespace": series.namespace,
-                "metricName": series.metric, "dimensions": {name: [value]}, "statistic": series.statistic,
+                "metricName": series.metric, "dimensions": {*name: [value]}, "statistic": series.statistic,
                 "matchExact": true, "metricEditorMode": 0, "metricQueryType": 0, "queryMode": "Metrics", "period": "",
             })
         };

@@ -7,6 +7,7 @@
 
 pub mod bootstrap;
 pub mod dashboards;
+pub mod functions;
 pub mod infrastructure;
 pub mod months;
 pub mod needs;
@@ -14,9 +15,10 @@ pub mod stack;
 
 use std::path::{Path, PathBuf};
 
-/// The root of the checkout.
+/// The root of the checkout, or of the copy of it that `PROJECT_ROOT` names.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf();
+    variable("PROJECT_ROOT").map_or_else(own, PathBuf::from)
 }
 
 /// A variable of the tests' own; the functions' are read by `platform::env`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::bootstrap::{Bootstrap, Reply};
+use tests::functions::{Function, functions};
 use tests::needs::{Need, has};
 use tests::{function_binary, months, packages, root};
 
@@ -116,8 +117,8 @@ async fn what_is_missing_in_the_environment_ends_the_start() {
     if !has(Need::Built) {
         return;
     }
-    for function in ["scorer", "batch-predictor", "retrainer"] {
-        let mut bootstrap = Bootstrap::start(&function_binary(function), &[]).await;
+    for Function { name: function, .. } in functions() {
+        let mut bootstrap = Bootstrap::start(&function_binary(&function), &[]).await;
         assert_ne!(bootstrap.exit_code().await, Some(0), "{function}");
     }
 }
@@ -136,11 +137,10 @@ fn packages_are_small_and_hold_no_probe() {
         contains(root().join("target/probe/scorer")),
         "the probe is in the build that is meant to have it"
     );
-    for (function, bytes_max) in
-        [("scorer", 5_000_000), ("batch-predictor", 10_000_000), ("retrainer", 10_000_000)]
-    {
-        assert!(!contains(function_binary(function)), "{function}");
-        let package = packages().join(function).join("bootstrap.zip");
+    for Function { name: function, .. } in functions() {
+        let bytes_max = if function == "scorer" { 4_800_000 } else { 10_000_000 };
+        assert!(!contains(function_binary(&function)), "{function}");
+        let package = packages().join(&function).join("bootstrap.zip");
         let bytes = std::fs::metadata(&package).unwrap_or_else(|_| panic!("run `make local`")).len();
         assert!(bytes < bytes_max, "{function}: {bytes} bytes, at most {bytes_max}");
     }
@@ -153,10 +153,10 @@ async fn the_start_to_the_first_poll_is_told() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    for function in ["scorer", "batch-predictor", "retrainer"] {
+    for Function { name: function, .. } in functions() {
         let mut times = Vec::new();
         for _ in 0..9 {
-            let mut bootstrap = start(&function_binary(function), folder.path()).await;
+            let mut bootstrap = start(&function_binary(&function), folder.path()).await;
             times.push(bootstrap.first_poll().await);
         }
         times.sort_unstable();

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use platform::env::Variable;
 use platform::telemetry::{Metric, NAMESPACE};
+use strum::VariantArray;
+use tests::functions::{Function, functions};
 use tests::infrastructure::{Facts, about, fact, items, of_sam, of_terraform};
 
 /// What one of them alone says, and why.
@@ -17,15 +18,6 @@ const ONLY_ONE: [(&str, &str); 6] = [
     ("parameter.scorer_reserved_concurrency.", "no such number is null or empty"),
     ("parameter.permissions_boundary.", "the same, described for whoever reads it there"),
 ];
-
-/// Each function's resource, its folder's name and the variables that it reads.
-fn functions() -> [(&'static str, &'static str, &'static [Variable]); 3] {
-    [
-        ("scorer_function", "scorer", &scorer::config::VARIABLES),
-        ("batch_predictor_function", "batch-predictor", &batch_predictor::config::VARIABLES),
-        ("retrainer_function", "retrainer", &retrainer::config::VARIABLES),
-    ]
-}
 
 /// Both, each with its name.
 fn both() -> [(&'static str, Facts); 2] {
@@ -63,14 +55,16 @@ fn both_deployments_make_the_same() {
 #[test]
 fn functions_are_told_what_they_read_and_nothing_else() {
     for (which, facts) in both() {
-        for (resource, function, variables) in functions() {
-            let prefix = format!("function.{resource}.environment.");
+        for function in functions() {
+            let prefix = format!("function.{}.environment.", function.resource);
             let set: BTreeSet<&str> = about(&facts, &prefix).map(|(name, _)| name).collect();
-            let known: BTreeSet<&str> = variables.iter().map(|variable| variable.name).collect();
+            let known: BTreeSet<&str> =
+                function.variables.iter().map(|variable| variable.name.as_str()).collect();
             let unknown: Vec<_> = set.difference(&known).collect();
-            assert!(unknown.is_empty(), "{which}: {function} does not read {unknown:?}");
-            for variable in variables.iter().filter(|variable| variable.default.is_none()) {
-                assert!(set.contains(variable.name), "{which}: {function} is not told {}", variable.name);
+            assert!(unknown.is_empty(), "{which}: {} does not read {unknown:?}", function.name);
+            for variable in function.variables.iter().filter(|variable| variable.default.is_none()) {
+                let (function, variable) = (&function.name, variable.name.as_str());
+                assert!(set.contains(variable), "{which}: {function} is not told {variable}");
             }
         }
     }
@@ -97,14 +91,15 @@ fn no_message_is_lost_for_want_of_time() {
                 "{which}: {queue}"
             );
         }
-        // Whatever invokes a function without waiting has a place for what fails.
+        // Whatever invokes a function without waiting has a place for what fails; a queue keeps that itself.
         for trigger in names(&facts, "trigger.") {
-            if trigger != "scorer_function_trips" {
-                let place = fact(&facts, &format!("trigger.{trigger}.dead_letters")).to_string();
-                assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {trigger}");
+            if facts.contains_key(&format!("trigger.{trigger}.queue")) {
+                continue;
             }
-        }
-        for function in ["batch_predictor_function", "retrainer_function"] {
+            let place = fact(&facts, &format!("trigger.{trigger}.dead_letters")).to_string();
+            assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {trigger}");
+            let function = fact(&facts, &format!("trigger.{trigger}.function"));
+            let function = function.trim_start_matches('{').trim_end_matches(".arn}");
             let place = fact(&facts, &format!("invoked.{function}.on_failure")).to_string();
             assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {function}");
         }
@@ -166,14 +161,16 @@ fn nothing_is_granted_by_a_star() {
 fn nobody_but_aws_can_call_a_function() {
     for (which, facts) in both() {
         // A function's URL, an API or another way in would be a trigger, or a kind that the comparison refuses to read.
-        let triggers = names(&facts, "trigger.");
-        let expected = [
-            "batch_predictor_function_file_dropped",
-            "retrainer_function_monthly",
-            "retrainer_function_report",
-            "scorer_function_trips",
-        ];
-        assert_eq!(triggers, BTreeSet::from(expected), "{which}");
+        for trigger in names(&facts, "trigger.") {
+            let is_ours =
+                functions().iter().any(|function| trigger.starts_with(&format!("{}_", function.resource)));
+            assert!(is_ours, "{which}: {trigger} invokes no function of the stack");
+            let kind = format!("trigger.{trigger}.");
+            let kinds = ["queue", "pattern.", "expression"];
+            let known =
+                about(&facts, &kind).filter(|(field, _)| kinds.iter().any(|kind| field.starts_with(kind)));
+            assert!(known.count() > 0, "{which}: {trigger} is no queue, rule or schedule");
+        }
         for role in names(&facts, "role.") {
             let service = if role == "schedule_role" { "scheduler" } else { "lambda" };
             assert_eq!(
@@ -182,9 +179,10 @@ fn nobody_but_aws_can_call_a_function() {
                 "{which}"
             );
         }
+        let functions = functions();
         let roles: BTreeSet<&str> =
-            functions().map(|(resource, ..)| fact(&facts, &format!("function.{resource}.role"))).into();
-        assert_eq!(roles.len(), 3, "{which}: a role each");
+            functions.iter().map(|one| fact(&facts, &format!("function.{}.role", one.resource))).collect();
+        assert_eq!(roles.len(), functions.len(), "{which}: a role each");
     }
 }
 
@@ -224,7 +222,7 @@ fn buckets_keep_to_themselves_and_queues_are_encrypted() {
 
 #[test]
 fn alarms_tell_somebody_of_something_that_is_told() {
-    let emitted: Vec<String> = Metric::ALL.map(Metric::name).to_vec();
+    let emitted: Vec<&str> = Metric::VARIANTS.iter().map(|metric| metric.name()).collect();
     for (which, facts) in both() {
         for alarm in names(&facts, "alarm.") {
             let of = |field: &str| facts.get(&format!("alarm.{alarm}.{field}")).map_or("", String::as_str);
@@ -234,14 +232,9 @@ fn alarms_tell_somebody_of_something_that_is_told() {
                 "{which}: {alarm}"
             );
             if of("namespace") == NAMESPACE {
-                assert!(
-                    emitted.iter().any(|name| name == of("metric")),
-                    "{which}: {alarm}: nobody emits {}",
-                    of("metric")
-                );
-                let of_stack = |(resource, ..): &(&str, &str, &[Variable])| {
-                    of("dimension.function") == format!("{{{resource}.name}}")
-                };
+                assert!(emitted.contains(&of("metric")), "{which}: {alarm}: nobody emits {}", of("metric"));
+                let of_stack =
+                    |one: &Function| of("dimension.function") == format!("{{{}.name}}", one.resource);
                 assert!(functions().iter().any(of_stack), "{which}: {alarm} is of no function of the stack");
             }
             // An alarm looks back a day at most, a week by periods of an hour and more.
@@ -251,7 +244,7 @@ fn alarms_tell_somebody_of_something_that_is_told() {
             let seconds_max = if is_long { 7.0 * 86_400.0 } else { 86_400.0 };
             assert!(seconds <= seconds_max, "{which}: {alarm} looks back {seconds} s");
         }
-        for (resource, ..) in functions() {
+        for Function { resource, .. } in functions() {
             let function = resource.trim_end_matches("_function");
             let of = |kind: &str, field: &str| {
                 fact(&facts, &format!("alarm.{function}_{kind}_alarm.{field}")).to_string()
@@ -283,7 +276,7 @@ fn alarms_tell_somebody_of_something_that_is_told() {
 #[test]
 fn logs_are_json_kept_for_a_while_and_encrypted() {
     for (which, facts) in both() {
-        for (resource, name, _) in functions() {
+        for Function { resource, name, .. } in functions() {
             assert_eq!(fact(&facts, &format!("function.{resource}.log_format")), "JSON", "{which}: {name}");
             assert_eq!(fact(&facts, &format!("function.{resource}.tracing")), "Active", "{which}: {name}");
             let group = resource.replace("_function", "_log_group");

@@ -22,6 +22,7 @@ mod determinism;
 mod emulator;
 mod end_to_end;
 mod gates;
+mod new_function;
 mod permissions;
 mod real_data;
 mod terminal;

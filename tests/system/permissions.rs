@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tests::functions::functions;
 use tests::infrastructure::{Facts, about, items, of_sam, of_terraform};
 use tests::needs::{Need, has};
 use tests::root;
@@ -122,14 +123,15 @@ struct Grant {
 
 fn grants(facts: &Facts) -> BTreeSet<Grant> {
     let mut grants = BTreeSet::new();
-    for role in ["scorer_role", "batch_predictor_role", "retrainer_role"] {
+    for function in functions() {
+        let role = function.resource.replace("_function", "_role");
         let prefix = format!("policy.{role}.");
         let fields: BTreeMap<&str, &str> = about(facts, &prefix).collect();
         for (name, actions) in fields.iter().filter(|(name, _)| name.ends_with(".actions")) {
             let sid = name.trim_end_matches(".actions");
             for action in items(actions) {
                 for resource in items(fields[format!("{sid}.resources").as_str()]) {
-                    let [role, sid, action, resource] = [role, sid, action, resource].map(String::from);
+                    let [role, sid, action, resource] = [&role, sid, action, resource].map(String::from);
                     grants.insert(Grant { role, sid, action, resource });
                 }
             }

@@ -31,7 +31,7 @@ use model::training::TrainError;
 use model::{Classified, chain};
 use platform::event::EventError;
 use platform::lambda::Deadline;
-use platform::telemetry::{Metric, emit};
+use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{Registry, RegistryError, layout};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -151,12 +151,15 @@ impl Retrainer {
         let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
         let deadline = Deadline::from_context(&event.context);
         let run = self.retrain(now, &targets, &event.context.request_id, deadline).await?;
-        let metrics = [
-            (Metric::ModelsPublished, run.targets.len() as f64),
-            (Metric::ModelsPromoted, run.targets.iter().filter(|target| target.promoted).count() as f64),
-            (Metric::RetrainingMilliseconds, started.elapsed().as_secs_f64() * 1e3),
-        ];
-        emit("retrainer", &metrics, &json!({"run": run.run, "nothing_to_do": run.nothing_to_do}));
+        let notes = json!({"run": run.run, "nothing_to_do": run.nothing_to_do});
+        for retrained in &run.targets {
+            let promoted = f64::from(u8::from(retrained.promoted));
+            let metrics = [(Metric::ModelsPublished, 1.0), (Metric::ModelsPromoted, promoted)];
+            let dimensions = [(Dimension::Target, retrained.target.name()), (Dimension::Taxi, &run.taxi)];
+            emit_by("retrainer", &dimensions, &metrics, &notes);
+        }
+        let took = (Metric::RetrainingMilliseconds, started.elapsed().as_secs_f64() * 1e3);
+        emit("retrainer", &[took], &notes);
         Ok(Answer::Run(Box::new(run)))
     }
 

@@ -263,6 +263,6 @@ async fn the_age_of_champions_and_of_the_last_retraining_is_reported() {
     for hours in [age.model_hours.unwrap(), age.retraining_hours.unwrap()] {
         assert!((48.0..48.2).contains(&hours), "{age:?}");
     }
-    let names: Vec<String> = age.metrics().iter().map(|(metric, _)| metric.name()).collect();
+    let names: Vec<&str> = age.metrics().iter().map(|(metric, _)| metric.name()).collect();
     assert_eq!(names, ["ModelAgeHours", "HoursSinceRetraining"]);
 }

@@ -13,7 +13,7 @@ use crate::env::{Env, Variable};
 pub const NAMESPACE: &str = "tripcast";
 
 /// Every metric that is emitted: dashboards and alarms name no other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray)]
 #[allow(missing_docs)] // the names say it; units are in `unit`
 pub enum Metric {
     MessagesPredicted,
@@ -37,31 +37,9 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// All of them.
-    pub const ALL: [Self; 18] = [
-        Self::MessagesPredicted,
-        Self::MessagesRejected,
-        Self::MessagesFailed,
-        Self::BatchMilliseconds,
-        Self::ChallengerAnswers,
-        Self::ChallengerFailures,
-        Self::ModelReloads,
-        Self::ModelReloadFailures,
-        Self::RowsPredicted,
-        Self::RowsRejected,
-        Self::FilesPredicted,
-        Self::FilesRefused,
-        Self::FileMilliseconds,
-        Self::ModelsPublished,
-        Self::ModelsPromoted,
-        Self::RetrainingMilliseconds,
-        Self::ModelAgeHours,
-        Self::HoursSinceRetraining,
-    ];
-
     /// The name in CloudWatch.
-    pub fn name(self) -> String {
-        format!("{self:?}")
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// CloudWatch's name of the unit.
@@ -73,6 +51,16 @@ impl Metric {
             _ => "Count",
         }
     }
+}
+
+/// What a metric may be told apart by, besides its function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Dimension {
+    Target,
+    Feature,
+    Taxi,
 }
 
 /// What Lambda says of logs, by the names that are AWS's.
@@ -115,14 +103,19 @@ fn level_of(by_lambda: &str, otherwise: &str) -> LevelFilter {
 /// Emits metrics of one piece of work of `function`, with `notes` beside them for who reads the log. On Lambda they are of the
 /// function by its name in its stack: two stacks of one account must not answer for each other.
 pub fn emit(function: &str, metrics: &[(Metric, f64)], notes: &Value) {
+    emit_by(function, &[], metrics, notes);
+}
+
+/// Emits metrics of the function as a whole, and once more of the part of its work that `dimensions` name.
+pub fn emit_by(function: &str, dimensions: &[(Dimension, &str)], metrics: &[(Metric, f64)], notes: &Value) {
     static ON_LAMBDA: OnceLock<String> = OnceLock::new();
     let on_lambda = ON_LAMBDA.get_or_init(|| {
         let env = Env::of_process(&VARIABLES).ok();
         env.and_then(|env| env.get("AWS_LAMBDA_FUNCTION_NAME").ok()).unwrap_or_default()
     });
     let function = if on_lambda.is_empty() { function } else { on_lambda };
-    let line = line(function, metrics, notes, now_ms());
-    // A metric that cannot be written must not fail the work that it tells of.
+    let line = line(function, dimensions, metrics, notes, now_ms());
+    // A metric that cannot be written must not fail the work that it is about.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
@@ -131,17 +124,31 @@ pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-fn line(function: &str, metrics: &[(Metric, f64)], notes: &Value, now_ms: u64) -> Value {
+fn line(
+    function: &str,
+    dimensions: &[(Dimension, &str)],
+    metrics: &[(Metric, f64)],
+    notes: &Value,
+    now_ms: u64,
+) -> Value {
     let declared: Vec<Value> =
         metrics.iter().map(|(metric, _)| json!({"Name": metric.name(), "Unit": metric.unit()})).collect();
+    let mut sets = vec![vec!["function"]];
+    if !dimensions.is_empty() {
+        let names = dimensions.iter().map(|(dimension, _)| dimension.into());
+        sets.push(std::iter::once("function").chain(names).collect());
+    }
     let mut line = json!({
         "_aws": {
             "Timestamp": now_ms,
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": declared}],
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": declared}],
         },
         "function": function,
         "notes": notes,
     });
+    for (dimension, value) in dimensions {
+        line[<&str>::from(dimension)] = json!(value);
+    }
     for (metric, value) in metrics {
         line[metric.name()] = json!(value);
     }
@@ -167,12 +174,23 @@ mod tests {
 
     #[test]
     fn a_metric_line_is_in_the_embedded_metric_format() {
-        let written = line("scorer", &[(Metric::MessagesPredicted, 3.0)], &json!({"bundle": "ab"}), 7);
+        let written = line("scorer", &[], &[(Metric::MessagesPredicted, 3.0)], &json!({"bundle": "ab"}), 7);
         let expected = json!({
             "_aws": {"Timestamp": 7, "CloudWatchMetrics": [{"Namespace": "tripcast", "Dimensions": [["function"]],
                 "Metrics": [{"Name": "MessagesPredicted", "Unit": "Count"}]}]},
             "function": "scorer", "notes": {"bundle": "ab"}, "MessagesPredicted": 3.0,
         });
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_dimension_adds_a_set_and_keeps_that_of_the_function() {
+        let by = [(Dimension::Target, "tip")];
+        let written = line("retrainer", &by, &[(Metric::ModelsPromoted, 1.0)], &json!({}), 7);
+        let sets = &written["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
+        assert_eq!(
+            (sets, &written["target"]),
+            (&json!([["function"], ["function", "target"]]), &json!("tip"))
+        );
     }
 }
