@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dataset::Limits;
 use model::explanation::{Explanation, Importance, ModelExplainer};
-use model::{LabelledTrips, Target, TripBatch, TripRequest};
+use model::{LabelledTrips, Target, Trip, TripRequest};
 use serde::Serialize;
 
 use crate::files;
@@ -63,7 +63,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     if let Some(message) = &args.message {
         let parsed = TripRequest::decode(message).and_then(|request| request.parse());
         let parsed = parsed.map_err(|rejection| format!("--message: {}", rejection.detail))?;
-        report.explanation = explainer.explain(&TripBatch::from_iter([parsed.trip])).pop();
+        report.explanation = explainer.explain(&[parsed.trip]).pop();
     } else {
         let trips = sample(&files::months(&args.data, Limits::default())?, args.sample);
         let working = spinner("explaining");
@@ -75,10 +75,10 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
 }
 
 /// About `wanted` trips of the months, every n-th; all if that is 0.
-fn sample(months: &[LabelledTrips], wanted: usize) -> TripBatch {
+fn sample(months: &[LabelledTrips], wanted: usize) -> Vec<Trip> {
     let n_trips: usize = months.iter().map(|month| month.trips.len()).sum();
     let every = if wanted == 0 { 1 } else { n_trips.div_ceil(wanted).max(1) };
-    months.iter().flat_map(|month| month.trips.iter()).step_by(every).collect()
+    months.iter().flat_map(|month| month.trips.iter()).step_by(every).copied().collect()
 }
 
 fn table(report: &Report) -> Vec<String> {

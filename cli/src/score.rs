@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
-use model::{Bundle, Prediction, Rejection, TripBatch, TripRequest};
+use model::{Bundle, Prediction, Rejection, Trip, TripRequest};
 
 use crate::output::Failure;
 use crate::predict::bundle;
@@ -58,10 +58,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn predict(
     bundle: &Bundle,
-    waiting: &mut Vec<(model::Trip, TripRequest)>,
+    waiting: &mut Vec<(Trip, TripRequest)>,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let (trips, requests): (TripBatch, Vec<TripRequest>) = waiting.drain(..).unzip();
+    let (trips, requests): (Vec<Trip>, Vec<TripRequest>) = waiting.drain(..).unzip();
     let answers = bundle.predict(&trips);
     for (row, request) in requests.iter().enumerate() {
         serde_json::to_writer(&mut *out, &Prediction::new(bundle, request, &answers, row))?;

@@ -1,6 +1,7 @@
 //! What the gates of a retraining let through: every clean month, and no spoiled one.
 
 use model::LabelledTrips;
+use model::trip::select;
 use monitoring::Profile;
 use monitoring::gates::{Inspection, MonthFigures, Verdict};
 use rand::{RngExt, SeedableRng};
@@ -22,33 +23,31 @@ type Spoil = fn(&mut LabelledTrips);
 /// Ways of spoiling a month that have happened to somebody.
 const SPOILED: [(&str, Spoil); 6] = [
     ("durations shuffled", |file| {
-        let mut lasted: Vec<_> = file
-            .trips
-            .pickup
-            .iter()
-            .zip(&file.outcomes.dropoff)
-            .map(|(from, to)| Some((*to)? - (*from)?))
-            .collect();
+        let rows = file.trips.iter().zip(&file.outcomes);
+        let mut lasted: Vec<_> = rows.map(|(trip, outcome)| Some(outcome.dropoff? - trip.pickup?)).collect();
         shuffled(&mut lasted, &(0..file.trips.len()).collect::<Vec<_>>());
         for (row, lasted) in lasted.into_iter().enumerate() {
-            file.outcomes.dropoff[row] =
-                file.trips.pickup[row].zip(lasted).map(|(from, lasted)| from + lasted);
+            file.outcomes[row].dropoff =
+                file.trips[row].pickup.zip(lasted).map(|(from, lasted)| from + lasted);
         }
     }),
     ("tips shuffled", |file| {
         let card: Vec<usize> =
-            (0..file.trips.len()).filter(|&row| file.outcomes.payment_type[row] == Some(1)).collect();
-        shuffled(&mut file.outcomes.tip_amount, &card);
+            (0..file.trips.len()).filter(|&row| file.outcomes[row].payment_type == Some(1)).collect();
+        let mut tips: Vec<_> = file.outcomes.iter().map(|outcome| outcome.tip_amount).collect();
+        shuffled(&mut tips, &card);
+        file.outcomes.iter_mut().zip(tips).for_each(|(outcome, tip)| outcome.tip_amount = tip);
     }),
     ("distances in km", |file| {
-        file.trips.distance_miles.iter_mut().flatten().for_each(|miles| *miles *= 1.609_344);
+        let miles = file.trips.iter_mut().filter_map(|trip| trip.distance_miles.as_mut());
+        miles.for_each(|miles| *miles *= 1.609_344);
     }),
     ("one zone flooded", |file| {
-        file.trips.pickup_zone.iter_mut().step_by(4).for_each(|zone| *zone = model::Zone::new(7));
+        file.trips.iter_mut().step_by(4).for_each(|trip| trip.pickup_zone = model::Zone::new(7));
     }),
     ("all durations 10", |file| {
-        for (row, dropoff) in file.outcomes.dropoff.iter_mut().enumerate() {
-            *dropoff = file.trips.pickup[row].map(|from| from + chrono::TimeDelta::minutes(10));
+        for (outcome, trip) in file.outcomes.iter_mut().zip(&file.trips) {
+            outcome.dropoff = trip.pickup.map(|from| from + chrono::TimeDelta::minutes(10));
         }
     }),
     ("half the rows dropped", |file| {
@@ -58,9 +57,7 @@ const SPOILED: [(&str, Spoil); 6] = [
 ];
 
 fn keep(file: &mut LabelledTrips, rows: &[usize]) {
-    let mut outcomes = model::OutcomeBatch::default();
-    rows.iter().for_each(|&row| outcomes.push(file.outcomes.outcome(row)));
-    (file.trips, file.outcomes) = (file.trips.select(rows), outcomes);
+    (file.trips, file.outcomes) = (select(&file.trips, rows), select(&file.outcomes, rows));
 }
 
 /// `rows` of a month, drawn at random without replacement (Fisher and Yates), in the order of the file.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use model::zones::straight_miles;
-use model::{Month, Outcome, OutcomeBatch, TaxiMonth, Trip, TripBatch, Zone};
+use model::{Month, Outcome, TaxiMonth, Trip, Zone};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
@@ -61,10 +61,10 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
 }
 
 /// The trips of a month; the same for the same month, rows and seed.
-fn generate(month: Month, rows: u32, seed: u64) -> (TripBatch, OutcomeBatch) {
+fn generate(month: Month, rows: u32, seed: u64) -> (Vec<Trip>, Vec<Outcome>) {
     let stream = seed ^ ((month.year() as u64) << 8) ^ u64::from(month.month());
     let mut rng = ChaCha12Rng::seed_from_u64(stream);
-    let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+    let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
     while trips.len() < rows as usize {
         let (trip, outcome) = one(&mut rng, month);
         trips.push(trip);
@@ -170,10 +170,10 @@ mod tests {
         assert_eq!((trips.clone(), outcomes.clone()), generate(month, 2000, 7));
         assert_ne!(trips, generate(month, 2000, 8).0);
         assert_eq!(trips.len(), 2000);
-        let within = trips.pickup.iter().flatten().filter(|at| month.contains(**at)).count();
+        let within = trips.iter().filter_map(|trip| trip.pickup).filter(|at| month.contains(*at)).count();
         assert!(within as f64 > 0.99 * trips.len() as f64, "{within}");
         let minutes =
-            |row: usize| model::outcome::duration_min(trips.pickup[row], outcomes.dropoff[row]).unwrap();
+            |row: usize| model::outcome::duration_min(trips[row].pickup, outcomes[row].dropoff).unwrap();
         let mean = (0..trips.len()).map(minutes).sum::<f64>() / trips.len() as f64;
         assert!((8.0..30.0).contains(&mean), "{mean} minutes");
         let judged = (0..trips.len()).filter(|row| model::Rules::judges(minutes(*row))).count();

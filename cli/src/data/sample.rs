@@ -39,10 +39,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut trips = Vec::new();
     for rows in rows_of(&input, Columns::Labelled, Limits::default()).map_err(unreadable)? {
         let rows = rows.map_err(unreadable)?;
-        let minutes = |row: usize| duration_min(rows.trips.pickup[row], rows.outcomes.dropoff[row]);
-        trips.extend(
-            (0..rows.trips.len()).map(|row| (rows.positions[row], rows.trips.trip(row), minutes(row))),
-        );
+        let minutes = |row: usize| duration_min(rows.trips[row].pickup, rows.outcomes[row].dropoff);
+        trips.extend((0..rows.trips.len()).map(|row| (rows.positions[row], rows.trips[row], minutes(row))));
     }
     let mut rng = ChaCha12Rng::seed_from_u64(args.seed);
     let mut chosen = BTreeSet::new();

@@ -7,7 +7,8 @@ use chrono::NaiveDateTime;
 use model::evaluation::slices_of;
 use model::outcome::duration_min;
 use model::performance::{Figures, Loss, Performance};
-use model::{LabelledTrips, Model, ModelVersion, Month, Predictions, Rules, Target, TripBatch};
+use model::trip::select;
+use model::{LabelledTrips, Model, ModelVersion, Month, Predictions, Rules, Target, Trip};
 use serde::Serialize;
 
 use crate::output::Failure;
@@ -145,7 +146,7 @@ pub fn serve(
             let predictions = [number, 0, previous(periods, number).unwrap_or(number)]
                 .map(|period| Predictions::new(&periods[period].model, &trips, threads));
             for (at, row) in rows.into_iter().enumerate() {
-                let minutes = duration_min(file.trips.pickup[row], file.outcomes.dropoff[row]);
+                let minutes = duration_min(file.trips[row].pickup, file.outcomes[row].dropoff);
                 let interval = predictions[0].interval(at);
                 if let (Some(minutes), Some((lower, upper))) = (minutes, interval) {
                     all_trips += 1;
@@ -160,7 +161,7 @@ pub fn serve(
                 pooled.add(&served);
                 by_month.entry(month.to_string()).or_insert_with(tally).add(&served);
                 by_period[number].add(&served);
-                for (by, value) in slices_of(&file.trips.trip(row)) {
+                for (by, value) in slices_of(&file.trips[row]) {
                     by_slice.entry(format!("{by}: {value}")).or_insert_with(tally).add(&served);
                 }
             }
@@ -203,15 +204,15 @@ fn constant_width(mut errors: Vec<f64>, covered: u64) -> Option<f64> {
 }
 
 /// The rows of a file by the period they were served in, with their trips.
-fn parts(file: &LabelledTrips, month: Month, periods: &[Period]) -> BTreeMap<usize, (Vec<usize>, TripBatch)> {
+fn parts(file: &LabelledTrips, month: Month, periods: &[Period]) -> BTreeMap<usize, (Vec<usize>, Vec<Trip>)> {
     let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for row in 0..file.trips.len() {
         // A clock that is wrong says nothing of when the trip was: it was in the middle of the month.
-        let at = file.trips.pickup[row].filter(|at| month.contains(*at)).or_else(|| month.middle());
+        let at = file.trips[row].pickup.filter(|at| month.contains(*at)).or_else(|| month.middle());
         let number = at.map_or(0, |at| periods.partition_point(|period| period.from <= at));
         if let Some(number) = number.checked_sub(1) {
             parts.entry(number).or_default().push(row);
         }
     }
-    parts.into_iter().map(|(number, rows)| (number, (rows.clone(), file.trips.select(&rows)))).collect()
+    parts.into_iter().map(|(number, rows)| (number, (rows.clone(), select(&file.trips, &rows)))).collect()
 }

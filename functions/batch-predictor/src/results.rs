@@ -77,7 +77,7 @@ impl<'a> Results<'a> {
         self.rows += rows.trips.len() as u64;
         for (row, trip) in rows.trips.iter().enumerate() {
             trip.flags().into_iter().for_each(|flag| *self.flags.entry(flag).or_default() += 1);
-            let actual = duration_min(trip.pickup, rows.outcomes.dropoff[row]);
+            let actual = duration_min(trip.pickup, rows.outcomes[row].dropoff);
             if let Some(actual) = actual.filter(|actual| Rules::judges(*actual)) {
                 let interval = (predicted.lower_min[row], predicted.upper_min[row]);
                 self.performance.add(predicted.duration_min[row], Some(interval), actual);

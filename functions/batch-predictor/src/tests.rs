@@ -3,9 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::candidates::FitParams;
 use model::request::local_time;
-use model::{
-    Artifact, Candidate, Examples, Family, LabelledTrips, OutcomeBatch, Target, Trip, TripBatch, Zone,
-};
+use model::{Artifact, Candidate, Examples, Family, LabelledTrips, Target, Trip, Zone};
 use registry::{NO_CARD, Registry};
 use store::{Condition, Get, MemoryStore, ObjectKey};
 
@@ -15,7 +13,7 @@ const KEY: &str = "incoming/late trips + 100%/green_tripdata_2021-03.parquet";
 
 async fn promoted_model(models: &MemoryStore) {
     let trip = Trip { pickup_zone: Zone::new(1), dropoff_zone: Zone::new(2), ..Trip::default() };
-    let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![10.0] };
+    let examples = Examples { trips: vec![trip], labels: vec![10.0] };
     let params = FitParams::default();
     let candidate = Candidate::fit(
         Target::Duration,
@@ -33,7 +31,7 @@ async fn promoted_model(models: &MemoryStore) {
 
 /// 100 trips of 12 minutes.
 fn month() -> Bytes {
-    let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+    let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
     for row in 0..100u16 {
         let pickup = local_time("2021-03-01 10:00:00");
         trips.push(Trip {

@@ -1,14 +1,14 @@
 use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
 use model::request::local_time;
-use model::{Month, Outcome, OutcomeBatch, Trip, TripBatch, Zone};
+use model::{Month, Outcome, Trip, Zone};
 use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
 
 /// A month of 600 card trips of `minutes` (by zone) whose tip depends on the zone.
 fn month(month: &str, minutes: impl Fn(u16) -> i64) -> Vec<u8> {
-    let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+    let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
     for row in 0..600u16 {
         let zone = row % 7 + 1;
         let pickup = local_time(&format!("{month}-{:02} 10:00:00", row % 28 + 1)).unwrap();
@@ -142,10 +142,7 @@ async fn a_month_that_a_gate_refuses_is_not_learned_from_and_not_judged_on() {
     let bench = bench();
     let few = |of: &str| {
         let file = dataset::read_all(&month(of, |_| 10).into(), None, dataset::Limits::default()).unwrap();
-        let rows: Vec<usize> = (0..200).collect();
-        let mut outcomes = OutcomeBatch::default();
-        rows.iter().for_each(|&row| outcomes.push(file.outcomes.outcome(row)));
-        dataset::trips::to_parquet(&file.trips.select(&rows), &outcomes).unwrap()
+        dataset::trips::to_parquet(&file.trips[..200], &file.outcomes[..200]).unwrap()
     };
     for of in ["2020-11", "2020-12", "2021-02"] {
         seed(&bench, of, month(of, |_| 10)).await;
@@ -203,7 +200,7 @@ async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     let cash = |of: &str| {
         let file = dataset::read_all(&month(of, |_| 10).into(), None, dataset::Limits::default()).unwrap();
         let mut outcomes = file.outcomes;
-        outcomes.payment_type.fill(Some(2));
+        outcomes.iter_mut().for_each(|outcome| outcome.payment_type = Some(2));
         dataset::trips::to_parquet(&file.trips, &outcomes).unwrap()
     };
     seed(&bench, "2021-01", cash("2021-01")).await;

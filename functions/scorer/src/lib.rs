@@ -19,7 +19,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
-use model::{Bundle, Classified, Prediction, Rejection, TripBatch, TripRequest, chain};
+use model::{Bundle, Classified, Prediction, Rejection, TripRequest, chain};
 use observers::{EndedBatch, Observer, Predicted, observe};
 use platform::event::{EventError, Message, trip_messages};
 use platform::lambda::Deadline;
@@ -158,7 +158,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     let ids = messages.iter().map(|message| message.id.clone()).collect();
     let outcomes = BatchOutcomes::new(ids);
     let mut scored = ScoredBatch { outcomes, predicted: 0, rejected: 0, predicted_batch: None };
-    let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), TripBatch::default());
+    let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), Vec::new());
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
         match TripRequest::decode(&message.body).and_then(|request| Ok((request.parse()?, request))) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use model::{Bundle, PredictionBatch, TripBatch, TripRequest};
+use model::{Bundle, PredictionBatch, Trip, TripRequest};
 use platform::outcome::BatchOutcomes;
 use platform::telemetry::Metric;
 
@@ -23,7 +23,7 @@ pub struct Predicted {
     /// The rides, each with its place in the batch of messages.
     pub requests: Vec<(usize, TripRequest)>,
     /// The same as trips, `[n_rides]`.
-    pub trips: TripBatch,
+    pub trips: Vec<Trip>,
     /// The predictions, `[n_rides]`.
     pub predictions: PredictionBatch,
 }
@@ -143,7 +143,7 @@ mod tests {
     async fn no_observer_outlives_its_budget_or_fails_the_others() {
         let bytes = crate::tests::artifact();
         let bundle = Arc::new(Bundle::from_bytes(&bytes, None).unwrap());
-        let (trips, requests) = (TripBatch::default(), Vec::new());
+        let (trips, requests) = (Vec::new(), Vec::new());
         let predictions = bundle.predict(&trips);
         let predicted = Predicted { bundle, requests, trips, predictions };
         let outcomes = BatchOutcomes::new(Vec::new());

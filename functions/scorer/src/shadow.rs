@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::Utc;
-use model::{Model, ModelVersion, Prediction, Target, TripBatch, TripRequest, chain};
+use model::{Model, ModelVersion, Prediction, Target, Trip, TripRequest, chain};
 use platform::telemetry::Metric;
 use registry::{Shadow, Shadows, layout};
 use serde::Serialize;
@@ -84,12 +84,11 @@ async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec
         return Vec::new();
     }
     let predicted = batch.predicted;
-    let rows: Vec<usize> = (0..predicted.trips.len()).collect();
     let mut by_challenger: Vec<Vec<ChallengerPrediction>> = Vec::with_capacity(shadows.len());
     for shadow in shadows {
-        let mut predictions = Vec::with_capacity(rows.len());
-        for rows in rows.chunks(TRIPS_AT_ONCE) {
-            predictions.extend(predict(shadow, &predicted.trips.select(rows)));
+        let mut predictions = Vec::with_capacity(predicted.trips.len());
+        for trips in predicted.trips.chunks(TRIPS_AT_ONCE) {
+            predictions.extend(predict(shadow, trips));
             budget.checkpoint().await;
         }
         by_challenger.push(predictions);
@@ -103,7 +102,7 @@ async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec
 }
 
 /// What a challenger predicts of each trip.
-fn predict(shadow: &Shadow, trips: &TripBatch) -> Vec<ChallengerPrediction> {
+fn predict(shadow: &Shadow, trips: &[Trip]) -> Vec<ChallengerPrediction> {
     let (target, version) = (shadow.model.target(), shadow.version.clone());
     match &*shadow.model {
         Model::Duration(model) => {

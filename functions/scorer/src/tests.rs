@@ -23,7 +23,7 @@ pub(crate) fn artifact() -> Bytes {
 /// A model that answers these for the zones 130 and 131.
 fn artifact_of(minutes: [f64; 2]) -> Bytes {
     let trip = |zone| Trip { pickup_zone: Zone::new(zone), dropoff_zone: Zone::new(205), ..Trip::default() };
-    let examples = Examples { trips: [trip(130), trip(131)].into_iter().collect(), labels: minutes.to_vec() };
+    let examples = Examples { trips: vec![trip(130), trip(131)], labels: minutes.to_vec() };
     let params = FitParams::default();
     let candidate = Candidate::fit(
         Target::Duration,

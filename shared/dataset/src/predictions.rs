@@ -9,7 +9,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::outcome::duration_min;
 use model::prediction::Versions;
-use model::{ModelVersion, Month, PredictionBatch, Zone};
+use model::{ModelVersion, Month, PredictionBatch, Trip, Zone};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
@@ -91,12 +91,16 @@ impl PredictionsWriter {
     /// [`WriteError`].
     pub fn write(&mut self, rows: &Rows, predictions: &PredictionBatch) -> Result<(), WriteError> {
         let trips = &rows.trips;
-        let zones = |zones: &[Option<Zone>]| -> ArrayRef {
-            Arc::new(zones.iter().map(|zone| zone.map(|zone| i32::from(zone.id()))).collect::<Int32Array>())
+        let zones = |zone: fn(&Trip) -> Option<Zone>| -> ArrayRef {
+            let ids = trips.iter().map(|trip| zone(trip).map(|zone| i32::from(zone.id())));
+            Arc::new(ids.collect::<Int32Array>())
         };
         let minutes = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
-        let actual: Vec<Option<f64>> =
-            (0..trips.len()).map(|row| duration_min(trips.pickup[row], rows.outcomes.dropoff[row])).collect();
+        let actual: Vec<Option<f64>> = trips
+            .iter()
+            .zip(&rows.outcomes)
+            .map(|(trip, outcome)| duration_min(trip.pickup, outcome.dropoff))
+            .collect();
         let diff = actual
             .iter()
             .zip(&predictions.duration_min)
@@ -107,12 +111,12 @@ impl PredictionsWriter {
         };
         let ids = rows.positions.iter().map(|row| Some(format!("{}_{row}", self.ride_id_prefix)));
         let flags = trips.iter().map(|trip| Some(trip.flags().join(",")));
-        let pickups = trips.pickup.iter().map(|at| at.map(|at| at.and_utc().timestamp_micros()));
+        let pickups = trips.iter().map(|trip| trip.pickup.map(|at| at.and_utc().timestamp_micros()));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(ids.collect::<StringArray>()),
             Arc::new(pickups.collect::<TimestampMicrosecondArray>()),
-            zones(&trips.pickup_zone),
-            zones(&trips.dropoff_zone),
+            zones(|trip| trip.pickup_zone),
+            zones(|trip| trip.dropoff_zone),
             minutes(&predictions.duration_min),
             minutes(&predictions.lower_min),
             minutes(&predictions.upper_min),

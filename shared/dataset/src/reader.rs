@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use bytes::Bytes;
 use model::request::{code, zone_from};
-use model::{LabelledTrips, Month, Outcome, OutcomeBatch, Reason, Rejection, Trip, TripBatch, Zone};
+use model::{LabelledTrips, Month, Outcome, Reason, Rejection, Trip, Zone};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -112,9 +112,9 @@ pub struct RejectedRow {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rows {
     /// The trips that can be predicted.
-    pub trips: TripBatch,
+    pub trips: Vec<Trip>,
     /// What became of each; all missing unless asked for.
-    pub outcomes: OutcomeBatch,
+    pub outcomes: Vec<Outcome>,
     /// 0-based position of each in the file.
     pub positions: Vec<u64>,
     /// The rows that say nothing.
@@ -390,8 +390,8 @@ pub fn read_all(file: &Bytes, month: Option<Month>, limits: Limits) -> Result<La
     let mut all = LabelledTrips { month, ..LabelledTrips::default() };
     for rows in rows_of(file, Columns::Labelled, limits)? {
         let rows = rows?;
-        all.trips.extend(rows.trips.iter());
-        (0..rows.trips.len()).for_each(|row| all.outcomes.push(rows.outcomes.outcome(row)));
+        all.trips.extend(rows.trips);
+        all.outcomes.extend(rows.outcomes);
         rows.rejected.iter().for_each(|rejected| all.rejections.add(rejected.rejection.reason));
     }
     Ok(all)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{Field, Schema};
 use chrono::NaiveDateTime;
-use model::{OutcomeBatch, TripBatch, Zone};
+use model::{Outcome, Trip, Zone};
 use parquet::arrow::ArrowWriter;
 
 use crate::predictions::{WriteError, properties};
@@ -16,39 +16,20 @@ const WHAT: &str = "trips";
 ///
 /// # Errors
 /// [`WriteError`].
-pub fn to_parquet(trips: &TripBatch, outcomes: &OutcomeBatch) -> Result<Vec<u8>, WriteError> {
-    let codes = |values: &[Option<u8>]| -> ArrayRef {
-        Arc::new(values.iter().map(|value| value.map(i64::from)).collect::<Int64Array>())
-    };
-    let zones = |zones: &[Option<Zone>]| -> ArrayRef {
-        // A zone that is no zone is written as 0: it was stated, and a missing one would say nothing.
-        Arc::new(
-            zones
-                .iter()
-                .map(|zone| Some(zone.map_or(0, |zone| i32::from(zone.id()))))
-                .collect::<Int32Array>(),
-        )
-    };
-    let times = |times: &[Option<NaiveDateTime>]| -> ArrayRef {
-        let micros = times.iter().map(|at| at.map(|at| at.and_utc().timestamp_micros()));
-        Arc::new(micros.collect::<TimestampMicrosecondArray>())
-    };
-    let numbers =
-        |values: &[Option<f64>]| -> ArrayRef { Arc::new(values.iter().copied().collect::<Float64Array>()) };
-    let vendors = trips.vendor.iter().map(|vendor| vendor.map(i32::from)).collect::<Int32Array>();
+pub fn to_parquet(trips: &[Trip], outcomes: &[Outcome]) -> Result<Vec<u8>, WriteError> {
     let named: [(&str, ArrayRef); 12] = [
-        ("VendorID", Arc::new(vendors)),
-        ("lpep_pickup_datetime", times(&trips.pickup)),
-        ("lpep_dropoff_datetime", times(&outcomes.dropoff)),
-        ("RatecodeID", codes(&trips.rate_code)),
-        ("PULocationID", zones(&trips.pickup_zone)),
-        ("DOLocationID", zones(&trips.dropoff_zone)),
-        ("passenger_count", codes(&trips.passengers)),
-        ("trip_distance", numbers(&trips.distance_miles)),
-        ("fare_amount", numbers(&outcomes.fare_amount)),
-        ("tip_amount", numbers(&outcomes.tip_amount)),
-        ("payment_type", codes(&outcomes.payment_type)),
-        ("trip_type", codes(&trips.trip_type)),
+        ("VendorID", whole(trips.iter().map(|trip| trip.vendor))),
+        ("lpep_pickup_datetime", times(trips.iter().map(|trip| trip.pickup))),
+        ("lpep_dropoff_datetime", times(outcomes.iter().map(|outcome| outcome.dropoff))),
+        ("RatecodeID", codes(trips.iter().map(|trip| trip.rate_code))),
+        ("PULocationID", zones(trips.iter().map(|trip| trip.pickup_zone))),
+        ("DOLocationID", zones(trips.iter().map(|trip| trip.dropoff_zone))),
+        ("passenger_count", codes(trips.iter().map(|trip| trip.passengers))),
+        ("trip_distance", numbers(trips.iter().map(|trip| trip.distance_miles))),
+        ("fare_amount", numbers(outcomes.iter().map(|outcome| outcome.fare_amount))),
+        ("tip_amount", numbers(outcomes.iter().map(|outcome| outcome.tip_amount))),
+        ("payment_type", codes(outcomes.iter().map(|outcome| outcome.payment_type))),
+        ("trip_type", codes(trips.iter().map(|trip| trip.trip_type))),
     ];
     let fields = named.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
     let schema = Schema::new(fields.collect::<Vec<_>>());
@@ -58,4 +39,26 @@ pub fn to_parquet(trips: &TripBatch, outcomes: &OutcomeBatch) -> Result<Vec<u8>,
         .map_err(WriteError::while_doing(WHAT))?;
     writer.write(&batch).map_err(WriteError::while_doing(WHAT))?;
     writer.into_inner().map_err(WriteError::while_doing(WHAT))
+}
+
+fn codes(values: impl Iterator<Item = Option<u8>>) -> ArrayRef {
+    Arc::new(values.map(|value| value.map(i64::from)).collect::<Int64Array>())
+}
+
+fn whole(values: impl Iterator<Item = Option<u8>>) -> ArrayRef {
+    Arc::new(values.map(|value| value.map(i32::from)).collect::<Int32Array>())
+}
+
+/// A zone that is no zone is written as 0: it was stated, and a missing one would say nothing.
+fn zones(zones: impl Iterator<Item = Option<Zone>>) -> ArrayRef {
+    Arc::new(zones.map(|zone| Some(zone.map_or(0, |zone| i32::from(zone.id())))).collect::<Int32Array>())
+}
+
+fn times(times: impl Iterator<Item = Option<NaiveDateTime>>) -> ArrayRef {
+    let micros = times.map(|at| at.map(|at| at.and_utc().timestamp_micros()));
+    Arc::new(micros.collect::<TimestampMicrosecondArray>())
+}
+
+fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    Arc::new(values.collect::<Float64Array>())
 }

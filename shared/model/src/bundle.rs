@@ -7,7 +7,7 @@ use crate::candidates::{DurationModel, Model, TipModel};
 use crate::outcome::Target;
 use crate::prediction::Versions;
 use crate::request::MESSAGE_SCHEMA_VERSION;
-use crate::trip::{PredictionBatch, TripBatch};
+use crate::trip::{PredictionBatch, Trip};
 
 /// The name of the course's model, which consumers of predictions expect.
 pub const DURATION_MODEL_NAME: &str = "ride_duration_prediction_model";
@@ -72,7 +72,7 @@ impl Bundle {
     }
 
     /// Answers for every trip, in one pass a model.
-    pub fn predict(&self, trips: &TripBatch) -> PredictionBatch {
+    pub fn predict(&self, trips: &[Trip]) -> PredictionBatch {
         let answers = self.duration.1.predict(trips);
         PredictionBatch {
             duration_min: answers.minutes,

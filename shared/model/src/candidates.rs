@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::features::FeatureRows;
 use crate::outcome::Target;
 use crate::rules::Rules;
-use crate::trip::TripBatch;
+use crate::trip::Trip;
 use boosted::{BoostedParams, BoostedTrees};
 use calibration::Calibration;
 use imported::ImportedModel;
@@ -226,7 +226,7 @@ impl Model {
 
 impl DurationModel {
     /// Minutes and interval of every trip.
-    pub fn predict(&self, trips: &TripBatch) -> DurationPredictions {
+    pub fn predict(&self, trips: &[Trip]) -> DurationPredictions {
         let rows = FeatureRows::from_trips(trips);
         let minutes = match &self.estimate {
             Estimate::Linear(model) => model.minutes(trips),
@@ -242,14 +242,14 @@ impl DurationModel {
 
 impl TipModel {
     /// P(tip > 0 | paid by card) of every trip.
-    pub fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
+    pub fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
         let predicted = self.estimate.probabilities(trips);
         predicted.into_iter().map(|p| self.calibration.calibrate(p)).collect()
     }
 }
 
 impl TipEstimate {
-    fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
+    fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
         match self {
             Self::Tree(tree) => tree.probabilities(trips),
             Self::Boosted(trees) => trees.predict(trips),
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_family_refuses_what_it_does_not_learn() {
-        let trips = [crate::Trip::default(); 2].into_iter().collect();
+        let trips = vec![Trip::default(); 2];
         let examples = Examples { trips, labels: vec![1.0, 0.0] };
         let refused = fit(Family::Linear, &examples).unwrap_err();
         assert_eq!(

@@ -15,7 +15,7 @@ use crate::outcome::{Examples, LabelledTrips, Target, duration_min};
 use crate::performance::{Figures, Loss, Metrics, Performance};
 use crate::rules::Rules;
 use crate::training::{Judgement, judge};
-use crate::trip::{TripBatch, possible_miles};
+use crate::trip::{Trip, possible_miles};
 
 pub use tree_rules::tree_rules;
 
@@ -181,7 +181,7 @@ fn all_served(model: &Model, files: &[LabelledTrips]) -> Option<Coverage> {
     for file in files {
         let predictions = Predictions::new(model, &file.trips, 0);
         for (row, predicted) in predictions.values().iter().enumerate() {
-            let actual = duration_min(file.trips.pickup[row], file.outcomes.dropoff[row]);
+            let actual = duration_min(file.trips[row].pickup, file.outcomes[row].dropoff);
             let Some(actual) = actual else { continue };
             performance.add(*predicted, predictions.interval(row), actual);
         }
@@ -199,13 +199,13 @@ fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
     let loss = Loss::of_target(model.target());
     let figure = |distance: &'static str, miles: &dyn Fn(usize, Option<f64>) -> Option<f64>| {
         let trips = examples.trips.iter().enumerate();
-        let trips: TripBatch = trips
-            .map(|(row, trip)| crate::Trip { distance_miles: miles(row, trip.distance_miles), ..trip })
+        let trips: Vec<Trip> = trips
+            .map(|(row, trip)| Trip { distance_miles: miles(row, trip.distance_miles), ..*trip })
             .collect();
         let figure = loss.mean(Predictions::new(model, &trips, 0).values(), &examples.labels);
         Sensitivity { distance, rows: examples.len() as u64, figure }
     };
-    let pair = |row: usize| (examples.trips.pickup_zone[row], examples.trips.dropoff_zone[row]);
+    let pair = |row: usize| (examples.trips[row].pickup_zone, examples.trips[row].dropoff_zone);
     // Even between -1 and 1, by the row: the same for every model.
     let uniform = |row: usize| (split_mix(row as u64) >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
     vec![
@@ -221,7 +221,7 @@ fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
 type Pair = (Option<crate::Zone>, Option<crate::Zone>);
 
 /// The median of the possible distances between each two zones.
-fn pair_medians(trips: &TripBatch) -> HashMap<Pair, f64> {
+fn pair_medians(trips: &[Trip]) -> HashMap<Pair, f64> {
     let mut miles: HashMap<Pair, Vec<f64>> = HashMap::new();
     for trip in trips.iter() {
         if let Some(stated) = possible_miles(trip.distance_miles) {
@@ -246,14 +246,14 @@ pub fn figure_name(target: Target) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Outcome;
     use crate::candidates::{Candidate, Family, FitParams, Work, go_on};
     use crate::request::local_time;
     use crate::trip::{Trip, Zone};
-    use crate::{Outcome, OutcomeBatch};
 
     /// Three weeks of trips between two zones: the longer the farther, and now and then later than said.
     fn file() -> LabelledTrips {
-        let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+        let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
         for row in 0..2100u32 {
             let pickup = local_time(&format!("2021-01-{:02} {:02}:00:00", row % 21 + 1, row % 24)).unwrap();
             let miles = f64::from(row % 70) / 10.0 + 0.5;

@@ -151,7 +151,7 @@ impl Holdout {
         let days = numbers.iter().map(|day| known.binary_search(day).unwrap_or_default()).collect();
         let mut slices: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (row, trip) in examples.trips.iter().enumerate() {
-            slices_of(&trip).into_iter().for_each(|slice| slices.entry(slice).or_default().push(row));
+            slices_of(trip).into_iter().for_each(|slice| slices.entry(slice).or_default().push(row));
         }
         Self { target, examples, days, n_days: known.len(), slices }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::candidates::{DurationPredictions, Model};
 use crate::outcome::{Examples, Target};
 use crate::performance::{Metrics, Performance};
-use crate::trip::{Trip, TripBatch, possible_miles};
+use crate::trip::{Trip, possible_miles};
 use crate::zones;
 
 /// Fewer trips than this are predicted before another thread has begun.
@@ -37,19 +37,18 @@ pub enum Predictions {
 impl Predictions {
     /// Predicts every trip on `threads` threads, 0 for as many as the machine runs at once: the prediction of a trip does not
     /// depend on those beside it.
-    pub fn new(model: &Model, trips: &TripBatch, threads: usize) -> Self {
+    pub fn new(model: &Model, trips: &[Trip], threads: usize) -> Self {
         let machine = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { machine() } else { threads };
         let parts = threads.min(trips.len() / PART_ROWS_MIN);
         if parts < 2 {
             return Self::on_this_thread(model, trips);
         }
-        let rows: Vec<usize> = (0..trips.len()).collect();
-        let mut parts = rows.chunks(rows.len().div_ceil(parts));
+        let mut parts = trips.chunks(trips.len().div_ceil(parts));
         let first = parts.next().unwrap_or_default();
         std::thread::scope(|scope| {
-            let predict = |rows| move || Self::on_this_thread(model, &trips.select(rows));
-            let others: Vec<_> = parts.map(|rows| scope.spawn(predict(rows))).collect();
+            let predict = |part| move || Self::on_this_thread(model, part);
+            let others: Vec<_> = parts.map(|part| scope.spawn(predict(part))).collect();
             let mut all = predict(first)();
             for other in others {
                 all.append(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -58,7 +57,7 @@ impl Predictions {
         })
     }
 
-    fn on_this_thread(model: &Model, trips: &TripBatch) -> Self {
+    fn on_this_thread(model: &Model, trips: &[Trip]) -> Self {
         match model {
             Model::Duration(model) => Self::Duration(model.predict(trips)),
             Model::Tip(model) => Self::Tip(model.probabilities(trips)),
@@ -123,7 +122,7 @@ pub fn slices(model: &Model, examples: &Examples) -> Vec<Slice> {
     let predictions = Predictions::new(model, &examples.trips, 0);
     let mut parts: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (row, trip) in examples.trips.iter().enumerate() {
-        for (by, value) in slices_of(&trip) {
+        for (by, value) in slices_of(trip) {
             parts.entry((by, value)).or_default().push(row);
         }
     }
@@ -188,7 +187,7 @@ mod tests {
         let params = FitParams::default();
         let model =
             Candidate::fit(Target::Duration, Family::Linear, &examples, &params, &mut work).unwrap().model;
-        for trips in [&examples.trips, &TripBatch::default()] {
+        for trips in [&examples.trips, &Vec::new()] {
             let on_one = Predictions::new(&model, trips, 1);
             assert!([0, 2, 3, 64].iter().all(|threads| Predictions::new(&model, trips, *threads) == on_one));
         }

@@ -7,7 +7,7 @@ use crate::candidates::boosted::BoostedTrees;
 use crate::candidates::{DurationModel, Estimate, Model, TipEstimate, TipModel};
 use crate::features::{self, FeatureRows};
 use crate::outcome::Target;
-use crate::trip::TripBatch;
+use crate::trip::Trip;
 
 /// What makes up one answer: `expected` and all that is added to it are the trees' sum.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -83,12 +83,12 @@ impl ModelExplainer {
     }
 
     /// Why each of `trips` is answered as it is, in their order.
-    pub fn explain(&self, trips: &TripBatch) -> Vec<Explanation> {
+    pub fn explain(&self, trips: &[Trip]) -> Vec<Explanation> {
         FeatureRows::from_trips(trips).rows().map(|row| self.explain_row(row)).collect()
     }
 
     /// How much each feature matters over `trips`, the most important first; features that are never asked are left out.
-    pub fn importance(&self, trips: &TripBatch) -> Vec<Importance> {
+    pub fn importance(&self, trips: &[Trip]) -> Vec<Importance> {
         let rows = FeatureRows::from_trips(trips);
         let mut sums = vec![0.0; features::NAMES.len()];
         for row in rows.rows() {

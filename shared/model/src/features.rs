@@ -3,7 +3,7 @@
 use chrono::{Datelike, Timelike};
 use sha2::{Digest, Sha256};
 
-use crate::trip::{Trip, TripBatch, possible_miles};
+use crate::trip::{Trip, possible_miles};
 use crate::zones;
 
 /// Every feature in the order of a row. The position is the feature's number in a tree.
@@ -51,9 +51,9 @@ pub struct FeatureRows {
 
 impl FeatureRows {
     /// The features of every trip of a batch.
-    pub fn from_trips(trips: &TripBatch) -> Self {
+    pub fn from_trips(trips: &[Trip]) -> Self {
         let mut values = Vec::with_capacity(trips.len() * NAMES.len());
-        trips.iter().for_each(|trip| values.extend_from_slice(&row(&trip)));
+        trips.iter().for_each(|trip| values.extend_from_slice(&row(trip)));
         Self { values }
     }
 

@@ -38,14 +38,14 @@ pub use decision::{Challenger, Decision, Holdout, PromotionPolicy, decide};
 pub use error::{Classified, chain};
 pub use evaluation::{Predictions, Slice};
 pub use month::{Month, TaxiMonth};
-pub use outcome::{Examples, LabelledTrips, Outcome, OutcomeBatch, Target};
+pub use outcome::{Examples, LabelledTrips, Outcome, Target};
 pub use performance::{Metrics, Performance};
 pub use prediction::Prediction;
 pub use rejection::{Reason, Rejection, RejectionCounts};
 pub use request::{RideId, TripRequest};
 pub use rules::Rules;
 pub use training::{Judgement, Trained, judge, judge_slices, train, train_validated};
-pub use trip::{PredictionBatch, Trip, TripBatch, Zone};
+pub use trip::{PredictionBatch, Trip, Zone};
 
 /// Lower-case hexadecimal digits of `bytes`.
 pub fn hex(bytes: &[u8]) -> String {

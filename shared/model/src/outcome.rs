@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::month::Month;
 use crate::rejection::RejectionCounts;
-use crate::trip::TripBatch;
+use crate::trip::{Trip, select};
 
 /// What a model predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,42 +49,6 @@ pub struct Outcome {
     pub payment_type: Option<u8>,
 }
 
-/// Outcomes in columns, as long as the batch of trips beside them.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct OutcomeBatch {
-    /// See [`Outcome::dropoff`].
-    pub dropoff: Vec<Option<NaiveDateTime>>,
-    /// See [`Outcome::tip_amount`].
-    pub tip_amount: Vec<Option<f64>>,
-    /// See [`Outcome::fare_amount`].
-    pub fare_amount: Vec<Option<f64>>,
-    /// See [`Outcome::payment_type`].
-    pub payment_type: Vec<Option<u8>>,
-}
-
-impl OutcomeBatch {
-    /// Appends one outcome.
-    pub fn push(&mut self, outcome: Outcome) {
-        self.dropoff.push(outcome.dropoff);
-        self.tip_amount.push(outcome.tip_amount);
-        self.fare_amount.push(outcome.fare_amount);
-        self.payment_type.push(outcome.payment_type);
-    }
-
-    /// Outcome number `row`.
-    ///
-    /// # Panics
-    /// When there is no such row.
-    pub fn outcome(&self, row: usize) -> Outcome {
-        Outcome {
-            dropoff: self.dropoff[row],
-            tip_amount: self.tip_amount[row],
-            fare_amount: self.fare_amount[row],
-            payment_type: self.payment_type[row],
-        }
-    }
-}
-
 /// The trips of one file with what became of them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LabelledTrips {
@@ -93,9 +57,9 @@ pub struct LabelledTrips {
     /// sha256 of the file's bytes, hex: part of a model's identity.
     pub sha256: String,
     /// The trips that can be predicted.
-    pub trips: TripBatch,
+    pub trips: Vec<Trip>,
     /// Their outcomes.
-    pub outcomes: OutcomeBatch,
+    pub outcomes: Vec<Outcome>,
     /// Rows of the file that say nothing.
     pub rejections: RejectionCounts,
 }
@@ -109,14 +73,14 @@ impl LabelledTrips {
     /// The label of row `row`: minutes for a duration; 1 or 0 for tipped or not. None where it was not recorded.
     pub fn label(&self, target: Target, row: usize) -> Option<f64> {
         match target {
-            Target::Duration => duration_min(self.trips.pickup[row], self.outcomes.dropoff[row]),
-            Target::Tip => self.outcomes.tip_amount[row].map(|dollars| f64::from(u8::from(dollars > 0.0))),
+            Target::Duration => duration_min(self.trips[row].pickup, self.outcomes[row].dropoff),
+            Target::Tip => self.outcomes[row].tip_amount.map(|dollars| f64::from(u8::from(dollars > 0.0))),
         }
     }
 
     /// The named rows as examples of `target`; rows without a label are left out.
     pub fn examples(&self, target: Target, rows: &[usize]) -> Examples {
-        let labelled = rows.iter().filter_map(|&row| Some((self.trips.trip(row), self.label(target, row)?)));
+        let labelled = rows.iter().filter_map(|&row| Some((self.trips[row], self.label(target, row)?)));
         let mut examples = Examples::default();
         for (trip, label) in labelled {
             examples.trips.push(trip);
@@ -130,7 +94,7 @@ impl LabelledTrips {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Examples {
     /// The trips.
-    pub trips: TripBatch,
+    pub trips: Vec<Trip>,
     /// Minutes, or 1 for tipped and 0 for not: `[n_trips]`.
     pub labels: Vec<f64>,
 }
@@ -148,13 +112,13 @@ impl Examples {
 
     /// Appends `other`.
     pub fn append(&mut self, other: &Self) {
-        self.trips.extend(other.trips.iter());
+        self.trips.extend_from_slice(&other.trips);
         self.labels.extend_from_slice(&other.labels);
     }
 
     /// The examples whose position and trip `keep` accepts.
     pub fn filter(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.len()).filter(|&row| keep(row)).collect();
-        Self { trips: self.trips.select(&rows), labels: rows.iter().map(|&row| self.labels[row]).collect() }
+        Self { trips: select(&self.trips, &rows), labels: select(&self.labels, &rows) }
     }
 }

@@ -72,11 +72,11 @@ impl Rules {
             return Some(Reason::Duration);
         }
         if target == Target::Tip
-            && (file.outcomes.payment_type[row] != Some(CARD) || file.outcomes.tip_amount[row].is_none())
+            && (file.outcomes[row].payment_type != Some(CARD) || file.outcomes[row].tip_amount.is_none())
         {
             return Some(Reason::NotCard);
         }
-        let outside = match (file.month, file.trips.pickup[row]) {
+        let outside = match (file.month, file.trips[row].pickup) {
             (Some(month), Some(pickup)) => !month.contains(pickup),
             _ => false,
         };
@@ -87,11 +87,11 @@ impl Rules {
 /// Rows that are a reversal (negative fare) or the charge it takes back: the same vendor, times, zones and
 /// distance with a fare of the other sign, one charge for each reversal.
 pub fn reversals(file: &LabelledTrips) -> Vec<bool> {
-    let negative = |row: usize| file.outcomes.fare_amount[row].is_some_and(|dollars| dollars < 0.0);
+    let negative = |row: usize| file.outcomes[row].fare_amount.is_some_and(|dollars| dollars < 0.0);
     let key = |row: usize| {
-        let trip = file.trips.trip(row);
+        let trip = file.trips[row];
         let miles = trip.distance_miles.map(f64::to_bits);
-        (trip.vendor, trip.pickup, file.outcomes.dropoff[row], trip.pickup_zone, trip.dropoff_zone, miles)
+        (trip.vendor, trip.pickup, file.outcomes[row].dropoff, trip.pickup_zone, trip.dropoff_zone, miles)
     };
     let mut unmatched: HashMap<_, usize> = HashMap::new();
     let mut reversed = vec![false; file.trips.len()];

@@ -85,96 +85,15 @@ pub fn possible_miles(stated: Option<f64>) -> Option<f64> {
     stated.filter(|miles| *miles > 0.0 && *miles <= 100.0)
 }
 
-/// Trips in columns, all of the same length; the one door into features, from JSON and from Parquet alike.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct TripBatch {
-    /// See [`Trip::pickup_zone`].
-    pub pickup_zone: Vec<Option<Zone>>,
-    /// See [`Trip::dropoff_zone`].
-    pub dropoff_zone: Vec<Option<Zone>>,
-    /// See [`Trip::pickup`].
-    pub pickup: Vec<Option<NaiveDateTime>>,
-    /// See [`Trip::distance_miles`].
-    pub distance_miles: Vec<Option<f64>>,
-    /// See [`Trip::passengers`].
-    pub passengers: Vec<Option<u8>>,
-    /// See [`Trip::rate_code`].
-    pub rate_code: Vec<Option<u8>>,
-    /// See [`Trip::trip_type`].
-    pub trip_type: Vec<Option<u8>>,
-    /// See [`Trip::vendor`].
-    pub vendor: Vec<Option<u8>>,
+/// The named rows, in that order.
+///
+/// # Panics
+/// When there is no such row.
+pub fn select<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().map(|&row| all[row]).collect()
 }
 
-impl TripBatch {
-    /// How many trips there are.
-    pub fn len(&self) -> usize {
-        self.pickup_zone.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.pickup_zone.is_empty()
-    }
-
-    /// Appends one trip.
-    pub fn push(&mut self, trip: Trip) {
-        self.pickup_zone.push(trip.pickup_zone);
-        self.dropoff_zone.push(trip.dropoff_zone);
-        self.pickup.push(trip.pickup);
-        self.distance_miles.push(trip.distance_miles);
-        self.passengers.push(trip.passengers);
-        self.rate_code.push(trip.rate_code);
-        self.trip_type.push(trip.trip_type);
-        self.vendor.push(trip.vendor);
-    }
-
-    /// Trip number `row`.
-    ///
-    /// # Panics
-    /// When `row` is not below [`TripBatch::len`].
-    pub fn trip(&self, row: usize) -> Trip {
-        Trip {
-            pickup_zone: self.pickup_zone[row],
-            dropoff_zone: self.dropoff_zone[row],
-            pickup: self.pickup[row],
-            distance_miles: self.distance_miles[row],
-            passengers: self.passengers[row],
-            rate_code: self.rate_code[row],
-            trip_type: self.trip_type[row],
-            vendor: self.vendor[row],
-        }
-    }
-
-    /// All trips in order.
-    pub fn iter(&self) -> impl Iterator<Item = Trip> + '_ {
-        (0..self.len()).map(|row| self.trip(row))
-    }
-
-    /// The trips of the named rows, in that order.
-    ///
-    /// # Panics
-    /// When a row is not below [`TripBatch::len`].
-    pub fn select(&self, rows: &[usize]) -> Self {
-        rows.iter().map(|&row| self.trip(row)).collect()
-    }
-}
-
-impl FromIterator<Trip> for TripBatch {
-    fn from_iter<I: IntoIterator<Item = Trip>>(trips: I) -> Self {
-        let mut batch = Self::default();
-        batch.extend(trips);
-        batch
-    }
-}
-
-impl Extend<Trip> for TripBatch {
-    fn extend<I: IntoIterator<Item = Trip>>(&mut self, trips: I) {
-        trips.into_iter().for_each(|trip| self.push(trip));
-    }
-}
-
-/// What the models answer, in columns as long as the batch of trips.
+/// What the models predict, in columns as long as the list of trips.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PredictionBatch {
     /// Expected duration in minutes.
@@ -205,13 +124,5 @@ mod tests {
         }
         assert_eq!(possible_miles(Some(100.0)), Some(100.0));
         assert_eq!(possible_miles(None), None);
-    }
-
-    #[test]
-    fn a_batch_gives_back_the_trips_it_took() {
-        let trip = |id| Trip { pickup_zone: Zone::new(id), distance_miles: Some(1.5), ..Trip::default() };
-        let batch: TripBatch = [trip(1), trip(2), trip(3)].into_iter().collect();
-        assert_eq!(batch.iter().collect::<Vec<_>>(), vec![trip(1), trip(2), trip(3)]);
-        assert_eq!(batch.select(&[2, 0]).iter().collect::<Vec<_>>(), vec![trip(3), trip(1)]);
     }
 }

@@ -177,7 +177,7 @@ impl Profile {
     pub fn from_trips(file: &LabelledTrips) -> Self {
         let mut profile = Self::default();
         for (row, trip) in file.trips.iter().enumerate() {
-            profile.add(&trip, None, Some((&file.outcomes.outcome(row), file.month)));
+            profile.add(trip, None, Some((&file.outcomes[row], file.month)));
         }
         for (reason, rows) in file.rejections.iter() {
             profile.add_rejected(reason, rows);

@@ -243,7 +243,7 @@ mod tests {
     /// A duration model that answers `minutes` for every trip.
     fn artifact(minutes: f64) -> Bytes {
         let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
-        let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![minutes] };
+        let examples = Examples { trips: vec![trip], labels: vec![minutes] };
         let params = FitParams::default();
         let candidate = Candidate::fit(
             Target::Duration,

@@ -118,7 +118,7 @@ mod tests {
 
     fn artifact(minutes: f64) -> Bytes {
         let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
-        let examples = Examples { trips: [trip].into_iter().collect(), labels: vec![minutes] };
+        let examples = Examples { trips: vec![trip], labels: vec![minutes] };
         let mut work = Work { threads: 1, control: &mut go_on };
         let params = FitParams::default();
         let fitted = Candidate::fit(Target::Duration, Family::Linear, &examples, &params, &mut work).unwrap();

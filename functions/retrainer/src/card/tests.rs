@@ -1,15 +1,12 @@
 use model::candidates::FitParams;
 use model::decision::PromotionPolicy;
 use model::request::local_time;
-use model::{
-    Family, Holdout, LabelledTrips, Outcome, OutcomeBatch, Target, Trip, TripBatch, Work, Zone, decide,
-    go_on, train,
-};
+use model::{Family, Holdout, LabelledTrips, Outcome, Target, Trip, Work, Zone, decide, go_on, train};
 
 use super::*;
 
 fn month(name: &str) -> LabelledTrips {
-    let (mut trips, mut outcomes) = (TripBatch::default(), OutcomeBatch::default());
+    let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
     for row in 0..1500u32 {
         let pickup = local_time(&format!("{name}-{:02} {:02}:30:00", row % 28 + 1, row % 24)).unwrap();
         let miles = f64::from(row % 40) / 8.0 + 0.4;

@@ -79,8 +79,8 @@ fn the_tlc_s_physical_types_mean_the_same_trips() {
     );
     let (one, other) = (read(&before_2023).unwrap(), read(&since_2023).unwrap());
     assert_eq!(one, other);
-    assert_eq!(one.trips.passengers, [Some(1), None]);
-    assert_eq!(one.outcomes.payment_type, [Some(2), None]);
+    assert_eq!([0, 1].map(|row: usize| one.trips[row].passengers), [Some(1), None]);
+    assert_eq!([0, 1].map(|row: usize| one.outcomes[row].payment_type), [Some(2), None]);
     let minutes = one.label(model::Target::Duration, 0).unwrap();
     assert!((minutes - 3.0 - 56.0 / 60.0).abs() < 1e-12);
 }
@@ -102,7 +102,7 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
         [(0, Reason::MissingDropoffZone), (1, Reason::MissingPickupZone), (2, Reason::InvalidZone)]
     );
     assert_eq!(rows.positions, [3, 4]);
-    assert_eq!(rows.trips.trip(0).flags(), ["unknown_pickup_zone", "no_pickup_time", "no_distance"]);
+    assert_eq!(rows.trips[0].flags(), ["unknown_pickup_zone", "no_pickup_time", "no_distance"]);
     assert_eq!(summary_of(&file, Limits::default()).unwrap().rows, 5);
 }
 
@@ -179,12 +179,12 @@ proptest! {
             let body = serde_json::json!({"ride_id": 1, "ride": ride}).to_string();
             TripRequest::decode(&body).unwrap().parse().unwrap().trip
         });
-        let by_message: TripBatch = parsed.collect();
-        let mut outcomes = OutcomeBatch::default();
+        let by_message: Vec<Trip> = parsed.collect();
+        let mut outcomes = Vec::new();
         (0..by_message.len()).for_each(|_| outcomes.push(Outcome::default()));
         let file = Bytes::from(crate::trips::to_parquet(&by_message, &outcomes).unwrap());
         let by_file = read(&file).unwrap().trips;
-        let bits = |trips: &TripBatch| FeatureRows::from_trips(trips).values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let bits = |trips: &[Trip]| FeatureRows::from_trips(trips).values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&by_message).len(), rides.len() * features::NAMES.len());
         prop_assert_eq!(bits(&by_message), bits(&by_file));
         prop_assert_eq!(by_message, by_file);
@@ -193,8 +193,8 @@ proptest! {
     /// Whatever one byte of a file becomes, reading ends with rows or with an error.
     #[test]
     fn a_damaged_byte_never_takes_the_reader_down(at in any::<prop::sample::Index>(), flip in 1u8..=255) {
-        let trips: TripBatch = (0..30).map(|row| Trip { pickup_zone: Zone::new(row), ..Trip::default() }).collect();
-        let mut outcomes = OutcomeBatch::default();
+        let trips: Vec<Trip> = (0..30).map(|row| Trip { pickup_zone: Zone::new(row), ..Trip::default() }).collect();
+        let mut outcomes = Vec::new();
         (0..30).for_each(|_| outcomes.push(Outcome::default()));
         let mut file = crate::trips::to_parquet(&trips, &outcomes).unwrap();
         let at = at.index(file.len());
@@ -218,8 +218,7 @@ fn predictions_are_written_alike_and_completely() {
         .into_iter()
         .collect(),
         outcomes: {
-            let mut outcomes = OutcomeBatch::default();
-            outcomes.push(Outcome { dropoff: local_time("2021-03-01 10:12:00"), ..Outcome::default() });
+            let outcomes = vec![Outcome { dropoff: local_time("2021-03-01 10:12:00"), ..Outcome::default() }];
             outcomes
         },
         positions: vec![4],

@@ -6,10 +6,10 @@
 use chrono::{NaiveDate, NaiveDateTime};
 
 use crate::candidates::Model;
-use crate::trip::{Trip, TripBatch, Zone};
+use crate::trip::{Trip, Zone};
 
 /// Ordinary trips and odd ones: airports, unknown zones, distances that are missing, impossible or long, no time.
-fn trips() -> TripBatch {
+fn trips() -> Vec<Trip> {
     let at = |month: u32, day: u32, hour: u32, minute: u32| -> Option<NaiveDateTime> {
         NaiveDate::from_ymd_opt(2023, month, day)?.and_hms_opt(hour, minute, 0)
     };

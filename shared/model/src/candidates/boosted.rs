@@ -16,7 +16,7 @@ use trees::{Ensemble, EnsembleError, Explainer, Scorer, TooDeep, Tree};
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
-use crate::trip::TripBatch;
+use crate::trip::Trip;
 
 /// What trees of durations and tips are asked, by name in [`features::NAMES`]; with a whole year also [`MONTH`].
 const ASKED: [&str; 13] = [
@@ -116,7 +116,7 @@ pub(super) struct Stopped {
 
 impl BoostedTrees {
     /// Answers for every trip: minutes, or P(tip > 0 | paid by card).
-    pub fn predict(&self, trips: &TripBatch) -> Vec<f64> {
+    pub fn predict(&self, trips: &[Trip]) -> Vec<f64> {
         self.predict_features(&FeatureRows::from_trips(trips).values)
     }
 
@@ -196,9 +196,9 @@ impl BoostedTrees {
 }
 
 /// What trees fitted on these trips are asked: positions in [`features::NAMES`].
-fn feature_columns(trips: &TripBatch) -> Vec<usize> {
+fn feature_columns(trips: &[Trip]) -> Vec<usize> {
     let mut by_month = [0usize; 12];
-    trips.pickup.iter().flatten().for_each(|at| by_month[at.month0() as usize] += 1);
+    trips.iter().filter_map(|trip| trip.pickup).for_each(|at| by_month[at.month0() as usize] += 1);
     let enough = (trips.len() as f64 * MONTH_SHARE_MIN).ceil().max(1.0) as usize;
     let month = by_month.iter().all(|trips| *trips >= enough).then_some(MONTH);
     let position = |name: &str| features::NAMES.iter().position(|known| *known == name);
@@ -211,13 +211,13 @@ pub(super) fn is_held_out(examples: &Examples, row: usize) -> bool {
 }
 
 /// The day of a trip, or its row where the day is not known.
-pub(crate) fn day_number(trips: &TripBatch, row: usize) -> i32 {
-    trips.pickup[row].map_or(row as i32, |pickup| pickup.num_days_from_ce())
+pub(crate) fn day_number(trips: &[Trip], row: usize) -> i32 {
+    trips[row].pickup.map_or(row as i32, |pickup| pickup.num_days_from_ce())
 }
 
 /// Small trees that learn how far off answers are, minutes: over feature rows.
 pub(super) fn expected_error(
-    trips: &TripBatch,
+    trips: &[Trip],
     minutes_off: &[f64],
     params: &FitParams,
     work: &mut Work<'_>,
@@ -295,10 +295,10 @@ impl Rows {
         rows
     }
 
-    fn new(trips: &TripBatch, labels: &[f64], feature_columns: Vec<usize>) -> Self {
+    fn new(trips: &[Trip], labels: &[f64], feature_columns: Vec<usize>) -> Self {
         let mut values = Vec::with_capacity(trips.len() * feature_columns.len());
         for trip in trips.iter() {
-            let all = features::row(&trip);
+            let all = features::row(trip);
             values.extend(feature_columns.iter().map(|&at| all[at]));
         }
         Self { feature_columns, values, labels: labels.iter().map(|label| *label as f32).collect() }

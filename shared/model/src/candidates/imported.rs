@@ -5,7 +5,7 @@ use trees::import::{Link, Reading};
 use trees::{Ensemble, Scorer};
 
 use crate::features::{self, FeatureRows};
-use crate::trip::TripBatch;
+use crate::trip::Trip;
 
 /// How a column of the source is made from a feature row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ impl ImportedModel {
     }
 
     /// Answers for every trip: minutes, or a probability.
-    pub fn predict(&self, trips: &TripBatch) -> Vec<f64> {
+    pub fn predict(&self, trips: &[Trip]) -> Vec<f64> {
         // In runs, so that a model of thousands of columns needs little memory.
         const ROWS_PER_RUN: usize = 256;
         let rows = FeatureRows::from_trips(trips);

@@ -12,7 +12,7 @@ use trees::{Ensemble, Scorer};
 use super::boosted::{self, day_number};
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
-use crate::trip::{TripBatch, Zone};
+use crate::trip::{Trip, Zone, select};
 use crate::zones::{self, Borough};
 
 /// The share of what calibrates that lies beyond each end. What is served comes later, and on average 0.9 points more of it
@@ -36,7 +36,7 @@ const SCALE_MIN_SHARE: f64 = 0.2;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Unseen {
     /// The trips.
-    pub trips: TripBatch,
+    pub trips: Vec<Trip>,
     /// What the estimate said of each, minutes.
     pub predicted: Vec<f64>,
     /// What was, minutes.
@@ -198,8 +198,8 @@ fn scales(
     for side in [0, 1] {
         let (rows, others): (Vec<usize>, Vec<usize>) = (0..errors.len()).partition(|&row| half(row) == side);
         let far: Vec<f64> = others.iter().map(|&row| errors[row].abs()).collect();
-        let scale = boosted::expected_error(&unseen.trips.select(&others), &far, params, work)?;
-        let predicted = scale.predict(&FeatureRows::from_trips(&unseen.trips.select(&rows)).values);
+        let scale = boosted::expected_error(&select(&unseen.trips, &others), &far, params, work)?;
+        let predicted = scale.predict(&FeatureRows::from_trips(&select(&unseen.trips, &rows)).values);
         rows.iter().zip(predicted).for_each(|(&row, predicted)| scales[row] = predicted.max(scale_min));
     }
     let far: Vec<f64> = errors.iter().map(|error| error.abs()).collect();

@@ -15,7 +15,7 @@ use super::FitParams;
 use super::distance::{DistanceFallback, pair};
 use crate::outcome::Examples;
 use crate::rules::Rules;
-use crate::trip::{Trip, TripBatch, possible_miles};
+use crate::trip::{Trip, possible_miles};
 
 /// Duration = intercept of the pair + slope x miles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,11 +57,11 @@ impl LinearModel {
     pub fn fit(examples: &Examples, params: &FitParams) -> Self {
         let distance_as_stated = params.rules == Rules::Course;
         let believed = |trip: &Trip| believed_miles(distance_as_stated, trip);
-        let fallback = DistanceFallback::fit(examples.trips.iter().map(|trip| (trip, believed(&trip))));
+        let fallback = DistanceFallback::fit(examples.trips.iter().map(|trip| (*trip, believed(trip))));
         let mut moments: HashMap<u32, Moments> = HashMap::new();
         for (trip, minutes) in examples.trips.iter().zip(&examples.labels) {
-            let miles = believed(&trip).unwrap_or_else(|| fallback.miles(&trip));
-            moments.entry(pair(&trip)).or_default().add(miles, *minutes);
+            let miles = believed(trip).unwrap_or_else(|| fallback.miles(trip));
+            moments.entry(pair(trip)).or_default().add(miles, *minutes);
         }
         let mut moments: Vec<(u32, Moments)> = moments.into_iter().collect();
         moments.sort_unstable_by_key(|(pair, _)| *pair);
@@ -96,8 +96,8 @@ impl LinearModel {
     }
 
     /// Expected minutes of every trip.
-    pub fn minutes(&self, trips: &TripBatch) -> Vec<f64> {
-        trips.iter().map(|trip| self.minutes_of(&trip)).collect()
+    pub fn minutes(&self, trips: &[Trip]) -> Vec<f64> {
+        trips.iter().map(|trip| self.minutes_of(trip)).collect()
     }
 
     fn minutes_of(&self, trip: &Trip) -> f64 {

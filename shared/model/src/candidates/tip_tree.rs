@@ -17,7 +17,7 @@ use trees::{Child, Ensemble, Node, Split, Tree, at_most};
 use super::{FitError, FitParams, split_mix};
 use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
-use crate::trip::TripBatch;
+use crate::trip::Trip;
 
 /// Stands for missing while linfa fits, which knows no missing values: below every feature, so that missing
 /// values go left of every split.
@@ -53,7 +53,7 @@ impl TipTree {
     }
 
     /// P(tip > 0 | paid by card) of every trip.
-    pub fn probabilities(&self, trips: &TripBatch) -> Vec<f64> {
+    pub fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
         self.ensemble.predict(&FeatureRows::from_trips(trips).values)
     }
 

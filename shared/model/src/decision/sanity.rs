@@ -3,7 +3,7 @@
 use crate::candidates::Model;
 use crate::evaluation::Predictions;
 use crate::outcome::Examples;
-use crate::trip::TripBatch;
+use crate::trip::{Trip, select};
 
 /// Answers of a sound model are on average this close to what was, as a share of it: months differ by up to a seventh, and a
 /// city that comes to a stop must not stop its models from being replaced.
@@ -57,10 +57,10 @@ fn shorter_by_a_longer_way(model: &Model, examples: &Examples) -> Option<String>
     const MILES: [f64; 8] = [0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0];
     let step = examples.len().div_ceil(TRIPS_VARIED).max(1);
     let rows: Vec<usize> = (0..examples.len()).step_by(step).collect();
-    let trips = examples.trips.select(&rows);
+    let trips = select(&examples.trips, &rows);
     let minutes_over = |miles: f64| {
-        let trips: TripBatch =
-            trips.iter().map(|trip| crate::Trip { distance_miles: Some(miles), ..trip }).collect();
+        let trips: Vec<Trip> =
+            trips.iter().map(|trip| Trip { distance_miles: Some(miles), ..*trip }).collect();
         Predictions::new(model, &trips, 0).values().to_vec()
     };
     let by_miles = MILES.map(minutes_over);

@@ -3,7 +3,7 @@ use serde_json::{Value as Json, json};
 use trees::import::{lightgbm, sklearn, xgboost};
 
 use super::*;
-use crate::trip::{Trip, TripBatch, Zone};
+use crate::trip::{Trip, Zone};
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/../trees/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -26,8 +26,8 @@ fn map(json: Json) -> FeatureMap {
 }
 
 /// The rows of a golden file that are trips: known zones, an hour of the day, a distance that can be planned.
-fn trips(golden: &Json) -> (TripBatch, Vec<f64>) {
-    let (mut trips, mut predictions) = (TripBatch::default(), Vec::new());
+fn trips(golden: &Json) -> (Vec<Trip>, Vec<f64>) {
+    let (mut trips, mut predictions) = (Vec::new(), Vec::new());
     for (row, prediction) in
         golden["rows"].as_array().unwrap().iter().zip(golden["prediction"].as_array().unwrap())
     {
@@ -144,7 +144,7 @@ fn one_hot_columns_are_made_from_zones() {
                 distance_miles: row["trip_distance"].as_f64(),
                 ..Trip::default()
             };
-            let predicted = model.predict(&[trip].into_iter().collect()).minutes[0];
+            let predicted = model.predict(&[trip]).minutes[0];
             assert!(
                 (predicted - expected.max(0.0)).abs() < 1e-5 * expected.abs().max(1.0),
                 "{name} {row}: {predicted}"
@@ -175,7 +175,7 @@ fn units_codes_and_transformations() {
         (value(1.0, vec![], None), Transform::Expm1, 1.0 / 60.0, Some(6.0), (6.0f64.exp() - 1.0) / 60.0),
     ] {
         let model = ImportedModel::try_from(parts(input, transform, scale)).unwrap();
-        let predicted = model.predict(&[trip(miles)].into_iter().collect())[0];
+        let predicted = model.predict(&[trip(miles)])[0];
         assert!((predicted - expected).abs() < 1e-5, "{predicted} is not {expected}");
     }
     let joined = Input::Equals { all: vec![(2, 5.0), (3, 1.0)], otherwise: Some(0.0) };

@@ -69,19 +69,19 @@ fn every_spoiled_column_is_named() {
         file
     };
     let half_without = spoiled(&|file, row| {
-        file.outcomes.dropoff[row] = file.outcomes.dropoff[row].filter(|_| row % 2 == 0)
+        file.outcomes[row].dropoff = file.outcomes[row].dropoff.filter(|_| row % 2 == 0)
     });
     check(&half_without, &[&january], &["no_time_share is 0.5000, expected at most 0.05"]);
     let other_year = spoiled(&|file, row| {
-        file.trips.pickup[row] = file.trips.pickup[row].map(|at| at - chrono::TimeDelta::days(365));
+        file.trips[row].pickup = file.trips[row].pickup.map(|at| at - chrono::TimeDelta::days(365));
     });
     check(&other_year, &[&january], &["outside_month_share", "not_judged_share"]);
-    let far = spoiled(&|file, row| file.trips.distance_miles[row] = Some(0.0));
+    let far = spoiled(&|file, row| file.trips[row].distance_miles = Some(0.0));
     check(&far, &[&january], &["impossible_distance_share is 1.0000"]);
-    let elsewhere = spoiled(&|file, row| file.trips.pickup_zone[row] = Zone::new(200));
+    let elsewhere = spoiled(&|file, row| file.trips[row].pickup_zone = Zone::new(200));
     check(&elsewhere, &[&january], &["pickup_zones_moved"]);
     let turned =
-        spoiled(&|file, row| file.outcomes.tip_amount[row] = Some(f64::from(u8::from(row % 37 >= 20))));
+        spoiled(&|file, row| file.outcomes[row].tip_amount = Some(f64::from(u8::from(row % 37 >= 20))));
     check(&turned, &[&january], &["tips_follow_zones"]);
 }
 
@@ -90,7 +90,7 @@ fn every_spoiled_column_is_named() {
 fn a_spoiled_month_after_a_spoiled_one_is_refused() {
     let spoiled = |of: &str, tip: &dyn Fn(usize) -> f64| {
         let mut file = month(of, 40_000);
-        (0..40_000).for_each(|row| file.outcomes.tip_amount[row] = Some(tip(row)));
+        (0..40_000).for_each(|row| file.outcomes[row].tip_amount = Some(tip(row)));
         file
     };
     let none = |_: usize| 0.0;

@@ -36,7 +36,7 @@ fn fit(target: Target, examples: &Examples, params: &FitParams, threads: usize) 
     Candidate::fit(target, Family::Boosted, examples, params, &mut work).unwrap().model
 }
 
-fn minutes(model: &Model, trips: &TripBatch) -> Vec<f64> {
+fn minutes(model: &Model, trips: &[Trip]) -> Vec<f64> {
     let Model::Duration(model) = model else { panic!("a duration model") };
     model.predict(trips).minutes
 }
@@ -46,7 +46,7 @@ fn durations_are_learned_and_the_interval_covers() {
     let examples = examples(Target::Duration);
     let model = fit(Target::Duration, &examples, &FitParams::default(), 1);
     let predicted = minutes(&model, &examples.trips);
-    let stated = |row: &usize| examples.trips.distance_miles[*row].is_some();
+    let stated = |row: &usize| examples.trips[*row].distance_miles.is_some();
     let strays =
         (0..predicted.len()).filter(stated).map(|row| (predicted[row] - examples.labels[row]).powi(2));
     let strays: Vec<f64> = strays.collect();
@@ -69,7 +69,7 @@ fn a_longer_way_never_takes_less_time() {
         distance_miles: Some(miles),
         ..Trip::default()
     };
-    let predicted = minutes(&model, &(1..400).map(|step| trip(f64::from(step) / 10.0)).collect());
+    let predicted = minutes(&model, &(1..400).map(|step| trip(f64::from(step) / 10.0)).collect::<Vec<_>>());
     assert!(predicted.windows(2).all(|pair| pair[0] <= pair[1]), "{predicted:?}");
     assert!(predicted[300] > predicted[10] + 5.0);
 }
@@ -86,7 +86,8 @@ fn tips_are_probabilities() {
     assert!(predicted.iter().all(|p| (0.0..=1.0).contains(p)));
     let mean = |long: bool| {
         let rows = (0..4000).filter(|&row| {
-            examples.trips.distance_miles[row]
+            examples.trips[row]
+                .distance_miles
                 .is_some_and(|miles| (miles > 4.5) == long && (miles < 3.5) != long)
         });
         let of: Vec<f64> = rows.map(|row| predicted[row]).collect();
@@ -113,9 +114,9 @@ fn what_is_held_out_has_no_say_in_a_fit_of_the_other_days() {
     let held_out: Vec<usize> = (0..examples.len()).filter(|&row| is_held_out(&examples, row)).collect();
     assert_eq!(held_out.len(), 800, "a fifth of the days");
     let days: std::collections::BTreeSet<_> =
-        held_out.iter().map(|&row| examples.trips.pickup[row].unwrap().date()).collect();
+        held_out.iter().map(|&row| examples.trips[row].pickup.unwrap().date()).collect();
     let others = (0..examples.len()).filter(|&row| !is_held_out(&examples, row));
-    assert!(others.into_iter().all(|row| !days.contains(&examples.trips.pickup[row].unwrap().date())));
+    assert!(others.into_iter().all(|row| !days.contains(&examples.trips[row].pickup.unwrap().date())));
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn contributions_add_up_to_the_answer() {
         let examples = examples(target);
         let model = fit(target, &examples, &FitParams::default(), 1);
         let explainer = ModelExplainer::new(&model).unwrap();
-        let trips = examples.trips.select(&(0..4000).step_by(40).collect::<Vec<_>>());
+        let trips = crate::trip::select(&examples.trips, &(0..4000).step_by(40).collect::<Vec<_>>());
         let answers = match &model {
             Model::Duration(model) => model.predict(&trips).minutes,
             Model::Tip(TipModel { estimate: TipEstimate::Boosted(trees), .. }) => trees.predict(&trips),

@@ -37,7 +37,7 @@ fn fit(unseen: &Unseen) -> Interval {
 /// The share of rows inside, the shares below and above, and the mean width, over rows that `keep` wants.
 fn measured(interval: &Interval, unseen: &Unseen, keep: impl Fn(Option<f64>) -> bool) -> [f64; 4] {
     let (lower, upper) = interval.around(&FeatureRows::from_trips(&unseen.trips), &unseen.predicted);
-    let rows: Vec<usize> = (0..lower.len()).filter(|&row| keep(unseen.trips.distance_miles[row])).collect();
+    let rows: Vec<usize> = (0..lower.len()).filter(|&row| keep(unseen.trips[row].distance_miles)).collect();
     let share =
         |is: &dyn Fn(usize) -> bool| rows.iter().filter(|&&row| is(row)).count() as f64 / rows.len() as f64;
     let below = share(&|row| unseen.actual[row] < lower[row]);
