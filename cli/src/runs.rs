@@ -7,6 +7,7 @@ use registry::runs::{Retrained, Run, Runs};
 use serde::Serialize;
 use serde_json::Value;
 use store::StoreUri;
+use store::json::{Arrays, leaves};
 
 use crate::files;
 use crate::output::{Failure, Output};
@@ -160,36 +161,23 @@ fn table(listed: &[Listed]) -> Vec<String> {
 
 /// The fields of a run by their path, without what is long or stands elsewhere: targets by name, data by month.
 fn fields_of(mut run: Run) -> Result<BTreeMap<String, Value>, Failure> {
-    let mut fields = BTreeMap::new();
-    for target in std::mem::take(&mut run.targets) {
+    let targets = std::mem::take(&mut run.targets);
+    let data = std::mem::take(&mut run.data);
+    run.gates.clear();
+    let mut fields = leaves(&serde_json::to_value(&run)?, Arrays::ByPosition);
+    fields.remove("run");
+    for target in targets {
         let name = target.target.name();
-        flatten(name, &serde_json::to_value(&target)?, &["decision", "learning"], &mut fields);
+        let of_target = leaves(&serde_json::to_value(&target)?, Arrays::ByPosition);
+        let is_short = |path: &String| !path.starts_with("decision.") && !path.starts_with("learning.");
+        let short = of_target.into_iter().filter(|(path, _)| is_short(path));
+        fields.extend(short.map(|(path, value)| (format!("{name}.{path}"), value)));
         fields.insert(format!("{name}.decision"), target.decision.reason.into());
         fields.insert(format!("{name}.learning.cut"), target.learning.cut.into());
         fields.insert(format!("{name}.learning.window"), target.learning.window.into());
     }
-    for file in std::mem::take(&mut run.data) {
-        fields.insert(format!("data.{}", file.month), file.sha256.into());
-    }
-    flatten("", &serde_json::to_value(&run)?, &["gates", "run"], &mut fields);
+    fields.extend(data.into_iter().map(|file| (format!("data.{}", file.month), file.sha256.into())));
     Ok(fields)
-}
-
-/// Enters every value below `value` by its path; not the fields of `value` that are called as one of `except`.
-fn flatten(path: &str, value: &Value, except: &[&str], into: &mut BTreeMap<String, Value>) {
-    let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.iter().filter(|(name, _)| !except.contains(&name.as_str()));
-            kept.for_each(|(name, value)| flatten(&below(name), value, &[], into));
-        }
-        Value::Array(values) => {
-            (0..)
-                .zip(values)
-                .for_each(|(at, value): (u32, _)| flatten(&below(&at.to_string()), value, &[], into));
-        }
-        other => drop(into.insert(path.into(), other.clone())),
-    }
 }
 
 /// Field by field, what each run has, where they differ.

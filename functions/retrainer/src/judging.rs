@@ -153,7 +153,7 @@ async fn publish(
         ("card.json", json::bytes(&ObjectKey::new("card.json")?, &document)?),
         ("card.md", markdown.into()),
         ("card.html", html.into()),
-        ("profile.json", json::bytes(&ObjectKey::new("profile.json")?, &profile)?),
+        ("profile.json", json::line(&ObjectKey::new("profile.json")?, &profile)?.into()),
     ];
     registry.publish(target, trained.bytes.clone().into(), &files).await?;
     Ok(())

@@ -75,6 +75,7 @@ async fn the_first_models_become_champions_and_the_same_data_changes_nothing() {
     let registry = Registry::new(Arc::new(bench.models.clone()));
     let card = registry.card(Target::Duration, &first.targets[0].version).await.unwrap();
     let profile = registry.file(Target::Duration, &first.targets[0].version, "profile.json").await.unwrap();
+    assert!(profile.len() <= 64 << 10, "{} bytes", profile.len());
     let profile: monitoring::Profile = serde_json::from_slice(&profile).unwrap();
     assert_eq!((profile.rows, profile.vendors.total()), (600, 0), "of January, which it learned from");
     let card = &card["model_details"]["tripcast"];

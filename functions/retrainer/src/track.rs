@@ -10,6 +10,7 @@ use platform::lambda::Deadline;
 use registry::Registry;
 use registry::runs::{Fingerprint, Retrained, Run, TrialOutcome};
 use serde_json::Value;
+use store::json::{Arrays, leaves};
 
 use crate::interchange::mlflow_model;
 
@@ -128,24 +129,14 @@ fn params(run: &Run, retrained: &Retrained) -> Vec<(String, String)> {
     let mut params = vec![("seed".to_string(), run.seed.to_string())];
     params.extend(retrained.learning.window.map(|months| ("window_months".into(), months.to_string())));
     params.extend(retrained.course.rounds.map(|rounds| ("rounds".into(), rounds.to_string())));
-    if let Ok(chosen) = serde_json::to_value(&retrained.params) {
-        flatten("", &chosen, &mut params);
-    }
-    params.dedup_by(|a, b| a.0 == b.0);
+    let chosen = serde_json::to_value(&retrained.params).unwrap_or_default();
+    let chosen = leaves(&chosen, Arrays::Whole).into_iter().filter(|(path, _)| path != "seed");
+    params.extend(chosen.filter_map(|(path, value)| match value {
+        Value::Null | Value::Array(_) => None,
+        Value::String(text) => Some((path, text)),
+        other => Some((path, other.to_string())),
+    }));
     params
-}
-
-/// Every number and text of a document, by its path.
-fn flatten(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-            flatten(&if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value, into);
-        }),
-        Value::Null | Value::Array(_) => (),
-        Value::String(text) => into.push((path.into(), text.clone())),
-        other if path != "seed" => into.push((path.into(), other.to_string())),
-        _ => (),
-    }
 }
 
 fn metrics(run: &Run, retrained: &Retrained) -> Vec<Point> {

@@ -39,7 +39,7 @@ impl ModelVersion {
 
 /// sha256 of `bytes`, 64 hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    crate::hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 impl fmt::Display for ModelVersion {

@@ -102,7 +102,7 @@ impl Bundle {
     pub fn id(&self) -> String {
         let tip = self.tip_version().map_or("none", ModelVersion::as_str);
         let lines = format!("{}\n{tip}\n{MESSAGE_SCHEMA_VERSION}\naccept", self.duration.0);
-        crate::hex(&Sha256::digest(lines.as_bytes()))[..12].to_string()
+        hex::encode(Sha256::digest(lines.as_bytes()))[..12].to_string()
     }
 }
 

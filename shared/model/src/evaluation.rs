@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::candidates::{DurationPredictions, Model};
 use crate::outcome::{Examples, Target};
 use crate::performance::{Metrics, Performance};
-use crate::trip::{Trip, possible_miles};
+use crate::trip::{DISTANCE_BAND_ENDS, Trip, distance_band, possible_miles};
 use crate::zones;
 
 /// Fewer trips than this are predicted before another thread has begun.
@@ -145,14 +145,10 @@ pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 4] {
         Some(15..=18) => "15-18 afternoon",
         Some(_) => "19-23 evening",
     };
-    let distance_band = match possible_miles(trip.distance_miles) {
-        None => "impossible",
-        Some(miles) if miles <= 1.0 => "00-01 miles",
-        Some(miles) if miles <= 2.0 => "01-02 miles",
-        Some(miles) if miles <= 5.0 => "02-05 miles",
-        Some(miles) if miles <= 10.0 => "05-10 miles",
-        Some(_) => "10+ miles",
-    };
+    const BANDS: [&str; DISTANCE_BAND_ENDS.len() + 1] =
+        ["00-01 miles", "01-02 miles", "02-05 miles", "05-10 miles", "10+ miles"];
+    let distance_band = possible_miles(trip.distance_miles).map(distance_band);
+    let distance_band = distance_band.map_or("impossible", |band| BANDS[band]);
     let airport = zones::is_airport(trip.pickup_zone) || zones::is_airport(trip.dropoff_zone);
     [
         ("pickup_borough", zones::borough(trip.pickup_zone).name()),

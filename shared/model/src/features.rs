@@ -39,7 +39,7 @@ const REVISION: u32 = 1;
 /// Names the meaning of a feature row: 12 hex digits. An artifact of another schema is refused.
 pub fn schema_hash() -> String {
     let described = format!("{REVISION}:{}", NAMES.join(","));
-    crate::hex(&Sha256::digest(described.as_bytes()))[..12].to_string()
+    hex::encode(Sha256::digest(described.as_bytes()))[..12].to_string()
 }
 
 /// Feature rows, row-major.

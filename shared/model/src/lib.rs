@@ -46,8 +46,3 @@ pub use request::{RideId, TripRequest};
 pub use rules::Rules;
 pub use training::{Judgement, Trained, judge, judge_slices, train, train_validated};
 pub use trip::{PredictionBatch, Trip, Zone};
-
-/// Lower-case hexadecimal digits of `bytes`.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -232,7 +232,7 @@ fn interval_of(
     let row = graph.op("Where", &[&to, &airport, &row]);
     // How many ends of bands a distance lies beyond; what is not stated has a band of its own.
     let mut band = graph.int(0);
-    for end in interval::BAND_ENDS {
+    for end in crate::trip::DISTANCE_BAND_ENDS.map(|end| end as f32) {
         let end = graph.float(end);
         let beyond = graph.op("Greater", &[&rows.miles, &end]);
         let beyond = graph.cast(&beyond, INT64);

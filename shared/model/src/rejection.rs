@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// The stable code of a reason; it goes into messages, files and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// Not JSON, or not of a message's shape.
     Undecodable,
@@ -30,23 +32,7 @@ pub enum Reason {
 impl Reason {
     /// The code, lower case with underscores.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::Undecodable => "undecodable",
-            Self::InvalidRideId => "invalid_ride_id",
-            Self::MissingPickupZone => "missing_pickup_zone",
-            Self::MissingDropoffZone => "missing_dropoff_zone",
-            Self::InvalidZone => "invalid_zone",
-            Self::Duration => "duration",
-            Self::OutsideMonth => "outside_month",
-            Self::Reversal => "reversal",
-            Self::NotCard => "not_card",
-        }
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.code())
+        self.into()
     }
 }
 

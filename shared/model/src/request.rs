@@ -213,7 +213,7 @@ impl TripRequest {
         ];
         let fields: Vec<Value> = fields.into_iter().map(Stated::canonical).collect();
         let canonical = serde_json::json!([MESSAGE_SCHEMA_VERSION, self.ride_id, fields]);
-        crate::hex(&Sha256::digest(canonical.to_string().as_bytes()))
+        hex::encode(Sha256::digest(canonical.to_string().as_bytes()))
     }
 }
 

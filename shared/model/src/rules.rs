@@ -24,6 +24,9 @@ pub enum Rules {
     Strict,
 }
 
+/// Shortest and longest duration that is trained on and judged, minutes: the course's filter.
+pub const JUDGED_MIN: (f64, f64) = (1.0, 60.0);
+
 /// `CARD` in `payment_type`.
 pub const CARD: u8 = 1;
 
@@ -63,7 +66,7 @@ impl Rules {
 
     /// Whether a trip of this duration is judged: the course's filter.
     pub fn judges(minutes: f64) -> bool {
-        (1.0..=60.0).contains(&minutes)
+        (JUDGED_MIN.0..=JUDGED_MIN.1).contains(&minutes)
     }
 
     fn refuses(self, target: Target, file: &LabelledTrips, row: usize) -> Option<Reason> {

@@ -85,6 +85,15 @@ pub fn possible_miles(stated: Option<f64>) -> Option<f64> {
     stated.filter(|miles| *miles > 0.0 && *miles <= 100.0)
 }
 
+/// Ends of the bands of distance by which errors are compared and intervals are fitted, miles; the end belongs to its band, and
+/// one more band is open.
+pub const DISTANCE_BAND_ENDS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+
+/// The number of the band that `miles` lies in.
+pub fn distance_band(miles: f64) -> usize {
+    DISTANCE_BAND_ENDS.iter().position(|end| miles <= *end).unwrap_or(DISTANCE_BAND_ENDS.len())
+}
+
 /// The named rows, in that order.
 ///
 /// # Panics

@@ -4,6 +4,7 @@
 //! decided by the store, so that of two racing writers one wins; an ETag changes whenever the bytes do.
 
 mod directory;
+pub mod json;
 mod memory;
 mod s3;
 
@@ -312,70 +313,6 @@ pub async fn aws_config(caller: &'static str) -> aws_config::SdkConfig {
     match aws_config::AppName::new(caller) {
         Ok(name) => defaults.app_name(name).load().await,
         Err(_) => defaults.load().await,
-    }
-}
-
-/// Reads and writes JSON documents.
-pub mod json {
-    use super::{Bytes, Condition, ETag, Get, ObjectKey, Store, StoreError};
-    use serde::Serialize;
-    use serde::de::DeserializeOwned;
-
-    /// The document at `key` with its ETag; none if nothing is there.
-    ///
-    /// # Errors
-    /// Those of the store; [`StoreError::Document`] for bytes that are no such document.
-    pub async fn read<T: DeserializeOwned>(
-        store: &dyn Store,
-        key: &ObjectKey,
-    ) -> Result<Option<(T, ETag)>, StoreError> {
-        let object = match store.get(key, Get::default()).await {
-            Err(StoreError::NotFound { .. }) => return Ok(None),
-            other => other?,
-        };
-        Ok(Some((parse(key, &object.bytes)?, object.etag)))
-    }
-
-    /// The document that was read at `key`.
-    ///
-    /// # Errors
-    /// [`StoreError::Document`] for bytes that are no such document.
-    pub fn parse<T: DeserializeOwned>(key: &ObjectKey, bytes: &[u8]) -> Result<T, StoreError> {
-        let refused = |source| StoreError::Document { operation: "reading", key: key.to_string(), source };
-        serde_json::from_slice(bytes).map_err(refused)
-    }
-
-    /// The bytes of `document`, which is to be written at `key`.
-    ///
-    /// # Errors
-    /// [`StoreError::Document`] for what has no form in JSON.
-    pub fn bytes<T: Serialize>(key: &ObjectKey, document: &T) -> Result<Bytes, StoreError> {
-        let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
-        serde_json::to_vec_pretty(document).map(Bytes::from).map_err(refused)
-    }
-
-    /// `document` as one line of a file of lines, which is to be written at `key`.
-    ///
-    /// # Errors
-    /// [`StoreError::Document`] for what has no form in JSON.
-    pub fn line<T: Serialize>(key: &ObjectKey, document: &T) -> Result<Vec<u8>, StoreError> {
-        let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
-        let mut line = serde_json::to_vec(document).map_err(refused)?;
-        line.push(b'\n');
-        Ok(line)
-    }
-
-    /// Writes `document` to `key`.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn write<T: Serialize + Sync>(
-        store: &dyn Store,
-        key: &ObjectKey,
-        document: &T,
-        condition: Condition,
-    ) -> Result<ETag, StoreError> {
-        store.put(key, bytes(key, document)?, condition).await
     }
 }
 

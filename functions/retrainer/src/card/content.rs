@@ -6,6 +6,7 @@ use model::{Metrics, Target};
 use registry::runs::Fingerprint;
 use report::{Plot, Point, Range, Section, Table};
 use serde_json::Value;
+use store::json::{Arrays, leaves};
 
 use super::{Card, Previous};
 
@@ -290,22 +291,11 @@ pub(super) fn changes(card: &Card<'_>, previous: &Previous<'_>) -> Vec<Vec<Strin
             "files": lineage.data.len(), "rows": lineage.data.iter().map(|file| file.rows).sum::<u64>(),
         })
     };
-    let mut changed = Vec::new();
-    differ("", &as_json(before), &as_json(now), &mut changed);
-    changed
-}
-
-fn differ(path: &str, before: &Value, now: &Value, into: &mut Vec<Vec<String>>) {
-    match (before, now) {
-        (Value::Object(before), Value::Object(now)) => {
-            for (name, now) in now {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                differ(&path, before.get(name).unwrap_or(&Value::Null), now, into);
-            }
-        }
-        _ if before == now => (),
-        _ => into.push(vec![path.into(), before.to_string(), now.to_string()]),
-    }
+    let before = leaves(&as_json(before), Arrays::Whole);
+    let now = leaves(&as_json(now), Arrays::Whole).into_iter();
+    let changed = now.map(|(path, now)| (before.get(&path).unwrap_or(&Value::Null).clone(), path, now));
+    let changed = changed.filter(|(before, _, now)| before != now);
+    changed.map(|(before, path, now)| vec![path, before.to_string(), now.to_string()]).collect()
 }
 
 fn data(card: &Card<'_>) -> Section {

@@ -16,6 +16,7 @@ use trees::{Ensemble, EnsembleError, Explainer, Scorer, TooDeep, Tree};
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
+use crate::rules::JUDGED_MIN;
 use crate::trip::Trip;
 
 /// What trees of durations and tips are asked, by name in [`features::NAMES`]; with a whole year also [`MONTH`].
@@ -48,9 +49,6 @@ pub(super) const DAYS_A_FOLD: i32 = 5;
 const FEW_LEAVES: u32 = 31;
 const MANY_LEAVES: u32 = 127;
 const MANY_ROWS: usize = 150_000;
-
-/// Durations that trees learn from and answer, minutes: those of the training rules.
-const MINUTES: (f64, f64) = (1.0, 60.0);
 
 /// What is chosen before boosting; part of a model's identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,7 +134,7 @@ impl BoostedTrees {
 
     /// The least and the most that is answered, if what is answered is the sum within these.
     pub(crate) fn answers_within(&self) -> Option<(f64, f64)> {
-        (self.objective != Objective::Logistic).then_some(MINUTES)
+        (self.objective != Objective::Logistic).then_some(JUDGED_MIN)
     }
 
     /// The trees, over the features of [`features::NAMES`].
@@ -148,7 +146,7 @@ impl BoostedTrees {
     pub(super) fn predict_features(&self, values: &[f32]) -> Vec<f64> {
         let answer = |score: f64| match self.objective {
             Objective::Logistic => self.objective.answer(score),
-            Objective::Squared | Objective::Quantile(_) => score.clamp(MINUTES.0, MINUTES.1),
+            Objective::Squared | Objective::Quantile(_) => score.clamp(JUDGED_MIN.0, JUDGED_MIN.1),
         };
         self.scorer.predict(values).into_iter().map(answer).collect()
     }

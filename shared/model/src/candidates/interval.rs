@@ -12,7 +12,7 @@ use trees::{Ensemble, Scorer};
 use super::boosted::{self, day_number};
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
-use crate::trip::{Trip, Zone, select};
+use crate::trip::{DISTANCE_BAND_ENDS, Trip, Zone, distance_band, select};
 use crate::zones::{self, Borough};
 
 /// The share of what calibrates that lies beyond each end. What is served comes later, and on average 0.9 points more of it
@@ -24,9 +24,7 @@ const ROWS_MIN: usize = 500;
 const GROUP_ROWS_MIN: usize = 300;
 /// Boroughs, the unknown one included.
 const BOROUGHS: usize = 8;
-/// Ends of bands of distance, miles; the last band has none, and trips without a distance are a band too.
-pub(crate) const BAND_ENDS: [f32; 4] = [1.0, 2.0, 5.0, 10.0];
-const BANDS: usize = BAND_ENDS.len() + 2;
+const BANDS: usize = DISTANCE_BAND_ENDS.len() + 2;
 pub(crate) const NOT_STATED: usize = BANDS - 1;
 
 /// No error is expected to be less than this share of the mean one.
@@ -132,7 +130,7 @@ fn group_of(row: &[f32]) -> (usize, usize) {
     let miles = row[features::DISTANCE];
     let band = match miles.is_nan() {
         true => NOT_STATED,
-        false => BAND_ENDS.iter().position(|end| miles <= *end).unwrap_or(BAND_ENDS.len()),
+        false => distance_band(miles.into()),
     };
     // A missing zone is NaN, which is zone 0, and that is none.
     let zone = |at: usize| Zone::new(row[at] as u16);

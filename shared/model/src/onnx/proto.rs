@@ -131,7 +131,7 @@ mod tests {
     /// The bytes that the reference implementation (Python's onnx 1.23.2) writes.
     #[test]
     fn messages_are_those_of_the_reference_implementation() {
-        let hex = |message: Vec<u8>| crate::hex(&message);
+        let hex = |message: Vec<u8>| hex::encode(message);
         let one =
             Attribute { name: Some("n_targets".into()), i: Some(1), kind: Some(2), ..Attribute::default() };
         assert_eq!(hex(one.encode_to_vec()), "0a096e5f746172676574731801a00102");
