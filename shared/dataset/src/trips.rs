@@ -1,4 +1,4 @@
-//! Trips as a Parquet file in the TLC's green schema: what the generator of synthetic months writes.
+//! Writes trips as a Parquet file in the TLC's green schema, for the generator of synthetic months.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::predictions::{WriteError, properties};
 
 const WHAT: &str = "trips";
 
-/// A file of `trips` with their `outcomes`, columns and physical types as the TLC has written them since 2023-02.
+/// Encodes `trips` with their `outcomes`, in the columns and physical types that the TLC has written since 2023-02.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -21,7 +21,7 @@ pub fn to_parquet(trips: &TripBatch, outcomes: &OutcomeBatch) -> Result<Vec<u8>,
         Arc::new(values.iter().map(|value| value.map(i64::from)).collect::<Int64Array>())
     };
     let zones = |zones: &[Option<Zone>]| -> ArrayRef {
-        // A zone that is no zone is written as 0: it was stated, and a missing one would say nothing.
+        // An unknown zone is written as 0: readers reject a missing zone, but this one was only no valid zone.
         Arc::new(
             zones
                 .iter()
