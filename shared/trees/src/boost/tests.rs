@@ -141,7 +141,7 @@ fn fingerprint(boosted: &Boosted) -> u64 {
 
 #[test]
 fn the_same_bytes_on_every_architecture() {
-    // Computed on x86_64; CI on another architecture has to compute the same.
+    // Computed on x86_64; every other architecture has to compute the same.
     for (objective, expected) in GOLDEN_FINGERPRINTS {
         let boosted = fit(settings(objective), &Rows::new(5000, 4, objective).weighted(), 2);
         assert_eq!(fingerprint(&boosted), expected, "{objective:?}");
