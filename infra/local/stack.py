@@ -89,8 +89,7 @@ def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[st
     s3.create_bucket(Bucket=bucket)
     for name, package in packages.items():
         content = package.read_bytes()
-        # The key contains a hash of the package, so CloudFormation sees new code exactly when the package has
-        # changed.
+        # The key contains a hash of the package, so CloudFormation sees new code exactly when it has changed.
         key = f"{package.parent.name}/{hashlib.sha256(content).hexdigest()}.zip"
         s3.put_object(Bucket=bucket, Key=key, Body=content)
         template["Resources"][name]["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}

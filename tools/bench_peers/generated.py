@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SEED = 20_240_101
-# Rows are generated in blocks, each with its own random stream, so the first million of three million equals a set of
-# one.
+# Rows are generated in blocks, each with its own random stream, so a smaller set is the beginning of a larger one.
 BLOCK = 100_000
 ZONES = 265
 TRAINING, TEST = 0, 1

@@ -2,7 +2,7 @@
  *
  *   single_row LIB_LIGHTGBM MODEL ROWS_F32 FEATURES
  *
-  * The library is loaded at run time, because its Python package contains no headers. The program prints JSON. */
+ * The library is loaded at run time, because its Python package contains no headers. The program prints JSON. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 """Trains one library once, in its own process, and prints its time, memory and test error as JSON.
 
-All libraries grow trees leaf by leaf over at most 255 bins with at least 20 rows in a leaf and no regularization; the
-benchmark asks for 100 trees of at most 31 leaves at rate 0.1. The time includes binning: from the f32 matrix to the
-model.
+All libraries grow trees leaf by leaf over at most 255 bins (XGBoost 256), at least 20 rows in a leaf, no
+regularization; the suite sets 100 trees of at most 31 leaves at rate 0.1. The time includes binning: from the f32
+matrix to the model.
 """
 
 import argparse
@@ -26,8 +26,7 @@ def lightgbm(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
     parameters = {
         "objective": LIGHTGBM_OBJECTIVE[args.objective], "num_leaves": args.leaves, "learning_rate": args.learning_rate,
         "max_bin": 255, "min_data_in_leaf": 20, "num_threads": 1, "deterministic": True, "verbosity": -1,
-        # The faster of LightGBM's two methods on this data; by default it would time both, at the cost of its own
-        # time.
+        # The faster of LightGBM's two methods on this data; by default it would spend time on trying both.
         "force_col_wise": True,
     }
     model = library.train(parameters, library.Dataset(x, y, params=parameters), args.rounds)

@@ -8,8 +8,7 @@ import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-// The package contains the libraries that Chromium needs on Lambda, and unpacks them only if these variables name
-// Lambda.
+// The package contains the libraries that Chromium needs on Lambda, and unpacks them only if these variables are set.
 process.env.AWS_LAMBDA_JS_RUNTIME = "nodejs20.x";
 process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs20.x";
 const { default: chromium } = await import("@sparticuz/chromium");

@@ -31,8 +31,7 @@ TERRAFORM = PROJECT / "infra" / "terraform"
 GITHUB = PROJECT / ".github"
 # Parts of terraform's error messages if its registry cannot be reached, as opposed to errors in the files.
 NO_REGISTRY = ("could not connect to", "failed to request discovery document", "dial tcp", "no such host", "connection refused")
-# Runs checkov without its schema of workflows: that schema is years old, and checkov silently skips workflows that
-# break it.
+# Runs checkov without its schema of workflows, which is years old: checkov silently skips workflows that break it.
 ANY_WORKFLOW = """
 import sys
 from checkov.github_actions import runner, utils

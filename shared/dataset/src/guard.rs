@@ -17,8 +17,7 @@ pub struct Limits {
     pub row_groups: u64,
     /// Columns of the file.
     pub columns: u64,
-    /// Decoded bytes of one row group over all columns, as the footer states them; one row group is in memory at a
-    /// time.
+    /// Decoded bytes of one row group, all columns, as the footer states them; one group is in memory at a time.
     pub group_bytes: u64,
 }
 

@@ -30,7 +30,7 @@ pub enum ReadError {
     /// The bytes are not a Parquet file.
     #[error("not a readable parquet file: {detail}")]
     NotParquet {
-        /// What was expected.
+        /// What is wrong with the bytes.
         detail: String,
     },
     /// The file exceeds one of the [`Limits`].
@@ -170,8 +170,7 @@ impl TripReader {
             let detail = format!("expected a footer, found {file_bytes} bytes in all");
             return Err(ReadError::NotParquet { detail });
         }
-        // Page indexes are not used, and the decoder would follow their offsets in the footer before any limit is
-        // checked.
+        // Page indexes are unused, and the decoder would follow their offsets before any limit is checked.
         let footer = ParquetMetaDataPushDecoder::try_new(file_bytes).map_err(ReadError::Decode)?;
         let footer = footer.with_page_index_policy(PageIndexPolicy::Skip);
         Ok(Self { file_bytes, columns, limits, next_row: 0, begun: false, state: State::Footer(footer) })
@@ -384,8 +383,7 @@ fn next_rows(reader: &mut TripReader, file: &Bytes) -> Result<Option<Rows>, Read
     }
 }
 
-/// Reads all rows of a file in memory, with their outcomes. It leaves `sha256` of the result empty for the caller to
-/// fill in.
+/// Reads all rows of a file in memory, with their outcomes. The caller has to set `sha256` of the result.
 ///
 /// # Errors
 /// See [`ReadError`].

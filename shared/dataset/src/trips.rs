@@ -21,7 +21,7 @@ pub fn to_parquet(trips: &TripBatch, outcomes: &OutcomeBatch) -> Result<Vec<u8>,
         Arc::new(values.iter().map(|value| value.map(i64::from)).collect::<Int64Array>())
     };
     let zones = |zones: &[Option<Zone>]| -> ArrayRef {
-        // An unknown zone is written as 0: readers reject a missing zone, but this one was only no valid zone.
+        // A zone that is not valid is written as 0, because readers would reject the row if it were missing.
         Arc::new(
             zones
                 .iter()

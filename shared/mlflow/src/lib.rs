@@ -173,14 +173,12 @@ impl Tracking {
     /// Prepares calls to the server at `uri`, which has the form of `MLFLOW_TRACKING_URI`.
     ///
     /// # Errors
-    /// [`TrackingError::Uri`] if `uri` is not `http://` or `https://` with a host: folders and databases are not
-    /// supported.
+    /// [`TrackingError::Uri`] unless `uri` is `http://` or `https://` with a host; folders and databases are refused.
     pub fn new(uri: &str, who: Credentials) -> Result<Self, TrackingError> {
         Ok(Self { client: Client::new(uri, who, Duration::from_secs(20))? })
     }
 
-    /// Logs `run`. A run with the same experiment and name that was logged before is completed instead of created
-    /// again.
+    /// Logs `run`. If a run of the same experiment and name exists, it is completed instead of created again.
     ///
     /// # Errors
     /// [`TrackingError`]; what was logged so far stays, and the next call with the same run completes it.

@@ -1,5 +1,4 @@
-//! A store in a directory of one machine: keys are paths below it. A lock on one file serializes the writers of all
-//! processes.
+//! A store in a directory of one machine: keys are paths below it. A file lock serializes writers across processes.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
 //! Object storage: a small port ([`Store`]), three adapters, and one conformance suite that all of them pass.
 //!
-//! Callers rely on three guarantees: a put is visible whole or not at all; the store decides [`Condition::IfAbsent`]
-//! and [`Condition::IfMatch`], so that exactly one of several racing writers wins; an ETag changes whenever the bytes
-//! do.
+//! Callers rely on three guarantees: a put is visible whole or not at all; the store itself decides
+//! [`Condition::IfAbsent`] and [`Condition::IfMatch`], so one of several racing writers wins; an ETag changes
+//! whenever the bytes do.
 
 mod directory;
 mod memory;
@@ -115,55 +115,55 @@ pub enum StoreError {
     /// There is no object under the key.
     #[error("{operation} {key}: there is no such object")]
     NotFound {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
     },
     /// The object still has the ETag that the caller knows.
     #[error("{operation} {key}: it has not changed")]
     NotModified {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
     },
     /// The precondition does not hold, because another writer was faster or is writing now.
     #[error("{operation} {key}: it is not in the expected state (somebody else wrote it)")]
     Precondition {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
     },
     /// The store limits the rate of requests.
     #[error("{operation} {key}: the store asks to slow down")]
     Throttled {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
-        /// What the store said.
+        /// Error of the store.
         #[source]
         source: Source,
     },
     /// The caller has no permission.
     #[error("{operation} {key}: access denied")]
     Denied {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
-        /// What the store said.
+        /// Error of the store.
         #[source]
         source: Source,
     },
     /// The bytes are not the expected JSON document, or the document has no JSON form.
     #[error("{operation} {key}: it is not the JSON document that it should be")]
     Document {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
         /// What is wrong with the document.
         #[source]
@@ -172,11 +172,11 @@ pub enum StoreError {
     /// Any other failure: no connection, a timeout, or a fault of the store.
     #[error("{operation} {key}")]
     Unavailable {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
-        /// What went wrong.
+        /// Error of the store.
         #[source]
         source: Source,
     },
@@ -212,8 +212,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Returns an object's size and ETag.
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError>;
 
-    /// Writes a whole object if the condition holds; [`StoreError::Precondition`] otherwise, also for `IfMatch` on a
-    /// missing object.
+    /// Writes a whole object if the condition holds, else fails with [`StoreError::Precondition`]; `IfMatch` does not
+    /// hold for a missing object.
     async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError>;
 
     /// Returns every object whose key starts with `prefix`, sorted by key.

@@ -44,8 +44,7 @@ impl Store for S3Store {
         let found =
             sent.set_version_id(what.version).send().await.map_err(|error| failure(operation, key, error))?;
         let etag = etag(found.e_tag);
-        // An S3 implementation that does not support ranges (for versions, say) sends the whole object without a
-        // content range.
+        // An implementation of S3 without ranges (of versions, say) sends the whole object and no content range.
         let not_cut = range.filter(|_| found.content_range.is_none());
         let body = found.body.collect().await;
         let bytes = body.map_err(|error| unavailable(operation, key, error))?.into_bytes();

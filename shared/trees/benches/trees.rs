@@ -1,4 +1,4 @@
-//! Benchmarks of training, scoring and explaining on synthetic trips: `make bench`. `make bench-peers` compares with
+//! Benchmarks of training, scoring and explaining on synthetic trips (`make bench`); `make bench-peers` compares with
 //! other libraries.
 //!
 //! Labels are shaped like trip durations, so that trees are about as deep as real ones. Rows are generated with a

@@ -3,8 +3,7 @@
 //! Modules, in the order that data passes through: [`params`] holds the hyperparameters and [`objective`] the losses;
 //! `bins` turns feature values into bin numbers, `layout` places the bins in memory, and a `shard` holds the bins of
 //! one thread's rows beside the gradients that `quantize` rounds to integers; `histogram` sums gradients by bin;
-//! `split` finds the best split of a leaf; `grow` grows one tree; `fit` runs the rounds. `parallel` shares work among
-//! threads.
+//! `split` finds the best split of a leaf; `grow` grows one tree; `fit` runs the rounds; `parallel` uses threads.
 //!
 //! The same rows and parameters give the same bytes for any number of threads and on every architecture, because all
 //! sums are sums of integers and every float is computed from them in one order.

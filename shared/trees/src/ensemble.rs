@@ -30,8 +30,8 @@ pub enum EnsembleError {
         /// Position of the tree.
         tree: usize,
         /// Position of the node in the tree.
-            node: usize,
-        },
+        node: usize,
+    },
     /// The value of a leaf is NaN or infinite.
     #[error("tree {tree}, leaf {leaf}: the value is not finite")]
     LeafValue {

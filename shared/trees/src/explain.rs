@@ -42,8 +42,7 @@ impl Explainer {
     /// Largest number of splits on the path to a leaf.
     pub const DEPTH_MAX: usize = 256;
 
-    /// Counts covers by passing `rows`, row-major, through the trees: the training rows of the ensemble, or a sample
-    /// of them.
+    /// Counts covers by passing `rows`, row-major, through the trees: the training rows, or a sample of them.
     ///
     /// # Errors
     /// [`TooDeep`].

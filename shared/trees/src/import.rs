@@ -180,14 +180,12 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Returns the sum for a row with one value for each column, already transformed by [`Reading::of`], NaN for
-    /// missing.
+    /// Returns the sum for a row of one value per column, already transformed by [`Reading::of`], NaN for missing.
     pub fn sum(&self, row: &[f32]) -> f64 {
         self.body.sum(row)
     }
 
-    /// Returns the prediction for a row with one value for each column as the source library takes it, NaN for
-    /// missing.
+    /// Returns the prediction for a row of one value per column as the source library takes it, NaN for missing.
     pub fn predict_row(&self, row: &[f32]) -> f64 {
         let read: Vec<f32> =
             row.iter().zip(&self.columns).map(|(value, column)| column.reading.of(*value)).collect();
@@ -248,8 +246,7 @@ fn tree_of(
             }
             Described::Split { feature, split, missing_left, left, right } => {
                 let node = tree.nodes.len();
-                // The right child is pushed first, so that the left one is popped next and leaves come from left to
-                // right.
+                // The right child is pushed first, so that the left one is popped next: leaves come left to right.
                 open.extend([(right, Some((node, false))), (left, Some((node, true)))]);
                 let nowhere = Child::Leaf(0);
                 tree.nodes.push(Node { feature, split, missing_left, left: nowhere, right: nowhere });

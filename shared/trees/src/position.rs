@@ -53,8 +53,7 @@ impl Positions {
         &self.thresholds[..self.len]
     }
 
-    /// Returns the number of thresholds below `value`, which is the position of the first `t` with `value <= t`; 0
-    /// for NaN.
+    /// Returns the number of thresholds below `value`, the position of the first `t` with `value <= t`; 0 for NaN.
     #[inline]
     pub(crate) fn of(&self, value: f32) -> usize {
         if self.in_cell == 0 {

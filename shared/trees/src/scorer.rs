@@ -33,8 +33,7 @@ pub enum Kernel {
     Walk,
 }
 
-/// An ensemble with the tables that score it fast. It is serialized as the ensemble; deserializing recomputes the
-/// tables.
+/// An ensemble with the tables that score it fast. Only the ensemble is serialized; the tables are recomputed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Ensemble", into = "Ensemble")]
 pub struct Scorer {
@@ -68,7 +67,7 @@ impl Scorer {
         self.tables.is_some()
     }
 
-    /// Returns the sum for one row of `n_features` values, without allocating. Values that a short row lacks count as
+    /// Returns the sum for one row of `n_features` values without allocating; values that a short row lacks are
     /// missing.
     pub fn predict_row(&self, row: &[f32]) -> f64 {
         let width = self.ensemble.n_features();

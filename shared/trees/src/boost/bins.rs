@@ -1,5 +1,4 @@
-//! Binning of features: each value becomes the number of its bin, with cuts chosen so that splits between bins lose
-//! little accuracy.
+//! Binning of features: each value becomes the number of its bin; cuts are chosen so that little accuracy is lost.
 
 use crate::ensemble::Categories;
 use crate::position::Positions;
@@ -33,8 +32,7 @@ pub(super) enum Kind {
 }
 
 impl Bins {
-    /// Chooses at most `max_bins` bins, and one for missing values, for a numeric feature with these values in row
-    /// order.
+    /// Chooses at most `max_bins` bins, and one for missing values, for a numeric feature; `values` are in row order.
     pub(super) fn numeric(values: impl Iterator<Item = f32> + Clone, n_rows: usize, max_bins: usize) -> Self {
         let has_missing = values.clone().any(f32::is_nan);
         // Every n-th row: the same sample on every run, spread over all rows.

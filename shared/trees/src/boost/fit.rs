@@ -119,8 +119,7 @@ impl<'a, C: Cell> Fit<'a, C> {
             return None;
         }
         if let Objective::Quantile(level) = settings.objective {
-            // The gradient of the pinball loss gives only a direction, so a leaf's value is the quantile of its
-            // residuals.
+            // The gradient of the pinball loss gives only a direction: a leaf's value is a quantile of its residuals.
             for (at, leaf) in grown.leaves.iter_mut().enumerate() {
                 let mut lacking: Vec<_> = self.shards.iter().flat_map(|shard| shard.lacking(at)).collect();
                 leaf.value = objective::weighted_quantile(&mut lacking, level);
@@ -192,8 +191,7 @@ fn sampled(seed: u64, round: u32, row: u64, share: f64) -> bool {
     share >= 1.0 || (draw(seed, round, row) >> 11) as f64 * (1.0 / (1u64 << 53) as f64) < share
 }
 
-/// Hashes seed, round and item by SplitMix64 (Steele, Lea, Flood 2014): a well mixed number, the same on every
-/// machine.
+/// Hashes seed, round and item by SplitMix64 (Steele, Lea, Flood 2014), with the same result on every machine.
 pub(super) fn draw(seed: u64, round: u32, item: u64) -> u64 {
     let mixed = split_mix(seed ^ split_mix(u64::from(round)));
     split_mix(mixed ^ item)

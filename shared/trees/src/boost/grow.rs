@@ -1,5 +1,4 @@
-//! Best-first growth of one tree (Shi 2007): always splits the leaf whose split gains most, until there are enough
-//! leaves.
+//! Best-first growth of one tree (Shi 2007): the leaf whose split gains most is split, until there are enough leaves.
 
 use super::bins::Kind;
 use super::histogram::{Cell, Sums};

@@ -156,8 +156,7 @@ pub(crate) fn sigmoid(score: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-score))
 }
 
-/// Returns the smallest value such that the rows up to it hold at least a fraction `level` of the total weight; 0
-/// without rows.
+/// Returns the smallest value up to which rows hold at least a fraction `level` of the total weight; 0 without rows.
 pub(super) fn weighted_quantile(rows: &mut [(f32, f64)], level: f64) -> f64 {
     rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let needed = rows.iter().map(|(_, weight)| weight).sum::<f64>() * level;

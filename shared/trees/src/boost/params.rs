@@ -50,8 +50,7 @@ pub struct Settings {
     pub row_fraction: f64,
     /// Largest number of bins of a numeric feature, 2..=1,024, beside the one for missing values.
     pub max_bins: u32,
-    /// Number of rounds without a lower validation loss after which the fit stops, at least 1; `None` never stops
-    /// early.
+    /// Rounds without a lower validation loss after which the fit stops, at least 1; `None` never stops early.
     pub patience: Option<u32>,
     /// Features whose values are category codes.
     pub categories: Vec<usize>,

@@ -18,8 +18,7 @@ pub(super) struct PackedRow {
     pub(super) gradient: i32,
 }
 
-/// The side of a split whose histogram is summed from its rows: the smaller one, or neither if no histogram is
-/// needed.
+/// The side of a split whose histogram is summed from its rows: the smaller one, or neither if none is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     Neither,
@@ -107,8 +106,7 @@ impl<C: Cell> Shard<C> {
         }
     }
 
-    /// Starts a new tree whose root holds the rows that `is_sampled` selects (all rows if `None`), and sums its
-    /// histogram.
+    /// Starts a tree whose root holds the rows that `is_sampled` selects (all if `None`), and sums its histogram.
     pub(super) fn start_tree(
         &mut self,
         layout: &Layout,

@@ -61,8 +61,7 @@ struct Parent {
 }
 
 impl Search<'_> {
-    /// Returns the value of a leaf: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5), clamped to its
-    /// bounds.
+    /// Returns a leaf's value: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5), clamped to `bounds`.
     pub(super) fn value(&self, sums: Sums, l2: f64, bounds: Bounds) -> f64 {
         let hessian = self.steps.hessian_of(sums) + l2;
         let free = if hessian > 0.0 { -self.steps.gradient_of(sums) / hessian } else { 0.0 };

@@ -7,9 +7,8 @@ use super::fit::draw;
 use super::*;
 use crate::ensemble::Split;
 
-/// Synthetic rows of 5 features: a number, the same number rounded down, a category of 40 codes, a number that is
-/// missing in a third of the rows, and noise. The label depends on all but the last; the logistic label is 1 if it is
-/// above 4.
+/// Synthetic rows of 5 features: a number, the same rounded down, a category of 40 codes, a number that is missing in
+/// a third of the rows, and noise. The label depends on all but the last; for logistic loss it is 1 if it is above 4.
 struct Rows {
     values: Vec<f32>,
     labels: Vec<f32>,

@@ -12,7 +12,7 @@ pub struct Categories {
 }
 
 impl Categories {
-    /// Upper bound of codes, exclusive: a larger value was hardly meant as a category.
+    /// Upper bound of codes, exclusive: larger values are not treated as categories.
     pub const LIMIT: u32 = 1 << 16;
 
     /// Makes the set of `codes`.

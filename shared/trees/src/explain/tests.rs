@@ -55,8 +55,7 @@ fn contributions_are_those_of_lightgbm() {
     }
 }
 
-/// Computes Shapley values of three features by definition: a feature's marginal contribution, averaged over all
-/// orders.
+/// Computes Shapley values of three features by definition: marginal contributions, averaged over all orders.
 fn by_definition(explainer: &Explainer, row: &[f32]) -> Vec<f64> {
     let n = row.len();
     let orders: Vec<Vec<usize>> =

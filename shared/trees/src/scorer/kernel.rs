@@ -96,8 +96,7 @@ pub(super) fn score_row(tables: &Tables, row: &[f32], cells: &mut [u32], has_avx
     sum[0]
 }
 
-/// Writes the position in `tables.by_cell` of each bundle's cell for one row; `bin` returns the bin of a value in a
-/// part.
+/// Writes the position in `tables.by_cell` of each bundle's cell for one row; `bin` returns a value's bin in a part.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn bin_row(tables: &Tables, row: &[f32], cells: &mut [u32], bin: impl Fn(&Part, f32) -> u32) {
@@ -189,8 +188,7 @@ unsafe fn row_avx2<const BUNDLES: usize>(tables: &Tables, cells: &[u32]) -> f64 
     _mm_cvtsd_f64(sum)
 }
 
-/// Writes the cell of each bundle for every row. It goes feature by feature, so that a feature's bins stay in the
-/// cache.
+/// Writes the cell of each bundle for every row, feature by feature, so that a feature's bins stay in the cache.
 fn bin(tables: &Tables, rows: &[f32], width: usize, cells: &mut [u32]) {
     let n_bundles = tables.n_bundles();
     let mut from = 0;

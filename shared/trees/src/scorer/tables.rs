@@ -7,8 +7,7 @@ use crate::position::Positions;
 pub(super) const TREES_PER_GROUP: usize = 16;
 /// Number of leaves that a mask has bits for.
 pub(super) const LEAVES_MAX: usize = 32;
-/// Largest number of joint bins of features that share a table: more would evict other tables from the first-level
-/// cache.
+/// Largest number of joint bins of features that share a table: more would evict other tables from the L1 cache.
 const JOINT_BINS_MAX: usize = 64;
 /// Largest number of cells of a group, over all its tables; with more, a walk is as fast.
 const CELLS_MAX: usize = 1 << 16;
@@ -24,7 +23,8 @@ pub(super) struct Masks(pub(super) [u32; TREES_PER_GROUP]);
 pub(super) type Leaves = [[f64; LEAVES_MAX]; TREES_PER_GROUP];
 
 /// The bins of a feature: two values are in the same bin if no split separates them. The second field is the bin of
-/// missing values: an existing bin that every split sends the same way, if there is one, else an additional bin.
+/// missing values: with thresholds an existing bin that every split sends the same way, if there is one; else an
+/// additional bin.
 #[derive(Debug, Clone)]
 pub(super) enum Bins {
     /// Thresholds: values in bin `b` are above exactly `b` of them.
@@ -264,8 +264,7 @@ fn asked_features(ensemble: &Ensemble) -> Vec<bool> {
     is_asked
 }
 
-/// Bundles features that share a joint table: features with most bins first, each in the first bundle with enough
-/// room.
+/// Bundles features that share a table: those with most bins first, each in the first bundle with enough room.
 fn bundled(mut features: Vec<usize>, lens: &[usize]) -> Vec<Vec<usize>> {
     features.sort_by_key(|&feature| std::cmp::Reverse(lens[feature]));
     let mut bundles: Vec<(usize, Vec<usize>)> = Vec::new();
