@@ -1,28 +1,28 @@
-# What a person types. `make` alone says what there is.
+# Entry points for developers and CI. `make` alone lists them.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-# cargo takes all cores itself, and two builds would race for one binary.
+# cargo uses all cores itself, and two builds at once would overwrite the same binary.
 .NOTPARALLEL:
 
-# Each folder is a function, its crate and its binary; whoever needs their list takes it from there.
+# Names of the functions, which are also the names of their folders, crates and binaries.
 FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
-# Lambda's name of this machine's processor.
+# Lambda's name for this machine's architecture.
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
-# The revision stands in the record of every retraining; tests go without, so that they are not compiled anew for each commit.
-# Always the same packages together: cargo would build the dependencies again for another selection.
+# The record of every retraining contains the revision; tests are built without it, so that a commit does not
+# recompile them. All packages are built together: for another selection cargo would build the dependencies again.
 REVISION := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
 RELEASE := $(if $(REVISION),TRIPCAST_REVISION=$(REVISION)) cargo build --release --locked $(addprefix -p ,$(FUNCTIONS)) -p tripcast
 TEST := cargo test --workspace --locked
 LOCAL_AWS := python3 infra/local/local_aws.py
-# The tests' own local AWS, beside one that you may have up; it takes the port after it too. Free ones if not said.
+# Port of the tests' own local AWS, beside one that may be running; it uses the next port too. Free ports if empty.
 E2E_PORT ?=
-# What a run could not do on this machine.
+# File that lists what a run could not do on this machine.
 export NOT_RUN_LIST := $(CURDIR)/target/not-run.tsv
-# What the end-to-end tests run: the functions' packages (<function>/bootstrap.zip), and what deploys them.
+# For the end-to-end tests: the folder of packages (<function>/bootstrap.zip), and the tool that deploys them.
 PACKAGES ?= target/local
 DEPLOY_WITH ?= sam
-# Where a deployment goes: dev or prod.
+# Stage of a deployment: dev or prod.
 STAGE ?= dev
 
 .PHONY: help
@@ -180,8 +180,8 @@ up: ## Start the local AWS (LOCAL_AWS_PORT, default 4566)
 deploy: local ## Deploy template.yaml to the local AWS
 	@$(LOCAL_AWS) deploy
 
-# The next three go to AWS. They take the packages that `make build` left and build nothing: what is deployed is what was
-# attested.
+# The next three targets use AWS. They take the packages of `make build` and build nothing, so that exactly the
+# attested packages are deployed.
 .PHONY: deploy-sam
 deploy-sam: ## Deploy the built packages to AWS by SAM (STAGE=dev or prod)
 	python3 tools/deploy/sam.py --stage $(STAGE)

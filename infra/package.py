@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Packs built binaries as Lambda deployment packages: <to>/<name>/bootstrap.zip, and the binary beside it as `bootstrap`.
 
-Inside is the file `bootstrap`; packages for AWS (tools/build) hold `bom.json` too, what the binary is made of. The same files always give
-the same bytes, so a deployment changes only what has changed.
+A package contains the file `bootstrap`; packages for AWS (tools/build) also contain `bom.json`, the binary's bill of
+materials. The same files always give the same bytes, so a deployment changes only what has changed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(binary: Path, folder: Path, bom: Path | None = None) -> Path:
-    """Packs a binary and the bill of its materials, if there is one; the package."""
+    """Packs a binary, and its bill of materials if there is one; returns the path of the package."""
     folder.mkdir(parents=True, exist_ok=True)
     package, unfinished = folder / "bootstrap.zip", folder / "bootstrap.tmp"
     with zipfile.ZipFile(unfinished, "w") as archive:
@@ -29,7 +29,7 @@ def pack(binary: Path, folder: Path, bom: Path | None = None) -> Path:
             write(archive, "bom.json", FILE, bom)
     unfinished.replace(package)
     if binary != folder / "bootstrap":
-        # Not over the old one: it may be running.
+        # The old binary is replaced, not overwritten, because it may be running.
         shutil.copy(binary, unfinished)
         unfinished.chmod(0o755)
         unfinished.replace(folder / "bootstrap")

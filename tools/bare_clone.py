@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Proves that the repository is enough: HEAD alone in an empty folder, as somebody has it who has just cloned it.
+"""Proves that the repository is self-contained: it clones HEAD into an empty folder, as a newcomer would.
 
     python3 tools/bare_clone.py            (by `make bare-clone`, which builds first)
 
-The clone has nothing beside it, an environment and a home of its own, and the local AWS, which it installs. From then on a
-proxy lets nothing but the loopback interface through, and `make demo` and `make doctor` have to do what the README says.
-The demo runs the binaries that were built here, since they take minutes: --binaries names where they are.
+The clone has nothing beside it, its own environment and home directory, and the local AWS, which it installs. After
+that, a proxy that does not exist blocks everything but the loopback interface, and `make demo` and `make doctor` have
+to do what the README says. The demo runs binaries that were built here, because building takes minutes: --binaries
+names their folder.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from python_environment import FUNCTIONS, PROJECT, Failure
 BINARIES = (*FUNCTIONS, "tripcast")
 NOWHERE = "http://127.0.0.1:9"
 SECONDS_MAX = 600
-# What the demo's page says, with figures of the README that are the same on every machine.
+# Lines of the demo's output that the README quotes and that are the same on every machine.
 EXPECTED = ("1,000 sent, 997 predicted, 3 dead letters", "10,000 rows, 10,000 predicted, 0 rejected")
 
 
@@ -34,16 +35,16 @@ def prove(folder: Path, commit: str, binaries: Path) -> None:
     built.mkdir(parents=True)
     for name in BINARIES:
         shutil.copy(binaries / name, built / name)
-    # With this machine's own settings of pip, which may name a registry in reach.
+    # Keeps this machine's settings of pip, which may name a registry that it can reach.
     run("installing the local AWS", ["make", "-C", str(clone), "venv"], without(os.environ))
     alone = {
         "PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1,localhost",
-        # Where rustup has the toolchain, which is the machine's.
+        # The toolchain is the machine's.
         "RUSTUP_HOME": os.environ.get("RUSTUP_HOME") or str(Path.home() / ".rustup"),
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE),
     }
     try:
-        # `true` takes the place of cargo: the binaries are there.
+        # `true` replaces the release build, because the binaries are there.
         page = run("make demo", ["make", "-C", str(clone), "demo", "RELEASE=true"], alone)
     finally:
         subprocess.run(["make", "-C", str(clone), "down"], env=alone, capture_output=True)
@@ -57,13 +58,13 @@ def prove(folder: Path, commit: str, binaries: Path) -> None:
 
 
 def without(environment: os._Environ[str]) -> dict[str, str]:
-    """The environment as a newcomer has it: nothing that the project's own commands read."""
+    """Returns the environment without the variables that the project's own commands read."""
     ours = ("TRIPS_DIR", "LOCAL_AWS_", "NOT_RUN_LIST", "MAKE", "MFLAGS", "CI")
     return {name: value for name, value in environment.items() if not name.startswith(ours)}
 
 
 def run(doing: str, command: list[str], environment: dict[str, str] | None = None) -> str:
-    """What a command prints; a failure with the end of it if it fails."""
+    """Returns the output of a command; raises a Failure with the end of the output if it fails."""
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=SECONDS_MAX)
     if done.returncode != 0:

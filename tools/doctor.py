@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What this machine has of what the project uses, and what will not run for want of the rest.
+"""Lists which of the project's requirements this machine has, and what does not run without the others.
 
     python3 tools/doctor.py            (by `make doctor`)
 
-It installs nothing and asks no network. Exits 1 if something is missing that nothing goes without.
+It installs nothing and uses no network. It exits with 1 if something is missing that everything needs.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ PYTHON_MIN = (3, 10)
 
 class Found(NamedTuple):
     name: str
-    # What is there, none if nothing is.
+    # Version or description of what was found; empty if it is missing.
     what: str
-    # What does not run without it.
+    # What does not run if it is missing.
     without: str
     is_required: bool = False
 
@@ -44,7 +44,7 @@ def found() -> Iterator[Found]:
 
 
 def version(command: str, *arguments: str) -> str:
-    """The first line that a command prints; nothing if it is not there or fails."""
+    """Returns the first line that a command prints; empty if the command is missing or fails."""
     if not shutil.which(command):
         return ""
     done = subprocess.run([command, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a run of `make test` could not do on this machine, never left unsaid.
+"""Records the tests and checks that `make test` could not run on this machine, and reports them at the end.
 
     python3 tools/not_run.py begin        forgets what an earlier run noted
     python3 tools/not_run.py note WHAT WHY
     python3 tools/not_run.py end          prints a line for each thing that was not run
 
-A part of the gate that lacks something notes it here, and the Rust tests do so by themselves, in the file that NOT_RUN_LIST
-names (tests/src/needs.rs). Where CI is set a part that cannot be run is a failure at once.
+A check that lacks something notes it here; the Rust tests (tests/src/needs.rs) write to the same file, which
+NOT_RUN_LIST names. If CI is set, a check that cannot run fails at once.
 """
 
 import os
@@ -17,7 +17,7 @@ LIST = Path(os.environ.get("NOT_RUN_LIST") or Path(__file__).resolve().parents[1
 
 
 def not_run(what: str, why: str) -> bool:
-    """Notes that `what` was not run; whether that is all right, which it is not where CI is set."""
+    """Notes that `what` was not run. Returns whether that is acceptable, which it is unless CI is set."""
     LIST.parent.mkdir(parents=True, exist_ok=True)
     with open(LIST, "a") as noted:
         noted.write(f"{what}\t{why}\t\n")
@@ -26,7 +26,7 @@ def not_run(what: str, why: str) -> bool:
 
 
 def lines() -> list[str]:
-    """One line for each thing, with how many tests are about it."""
+    """Returns one line for each thing that was not run, with the number of tests that it concerns."""
     tests: dict[tuple[str, str], set[str]] = {}
     for line in LIST.read_text().splitlines() if LIST.exists() else []:
         what, why, test = line.split("\t")

@@ -1,4 +1,4 @@
-"""A Python environment of a tool's own: made on first use from its lock, remade when that changes, never outside `target`."""
+"""Python environments of tools: each is created on first use from its lock file, and again when that file changes."""
 
 import contextlib
 import fcntl
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Iterator
 
 PROJECT = Path(__file__).resolve().parents[1]
-# Each folder is a function, its crate and its binary.
+# The folder of a function has the name of its crate and of its binary.
 FUNCTIONS = sorted(manifest.parent.name for manifest in (PROJECT / "functions").glob("*/Cargo.toml"))
 
 
 class Failure(Exception):
-    """What went wrong, in one line that says what to do."""
+    """An error whose message is one line and says what to do."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything that a tool makes and can make again lies in `state`."""
+    """The environment of one tool. Everything that the tool makes, and can make again, lies in the folder `state`."""
 
     state: Path
     lock: Path
-    # Said while it is installed: what, and how large.
+    # Printed while it is installed: what it is, and how large.
     about: str
 
     @property
@@ -48,7 +48,7 @@ class Environment:
                 self.make()
 
     def reenter(self) -> None:
-        """Continues this very command under the environment's Python."""
+        """Restarts this command with the environment's Python."""
         if Path(sys.prefix).resolve() == self.venv:
             return
         sys.stdout.flush()
@@ -56,7 +56,7 @@ class Environment:
 
     @contextlib.contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """One process at a time: the second waits, and finds everything made."""
+        """Admits one process at a time: a second one waits, and then finds everything made."""
         self.state.mkdir(parents=True, exist_ok=True)
         with open(self.state / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -74,15 +74,16 @@ class Environment:
         if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
             raise Failure("this Python has no venv or no ensurepip (on Debian and Ubuntu: apt install python3-venv)")
         print(f"installing {self.about}, once", file=sys.stderr)
-        # Even when run by the environment's own Python, which cannot replace itself.
+        # The environment's own Python cannot replace itself, so the base Python is used even if that one runs.
         base_python = getattr(sys, "_base_executable", None) or sys.executable
         run("making the environment", [base_python, "-m", "venv", "--clear", str(self.venv)])
         run("installing requirements.lock", [
             str(self.python), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
-            # Locks are complete. Older pips look for more, and refuse it for want of a hash, where a package has extras.
+            # The locks are complete. Without --no-deps, older pips look for further packages where a package has
+            # extras, and then refuse them because they have no hash.
             "--no-deps", "--require-hashes", "-r", str(self.lock),
         ])
-        # Written last: an interrupted installation counts as none.
+        # Written last, so that an interrupted installation is repeated.
         self.marker.write_text(self.lock_hash())
 
 
@@ -93,7 +94,7 @@ def run(doing: str, command: list[str]) -> None:
 
 
 def reason(output: str) -> str:
-    """pip prints hints after its errors; the last error line is the one that says what went wrong."""
+    """Returns the last error line of pip's output, which names the cause; pip prints hints after its errors."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
     return (errors or lines or ["it said nothing"])[-1]

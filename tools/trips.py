@@ -1,4 +1,4 @@
-"""Where trips come from: the months of TRIPS_DIR, else the sample in this repository."""
+"""Finds trips: the months in TRIPS_DIR if it is set, else the sample in this repository."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MONTHS = ("2021-01", "2021-02", "2021-03")
 @dataclass(frozen=True)
 class Source:
     folder: Path
-    # For people: what it is.
+    # Description for display.
     about: str
 
     def file(self, month: str) -> Path:
@@ -21,7 +21,7 @@ class Source:
 
 
 def find(months: tuple[str, ...] = MONTHS) -> Source:
-    """The months (yyyy-mm), the sample's by default."""
+    """Returns the source that has the given months (yyyy-mm), by default those of the sample."""
     own = os.environ.get("TRIPS_DIR")
     if not own:
         return Source(SAMPLE, f"10,000 real trips a month, the sample in {SAMPLE.relative_to(PROJECT)}")
@@ -32,7 +32,7 @@ def find(months: tuple[str, ...] = MONTHS) -> Source:
 
 
 def link(into: Path, months: tuple[str, ...] = MONTHS) -> None:
-    """The months as links in the folder `into`, which is made."""
+    """Creates the folder `into` with links to the months."""
     source = find(months)
     into.mkdir(parents=True)
     for month in months:

@@ -1,4 +1,4 @@
-"""The deployed application as its users meet it: queues that take and give messages, a bucket, a retrainer to call."""
+"""Client of the deployed application: its queues, its data bucket, and its retrainer."""
 
 import json
 import sys
@@ -14,19 +14,19 @@ from botocore.config import Config
 import stack
 from environment import Failure
 
-# What SQS takes and gives in one call.
+# Largest number of messages in one call of SQS.
 MESSAGES_A_CALL = 10
 CALLERS = 4
 RETRAIN_SECONDS_MAX = 300
 WAIT_SECONDS_MAX = 120
 POLL_SECONDS = 0.1
-# Dead letters are only looked at: they come back after this for whoever looks next.
+# Dead letters are only inspected: after this time they are visible in their queue again.
 PEEK_SECONDS = 2
 
 
 @dataclass
 class Seen:
-    """What has come out of the application so far."""
+    """The application's output so far."""
 
     predictions: dict[str, dict] = field(default_factory=dict)
     repeats: int = 0
@@ -62,8 +62,8 @@ class Application:
         return key
 
     def retrain(self, now: str) -> dict:
-        """Has the models trained as of a day, and waits for it; the retrainer's own record of the run."""
-        # A retraining that is asked for twice runs twice, so patience instead of tries.
+        """Trains the models as of a day, waits for the end, and returns the retrainer's record of the run."""
+        # A repeated request would start a second retraining, so there is a long timeout and no retry.
         patient = Config(read_timeout=RETRAIN_SECONDS_MAX, retries={"max_attempts": 0})
         lambda_ = boto3.client(
             "lambda", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id="test",
@@ -94,7 +94,7 @@ class Application:
     # --- out ---
 
     def wait(self, predictions: int, dead_letters: int, file: str) -> Seen:
-        """Waits for that many predictions and dead letters and for the predictions of a file."""
+        """Waits for the given numbers of predictions and dead letters, and for the predictions of a file."""
         seen, deadline = Seen(), time.monotonic() + WAIT_SECONDS_MAX
         try:
             while lacks := self.look(seen, file).lacks(predictions, dead_letters):
@@ -119,7 +119,7 @@ class Application:
         return seen
 
     def take_predictions(self) -> Iterable[dict]:
-        """All there are now; they are gone from the queue then, as for every consumer."""
+        """Yields all predictions in the queue and deletes them there, as any consumer does."""
         with ThreadPoolExecutor(CALLERS) as pool:
             while calls := [call for call in pool.map(self.take_call, range(CALLERS)) if call]:
                 yield from (prediction for call in calls for prediction in call)
@@ -133,13 +133,13 @@ class Application:
         return [json.loads(message["Body"]) for message in messages]
 
     def waiting(self, queue: str) -> int:
-        """Messages in a queue, those a consumer holds included."""
+        """Returns the number of messages in a queue, including those that a consumer has received but not deleted."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)["Attributes"]
         return sum(int(attributes[name]) for name in names)
 
     def dead_letters(self, count: int) -> list[dict[str, str]]:
-        """The dead letters with their reasons; they stay in their queue."""
+        """Returns the dead letters with their reasons; they stay in their queue."""
         letters, deadline = {}, time.monotonic() + PEEK_SECONDS
         while len(letters) < count and time.monotonic() < deadline:
             answer = self.sqs.receive_message(
@@ -150,12 +150,12 @@ class Application:
         return [letter(message) for message in letters.values()]
 
     def summary(self, file: str) -> dict | None:
-        """What the batch predictor says of a dropped file, once its predictions are there."""
+        """Returns the batch predictor's summary of a file, once its predictions are complete; None before."""
         key = next((key for key in self.keys("summaries/") if key.endswith(f"/{file}.json")), None)
         return self.read(key) if key else None
 
     def refuse_dead_ends(self, seen: Seen, dead_letters: int, file: str) -> None:
-        """What no waiting will mend."""
+        """Raises a Failure for states that waiting cannot change."""
         if seen.dead_letters > dead_letters:
             reasons = sorted({letter["reason"] for letter in self.dead_letters(seen.dead_letters)})
             raise Failure(f"{seen.dead_letters} dead letters, expected {dead_letters} ({', '.join(reasons)})")
@@ -174,7 +174,7 @@ class Application:
         return json.loads(self.s3.get_object(Bucket=self.outputs["DataBucketName"], Key=key)["Body"].read())
 
     def write_logs(self, to: Path) -> None:
-        """What the functions logged: the server itself writes only a part of it to its own log."""
+        """Writes the logs of all functions to a file; the server's own log holds only a part of them."""
         client = stack.client(self.endpoint, "logs")
         with open(to, "w") as log:
             for group in client.describe_log_groups()["logGroups"]:
@@ -185,12 +185,12 @@ class Application:
 
 def letter(message: dict) -> dict[str, str]:
     attributes = message.get("MessageAttributes", {})
-    # SQS itself gives no reason for what it moves here after too many receives.
+    # SQS adds no reason to messages that it moves here after too many receives.
     reason = attributes.get("reason", {}).get("StringValue", "received too often")
     return {"reason": reason, "detail": attributes.get("detail", {}).get("StringValue", ""), "body": message["Body"]}
 
 
 def live(text: str) -> None:
-    """A line that replaces itself: for people only, it would fill a log."""
+    """Prints a line that replaces the one before it, on terminals only, because it would fill a log."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

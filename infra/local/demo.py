@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The whole system once, on this machine: two months of trips become models, the models answer a thousand messages
-and a month in one file, and what happened is told in one page.
+"""Runs the whole system once on this machine: it trains models on two months of trips, predicts a thousand messages
+and a month in one file, and prints one page of results.
 
-It needs the release binaries and their packages: `make demo` builds them first. The local AWS is a fresh one on port
-LOCAL_AWS_PORT (default 4566, or a free one if that is taken) and stays up for a look around. Trips come from TRIPS_DIR, else
-from the sample in this repository, and the page says which.
+It needs the release binaries and their packages: `make demo` builds them first. It starts a new local AWS on port
+LOCAL_AWS_PORT (default 4566, or a free one if that is taken) and leaves it running for inspection. Trips come from
+TRIPS_DIR, else from the sample in this repository; the page says which.
 """
 
 import argparse
@@ -29,9 +29,9 @@ PARAMETERS = {"TripsVisibilitySeconds": "6", "ModelRefreshSeconds": "1"}
 LEARN_MONTH, JUDGE_MONTH, LIVE_MONTH = MONTHS
 NOW = "2021-03-15"
 MESSAGES = 1_000
-# Durations that figures are about: the course's rule, which the models and the file are judged by, too.
+# Durations, in minutes, that are evaluated: the course's rule, which also applies to the metrics of models and files.
 JUDGED_MIN = (1, 60)
-# Place among the messages -> what a careless sender makes of that message.
+# Position of a message -> function that breaks it, as a careless sender might.
 BROKEN: dict[int, Callable[[dict], str]] = {
     250: lambda message: json.dumps(message)[:40],
     500: lambda message: json.dumps({**message, "ride": without(message["ride"], "PULocationID")}),
@@ -40,7 +40,7 @@ BROKEN: dict[int, Callable[[dict], str]] = {
 
 
 class Steps:
-    """The steps of the demo: announced, timed, and named when they fail."""
+    """The steps of the demo: each is announced and timed, and a failure names its step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -59,8 +59,8 @@ class Steps:
 
 
 def demo(port: int, source: Source, steps: Steps) -> str:
-    """Runs all of it; the page that tells what happened."""
-    # Only now, under the environment's Python, which has boto3.
+    """Runs the demo; returns the page of results."""
+    # Imported here because it needs boto3, which only the environment's Python has.
     from application import Application
 
     with steps.step("starting the local AWS and deploying"):
@@ -73,7 +73,7 @@ def demo(port: int, source: Source, steps: Steps) -> str:
 
 
 def walk(app, source: Source, steps: Steps) -> str:
-    """Once through the deployed application."""
+    """Trains and predicts with the deployed application; returns the page without its last section."""
     with steps.step("training both models"):
         for month in (LEARN_MONTH, JUDGE_MONTH):
             app.put(source.file(month), "history")
@@ -101,13 +101,13 @@ def walk(app, source: Source, steps: Steps) -> str:
 def keep_logs(app, port: int) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    # A server that is gone gives no logs; why it went is the failure to tell, not this.
+    # A server that has ended gives no logs; the failure to report is why it ended, not this error.
     with contextlib.suppress(BotoCoreError, ClientError):
         app.write_logs(functions_log(port))
 
 
 def deploy_fresh(port: int) -> dict[str, str]:
-    """A stack that has seen nothing yet: a server that was running is ended, and what it held with it."""
+    """Deploys a new stack on a new server; a server that is running is stopped, and its data is lost."""
     import stack
 
     functions_log(port).unlink(missing_ok=True)
@@ -166,7 +166,7 @@ def streamed(seen, sent: list[dict], took: dict[str, float | None], letters: lis
 
 
 def example(sent: list[dict], answers: dict[str, dict]) -> dict:
-    """The first answered trip with a distance, if there is one: those without say little about the models."""
+    """Returns the first predicted trip with a distance, or the first one if none has a distance."""
     answered = [message for message in sent if json.dumps(message["ride_id"]) in answers]
     return next((message for message in answered if message["ride"].get("trip_distance")), answered[0])
 
@@ -213,7 +213,7 @@ def figures(metrics: dict) -> str:
 
 def timings(seconds: dict[str, float], predicted: dict[str, float]) -> str:
     lines = [f"  {took:5.1f} s  {doing}" for doing, took in seconds.items()]
-    # Both at once, in the last step.
+    # Messages and file are predicted at the same time, in the last step.
     lines[-1] += f" (all messages after {predicted['messages']:.1f} s, the file after {predicted['file']:.1f} s)"
     return "\n".join(["Time", *lines, f"  {sum(seconds.values()):5.1f} s  in all"])
 
@@ -252,7 +252,7 @@ def say(text: str) -> None:
 
 
 def explained(failure: BaseException, port: int) -> str:
-    """The failure, and where to read more."""
+    """Returns the message for a failure, with the paths of the logs."""
     logs = [functions_log(port)] if functions_log(port).exists() else []
     logs += [server_log(port)] if server_log(port) else []
     hint = f"\ndemo: see {' and '.join(map(str, logs))}; stop the local AWS with: {make_down(port)}" if logs else ""

@@ -1,10 +1,10 @@
-"""The Python environment that the server and the deployer run in."""
+"""The Python environment of the local AWS and of its deployment."""
 
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# Last: `months` means the one of this folder.
+# Appended at the end, so that modules of this folder come first.
 sys.path.append(str(HERE.parents[1] / "tools"))
 
 from python_environment import PROJECT, Environment, Failure  # noqa: E402, F401
@@ -15,13 +15,13 @@ exclusive = _OURS.exclusive
 
 
 def ensure() -> Path:
-    """The environment's Python, after installing what is not there yet."""
+    """Installs the environment if necessary; returns the path of its Python."""
     _OURS.ensure()
     return _OURS.python
 
 
 def reenter() -> None:
-    """Continues this very command under the environment's Python."""
+    """Restarts this command with the environment's Python."""
     if not _OURS.is_current():
         raise Failure("its environment is missing or out of date; run `make venv` first")
     _OURS.reenter()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""AWS on this machine, without Docker: one process on the loopback interface that runs the whole of template.yaml.
+"""AWS on this machine, without Docker: one process on the loopback interface that runs the whole template.yaml.
 
   install   make the environment if need be (once, about half a minute)
   up        make the environment if need be, start the server
@@ -11,10 +11,11 @@
   down      stop it; everything it held is gone
   free-port print a port that is free for a server and a recorder beside it
 
-The port is LOCAL_AWS_PORT; without it that of the local AWS that this checkout has up, and to start one 4566 or, if another
-program has that, the next free one. Several run side by side, each with its own state. With LOCAL_AWS_RECORD
-set to a file, `up` has every call of a function written there, by a recorder on the next port.
-Clients need AWS_ENDPOINT_URL=http://127.0.0.1:<port>, a region (AWS_REGION; boto3 reads AWS_DEFAULT_REGION) and the keys test/test.
+LOCAL_AWS_PORT sets the port. Without it, commands use the port of the local AWS that this checkout runs, and `up`
+starts one on 4566 or, if another program has that port, on the next free one. Several can run side by side, each with
+its own state. If LOCAL_AWS_RECORD names a file, `up` also starts a recorder on the next port that writes every call of
+a function to it. Clients need AWS_ENDPOINT_URL=http://127.0.0.1:<port>, a region (AWS_REGION; boto3 reads
+AWS_DEFAULT_REGION) and the keys test/test.
 """
 
 import argparse
@@ -29,9 +30,9 @@ import server
 from environment import PROJECT, Failure
 
 DEFAULT_PORT = 4566
-# Where a local AWS may come to be by itself; the tests' own are behind them, so that nobody takes one for the other.
+# Ports that a local AWS chooses by itself; those of the tests come after them, so that the two are never confused.
 PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 10)
-# Variable of a shell -> output of the stack.
+# Shell variable -> output of the stack.
 SHELL_NAMES = {
     "TRIPS_QUEUE_URL": "TripsQueueUrl", "PREDICTIONS_QUEUE_URL": "PredictionsQueueUrl", "DEAD_LETTER_QUEUE_URL": "DeadLetterQueueUrl",
     "DATA_BUCKET": "DataBucketName", "MODEL_BUCKET": "ModelBucketName", "RETRAINER_FUNCTION": "RetrainerFunctionName",
@@ -62,7 +63,7 @@ def status(args: argparse.Namespace) -> None:
 
 def deploy(args: argparse.Namespace) -> None:
     environment.reenter()
-    # Not before: boto3 and the SAM reader exist only in the environment.
+    # Imported here because boto3 and the SAM reader exist only in the environment.
     import stack
     import terraform_stack
 
@@ -117,12 +118,15 @@ def stated_port() -> int | None:
 
 
 def port_in_use() -> int:
-    """The port that is stated, or that of the one local AWS that this checkout has up, else the default."""
+    """Returns the port that is set, or that of the first local AWS that this checkout runs, else the default."""
     return stated_port() or next((port for port in PORTS if server.recorded(port)), DEFAULT_PORT)
 
 
 def port_to_start_on() -> int:
-    """The port that is stated, or the first that this checkout has already or can have; another than the default is announced."""
+    """Returns the port that is set, else one that this checkout uses already, else the first free one.
+
+    It announces the port if that is neither the default nor in use by this checkout.
+    """
     if stated := stated_port():
         return stated
     mine = next((port for port in PORTS if server.recorded(port)), None)

@@ -1,4 +1,4 @@
-"""Trips of a file as messages, by `tripcast data sample`."""
+"""Reads trips of a file as messages, with `tripcast data sample`."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ SECONDS_MAX = 120
 
 
 def sample(file: Path, rows: int) -> list[dict]:
-    """`rows` trips of a month, each with its minutes in the field `actual_duration`."""
+    """Returns `rows` trips of a month as messages, each with its duration in minutes in the field `actual_duration`."""
     command = [TRIPCAST, "data", "sample", "--input", file, "--rows", str(rows), "--seed", "7"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_MAX)

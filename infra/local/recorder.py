@@ -1,9 +1,9 @@
-"""Stands between the functions and the local AWS and writes down what they ask for: a line of JSON a call.
+"""Proxy between the functions and the local AWS that records their calls: one line of JSON for each call.
 
     python3 recorder.py PORT UPSTREAM_PORT UPSTREAM_PID FILE
 
-It ends when the local AWS has ended. Who called is told by the user agent, which carries the function's name (platform::aws_config); only functions are told of
-this port. Nothing of a call's contents is written down but the queue it names.
+It ends when the local AWS has ended. The user agent identifies the caller, because it contains the function's name
+(store::aws_config); only functions know this port. Of a call's body only the name of the queue is recorded.
 """
 
 import http.client
@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOST = "127.0.0.1"
 CALLER = re.compile(r"app/(tripcast-[a-z-]+)")
-# Of one connection alone, not of what is asked for.
+# Headers that belong to one connection and are not forwarded.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "proxy-connection"}
 ANSWER_SECONDS_MAX = 60
 LOOK_SECONDS = 1
@@ -40,7 +40,7 @@ class Recorder(BaseHTTPRequestHandler):
             answer = upstream.getresponse()
             content = answer.read()
         except OSError:
-            # As a server that is down: the SDK tries again.
+            # The function sees a server that is down, so its SDK tries again.
             self.close_connection = True
             return
         finally:
@@ -49,7 +49,7 @@ class Recorder(BaseHTTPRequestHandler):
         for name, value in answer.getheaders():
             if name.lower() not in HOP_BY_HOP | {"content-length"}:
                 self.send_header(name, value)
-        # A HEAD tells the length of what it does not send.
+        # The response to HEAD states the length of a body that it does not contain.
         length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
         self.send_header("Content-Length", length or "0")
         self.end_headers()
@@ -74,7 +74,7 @@ class Recorder(BaseHTTPRequestHandler):
 
 
 class Calls:
-    """The file of calls; one line at a time."""
+    """The file of recorded calls; a lock keeps its lines whole."""
 
     def __init__(self, file: str):
         self.file = open(file, "a", buffering=1)

@@ -1,4 +1,4 @@
-"""The server process: started, recognised again, stopped. One record per port below .state/."""
+"""Starts, recognises and stops the server process, with one record per port below .state/."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from environment import HERE, STATE, Failure, exclusive
 HOST = "127.0.0.1"
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 10
-# The server gives functions 2 s after SIGTERM.
+# On a reset the server gives functions 2 s after SIGTERM.
 RESET_SECONDS_MAX = 8
 RECORDER_SECONDS_MAX = 5
 LOG_TAIL_LINES = 15
@@ -72,7 +72,7 @@ def launch(port: int, python: Path) -> None:
     if calls:
         wait_for_recorder_to_end(functions_see)
     with open(log, "wb") as output:
-        # A session of its own: it outlives the shell, and its functions can be told from everything else.
+        # In its own session the server outlives the shell, and its functions can be told from other processes.
         process = subprocess.Popen(
             [str(python), "-m", "ministack"], cwd=home, env=clean_environment(port, home, functions_see),
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
@@ -86,7 +86,7 @@ def launch(port: int, python: Path) -> None:
 
 
 def clean_environment(port: int, home: Path, functions_see: int) -> dict[str, str]:
-    """All of it: functions inherit the server's environment, so nothing of the user's may be in it."""
+    """Returns the server's whole environment; functions inherit it, so it contains nothing of the user's."""
     return {
         "PATH": os.defpath,
         "HOME": str(home),
@@ -94,19 +94,19 @@ def clean_environment(port: int, home: Path, functions_see: int) -> dict[str, st
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "PYTHONUNBUFFERED": "1",
-        # The server. Left alone it binds every interface and keeps its files in /tmp.
+        # For the server, which by default binds every interface and keeps its files in /tmp.
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": HOST,
         "STATE_DIR": str(home / "state"),
         "S3_DATA_DIR": str(home / "s3"),
         "LAMBDA_EXECUTOR": "local",
-        # Listeners of other services bind every interface too; none is needed.
+        # Listeners of these services would bind every interface too, and neither is needed.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        # It tidies up containers of earlier runs where it finds a Docker daemon; this one never made any.
+        # If the server finds a Docker daemon, it removes containers of earlier runs; it never made any here.
         "DOCKER_HOST": f"unix://{home}/no-docker",
-        # What functions see. Without the endpoint they would talk to the real AWS.
+        # For the functions, which would call the real AWS without the endpoint.
         "AWS_ENDPOINT_URL": endpoint(functions_see),
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -120,7 +120,7 @@ def clean_environment(port: int, home: Path, functions_see: int) -> dict[str, st
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the server does: connections of an earlier run still closing are no obstacle.
+        # As the server does, so that connections of an earlier run that are still closing do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -130,7 +130,7 @@ def is_free(port: int) -> bool:
 
 
 def free_pair(ports: range) -> int:
-    """The first of `ports` that is free with the one after it."""
+    """Returns the first of every second port in `ports` that is free together with the port after it."""
     for port in ports[::2]:
         if is_free(port) and is_free(port + 1):
             return port
@@ -138,7 +138,7 @@ def free_pair(ports: range) -> int:
 
 
 def holder(port: int) -> str:
-    """Who has a port, as far as that can be told: a local AWS works in a folder of its checkout's."""
+    """Describes the program on a port; a local AWS is recognised by its working directory."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             folder = (process / "cwd").readlink()
@@ -155,7 +155,7 @@ def refuse_taken_port(port: int) -> None:
 
 
 def wait_for_recorder_to_end(port: int) -> None:
-    """That of a server that was stopped just now looks once a second whether it still runs."""
+    """Waits until the recorder of a server that was just stopped has ended; it checks for the server once a second."""
     deadline = time.monotonic() + RECORDER_SECONDS_MAX
     while True:
         try:
@@ -176,7 +176,7 @@ def wait_until_healthy(port: int, process: subprocess.Popen, log: Path) -> None:
             happened = "ended at once" if exited else f"did not answer within {START_SECONDS_MAX} s"
             raise Failure(f"the server {happened}; the end of {log}:\n{tail(log)}")
         time.sleep(0.1)
-    # Who answers may be another checkout's, which was faster to the port: then ours has ended, or is about to.
+    # The server that responds may belong to another checkout that took the port first; then ours ends within moments.
     time.sleep(0.2)
     if process.poll() is not None:
         forget(port)
@@ -207,13 +207,13 @@ def home_of(port: int) -> Path:
 
 
 def forget(port: int) -> None:
-    """All that was kept of a server except its log, which says how it ended."""
+    """Deletes everything that was kept of a server except its log, which says how it ended."""
     record_file(port).unlink(missing_ok=True)
     shutil.rmtree(home_of(port), ignore_errors=True)
 
 
 def recorded(port: int) -> dict | None:
-    """The record of a server that still runs. A pid alone proves nothing: the system gives it out again."""
+    """Returns the record of a server if it still runs. The pid alone does not prove that, because pids are reused."""
     try:
         record = json.loads(record_file(port).read_text())
     except (FileNotFoundError, ValueError):
@@ -222,12 +222,12 @@ def recorded(port: int) -> dict | None:
 
 
 def started_at(pid: int) -> str | None:
-    """When the process started, in whatever words the system has for it; None once it has ended.
+    """Returns when the process started, in the format of the system; None once it has ended.
 
-    Its command line would say more, but is still empty for a moment after a start.
+    The command line would identify a process better, but it is empty for a moment after the start.
     """
     try:
-        # The name in the second field may hold spaces; after its parenthesis come the fields from the third on.
+        # The name in the second field may contain spaces; the third field follows its closing parenthesis.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None if Path("/proc/self/stat").exists() else started_at_by_ps(pid)
@@ -236,7 +236,7 @@ def started_at(pid: int) -> str | None:
 
 
 def started_at_by_ps(pid: int) -> str | None:
-    """Where there is no /proc (macOS)."""
+    """Returns what `started_at` does on systems without /proc (macOS)."""
     done = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
     state, _, started = done.stdout.strip().partition(" ")
     return None if not started or state.startswith("Z") else started.strip()
@@ -255,19 +255,19 @@ def stop_process(port: int) -> None:
     deadline = time.monotonic() + STOP_SECONDS_MAX
     while recorded(port) and time.monotonic() < deadline:
         time.sleep(0.1)
-    # The group is the server's session: what is left of it are functions that ignored SIGTERM, or the server itself.
+    # The group is the server's session; it now contains only functions that ignored SIGTERM, or the server itself.
     signal_group(pid, signal.SIGKILL)
     while recorded(port):
         time.sleep(0.1)
 
 
 def release_functions(port: int) -> None:
-    """The server leaves its functions running when it ends; a reset gives them SIGTERM and time to flush."""
+    """Resets the server, which sends SIGTERM to its functions and gives them time; they would outlive it otherwise."""
     request = urllib.request.Request(f"{endpoint(port)}/_ministack/reset", method="POST")
     try:
         urllib.request.urlopen(request, timeout=RESET_SECONDS_MAX).close()
     except (OSError, ValueError):
-        pass  # It hangs or is gone: the signals that follow do not need its help.
+        pass  # The server hangs or has ended; the signals that follow do not need it.
 
 
 def signal_group(leader: int, which: signal.Signals) -> None:
@@ -276,4 +276,4 @@ def signal_group(leader: int, which: signal.Signals) -> None:
     except ProcessLookupError:
         pass
     except PermissionError:
-        pass  # macOS says so of a group in which only ended processes are left.
+        pass  # macOS raises this for a group in which only ended processes are left.

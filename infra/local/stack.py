@@ -1,4 +1,4 @@
-"""The stack: template.yaml as it stands, the packages in place of the sources, CloudFormation for the rest."""
+"""Deploys template.yaml with CloudFormation, unchanged but for the packages in place of the sources."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ FAILED_RESOURCE = {"CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED"}
 
 
 def deploy(endpoint: str, stack: str, template_file: Path, zips: Path, parameters: dict[str, str]) -> dict[str, str]:
-    """Creates or updates the stack; its outputs."""
+    """Creates or updates the stack; returns its outputs."""
     template = read_template(template_file)
     packages = find_packages(template, zips)
     try:
@@ -72,7 +72,7 @@ def functions(template: dict) -> dict[str, dict]:
 
 
 def find_packages(template: dict, zips: Path) -> dict[str, Path]:
-    """Logical id of each function -> its package."""
+    """Returns the package of each function by its logical id."""
     packages = {}
     for name, function in functions(template).items():
         binary = function["Metadata"]["BuildProperties"]["Binary"]
@@ -89,7 +89,7 @@ def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[st
     s3.create_bucket(Bucket=bucket)
     for name, package in packages.items():
         content = package.read_bytes()
-        # A key by content: CloudFormation sees new code exactly when there is some.
+        # The key contains a hash of the package, so CloudFormation sees new code exactly when it has changed.
         key = f"{package.parent.name}/{hashlib.sha256(content).hexdigest()}.zip"
         s3.put_object(Bucket=bucket, Key=key, Body=content)
         template["Resources"][name]["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
@@ -97,7 +97,7 @@ def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[st
 
 
 def resolve_concurrency(template: dict, parameters: dict[str, str]) -> None:
-    """A parameter is text, which AWS takes for a number here; the local AWS compares it with numbers."""
+    """Replaces references to concurrency parameters by numbers: AWS converts their text, but the local AWS does not."""
     for function in functions(template).values():
         for event in function["Properties"]["Events"].values():
             scaling = event["Properties"].get("ScalingConfig", {})

@@ -1,4 +1,4 @@
-"""The stack by Terraform: a copy of infra/terraform, with what makes it local beside it, applied to the local AWS."""
+"""Deploys the stack by Terraform: applies a copy of infra/terraform, with local overrides, to the local AWS."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from environment import PROJECT, Failure
 from stack import architecture, progress
 
 ROOT = PROJECT / "infra" / "terraform"
-# What of the user's environment must have no say in a local stack.
+# Prefixes of the user's variables that must not affect a local stack.
 FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
-# Terraform lays a file called *_override over the others. The state stays beside it, and buckets are paths of one host.
+# Terraform merges a file named *_override over the others. It keeps the state locally and puts bucket names in paths.
 OVERRIDE = {"terraform": {"backend": {"local": {}}}, "provider": {"aws": {"s3_use_path_style": True}}}
 
 
 def deploy(endpoint: str, stack: str, home: Path, zips: Path, parameters: dict[str, str]) -> dict[str, str]:
-    """Creates or updates the stack; its outputs. State and all lie in `home`, and go with the server."""
+    """Creates or updates the stack; returns its outputs. State and files in `home` are deleted with the server."""
     folder = folder_of(home, stack)
     defaults = {"name": stack, "packages": str(zips.resolve()), "architecture": architecture()}
     prepare(folder, {**defaults, **variables(parameters)})
@@ -50,7 +50,7 @@ def folder_of(home: Path, stack: str) -> Path:
 
 
 def prepare(folder: Path, values: dict[str, str | None]) -> None:
-    """The files as they stand now; only the state and the provider stay from an earlier time."""
+    """Copies the current files; only the state and the provider are kept from earlier deployments."""
     folder.mkdir(exist_ok=True)
     for pattern in ("*.tf", "*.tftpl"):
         for old in folder.glob(pattern):
@@ -62,7 +62,7 @@ def prepare(folder: Path, values: dict[str, str | None]) -> None:
 
 
 def variables(parameters: dict[str, str]) -> dict[str, str | None]:
-    """Parameters of the template as variables; an empty one is none at all."""
+    """Converts parameters of the template to variables; an empty value becomes null."""
     known = set(re.findall(r'^variable "(\w+)"', (ROOT / "variables.tf").read_text(), flags=re.MULTILINE))
     named = {snake_case(name): value or None for name, value in parameters.items()}
     if unknown := sorted(set(named) - known):
@@ -82,7 +82,7 @@ def camel_case(name: str) -> str:
 
 
 def run(endpoint: str, folder: Path, verb: str, *options: str) -> Iterator[dict]:
-    """What terraform says, as it says it; a failure in its own words, once it has ended with one."""
+    """Yields terraform's messages as they arrive; raises a Failure with its errors if it ends with one."""
     command = [terraform(), f"-chdir={folder}", verb, "-json", "-input=false", *options]
     errors, other = [], []
     with subprocess.Popen(
@@ -106,14 +106,14 @@ def run(endpoint: str, folder: Path, verb: str, *options: str) -> Iterator[dict]
 def error_of(message: dict) -> str:
     diagnostic = message.get("diagnostic", {})
     where = f"{diagnostic['address']}: " if diagnostic.get("address") else ""
-    # Which line of variables.tf refused a value is nothing that its giver can use.
+    # The line of variables.tf that refused a value does not help whoever set it.
     detail = " ".join(diagnostic.get("detail", "").partition("This was checked by")[0].split())
     return f"{where}{diagnostic.get('summary', message.get('@message'))}{f' ({detail})' if detail else ''}"
 
 
 def report(message: dict) -> None:
-    """How much was done. Of a stack that is up to date the alarms and the invoke configurations are changed all the same:
-    of an alarm the server tells less than it keeps, and of a configuration an age of events that nobody set."""
+    """Prints how many resources were changed. Alarms and invoke configurations change even if the stack is up to date:
+    the server returns fewer fields of an alarm than it stores, and a maximum event age that nobody set."""
     if message.get("type") == "change_summary" and message["changes"]["operation"] == "apply":
         done = {"added": "add", "changed": "change", "removed": "remove"}
         counts = {what: message["changes"][key] for what, key in done.items()}
@@ -128,7 +128,7 @@ def terraform() -> str:
 
 
 def environment(endpoint: str) -> dict[str, str]:
-    """The provider goes to `endpoint` for every service, with keys that are none."""
+    """Returns the environment in which the provider calls `endpoint` for every service, with dummy keys."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {
         "AWS_ENDPOINT_URL": endpoint,
@@ -138,7 +138,7 @@ def environment(endpoint: str) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # No asking for a newer terraform.
+        # Terraform does not look for a newer version.
         "CHECKPOINT_DISABLE": "1",
         "TF_IN_AUTOMATION": "1",
     }

@@ -1,4 +1,4 @@
-# Who looked into the buckets.
+# Access logs of the buckets.
 
 resource "aws_s3_bucket" "access_logs_bucket" {
   #checkov:skip=CKV_AWS_144:Logs are read where they were written, and go after a year
@@ -20,7 +20,7 @@ resource "aws_s3_bucket_versioning" "access_logs_bucket" {
   }
 }
 
-# The only encryption of buckets that S3 delivers access logs to.
+# S3 delivers access logs only to buckets with this encryption.
 resource "aws_s3_bucket_server_side_encryption_configuration" "access_logs_bucket" {
   bucket = aws_s3_bucket.access_logs_bucket.bucket
 
@@ -76,7 +76,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "access_logs_bucket" {
     }
   }
 
-  # A rule on versions of a bucket that has none yet is refused.
+  # S3 refuses a rule on versions before the bucket has versioning.
   depends_on = [aws_s3_bucket_versioning.access_logs_bucket]
 }
 

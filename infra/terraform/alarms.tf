@@ -1,4 +1,4 @@
-# Alarms: each says something is to be done; docs/OPERATIONS.md says what.
+# Alarms: each calls for an action that docs/OPERATIONS.md describes.
 
 resource "aws_sns_topic" "alarm_topic" {
   name              = "${var.name}-alarms"
@@ -260,7 +260,7 @@ resource "aws_cloudwatch_metric_alarm" "model_reloads_alarm" {
   }
 }
 
-# Nobody having told for two days is as bad as a bad figure: missing data breaches.
+# Two days without a report are as bad as a high value, so missing data breaches the threshold.
 resource "aws_cloudwatch_metric_alarm" "model_age_alarm" {
   alarm_name          = "${var.name}-model-age"
   alarm_description   = "There is no champion, or it has served for too long"

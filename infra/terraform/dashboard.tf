@@ -1,4 +1,4 @@
-# Its body is made by `make dashboards` from the one list of metrics (shared/platform/src/telemetry.rs).
+# `make dashboards` generates the body from the list of metrics (shared/platform/src/telemetry.rs).
 resource "aws_cloudwatch_dashboard" "dashboard" {
   dashboard_name = var.name
 

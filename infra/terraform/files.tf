@@ -91,11 +91,11 @@ resource "aws_s3_bucket_lifecycle_configuration" "data_bucket" {
     }
   }
 
-  # A rule on versions of a bucket that has none yet is refused.
+  # S3 refuses a rule on versions before the bucket has versioning.
   depends_on = [aws_s3_bucket_versioning.data_bucket]
 }
 
-# EventBridge rather than a notification to the function, as in the template, where that would be a circle.
+# EventBridge and not a notification to the function, as in the template, where that would be a circular dependency.
 resource "aws_s3_bucket_notification" "data_bucket" {
   bucket      = aws_s3_bucket.data_bucket.bucket
   eventbridge = true
@@ -176,14 +176,14 @@ resource "aws_lambda_function_event_invoke_config" "batch_predictor_function" {
     }
   }
 
-  # Lambda looks whether the role may send there, and refuses the destination otherwise.
+  # Lambda checks that the role may send to the destination, and refuses it otherwise.
   depends_on = [aws_iam_role_policy.batch_predictor_role]
 }
 
 resource "aws_cloudwatch_event_rule" "batch_predictor_function_file_dropped" {
   name = "${var.name}-file-dropped"
 
-  # A wildcard, never a [prefix, suffix] list: that means "or", and the function's own output would match.
+  # A wildcard, because a list of prefix and suffix means "or", which would match the function's own output.
   event_pattern = jsonencode({
     source      = ["aws.s3"]
     detail-type = ["Object Created"]
@@ -270,7 +270,7 @@ data "aws_iam_policy_document" "batch_predictor_role" {
     ]
   }
 
-  # A file deleted before its turn, or a champion not promoted yet, must read as missing (404), not as forbidden.
+  # A deleted file, or a champion that is not promoted yet, must be missing (404) and not forbidden (403).
   statement {
     sid     = "TellMissingFromForbidden"
     actions = ["s3:ListBucket"]
@@ -280,14 +280,14 @@ data "aws_iam_policy_document" "batch_predictor_role" {
     ]
   }
 
-  # By Lambda, in this role's name: events that failed for good.
+  # Used by Lambda on behalf of this role, for events that failed for good.
   statement {
     sid       = "KeepFailures"
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.batch_failures_queue.arn]
   }
 
-  # By S3, in this role's name: objects are encrypted with the key.
+  # Used by S3 on behalf of this role, because objects are encrypted with the key.
   statement {
     sid = "UseKey"
     actions = [
@@ -306,7 +306,7 @@ data "aws_iam_policy_document" "batch_predictor_role" {
     resources = ["${aws_cloudwatch_log_group.batch_predictor_log_group.arn}:*"]
   }
 
-  # X-Ray knows no resources to name.
+  # X-Ray does not support permissions by resource.
   statement {
     sid = "WriteTraces"
     actions = [
@@ -323,8 +323,8 @@ resource "aws_cloudwatch_log_group" "batch_predictor_log_group" {
   kms_key_id        = aws_kms_key.key.arn
 }
 
-# Asynchronous invocations that failed for good: the event with its error, for both functions; and events that never reached
-# them.
+# Events of asynchronous invocations of both functions that failed for good, with the error, and events that never
+# reached the functions.
 resource "aws_sqs_queue" "batch_failures_queue" {
   name                      = "${var.name}-batch-failures"
   sqs_managed_sse_enabled   = true

@@ -1,4 +1,4 @@
-# One key for what lasts: buckets, logs, alarms.
+# One key for all durable resources: buckets, logs, alarms.
 
 resource "aws_kms_key" "key" {
   description         = "${var.name}, buckets, logs and alarms"
@@ -6,9 +6,9 @@ resource "aws_kms_key" "key" {
   policy              = data.aws_iam_policy_document.key.json
 
   lifecycle {
-    # The template retains the key and the buckets when its stack goes. Terraform cannot let go of a resource by a setting:
-    # the nearest is to refuse the plan, so that whoever means it says so. `terraform state rm` keeps the thing, as the
-    # template does, and only a change of this file destroys it.
+    # The template retains the key and the buckets when its stack is deleted. Terraform has no such setting; the
+    # nearest is to refuse the plan, so that destruction has to be explicit. `terraform state rm` keeps the resource,
+    # as the template does, and only a change of this file destroys it.
     prevent_destroy = true
   }
 }
@@ -17,7 +17,7 @@ data "aws_iam_policy_document" "key" {
   #checkov:skip=CKV_AWS_109:In a key's policy * is that key alone
   #checkov:skip=CKV_AWS_111:In a key's policy * is that key alone
   #checkov:skip=CKV_AWS_356:In a key's policy * is that key alone
-  # Without this the key could never be administered again. Whom the account lets use it, IAM says.
+  # Without this statement nobody could administer the key again. IAM decides who in the account may use it.
   statement {
     sid = "AccountAdministers"
     actions = [

@@ -1,5 +1,5 @@
-# The same application as in template.yaml, which is the first of the two; a test compares them
-# (tests/system/deployments.rs). Resources are called as the template's logical ids, in snake case.
+# The same application as in template.yaml, which is the reference; a test compares them
+# (tests/system/deployments.rs). Resources have the names of the template's logical ids, in snake case.
 
 provider "aws" {
   region = var.region

@@ -4,7 +4,7 @@ resource "aws_sqs_queue" "trips_queue" {
   name                       = "${var.name}-trips"
   sqs_managed_sse_enabled    = true
   visibility_timeout_seconds = var.trips_visibility_seconds
-  # A trip has a few hundred bytes. What is rejected has to fit the dead-letter queue (256 KiB) together with its reason.
+  # A trip has a few hundred bytes. A rejected message has to fit in the dead-letter queue (256 KiB) with its reason.
   max_message_size          = 258048
   message_retention_seconds = 345600
 
@@ -14,9 +14,9 @@ resource "aws_sqs_queue" "trips_queue" {
   })
 }
 
-# One place for messages that were never predicted: SQS moves here what kept failing, the scorer itself sends here what can
-# never succeed (with its reason). The age of a redriven message counts from its first send, hence the longest retention
-# there is.
+# Messages that were never predicted: SQS moves messages here that failed repeatedly, and the scorer sends messages
+# here that can never succeed, with the reason. The age of a redriven message counts from when it was first sent, so
+# the retention is the longest possible.
 resource "aws_sqs_queue" "dead_letter_queue" {
   name                      = "${var.name}-dead-letters"
   sqs_managed_sse_enabled   = true
@@ -78,7 +78,7 @@ resource "aws_lambda_event_source_mapping" "scorer_function_trips" {
     maximum_concurrency = var.scorer_concurrency_max
   }
 
-  # Lambda looks whether the role may take messages when the mapping is made, and refuses it otherwise.
+  # Lambda checks that the role may receive messages when the mapping is created, and refuses it otherwise.
   depends_on = [aws_iam_role_policy.scorer_role]
 }
 
@@ -104,7 +104,7 @@ data "aws_iam_policy_document" "scorer_role" {
     ]
   }
 
-  # Without it S3 answers 403 for a missing key, and "no champion yet" would look like a lost permission.
+  # Without it S3 answers 403 for a missing key, so "no champion yet" would look like a lack of permission.
   statement {
     sid       = "TellMissingFromForbidden"
     actions   = ["s3:ListBucket"]
@@ -126,7 +126,7 @@ data "aws_iam_policy_document" "scorer_role" {
     ]
   }
 
-  # By the event source mapping, in this role's name.
+  # Used by the event source mapping on behalf of this role.
   statement {
     sid = "TakeMessages"
     actions = [
@@ -137,7 +137,7 @@ data "aws_iam_policy_document" "scorer_role" {
     resources = [aws_sqs_queue.trips_queue.arn]
   }
 
-  # By S3, in this role's name: objects are encrypted with the key.
+  # Used by S3 on behalf of this role, because objects are encrypted with the key.
   statement {
     sid = "UseKey"
     actions = [
@@ -147,7 +147,7 @@ data "aws_iam_policy_document" "scorer_role" {
     resources = [aws_kms_key.key.arn]
   }
 
-  # The provider leaves out the ":*" by which IAM means the streams of a group.
+  # The provider's ARN lacks the suffix ":*", by which IAM denotes the log streams of a group.
   statement {
     sid = "WriteLogs"
     actions = [
@@ -157,7 +157,7 @@ data "aws_iam_policy_document" "scorer_role" {
     resources = ["${aws_cloudwatch_log_group.scorer_log_group.arn}:*"]
   }
 
-  # X-Ray knows no resources to name.
+  # X-Ray does not support permissions by resource.
   statement {
     sid = "WriteTraces"
     actions = [

@@ -79,7 +79,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "model_bucket" {
     }
   }
 
-  # A rule on versions of a bucket that has none yet is refused.
+  # S3 refuses a rule on versions before the bucket has versioning.
   depends_on = [aws_s3_bucket_versioning.model_bucket]
 }
 
@@ -151,7 +151,7 @@ resource "aws_lambda_function" "retrainer_function" {
 
 resource "aws_lambda_function_event_invoke_config" "retrainer_function" {
   function_name = aws_lambda_function.retrainer_function.function_name
-  # A retraining that ran out of time once will do so again; one more try is for passing faults.
+  # A retraining that ran out of time would do so again; one retry is for transient failures.
   maximum_retry_attempts       = 1
   maximum_event_age_in_seconds = 21600
 
@@ -161,11 +161,11 @@ resource "aws_lambda_function_event_invoke_config" "retrainer_function" {
     }
   }
 
-  # Lambda looks whether the role may send there, and refuses the destination otherwise.
+  # Lambda checks that the role may send to the destination, and refuses it otherwise.
   depends_on = [aws_iam_role_policy.retrainer_role]
 }
 
-# No input of our own: an event that names no target retrains both.
+# The schedule has no input: an event without a target retrains both models.
 resource "aws_scheduler_schedule" "retrainer_function_monthly" {
   #checkov:skip=CKV_AWS_297:A schedule without input holds nothing to keep secret
   name                         = "${var.name}-retrainer-monthly"
@@ -191,8 +191,8 @@ resource "aws_scheduler_schedule" "retrainer_function_monthly" {
   }
 }
 
-# Tells how old the champions and the last retraining are, for the alarms: a metric a month could not alarm, since an alarm
-# looks back a week at most.
+# Emits the ages of the champions and of the last retraining for the alarms. A metric that is emitted once a month
+# could not serve, because an alarm evaluates at most a week.
 resource "aws_scheduler_schedule" "retrainer_function_report" {
   #checkov:skip=CKV_AWS_297:Its input stands below for everybody to read
   name                = "${var.name}-retrainer-report"
@@ -306,14 +306,14 @@ data "aws_iam_policy_document" "retrainer_role" {
     ]
   }
 
-  # By Lambda, in this role's name: events that failed for good.
+  # Used by Lambda on behalf of this role, for events that failed for good.
   statement {
     sid       = "KeepFailures"
     actions   = ["sqs:SendMessage"]
     resources = [aws_sqs_queue.batch_failures_queue.arn]
   }
 
-  # By S3, in this role's name: objects are encrypted with the key.
+  # Used by S3 on behalf of this role, because objects are encrypted with the key.
   statement {
     sid = "UseKey"
     actions = [
@@ -332,7 +332,7 @@ data "aws_iam_policy_document" "retrainer_role" {
     resources = ["${aws_cloudwatch_log_group.retrainer_log_group.arn}:*"]
   }
 
-  # X-Ray knows no resources to name.
+  # X-Ray does not support permissions by resource.
   statement {
     sid = "WriteTraces"
     actions = [

@@ -1,4 +1,4 @@
-# --- what the template has no parameters for: the command line has a stack's name, packages, tags and region ---
+# --- for SAM these are set on the command line, so the template has no parameters for them ---
 
 variable "name" {
   type        = string
@@ -7,7 +7,7 @@ variable "name" {
   description = "Name of the stack: all its resources' names begin with it"
 
   validation {
-    # S3 leaves a prefix 37 characters, and the longest ending here is "-access-logs-".
+    # A bucket prefix has at most 37 characters, and the longest suffix here is "-access-logs-".
     condition     = can(regex("^[a-z][a-z0-9-]{0,22}[a-z0-9]$", var.name))
     error_message = "name must be 2 to 24 lower case letters, digits and hyphens, a letter first, no hyphen last."
   }
@@ -63,7 +63,7 @@ variable "permissions_boundary" {
   }
 }
 
-# --- the template's parameters ---
+# --- parameters of the template ---
 
 variable "architecture" {
   type        = string
@@ -152,7 +152,7 @@ variable "scorer_reserved_concurrency" {
   description = "Concurrency reserved for the scorer; none if null (a new account has 10, and must keep them unreserved)"
 
   validation {
-    # In one expression null would be compared with 0: both sides of `||` are evaluated before Terraform 1.12.
+    # A conditional, because before Terraform 1.12 both sides of `||` are evaluated, which would compare null with 0.
     condition = var.scorer_reserved_concurrency == null ? true : (
       var.scorer_reserved_concurrency >= 0
       && floor(var.scorer_reserved_concurrency) == var.scorer_reserved_concurrency

@@ -1,4 +1,4 @@
-"""Trips and champions that our functions find: months in a folder, models of 300 trees in a directory that is a registry."""
+"""Trips and champions for our functions: months in a folder, and models of 300 trees in a registry in a directory."""
 
 import hashlib
 import json
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from places import STATE, TREES, TRIPCAST, Failure
 
-# After places, which makes what the tools share known.
+# Imported after places, which adds the folder of shared modules to the path.
 import trips
 
 TRIPS, MODELS = STATE / "trips", STATE / "models"
 SMALL = TRIPS / "small"
 LEARNT_FROM, JUDGED_ON, PREDICTED = "2021-01", "2021-02", "2021-03"
 SMALL_ROWS = 1000
-# So slow that days held out do not end the learning before the last tree.
+# So low that early stopping does not end the fit before the last tree.
 LEARNING_RATE = 0.003
 
 
@@ -24,7 +24,7 @@ def green(month: str) -> str:
 
 
 def make() -> None:
-    """Anew every time: the model's form may have changed since."""
+    """Makes trips and champions, each time again, because the format of models may have changed."""
     if not TRIPCAST.is_file():
         raise Failure("there is no target/release/tripcast; build it first: make build")
     for folder in (TRIPS, MODELS):
@@ -43,7 +43,7 @@ def make() -> None:
 
 
 def publish(target: str, model: Path) -> None:
-    """By hand, as shared/platform/src/registry.rs lays versions out; promoted by the command for that."""
+    """Writes the version's files as shared/registry lays them out, and promotes it with `tripcast registry promote`."""
     version = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
     folder = MODELS / target / "versions" / version
     folder.mkdir(parents=True)

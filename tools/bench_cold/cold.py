@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Cold starts of our functions beside a Python function that does the course's job, under AWS's own emulator of Lambda.
+"""Measures cold starts of our functions and of a Python function that does the course's job, in AWS's emulator of
+Lambda.
 
     python3 tools/bench_cold/cold.py            (by `make bench-cold`, which builds the packages first)
 
-Every run is a fresh emulator and a fresh process, all functions take turns, and the first round does not count. What
-the Python functions need is installed, trained and packed on the first run (ten minutes), under target/bench-cold;
-delete that to have it made again. The tables go to stdout and to docs/BENCHMARKS.md, progress to stderr.
+Every run starts a new emulator and a new process, all functions take turns, and the first round does not count. The
+first run installs, trains and packs what the Python functions need (ten minutes) under target/bench-cold; delete that
+folder to repeat it. The tables go to stdout and to docs/BENCHMARKS.md, progress to stderr.
 """
 
 import argparse
@@ -45,13 +46,13 @@ def bench(args: argparse.Namespace) -> None:
 
 
 def in_turn(binary: Path, functions: list[Function], runs: int) -> list[tuple[Function, list[Start]]]:
-    """Round by round, so that a machine that slows down or speeds up does so for everybody."""
+    """Runs the functions round by round, so that changes in the machine's speed affect all of them alike."""
     measured = [(function, []) for function in functions]
     for number in range(runs + 1):
         for function, starts in measured:
             start = emulator.cold_start(binary, function)
             say(f"round {number} of {runs}: {function.name}: {start.first_answer_ms:,.1f} ms, {start.cpu_ms:,.1f} ms of CPU")
-            # In the first round files are read from the disk, and Python compiles what the installer did not.
+            # In the first round files come from the disk, and Python compiles what the installer did not.
             if number > 0:
                 starts.append(start)
     return measured
@@ -84,7 +85,7 @@ def main() -> None:
         if not Path("/proc/self/status").exists():
             raise Failure("memory is measured through /proc, which only Linux has")
         report.check(args.out)
-        # Two at once would measure each other.
+        # Two benchmarks at once would disturb each other.
         with theirs.COURSE.environment.exclusive("run"):
             bench(args)
     except (Failure, OSError) as failure:

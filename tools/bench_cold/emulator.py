@@ -1,4 +1,4 @@
-"""One cold start under AWS's own emulator of Lambda (RIE), which starts the function's process when the first event comes."""
+"""Runs one cold start in AWS's emulator of Lambda (RIE), which starts the function's process at the first event."""
 
 import hashlib
 import http.client
@@ -21,7 +21,7 @@ MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
 INVOKE = "/2015-03-31/functions/function/invocations"
 ANSWER_SECONDS_MAX = 120
 INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
-# What Lambda sets too, and no more of our own environment: no proxy, no credentials.
+# The variables that Lambda sets too; nothing of our own environment is passed on: no proxy, no credentials.
 LAMBDA = {
     "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_LAMBDA_FUNCTION_NAME": "cold",
@@ -31,24 +31,24 @@ LAMBDA = {
 
 @dataclass(frozen=True)
 class Function:
-    """What is started, asked one event, and ended."""
+    """A function to start, to send one event, and to end."""
 
     name: str
     command: list[str]
     folder: Path
     variables: dict[str, str]
     event: dict
-    # Raises a Failure if it did not do its job.
+    # Raises a Failure if the response shows that the function did not do its job.
     judge: Callable[[object], None]
     zip_bytes: int
     unpacked_bytes: int
-    # Makes its data as if nothing had been started before.
+    # Resets the function's data before each start.
     prepare: Callable[[], None] = field(default=lambda: None)
 
 
 @dataclass(frozen=True)
 class Start:
-    """Of one process: milliseconds since it was started, CPU time until the answer, the memory it had at most."""
+    """Measurements of one process: milliseconds from its start, CPU time until its response, and peak memory."""
 
     first_poll_ms: float
     first_answer_ms: float
@@ -57,7 +57,7 @@ class Start:
 
 
 def install(python: Path) -> Path:
-    """The emulator, out of the package that ships it; fetched once for each lock."""
+    """Extracts the emulator from the package that ships it, which is fetched once for each version of the lock file."""
     if platform.machine() not in MACHINES:
         raise Failure(f"the emulator is built for {' and '.join(MACHINES)}, not for {platform.machine()}")
     lock = HERE / "emulator.lock"
@@ -77,7 +77,7 @@ def install(python: Path) -> Path:
 
 
 def cold_start(binary: Path, function: Function) -> Start:
-    """A fresh emulator, a fresh process, one event."""
+    """Sends one event to a new process in a new emulator, and measures it."""
     function.prepare()
     log, port = STATE / "emulator.log", free_port()
     command = [str(binary), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
@@ -90,7 +90,7 @@ def cold_start(binary: Path, function: Function) -> Start:
         started = time.perf_counter()
         answer = invoke(port, function.event)
         first_answer_ms = (time.perf_counter() - started) * 1000
-        # The only process that the emulator starts.
+        # The emulator starts only one process.
         pid, = children_of(emulator.pid)
         cpu_ms, peak_mb = cpu_seconds(pid) * 1000, memory_peak_mb(pid)
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -135,7 +135,7 @@ def children_of(pid: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # After the name, which may hold anything: the state, and the parent.
+            # The name in parentheses may contain anything; after it come the state and the parent.
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
@@ -145,7 +145,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """By the kernel's clock of another process, to the nanosecond: /proc counts in hundredths of a second."""
+    """Reads the CPU clock of another process, which counts nanoseconds; /proc counts hundredths of a second."""
     return time.clock_gettime((~pid << 3) | 2)
 
 
@@ -155,7 +155,7 @@ def memory_peak_mb(pid: int) -> float:
 
 
 def end(emulator: subprocess.Popen) -> None:
-    """It ends the function's process itself, if it is well."""
+    """Ends the emulator, which ends the function's process itself; kills both if that takes too long."""
     emulator.terminate()
     try:
         emulator.wait(timeout=10)

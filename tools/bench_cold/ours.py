@@ -1,4 +1,4 @@
-"""Our functions: the packages as they are deployed, working on directories."""
+"""Our functions for the benchmark: the packages as deployed, with stores in directories."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ DATA = STATE / "data"
 
 
 def functions(packages: Path, queue: Queue) -> list[Function]:
-    """The batch predictor twice: what its first answer takes depends on the file."""
+    """Returns our functions; the batch predictor comes twice, because its response time depends on the file."""
     month, small = TRIPS / green(PREDICTED), SMALL / green(PREDICTED)
     scorer = Package("scorer", packages, queue)
     predictor, retrainer = Package("batch-predictor", packages, queue), Package("retrainer", packages, queue)
@@ -33,7 +33,7 @@ def functions(packages: Path, queue: Queue) -> list[Function]:
 
 
 class Package:
-    """A function's zip, unpacked. A bare binary is packed first, as it would be deployed."""
+    """A function's zip, unpacked. A bare binary is first packed as for deployment."""
 
     def __init__(self, name: str, packages: Path, queue: Queue) -> None:
         self.zip, self.folder, self.queue = packages / name / "bootstrap.zip", STATE / "functions" / name, queue
@@ -63,20 +63,20 @@ def event(name: str) -> dict:
 
 def dropped() -> dict:
     told = event("batch-predictor-eventbridge")
-    # The sample's size, version and ETag are of a file that is not here.
+    # The sample event states the size, version and ETag of another file, so they are left out.
     told["detail"]["object"] = {"key": f"incoming/{green(PREDICTED)}"}
     return told
 
 
 def drop(file: Path) -> None:
-    """A store with this file alone in it."""
+    """Makes a store that holds only this file."""
     shutil.rmtree(DATA, ignore_errors=True)
     (DATA / "incoming").mkdir(parents=True)
     shutil.copy(file, DATA / "incoming" / file.name)
 
 
 def all_sent(queue: Queue) -> Callable[[object], None]:
-    """Judges answers to the sample of three messages, ours or theirs."""
+    """Returns a check that a function, ours or a Python one, sent on all three sample messages."""
     def judge(answer: object) -> None:
         sent = queue.take()
         if answer != {"batchItemFailures": []} or sent != 3:

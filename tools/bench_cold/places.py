@@ -1,4 +1,4 @@
-"""Where everything lies, and what the tools share."""
+"""Paths of the benchmark, and the modules that the tools share."""
 
 import sys
 from pathlib import Path
@@ -8,9 +8,9 @@ sys.path.insert(0, str(HERE.parent))
 
 from python_environment import PROJECT, Environment, Failure, run  # noqa: E402, F401
 
-# Everything that is made and can be made again: environments, models, packages, trips.
+# Everything that the benchmark makes and can make again: environments, models, packages, trips.
 STATE = PROJECT / "target" / "bench-cold"
 TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 EVENTS = PROJECT / "infra" / "events"
-# Of every champion, ours and theirs.
+# Number of trees of every model, ours and the Python functions'.
 TREES = 300

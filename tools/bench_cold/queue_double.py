@@ -1,4 +1,4 @@
-"""As much of SQS as both sides send to: SendMessageBatch, in JSON, every message accepted."""
+"""A fake SQS: it implements SendMessageBatch in JSON and accepts every message."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Queue:
-    """On a free port of loopback; counts what it is sent."""
+    """A server on a free loopback port that counts the messages it receives."""
 
     def __enter__(self) -> "Queue":
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
@@ -28,14 +28,14 @@ class Queue:
         return f"{self.endpoint}/000000000000/{name}"
 
     def take(self) -> int:
-        """How many messages came since the last time."""
+        """Returns the number of messages received since the last call."""
         taken, self.server.messages = self.server.messages, 0
         return taken
 
 
 class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # An answer leaves in one piece: in two, the second would wait for the first to be acknowledged.
+    # A response is sent in one piece; the second of two pieces would wait until the first is acknowledged.
     wbufsize = -1
     disable_nagle_algorithm = True
 

@@ -1,4 +1,4 @@
-"""The section of docs/BENCHMARKS.md: what was measured, how, and what was not."""
+"""Writes the section of docs/BENCHMARKS.md on cold starts: the results, the method, and what was not measured."""
 
 import datetime
 import importlib.metadata
@@ -16,7 +16,7 @@ from places import HERE, PROJECT, TREES, Failure
 BEGIN, END = "<!-- cold:begin -->", "<!-- cold:end -->"
 PLACE = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
 TIMES_MIN = 20
-# What AWS lets a zip unpack to.
+# Largest unpacked size of a zip that AWS accepts.
 UNPACKED_BYTES_MAX = 250 * 1024 * 1024
 HEADER = """## Cold start
 
@@ -67,7 +67,7 @@ def starts(measured: Measured) -> str:
 
 
 def ratios(measured: Measured) -> list[tuple[str, str, str, float]]:
-    """Whose, of what, beside which, how many times."""
+    """Returns tuples: our function, the measure, the rival, and how many times our value the rival's is."""
     rivals = [one for one in measured if one[0].name in theirs.NAMES.values()]
     found = []
     for function, runs in measured:
@@ -93,7 +93,7 @@ def times(measured: Measured) -> str:
 
 
 def verdict(measured: Measured) -> str:
-    # One package, one size: said once, whatever it is asked.
+    # Functions that share a package share its size, which is listed once.
     short = {f"{what} of {name.partition(',')[0] if what == 'zip' else name} beside {rival}": f" ({ratio:.1f})"
              for name, what, rival, ratio in ratios(measured) if what != "CPU" and ratio < TIMES_MIN}
     reached = f"Not reached: {'; '.join(what + ratio for what, ratio in short.items())}." if short else "Reached everywhere."
@@ -117,7 +117,7 @@ def sizes(measured: Measured) -> str:
 
 
 def one_line(text: str) -> str:
-    """Paragraphs as Markdown wants them: without the indentation and the line ends of this source."""
+    """Joins the lines of each paragraph and removes the indentation of this source; tables stay as they are."""
     if text.startswith("|"):
         return text
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
@@ -154,7 +154,7 @@ def rustc() -> str:
 
 
 def inside(folder: Path) -> str:
-    """Without where this checkout lies."""
+    """Returns the path without the location of this checkout."""
     resolved = folder.resolve()
     return str(resolved.relative_to(PROJECT)) if resolved.is_relative_to(PROJECT) else resolved.name
 
@@ -174,13 +174,13 @@ def table(rows: list[list[str]]) -> str:
 
 
 def check(out: Path) -> None:
-    """Before a quarter of an hour of measuring."""
+    """Checks, before a quarter of an hour of measuring, that the file to write to exists."""
     if not out.is_file():
         raise Failure(f"there is no {out.name} to write the section to")
 
 
 def write(out: Path, text: str) -> None:
-    """In its place; at the end, if it has none yet."""
+    """Replaces the section between the marks, or appends it if there are no marks."""
     old, block = out.read_text(), f"{BEGIN}\n{text}\n{END}"
     new = PLACE.sub(lambda _: block, old) if PLACE.search(old) else f"{old.rstrip()}\n\n{block}\n"
     out.write_text(new)

@@ -1,4 +1,4 @@
-"""The course's function in Python, as the course makes it and as lean as it gets: environments, models, packages."""
+"""The course's function in Python, as in the course and in a lean variant: environments, models, packages."""
 
 import hashlib
 import json
@@ -18,13 +18,13 @@ ABOUT = {
     "lean": "the same function without MLflow (about 300 MB on disk)",
 }
 NAMES = {"course": "Python as in the course", "lean": "Python, lean"}
-# The installer, which a package has no use for, and bytecode, which the interpreter makes itself.
+# The installer, which a package does not need, and bytecode, which the interpreter compiles itself.
 NOT_PACKED = ("pip", "setuptools", "_distutils_hack", "__pycache__")
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
 class Variant:
-    """`course` or `lean`."""
+    """One variant of the function: `course` or `lean`."""
 
     def __init__(self, name: str) -> None:
         self.name, self.folder = name, STATE / name
@@ -49,7 +49,7 @@ class Variant:
         return json.loads(self.sizes.read_text())
 
     def pack(self) -> None:
-        """Only its sizes stay: nothing is run from the zip. Ours hold no model either."""
+        """Packs the zip, without and with the model, and keeps only the sizes, because nothing runs from the zip."""
         package = self.folder / "package.zip"
         site = next((self.environment.venv / "lib").glob("python3.*")) / "site-packages"
         unpacked = write(package, "w", site, site) + write(package, "a", self.task, self.task, ("model", *NOT_PACKED))
@@ -66,7 +66,7 @@ COURSE, LEAN = Variant("course"), Variant("lean")
 
 
 def make() -> None:
-    """Once, and again when something that it is made from changes: ten minutes."""
+    """Makes both variants, and makes them again when one of their sources changes; it takes ten minutes."""
     for variant in (COURSE, LEAN):
         variant.environment.ensure()
     if all(variant.sizes.exists() and variant.packed()["of"] == made_from(variant) for variant in (COURSE, LEAN)):
@@ -90,7 +90,7 @@ def made_from(variant: Variant) -> str:
 
 
 def write(package: Path, mode: str, folder: Path, root: Path, without: tuple[str, ...] = NOT_PACKED) -> int:
-    """Adds a folder's files to the zip; their bytes."""
+    """Adds a folder's files to the zip and returns their size in bytes."""
     written = 0
     with zipfile.ZipFile(package, mode, zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):

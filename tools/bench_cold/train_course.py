@@ -1,4 +1,4 @@
-"""Trains the course's model and saves it for both Python functions. Run by the course's environment:
+"""Trains the course's model and saves it for both Python functions. It runs in the course's environment:
 
     train_course.py MONTH.parquet TREES COURSE_MODEL LEAN_MODEL
 """
@@ -20,10 +20,10 @@ def main(month: str, trees: str, course: str, lean: str) -> None:
     trips, minutes = trips[minutes.between(1, 60)], minutes[minutes.between(1, 60)]
     zones = trips.PULocationID.astype(str) + "_" + trips.DOLocationID.astype(str)
     rows = [{"PU_DO": pair, "trip_distance": miles} for pair, miles in zip(zones, trips.trip_distance)]
-    # The course's own depth and leaves.
+    # The depth and the leaf size are those of the course.
     forest = RandomForestRegressor(n_estimators=int(trees), max_depth=20, min_samples_leaf=10, random_state=0, n_jobs=-1)
     pipeline = make_pipeline(DictVectorizer(), forest).fit(rows, minutes)
-    # One row at a time needs no pool of threads.
+    # Predicting one row at a time needs no thread pool.
     forest.n_jobs = None
     mlflow.sklearn.save_model(pipeline, course, serialization_format="cloudpickle")
     Path(lean).mkdir()

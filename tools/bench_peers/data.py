@@ -1,4 +1,4 @@
-"""The sets everybody trains on and scores: little-endian f32 files, made once and read by all rivals alike."""
+"""The data sets of the benchmark: little-endian f32 files, made once and read by all libraries."""
 
 import sys
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ FEATURES = 10
 
 @dataclass(frozen=True)
 class Set:
-    """Rows of features and both targets of each, in three files."""
+    """A data set in three files: rows of features, and both targets."""
 
     name: str
 
@@ -44,14 +44,14 @@ class Set:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is learned from, and what is judged on."""
+    """A training set and a test set."""
 
     train: Set
     test: Set
 
 
 def made_up(rows: int) -> Pair:
-    """`rows` generated trips to train on, in whole blocks, and two blocks to test on."""
+    """Returns `rows` generated trips for training, rounded down to whole blocks, and two blocks for testing."""
     test_rows = 2 * generated.BLOCK
     return Pair(
         ensure(f"generated-{short(rows)}", lambda: generate(generated.TRAINING, rows)),
@@ -65,7 +65,7 @@ def generate(which: int, rows: int) -> Iterable[generated.Trips]:
 
 
 def of_months(months: list[str], test_month: str, card_only: bool) -> Pair:
-    """Real trips; those paid by card when it is about tips, since others are never recorded."""
+    """Returns real trips; with `card_only`, for tips, those paid by card, because other tips are not recorded."""
     kind = "card" if card_only else "all"
     folder = real.folder()
 
@@ -77,7 +77,7 @@ def of_months(months: list[str], test_month: str, card_only: bool) -> Pair:
 
 
 def ensure(name: str, blocks) -> Set:
-    """The set of that name, made from `blocks()` if it is not there."""
+    """Returns the set of that name, and makes it from `blocks()` if it does not exist."""
     the_set = Set(name)
     if not the_set.exists():
         print(f"bench peers: making the set {name}", file=sys.stderr)
@@ -86,7 +86,7 @@ def ensure(name: str, blocks) -> Set:
 
 
 def write(the_set: Set, blocks: Iterable[generated.Trips]) -> None:
-    """Block by block, and under its name only when whole."""
+    """Writes the set block by block, and renames the files only when they are complete."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     parts = {file: file.with_suffix(".part") for file in (the_set.x, the_set.minutes, the_set.tipped)}
     for part in parts.values():
@@ -112,7 +112,7 @@ def short(rows: int) -> str:
 
 
 def first_rows(of: Set, rows: int) -> Path:
-    """A file of the first rows of a set, for programs that take all that a file has."""
+    """Returns a file with the first rows of a set, for programs that read a whole file."""
     file = FOLDER / f"{of.name}-first-{short(rows)}.x.f32"
     if not file.exists():
         part = file.with_suffix(".part")

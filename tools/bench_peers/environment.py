@@ -1,4 +1,4 @@
-"""The Python environment the rivals run in."""
+"""The Python environment of the other libraries."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from python_environment import PROJECT, Environment  # noqa: E402
 
-# Everything that is made and can be made again: environment, data, models, results.
+# Everything that the benchmark makes and can make again: environment, data, models, results.
 STATE = PROJECT / "target" / "bench-peers"
 _OURS = Environment(STATE, HERE / "requirements.lock", "the rivals (about 750 MB on disk)")
 PYTHON = _OURS.python

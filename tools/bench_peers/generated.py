@@ -1,6 +1,7 @@
-"""Made-up green taxi trips, always the same: as many as a benchmark needs, with the structure that trees find in real ones.
+"""Synthetic green taxi trips, always the same: as many as a benchmark needs, with the structure that trees find in
+real ones.
 
-What matters to a trainer is kept like it is in the real months: how many values each column has and how skewed they
+They resemble real months in what matters to a trainer: how many distinct values each column has and how skewed they
 are, that distance is continuous, and that the target depends on zones, distance and hour together, with noise.
 """
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SEED = 20_240_101
-# Rows come in blocks, each from its own stream: the first million of three million is the million alone.
+# Rows are generated in blocks, each with its own random stream, so a smaller set is the beginning of a larger one.
 BLOCK = 100_000
 ZONES = 265
 TRAINING, TEST = 0, 1
@@ -22,7 +23,7 @@ SPEED = np.array([19, 20, 21, 22, 22, 20, 17, 14, 12, 12, 12, 12, 12, 12, 11, 11
 
 @dataclass(frozen=True)
 class City:
-    """What is true of every block: where zones lie, and how people there drive and tip."""
+    """Parameters that all blocks share: the zones' popularity and location, and how people there drive and tip."""
 
     popularity: np.ndarray
     place: np.ndarray
@@ -32,7 +33,7 @@ class City:
 
 @dataclass(frozen=True)
 class Trips:
-    """A row of ten f32 features a trip, its minutes, and whether it was tipped."""
+    """Ten f32 features of each trip, its duration in minutes, and whether it was tipped."""
 
     x: np.ndarray
     minutes: np.ndarray
@@ -48,7 +49,7 @@ def city() -> City:
 
 
 def block(trips_of: City, which: int, number: int) -> Trips:
-    """One block of training or test trips."""
+    """Generates one block of training or test trips."""
     rng = np.random.default_rng([SEED, which, number])
     pickup = rng.choice(ZONES, BLOCK, p=trips_of.popularity)
     dropoff = draw_dropoffs(rng, trips_of, pickup)
@@ -67,18 +68,18 @@ def block(trips_of: City, which: int, number: int) -> Trips:
 
 
 def draw_dropoffs(rng: np.random.Generator, trips_of: City, pickup: np.ndarray) -> np.ndarray:
-    """Near zones more often than far ones: each pickup zone has its own distribution, drawn from by inversion."""
+    """Draws dropoff zones, near ones more often: each pickup zone has its own distribution, sampled by inversion."""
     miles = np.linalg.norm((trips_of.place[:, None] - trips_of.place[None, :]) * MILES_PER_DEGREE, axis=2)
     weight = trips_of.popularity[None, :] ** 0.8 * np.exp(-miles / 1.2)
     cumulated = np.cumsum(weight / weight.sum(axis=1, keepdims=True), axis=1)
-    # One search for all rows: row p of the table occupies p..p+1.
+    # One search serves all rows: the distribution of pickup zone p occupies p..p+1 of the table.
     table = (cumulated + np.arange(ZONES)[:, None]).ravel()
     found = np.searchsorted(table, pickup + rng.random(BLOCK)) - pickup * ZONES
     return np.clip(found, 0, ZONES - 1)
 
 
 def draw_hours(rng: np.random.Generator, weekday: np.ndarray) -> np.ndarray:
-    """At the weekend the night is busier and there is no morning rush."""
+    """Draws hours; at the weekend the night is busier and there is no morning rush."""
     weekend = BY_HOUR.copy()
     weekend[:4] *= 3
     weekend[6:10] *= 0.4
@@ -88,16 +89,16 @@ def draw_hours(rng: np.random.Generator, weekday: np.ndarray) -> np.ndarray:
 
 
 def draw_distances(rng: np.random.Generator, trips_of: City, pickup: np.ndarray, dropoff: np.ndarray) -> np.ndarray:
-    """Streets are longer than the beeline, and a trip within a zone is not of no length; to a hundredth of a mile."""
+    """Draws distances in hundredths of a mile: longer than the straight line, and above 0 within a zone too."""
     beeline = np.linalg.norm((trips_of.place[pickup] - trips_of.place[dropoff]) * MILES_PER_DEGREE, axis=1)
     return np.round((beeline + 0.4) * rng.lognormal(0.2, 0.25, BLOCK), 2)
 
 
 def draw_minutes(rng: np.random.Generator, trips_of: City, about: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Time at the hour's speed, slower in slow zones, and in whole seconds as meters have it; 1 to 60 minutes."""
+    """Draws durations from 1 to 60 minutes, in whole seconds, from the speed of the hour and of the zones."""
     pickup, dropoff, distance, hour, weekday, rate_code = about
     slowness = np.sqrt(trips_of.slowness[pickup] * trips_of.slowness[dropoff])
-    # Long trips take the highway; weekends are emptier; negotiated fares wait for nobody.
+    # Long trips use highways, traffic is lighter at weekends, and trips with negotiated fares are faster.
     speed = SPEED[hour] * (1 + 0.04 * np.minimum(distance, 12)) * np.where(weekday >= 5, 1.15, 1.0)
     minutes = 2.0 + 60 * distance / speed * slowness * np.where(rate_code == 5, 0.9, 1.0)
     return np.clip(np.round(minutes * rng.lognormal(0, 0.28, BLOCK) * 60) / 60, 1, 60)

@@ -1,4 +1,4 @@
-"""What the figures were measured on: the machine, and the versions of everybody."""
+"""Describes the machine and the versions of the libraries that the figures were measured with."""
 
 import importlib.metadata
 import platform
@@ -15,7 +15,7 @@ PACKAGES = (
 
 
 def describe() -> str:
-    """Only what stays the same from run to run: sections of two runs stand together if this is equal."""
+    """Returns facts that do not change between runs: sections of different runs are kept together if they are equal."""
     table = report.Table("", ["machine", ""], [
         ["processor", f"{processor()}, {cores()} cores"],
         ["memory", f"{memory_gib():.0f} GiB"],

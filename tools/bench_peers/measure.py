@@ -1,4 +1,4 @@
-"""What a rival's process says of itself: CPU time of a call, and how far its memory rose meanwhile."""
+"""Measures a call within its own process: CPU time, and how far memory rises during the call."""
 
 import json
 import time
@@ -9,15 +9,15 @@ from statistics import median
 from typing import Any
 
 PASSES_MIN = 3
-# A clock tick weighs little against so much.
+# So long that a clock tick hardly matters.
 SECONDS_MIN = 0.3
-# And a slow call need not be repeated beyond this.
+# A slow call is not repeated after this time.
 SECONDS_ENOUGH = 3.0
 
 
 @dataclass(frozen=True)
 class Measured:
-    """CPU seconds of the whole process, whatever thread spent them; memory in MB as the kernel counts it."""
+    """Result and cost of a call: CPU seconds over all threads of the process; memory in MB as the kernel counts it."""
 
     result: Any
     cpu_s: float
@@ -35,7 +35,7 @@ def once(call: Callable[[], Any]) -> Measured:
 
 
 def passes(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What the call gives, and the CPU seconds of its median pass after one to warm up."""
+    """Returns the call's result and the CPU seconds of its median pass, after one pass to warm up."""
     result = call()
     seconds: list[float] = []
     while sum(seconds) < (SECONDS_ENOUGH if len(seconds) < PASSES_MIN else SECONDS_MIN):
@@ -46,7 +46,7 @@ def passes(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def forget_peak() -> None:
-    """From here on the kernel counts the peak anew, from what is held now."""
+    """Resets the kernel's record of peak memory to the current value."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -58,5 +58,5 @@ def peak_mb() -> float:
 
 
 def tell(**facts: Any) -> None:
-    """The last line on stdout is the answer; libraries may have chatted before."""
+    """Prints the result as the last line on stdout; libraries may print lines before it."""
     print(json.dumps(facts), flush=True)

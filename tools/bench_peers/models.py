@@ -1,4 +1,4 @@
-"""The models everybody scores: trained once, then converted and compiled for those who do not read LightGBM's text."""
+"""The models to score: trained once, then converted or compiled for libraries that do not read LightGBM's text."""
 
 import importlib.util
 import subprocess
@@ -16,7 +16,7 @@ TREES = 300
 
 @dataclass
 class Models:
-    """A folder with a form of the model for every rival, and what went wrong for those that have none."""
+    """A folder with the model in the format of each library, and the errors of those that have none."""
 
     folder: Path
     failures: dict[str, str] = field(default_factory=dict)
@@ -27,13 +27,13 @@ class Models:
         return self.folder / score_peer.LIGHTGBM_TEXT
 
     def notes(self) -> list[str]:
-        """What compiling cost, which scoring does not show."""
+        """Returns the time that compiling took, which the scoring times do not include."""
         took = ", ".join(f"{rival} {seconds:.1f} s" for rival, seconds in self.seconds.items())
         return [f"Converted or compiled beforehand: {took}."] if took else []
 
 
 def ensure(pair: data.Pair, name: str) -> Models:
-    # Other versions of the libraries train and compile other files.
+    # Other versions of the libraries produce other files, so the folder's name contains the hash of the lock file.
     made = Models(STATE / "models" / f"{name}-{lock_hash()[:12]}")
     made.folder.mkdir(parents=True, exist_ok=True)
     if failure := train("lightgbm", pair, made.text):
@@ -47,7 +47,7 @@ def ensure(pair: data.Pair, name: str) -> Models:
 
 
 def train(rival: str, pair: data.Pair, file: Path) -> str | None:
-    """Trains the model into `file` if it is not there; what failed."""
+    """Trains the model into `file` if it does not exist; returns the error, if any."""
     if file.exists():
         return None
     run.say(f"training {rival}'s model to score")
@@ -63,7 +63,7 @@ def train(rival: str, pair: data.Pair, file: Path) -> str | None:
 
 
 def prepare(rival: str, made: Models) -> None:
-    """Converts or compiles; how long that took is kept beside the file, for a run that finds it made."""
+    """Converts or compiles the model, and stores the time that it took beside the file for later runs."""
     file = made.folder / score_peer.RIVALS[rival].file
     took = file.with_name(f"{file.name}.seconds")
     if not file.exists() or not took.exists():
@@ -79,7 +79,7 @@ def prepare(rival: str, made: Models) -> None:
 
 
 def single_row_program() -> tuple[Path, Path, str | None]:
-    """The C program, built, and the library it drives; or why there is none."""
+    """Builds the C program; returns its path, that of the library it loads, and the error, if any."""
     program = STATE / "single_row"
     package = importlib.util.find_spec("lightgbm")
     if package is None:

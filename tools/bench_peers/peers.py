@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Ours beside its peers: training, scoring, and one row at a time, on the same data and one thread.
+"""Compares `trees` with other libraries: training, scoring, and one row at a time, on the same data and one thread.
 
-Every run is a process of its own, rivals take turns, and what counts is the process's CPU time around the call. The
-environment, the data and the models are made on the first run, under target/bench-peers; delete that to have them made
-again. Real trips come from TRIPS_DIR; without it only the generated ones are used. The
-tables go to stdout and to a Markdown file, progress to stderr. Build ours first:
+Every run is a separate process, the libraries take turns, and the process's CPU time during the call is measured. The
+first run makes the environment, the data and the models under target/bench-peers; delete that folder to make them
+again. Real trips come from TRIPS_DIR; without it only generated trips are used. The tables go to stdout and to a
+Markdown file, progress to stderr. Build our benchmark program first:
 
   cargo build --release --locked -p trees --example bench
 """
@@ -24,7 +24,7 @@ FULL_ROWS, QUICK_ROWS = 1_000_000, 100_000
 
 
 def bench(args: argparse.Namespace) -> None:
-    # Not before: they need what only the environment has.
+    # Imported here because they need packages of the environment.
     import machine
     import report
     import suites
@@ -38,13 +38,13 @@ def bench(args: argparse.Namespace) -> None:
         section = suites.SUITES[name](plan)
         section.notes.insert(0, f"Measured on {datetime.date.today().isoformat()}.")
         print(f"\n{section.markdown()}", flush=True)
-        # Section by section: an hour's figures are not lost with the next one's failure.
+        # Written section by section, so that a failure does not lose the sections before it.
         report.write(args.out, about, {section.title: section.markdown()})
     print(f"bench peers: written to {args.out}", file=sys.stderr)
 
 
 def check(args: argparse.Namespace) -> None:
-    """Before an environment is made for nothing."""
+    """Checks the requirements before the environment is made."""
     if not Path("/proc/self/clear_refs").exists():
         raise Failure("memory is measured through /proc, which only Linux has")
     if not args.ours.is_file():
@@ -78,7 +78,7 @@ def main() -> None:
         check(args)
         environment.ensure()
         environment.reenter()
-        # Two at once would measure each other.
+        # Two benchmarks at once would disturb each other.
         with environment.exclusive("run"):
             bench(args)
     except Failure as failure:

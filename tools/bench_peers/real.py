@@ -1,4 +1,4 @@
-"""Real green taxi trips as the benchmark's rows: whole months, from TRIPS_DIR."""
+"""Reads real green taxi trips as the benchmark's rows: whole months from TRIPS_DIR."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from failure import Failure
 from generated import Trips
 
 PICKUP, DROPOFF = "lpep_pickup_datetime", "lpep_dropoff_datetime"
-# In the order of the features; time of day and weekday come in between.
+# Columns in the order of the features; hour, weekday and quarter hour come between the two groups.
 BEFORE_TIME = ("PULocationID", "DOLocationID", "trip_distance")
 AFTER_TIME = ("VendorID", "RatecodeID", "passenger_count", "trip_type")
 PAID_BY_CARD = 1
@@ -21,7 +21,7 @@ WEEKDAY_OF_EPOCH = 3
 
 
 def folder() -> Path:
-    """Where the months are; a Failure that says so if they are nowhere."""
+    """Returns the folder of the months; raises a Failure if there is none."""
     own = os.environ.get("TRIPS_DIR")
     if not own:
         raise Failure("TRIPS_DIR is not set: `make months` fetches whole months")
@@ -31,7 +31,7 @@ def folder() -> Path:
 
 
 def trips(months: Path, month: str, card_only: bool) -> Trips:
-    """The trips of a month that took 1 to 60 minutes; what is not known is NaN."""
+    """Reads the trips of a month that took 1 to 60 minutes; missing values are NaN."""
     file = months / f"green_tripdata_{month}.parquet"
     if not file.is_file():
         raise Failure(f"there is no {file.name} among the real months")
@@ -49,7 +49,7 @@ def trips(months: Path, month: str, card_only: bool) -> Trips:
 
 
 def times(pickup: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hour, weekday, quarter hour of the day."""
+    """Returns the hour, the weekday and the quarter hour of the day."""
     second = pickup % SECONDS_A_DAY
     return second // 3600, (pickup // SECONDS_A_DAY + WEEKDAY_OF_EPOCH) % 7, second // 900
 

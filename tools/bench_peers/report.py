@@ -1,4 +1,4 @@
-"""Tables in Markdown: made from outcomes, printed, and put where docs/BENCHMARKS.md wants them."""
+"""Renders results as Markdown tables and writes them between the marks of docs/BENCHMARKS.md."""
 
 import re
 from dataclasses import dataclass, field
@@ -46,21 +46,21 @@ class Section:
 
 
 class Agreement:
-    """How near the scores of a rival come to LightGBM's own, and to the truth."""
+    """Compares scores with those of LightGBM and with the actual values."""
 
     def __init__(self, reference: Path, actual: np.ndarray) -> None:
         self.reference = np.fromfile(reference, dtype="<f8") if reference.exists() else None
         self.actual = actual.astype(np.float64)
 
     def cells(self, scores: Path) -> list[str]:
-        """Greatest difference, share of equal bits, RMSE."""
+        """Returns the greatest difference, the share of scores with equal bits, and the RMSE."""
         if not scores.exists():
             raise Failure("it wrote no scores")
         own = np.fromfile(scores, dtype="<f8")
         if len(own) != len(self.actual):
             raise Failure(f"it wrote {len(own)} scores for {len(self.actual)} rows")
         rmse = f"{np.sqrt(np.mean((own - self.actual) ** 2)):.5f}"
-        # XGBoost scores another model: how far that is says nothing about its scoring.
+        # XGBoost scores another model, so the differences would say nothing about its scoring.
         if self.reference is None or scores.stem == "xgboost":
             return [NOT_MEASURED, NOT_MEASURED, rmse]
         equal = int(np.sum(own.view("<u8") == self.reference.view("<u8")))
@@ -84,7 +84,7 @@ def between(middle: float, values: list[float], digits: int) -> str:
 
 
 def times(outcome: Outcome, ours: Outcome, key: str) -> str:
-    """How many times what ours takes."""
+    """Returns the ratio to our own value."""
     if ours.failure or not ours.median(key):
         return NOT_MEASURED
     return f"{outcome.median(key) / ours.median(key):.2f}"
@@ -95,7 +95,7 @@ def row_of(cells: list[str]) -> str:
 
 
 def check(out: Path) -> None:
-    """Before hours of measuring: a file of others, without the marks, is not overwritten."""
+    """Checks, before hours of measuring, that an existing file has the marks, so that no other file is overwritten."""
     if out.exists() and not block_of(out.read_text()):
         raise Failure(f"{out.name} has no place for the tables: put the lines {BEGIN} and {END} where they belong")
 
@@ -105,7 +105,7 @@ def block_of(text: str) -> re.Match | None:
 
 
 def write(out: Path, machine: str, measured: dict[str, str]) -> None:
-    """Replaces what was measured now. Other sections stay only if they are of this very machine and these versions."""
+    """Replaces the sections that were measured. Others are kept only if they have the same machine and versions."""
     old = out.read_text() if out.exists() else f"{HEADER}{BEGIN}\n{END}\n"
     found = block_of(old)
     sections = {**sections_of(found.group(1), machine), **measured}

@@ -1,4 +1,4 @@
-"""Rivals run in turn, each run in a fresh process on one core, until all have had their repeats."""
+"""Runs jobs in turn, each in a new process on as many cores as it has threads, until all have had their repeats."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from environment import PROJECT
 
 SECONDS_MAX = 3_600
 REASON_MAX = 200
-# Every pool that some rival might open: one thread a process, whatever its own settings say.
+# Limits every thread pool that a library might open to one thread.
 ONE_THREAD = {
     name: "1"
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -21,18 +21,18 @@ ONE_THREAD = {
 
 @dataclass(frozen=True)
 class Job:
-    """One rival's command; it answers with JSON on the last line of its stdout."""
+    """A command to measure; it prints its result as JSON on the last line of stdout."""
 
     name: str
     command: list[str | Path]
     threads: int = 1
-    # Why it cannot even start, when that is known beforehand.
+    # Why the command cannot run, if that is known beforehand.
     impossible: str | None = None
 
 
 @dataclass
 class Outcome:
-    """What its runs said; or why there is nothing to say."""
+    """The results of a job's runs, or the reason why there are none."""
 
     name: str
     runs: list[dict] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def in_turn(jobs: list[Job], repeats: int, about: str) -> list[Outcome]:
-    """Round by round, so that a machine that slows down or speeds up does so for everybody."""
+    """Runs the jobs round by round, so that changes in the machine's speed affect all of them alike."""
     outcomes = [Outcome(job.name, failure=job.impossible) for job in jobs]
     for number in range(1, repeats + 1):
         for job, outcome in zip(jobs, outcomes):
@@ -62,7 +62,7 @@ def attempt(job: Job, outcome: Outcome) -> None:
     if failure is None:
         outcome.runs.append(answer)
     else:
-        # A median of what came before would hide it.
+        # The median of the earlier runs would hide the failure.
         outcome.runs, outcome.failure = [], failure
 
 
@@ -87,7 +87,7 @@ def answer_of(job: Job) -> tuple[dict, str | None]:
 
 
 def pin(threads: int) -> None:
-    """To as many cores as it may have threads, the last ones: interrupts tend to land on the first."""
+    """Pins the process to as many cores as it has threads: the last ones, because interrupts tend to hit the first."""
     os.sched_setaffinity(0, cores()[-threads:])
 
 
@@ -102,7 +102,7 @@ def said_of(answer: dict) -> str:
 
 
 def reason(output: str) -> str:
-    """The last line of what it complained; without where this checkout lies, and short enough for a table."""
+    """Returns the last line of the output, without the path of this checkout, and short enough for a table."""
     return last_line(output).replace(f"{PROJECT}/", "")[:REASON_MAX]
 
 

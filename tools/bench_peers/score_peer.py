@@ -1,7 +1,7 @@
-"""One rival's scoring of all test rows, in a process of its own; or, beforehand, what it must convert or compile.
+"""Scores all test rows with one library; or, beforehand, converts or compiles the model for it.
 
-  prepare RIVAL --folder DIR              its own form of DIR/lightgbm.txt
-  score RIVAL --folder DIR --x F --out F  raw scores as f64, and as JSON what a pass over all rows took
+  prepare RIVAL --folder DIR              makes the library's own form of DIR/lightgbm.txt
+  score RIVAL --folder DIR --x F --out F  writes raw scores as f64, and prints the time of a pass over all rows as JSON
 """
 
 import argparse
@@ -19,7 +19,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Rival:
-    """How a model file becomes a predictor, and how the file is made from LightGBM's text, if it is another."""
+    """A library: how it loads a model file, and how that file is made from LightGBM's text, if it is another file."""
 
     file: str
     module: str
@@ -108,7 +108,7 @@ RIVALS = {
 
 
 def prepare(rival: Rival, args: argparse.Namespace) -> None:
-    """Under its own name only when whole: what an interrupted compiler left is never loaded."""
+    """Makes the library's file, and renames it only when complete, so that a partial file is never loaded."""
     made, started = args.folder / f"part-{rival.file}", time.perf_counter()
     made.unlink(missing_ok=True)
     rival.prepare(args.folder / LIGHTGBM_TEXT, made)
@@ -117,7 +117,7 @@ def prepare(rival: Rival, args: argparse.Namespace) -> None:
 
 
 def score(rival: Rival, args: argparse.Namespace) -> None:
-    # Imported before the clock starts: a library's own loading is not its model's.
+    # Imported before the clock starts, because loading the library is not part of loading the model.
     __import__(rival.module)
     rows, started = data.read_rows(args.x), time.perf_counter()
     predict = rival.load(args.folder / rival.file)

@@ -1,8 +1,8 @@
-/* What one row costs through LightGBM's fastest single-row call: no Python, no batch, everything set up beforehand.
+/* Times LightGBM's fastest single-row call: no Python, no batch, and everything set up beforehand.
  *
  *   single_row LIB_LIGHTGBM MODEL ROWS_F32 FEATURES
  *
- * The library is loaded at run time, since its Python package brings no headers. Prints JSON. */
+ * The library is loaded at run time, because its Python package contains no headers. The program prints JSON. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>

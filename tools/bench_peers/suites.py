@@ -1,4 +1,4 @@
-"""What is measured: which rivals, on which data, with which settings; and the tables that come of it."""
+"""Defines the suites: which libraries are measured on which data with which settings, and the resulting tables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ TEST_MONTH = "2024-01"
 MONTHS = [f"2023-{month:02}" for month in range(1, 13)]
 TRAINERS = {"LightGBM": "lightgbm", "XGBoost hist": "xgboost", "scikit-learn HistGradientBoosting": "scikit-learn"}
 KERNELS = ("auto", "portable", "walk")
-# A pass of ours is short; the median of so many is steady.
+# Our passes are short, so the median of several is taken.
 OUR_PASSES = 15
 SCORERS = {
     "LightGBM": "lightgbm", "XGBoost (a model of its own)": "xgboost", "ONNX Runtime": "onnxruntime",
@@ -29,7 +29,7 @@ SINGLE_ROWS = 20_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is run, and with what."""
+    """Our benchmark program, the number of repeats, and the size of the data."""
 
     ours: Path
     repeats: int
@@ -62,7 +62,7 @@ def training(plan: Plan) -> Section:
 
 
 def learn(plan: Plan, pair: data.Pair, objective: str, caption: str, large: data.Pair | None = None) -> list[Table]:
-    """A table of all trainers on these data, and for ours, where `large` is given, one of how its cost grows."""
+    """Returns a table of all trainers and, if `large` is given, one of how our cost grows with threads and rows."""
     jobs = [Job(OURS, our_training(plan, pair, objective, 1))]
     jobs += [Job(name, peer_training(rival, pair, objective)) for name, rival in TRAINERS.items()]
     growing = []

@@ -1,7 +1,8 @@
-"""One training of one rival, in a process of its own: prints its time, memory and error on the test set as JSON.
+"""Trains one library once, in its own process, and prints its time, memory and test error as JSON.
 
-All grow 100 trees of at most 31 leaves leaf by leaf at rate 0.1 over at most 255 bins, at least 20 rows a leaf, no
-regularization. The time includes putting rows into bins: from the f32 matrix to the model.
+All libraries grow trees leaf by leaf over at most 255 bins (XGBoost 256), at least 20 rows in a leaf, no
+regularization; the suite sets 100 trees of at most 31 leaves at rate 0.1. The time includes binning: from the f32
+matrix to the model.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 Predict = Callable[[np.ndarray], np.ndarray]
 LIGHTGBM_OBJECTIVE = {"squared": "regression", "logistic": "binary"}
 XGBOOST_OBJECTIVE = {"squared": "reg:squarederror", "logistic": "binary:logistic"}
-# XGBoost bounds a leaf's sum of hessians, not its rows: 1 a row for squared error, at most 1/4 for log-loss.
+# XGBoost limits a leaf's sum of hessians, not its rows: a row adds 1 for squared error, and at most 1/4 for log-loss.
 XGBOOST_LEAF_MIN = {"squared": 20, "logistic": 5}
 
 
@@ -25,7 +26,7 @@ def lightgbm(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
     parameters = {
         "objective": LIGHTGBM_OBJECTIVE[args.objective], "num_leaves": args.leaves, "learning_rate": args.learning_rate,
         "max_bin": 255, "min_data_in_leaf": 20, "num_threads": 1, "deterministic": True, "verbosity": -1,
-        # The faster of its two ways on this data; left to itself it would time both, at its own cost.
+        # The faster of LightGBM's two methods on this data; by default it would spend time on trying both.
         "force_col_wise": True,
     }
     model = library.train(parameters, library.Dataset(x, y, params=parameters), args.rounds)
@@ -67,7 +68,7 @@ MODULES = {"lightgbm": "lightgbm", "xgboost": "xgboost", "scikit-learn": "sklear
 
 
 def error(objective: str, predicted: np.ndarray, actual: np.ndarray) -> float:
-    """Root mean squared error, or mean log-loss; in f64 for everybody."""
+    """Returns the root mean squared error or the mean log-loss, computed in f64 for all libraries."""
     predicted, actual = predicted.astype(np.float64), actual.astype(np.float64)
     if objective == "squared":
         return float(np.sqrt(np.mean((predicted - actual) ** 2)))
@@ -90,7 +91,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    # Imported before the clock starts: a library's own loading is not its training.
+    # Imported before the clock starts, because loading the library is not part of training.
     __import__(MODULES[args.rival])
     x, y = data.read_rows(args.x), data.read_column(args.y)
     done = measure.once(lambda: RIVALS[args.rival](x, y, args))

@@ -1,6 +1,7 @@
-"""What is in a package, as a CycloneDX 1.6 document: the crates that a binary is linked from, by cargo's own word.
+"""Bill of materials of a package as a CycloneDX 1.6 document: the crates that its binary is built from, as cargo lists
+them.
 
-No times and no random serial numbers: the same Cargo.lock gives the same document.
+It has no times and no random serial numbers, so the same Cargo.lock gives the same document.
 """
 
 import json
@@ -9,7 +10,7 @@ from pathlib import Path
 
 
 def document(project: Path, package: str, triple: str) -> dict:
-    """The bill of materials of `package` built for `triple`."""
+    """Returns the bill of materials of `package` built for the target `triple`."""
     metadata = cargo_metadata(project, triple)
     packages = {found["id"]: found for found in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
@@ -46,7 +47,7 @@ def reach(root: str, nodes: dict[str, dict]) -> set[str]:
 
 
 def uses(node: dict) -> set[str]:
-    """What it is linked with or built by; not what only its tests need."""
+    """Returns the ids of a crate's normal and build dependencies, without its dev-dependencies."""
     return {used["pkg"] for used in node["deps"] if any(kind["kind"] != "dev" for kind in used["dep_kinds"])}
 
 
@@ -63,7 +64,7 @@ def component(package: dict, checksums: dict[tuple[str, str], str], kind: str = 
         "purl": ref(package),
     }
     if license := package.get("license"):
-        # Cargo allowed a slash for OR before it knew SPDX.
+        # Cargo once allowed a slash where SPDX has OR.
         described["licenses"] = [{"expression": license.replace("/", " OR ")}]
     if checksum := checksums.get((package["name"], package["version"])):
         described["hashes"] = [{"alg": "SHA-256", "content": checksum}]
@@ -71,7 +72,7 @@ def component(package: dict, checksums: dict[tuple[str, str], str], kind: str = 
 
 
 def lock_checksums(project: Path) -> dict[tuple[str, str], str]:
-    """The sha256 of each crate's archive, as Cargo.lock pins it."""
+    """Returns the SHA-256 of each crate's archive, as Cargo.lock pins it."""
     locked, entry = {}, {}
     for line in (project / "Cargo.lock").read_text().splitlines():
         name, equals, value = line.partition(" = ")

@@ -3,8 +3,8 @@
     python3 tools/build/build.py                              (by `make build`; both architectures)
     python3 tools/build/build.py --architecture arm64 --to target/lambda
 
-cargo-lambda compiles with zig as the linker, against the C library of Amazon Linux 2023 whatever this machine has. Paths of
-this machine are kept out of the binaries, so that the same sources give the same bytes anywhere.
+cargo-lambda links with zig against the C library of Amazon Linux 2023, independent of this machine's. Paths of this
+machine are kept out of the binaries, so that the same sources give the same bytes anywhere.
 """
 
 import argparse
@@ -24,9 +24,9 @@ import package  # noqa: E402
 from python_environment import FUNCTIONS, PROJECT, Environment, Failure  # noqa: E402
 
 OURS = Environment(PROJECT / "target" / "build-tools", HERE / "requirements.lock", "cargo-lambda and zig (480 MB on disk)")
-# Lambda's name of a processor -> rustc's, and that of ELF headers.
+# Lambda's name of an architecture -> rustc's target triple, and the machine number in ELF headers.
 ARCHITECTURES = {"arm64": ("aarch64-unknown-linux-gnu", 0xB7), "x86_64": ("x86_64-unknown-linux-gnu", 0x3E)}
-# What provided.al2023 has.
+# The version of glibc in provided.al2023.
 GLIBC = (2, 34)
 UNZIPPED_BYTES_MAX = 250 << 20
 
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def installed(architecture: str, is_asked_for: bool) -> bool:
-    """Whether rustc can compile for it; its standard library is added if that is possible here."""
+    """Returns whether rustc can compile for the architecture, after adding its standard library if possible."""
     triple, _ = ARCHITECTURES[architecture]
     found = subprocess.run(["rustup", "target", "list", "--installed"], cwd=PROJECT, capture_output=True, text=True)
     if triple in found.stdout.split():
@@ -72,7 +72,7 @@ def build(architecture: str, to: Path, target_dir: Path) -> None:
     selected = [argument for function in FUNCTIONS for argument in ("-p", function)]
     command = ["cargo", "lambda", "build", "--release", "--locked", *selected, "--target", f"{triple}.{GLIBC[0]}.{GLIBC[1]}",
                "--lambda-dir", str(binaries.resolve())]
-    # By the environment: cargo-lambda hands an option on to commands that have none such.
+    # Set by the environment, because cargo-lambda would pass an option on to commands that do not know it.
     where = {"CARGO_TARGET_DIR": str(target_dir.resolve())}
     if subprocess.run(command, cwd=PROJECT, env={**environment(), **where}).returncode != 0:
         raise Failure(f"cargo lambda build for {architecture} failed (above)")
@@ -87,10 +87,10 @@ def build(architecture: str, to: Path, target_dir: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """The user's, with the pinned tools first and this machine's paths mapped away."""
+    """Returns the user's environment with the pinned tools first in PATH and flags that remove this machine's paths."""
     registry = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo") / "registry" / "src"
     subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=PROJECT, check=True)
-    # Our own files are compiled by their paths in the workspace already.
+    # The project's own files are already compiled by their paths relative to the workspace.
     mapped = [f"--remap-path-prefix={index}=/cargo" for index in sorted(registry.glob("*"))]
     described = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"], cwd=PROJECT,
                                capture_output=True, text=True)
@@ -106,7 +106,7 @@ def environment() -> dict[str, str]:
 
 
 def check(binary: Path, machine: int) -> None:
-    """That Lambda can start it: the right processor, a C library that is there, and a size that it takes."""
+    """Checks that Lambda can run the binary (architecture, glibc, size), and that it names no path of this machine."""
     content = binary.read_bytes()
     if content[:4] != b"\x7fELF" or content[18] != machine:
         raise Failure(f"{binary} is no binary for the processor it was built for")

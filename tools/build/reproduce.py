@@ -1,5 +1,5 @@
-"""Builds the packages for AWS once more, from a clone in another folder with a target folder of its own, and compares them
-with those that `make build` left: the same sources have to give the same bytes.
+"""Builds the packages for AWS again, from a clone in another folder with its own target folder, and compares them with
+those of `make build`: the same sources have to give the same bytes.
 
     python3 tools/build/reproduce.py --architecture x86_64        (by `make reproduce`, after `make build`)
 """
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def clone() -> None:
-    """What is committed, in another folder; the pinned tools are shared, nothing that was compiled is."""
+    """Clones the commit into another folder, which shares the pinned tools but nothing that was compiled."""
     if subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "functions", "shared", "Cargo.toml", "Cargo.lock"], cwd=PROJECT).returncode:
         raise Failure("sources are changed that are not committed: a clone would be built from others")
     shutil.rmtree(ELSEWHERE, ignore_errors=True)

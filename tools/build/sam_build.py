@@ -1,5 +1,5 @@
-"""Builds by `sam build` (rust-cargolambda), as whoever deploys with the SAM CLI does, and packs what comes out:
-target/sam/<function>/bootstrap.zip, for the tests.
+"""Builds with `sam build` (rust-cargolambda), as users of the SAM CLI do, and packs the results for the tests as
+target/sam/<function>/bootstrap.zip.
 
     python3 tools/build/sam_build.py          (by `make sam-build`; for this machine's processor)
 """
@@ -46,9 +46,10 @@ def main() -> int:
 
 
 def environment() -> dict[str, str]:
-    """That of our own builds; SAM has no business with an account, nor with whoever counts its uses.
+    """Returns the environment of `make build`, without AWS accounts and without telemetry.
 
-    What is compiled lies apart: with another linker it would take the place of what `make build` compiled, and back again.
+    Compiled files go to a separate folder: they are linked differently, and in a shared one each build would replace
+    the other's.
     """
     own = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(OUT / "cli"), "CARGO_TARGET_DIR": str(OUT / "cargo")}
     return {**build.environment(), **NO_ACCOUNT, **own, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}

@@ -1,9 +1,9 @@
-"""Proves that model cards are what they claim: by the Model Card Toolkit's own schema, and as seen in a real browser.
+"""Checks model cards: by the schema of the Model Card Toolkit, and as rendered in a real browser.
 
     python3 tools/card/check.py            (by `make test-card`, which builds `tripcast` first)
 
-Models are trained twice, so that there is a champion before the last one; every card of theirs is validated, and every
-page is looked at in headless Chromium. Screenshots stay in target/card/screenshots.
+Models are trained twice, so that the second ones have a champion to compare with; every card is validated, and every
+page is inspected in headless Chromium. Screenshots are kept in target/card/screenshots.
 """
 
 import json
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def train() -> list[Path]:
-    """The folders of all models of two retrainings, a month apart."""
+    """Runs two retrainings a month apart and returns the folders of all their models."""
     work = STATE / "work"
     shutil.rmtree(work, ignore_errors=True)
     trips.link(work / "data" / "history")
@@ -76,7 +76,7 @@ def validate(cards: list[Path]) -> None:
         metrics = document["quantitative_analysis"]["performance_metrics"]
         expect(len(metrics) > 15, f"{card.name}: {len(metrics)} metrics")
         expect(document["model_details"]["tripcast"]["version"] == card.name, f"{card.name}: another version")
-    # The schema is no rubber stamp: it is closed at its outermost object.
+    # The schema has to refuse something: its outermost object allows no additional properties.
     try:
         jsonschema.validate({**document, "unheard_of": 1}, schema)
     except jsonschema.ValidationError:
@@ -110,7 +110,7 @@ def look(cards: list[Path]) -> None:
 
 
 def browse(pages: list[Path]) -> list[dict]:
-    """What each page shows in Chromium, which npm brings, into our own folder."""
+    """Installs Chromium by npm in a folder below target, and returns what it finds in each page."""
     BROWSER.mkdir(exist_ok=True)
     for file in ("package.json", "package-lock.json", "look.mjs"):
         shutil.copy(HERE / file, BROWSER / file)

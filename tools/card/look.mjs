@@ -1,14 +1,14 @@
-// Looks at pages in headless Chromium, as people would: wide and narrow, light and dark.
+// Inspects pages in headless Chromium in two views: wide and light, narrow and dark.
 //
 //   node look.mjs SCREENSHOTS PAGE...
 //
-// One JSON document on stdout: for each page what is wrong with it, and what it showed.
+// Prints one JSON document: for each page and view, the problems found and the contents.
 
 import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-// The package brings the libraries that Chromium needs for the system that Lambda runs on, and unpacks them only there.
+// The package contains the libraries that Chromium needs on Lambda, and unpacks them only if these variables are set.
 process.env.AWS_LAMBDA_JS_RUNTIME = "nodejs20.x";
 process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs20.x";
 const { default: chromium } = await import("@sparticuz/chromium");
@@ -22,7 +22,7 @@ const VIEWS = [
 const [screenshots, ...pages] = process.argv.slice(2);
 const browser = await playwright.launch({
   executablePath: await chromium.executablePath(),
-  // Not the package's own arguments: those are for one page in one process.
+  // The package's default arguments are not used: they are for one page in a single process.
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   headless: true,
 });
@@ -53,7 +53,7 @@ async function look(file, { name, ...view }) {
   return { page: file, view: name, bytes: readFileSync(file).length, screenshot, ...shown, wrong };
 }
 
-// On a busy machine Chromium now and then gives up on a picture ("Unable to capture screenshot"); that is no fault of the page.
+// On a busy machine Chromium sometimes fails with "Unable to capture screenshot", which is not the page's fault.
 async function photograph(page, path) {
   for (let tries = 3; ; tries -= 1) {
     try {

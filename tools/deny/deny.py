@@ -1,6 +1,6 @@
-"""Checks licences, sources, bans and advisories of what is depended on, by cargo-deny, pinned.
+"""Checks licences, sources, bans and advisories of the dependencies with a pinned version of cargo-deny.
 
-    python3 tools/deny/deny.py [--offline]      (by `make deny`; offline there are no advisories to check against)
+    python3 tools/deny/deny.py [--offline]      (by `make deny`; advisories need the network)
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""Deploys the packages that `make build` left to AWS, by the SAM CLI, pinned. Nothing is built: what is deployed is what was
-attested.
+"""Deploys the packages of `make build` to AWS with a pinned SAM CLI. It builds nothing, so that exactly the attested
+packages are deployed.
 
     python3 tools/deploy/sam.py --stage dev          (by `make deploy-sam STAGE=dev`)
 
-samconfig.toml says what a stage is. PERMISSIONS_BOUNDARY, if set, is the ARN of the policy that bounds the functions' roles.
+samconfig.toml defines the stages. PERMISSIONS_BOUNDARY, if set, is the ARN of the permissions boundary of the
+functions' roles.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> int:
 
 
 def with_packages(template: str, packages: Path) -> str:
-    """The template with a package for each function, where it has sources."""
+    """Returns the template with the package of each function as its CodeUri, in place of the source folder."""
     for function in FUNCTIONS:
         package = packages / function / "bootstrap.zip"
         if not package.is_file():
@@ -59,13 +60,13 @@ def with_packages(template: str, packages: Path) -> str:
 
 
 def region() -> list[str]:
-    """The SAM CLI reads AWS_DEFAULT_REGION only; everything else here goes by AWS_REGION."""
+    """Returns the option for the region, because the SAM CLI reads AWS_DEFAULT_REGION and not AWS_REGION."""
     named = os.environ.get("AWS_REGION")
     return ["--region", named] if named else []
 
 
 def overrides(args: argparse.Namespace) -> list[str]:
-    """The stage's parameters with ours: given on the command line they take the place of the file's."""
+    """Returns the stage's parameters and ours, because parameters on the command line replace all those of the file."""
     config = (PROJECT / "samconfig.toml").read_text()
     stage = re.search(rf"\[{STAGES[args.stage]}\.deploy\.parameters\](.*?)(?:\n\[|\Z)", config, re.DOTALL)
     stated = re.search(r'^parameter_overrides = "(.*)"$', stage[1], re.MULTILINE) if stage else None

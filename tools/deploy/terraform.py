@@ -1,9 +1,10 @@
-"""Plans or applies infra/terraform on AWS with the packages that `make build` left. Nothing is built.
+"""Plans or applies infra/terraform on AWS with the packages of `make build`. It builds nothing.
 
     python3 tools/deploy/terraform.py plan --stage dev       (by `make plan-terraform STAGE=dev`)
     python3 tools/deploy/terraform.py apply --stage prod     (by `make deploy-terraform STAGE=prod`)
 
-The state lies in the bucket TF_STATE_BUCKET; infra/terraform/env says what a stage is. PERMISSIONS_BOUNDARY as in sam.py.
+The state is in the bucket TF_STATE_BUCKET; infra/terraform/env defines the stages; PERMISSIONS_BOUNDARY is as in
+sam.py.
 """
 
 import argparse
@@ -32,7 +33,7 @@ def main() -> int:
             raise Failure("TF_STATE_BUCKET must name the bucket that holds Terraform's state")
         init = ["init", "-input=false", "-reconfigure", f"-backend-config=env/{args.stage}.s3.tfbackend", f"-backend-config=bucket={bucket}"]
         terraform(init)
-        # Who may only read cannot lock; who applies does.
+        # A role that may only read cannot lock the state, so a plan does not; applying locks it.
         how = ["-lock=false"] if args.verb == "plan" else ["-auto-approve"]
         terraform([args.verb, "-input=false", *how, f"-var-file=env/{args.stage}.tfvars", *variables(args.architecture)])
     except Failure as failure:

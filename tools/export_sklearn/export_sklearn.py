@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes a fitted scikit-learn model as `tripcast-sklearn` JSON: its numbers, and rows it must predict again.
+"""Writes a fitted scikit-learn model as `tripcast-sklearn` JSON: its parameters, and golden rows with its predictions.
 
-Runs in the Python that trained the model and needs nothing but scikit-learn and numpy there. A pickle ties a model
-to one Python and one scikit-learn and runs code when it is opened; the JSON is only numbers, described in README.md.
+It runs in the Python that trained the model and needs only scikit-learn and numpy there. A pickle ties a model to one
+version of Python and scikit-learn and runs code when it is loaded; the JSON is plain data, described in README.md.
 
     python3 export_sklearn.py --model model.pkl --rows golden_rows.json --output model.json
 """
@@ -37,9 +37,9 @@ TREE = (DecisionTreeRegressor, DecisionTreeClassifier)
 FOREST = (RandomForestRegressor, ExtraTreesRegressor, RandomForestClassifier, ExtraTreesClassifier)
 BOOSTED = (GradientBoostingRegressor, GradientBoostingClassifier)
 SUPPORTED = LINEAR + TREE + FOREST + BOOSTED
-# Subclasses share a base but not always its predictions, so the exact class is asked for, and these two as well.
+# A subclass may predict differently from its base, so only these exact classes are accepted.
 EXACT = set(SUPPORTED) | {ExtraTreeRegressor, ExtraTreeClassifier}
-# What an infinite threshold is written as: JSON has no infinity, and no finite f32 is above it either.
+# Replaces an infinite threshold, which JSON cannot represent; no finite f32 is above this number either.
 LARGEST = sys.float_info.max
 
 Row = Mapping[str, Any]
@@ -47,15 +47,15 @@ Column = Mapping[str, str]
 
 
 class ExportError(Exception):
-    """Why a model cannot be exported; the message is for its owner."""
+    """An error that says why a model cannot be exported."""
 
 
 def export(model: Any, vectorizer: DictVectorizer | None = None,
            golden_rows: Sequence[Row] | None = None) -> dict[str, Any]:
-    """The JSON document of `model`, ready for `json.dumps(..., allow_nan=False)`.
+    """Returns the JSON document of `model`, ready for `json.dumps(..., allow_nan=False)`.
 
     `model` is an estimator, a `Pipeline` of a `DictVectorizer` and an estimator, or a tuple `(vectorizer, estimator)`.
-    `golden_rows` are rows as the model is given them (before the vectorizer); each is stored with its prediction.
+    `golden_rows` are input rows (before the vectorizer); each is stored with its prediction.
     """
     vectorizer, estimator = _parts(model, vectorizer)
     _check_supported(estimator)
@@ -75,7 +75,7 @@ def export(model: Any, vectorizer: DictVectorizer | None = None,
 
 
 def _parts(model: Any, vectorizer: DictVectorizer | None) -> tuple[DictVectorizer | None, Any]:
-    """The vectorizer, if there is one, and the estimator behind it."""
+    """Returns the vectorizer, if there is one, and the estimator behind it."""
     if isinstance(model, Pipeline):
         parts = [step for _, step in model.steps if step is not None and step != "passthrough"]
     elif isinstance(model, (tuple, list)):
@@ -95,7 +95,7 @@ def _parts(model: Any, vectorizer: DictVectorizer | None) -> tuple[DictVectorize
 
 
 def _check_supported(estimator: Any) -> None:
-    """Refuses whatever the format cannot say exactly."""
+    """Refuses every model that the format cannot represent exactly."""
     name = type(estimator).__name__
     if type(estimator) not in EXACT:
         supported = ", ".join(sorted(kind.__name__ for kind in SUPPORTED))
@@ -119,10 +119,10 @@ def _check_supported(estimator: Any) -> None:
 
 
 def _columns(estimator: Any, vectorizer: DictVectorizer | None) -> list[Column]:
-    """What each input column of the estimator is made of, in its order.
+    """Returns the source of each input column of the estimator, in its order.
 
-    A one-hot column of the vectorizer is named `<source><separator><value>`; the first separator divides it, and
-    `_golden` finds out when that is wrong because a source column's own name holds one.
+    A one-hot column of the vectorizer is named `<source><separator><value>` and is divided at the first separator;
+    `_golden` detects when that is wrong because the name of a source column contains the separator.
     """
     n_columns = int(estimator.n_features_in_)
     if vectorizer is None:
@@ -140,7 +140,7 @@ def _columns(estimator: Any, vectorizer: DictVectorizer | None) -> list[Column]:
 
 
 def _link(estimator: Any) -> str:
-    """How a raw score becomes a prediction; a forest of classifiers already averages probabilities."""
+    """Returns the link from raw score to prediction; a forest of classifiers already averages probabilities."""
     return "logistic" if isinstance(estimator, (LogisticRegression, GradientBoostingClassifier)) else "identity"
 
 
@@ -154,9 +154,9 @@ def _linear(estimator: Any) -> dict[str, Any]:
 
 
 def _trees(estimator: Any) -> dict[str, Any]:
-    """The trees in the order they are summed, and what becomes of the sum."""
+    """Returns the trees in the order in which they are summed, and how their sum is combined and linked."""
     if isinstance(estimator, BOOSTED):
-        # Private, but the only place where the library keeps the constant in the space that the trees add to.
+        # A private method, but the only one that gives the constant on the scale that the trees add to.
         nothing = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
         base = float(np.ravel(estimator._raw_predict_init(nothing))[0])
         trees, combine, rate = list(estimator.estimators_[:, 0]), "sum", float(estimator.learning_rate)
@@ -176,7 +176,7 @@ def _trees(estimator: Any) -> dict[str, Any]:
 
 
 def _tree(estimator: Any, missing: bool) -> dict[str, Any]:
-    """One tree as scikit-learn holds it: parallel arrays over its nodes, the root first."""
+    """Returns one tree as scikit-learn stores it: parallel arrays over its nodes, the root first."""
     tree = estimator.tree_
     nodes = {
         "feature": tree.feature.tolist(),
@@ -192,7 +192,10 @@ def _tree(estimator: Any, missing: bool) -> dict[str, Any]:
 
 
 def _leaf_values(estimator: Any) -> np.ndarray:
-    """What each node predicts. For a classifier: the share of its second class (counts before scikit-learn 1.3)."""
+    """Returns what each node predicts: for a classifier, the share of its second class.
+
+    Before scikit-learn 1.3 the tree holds counts instead of shares.
+    """
     value = estimator.tree_.value[:, 0, :]
     if not hasattr(estimator, "classes_"):
         return value[:, 0]
@@ -202,7 +205,7 @@ def _leaf_values(estimator: Any) -> np.ndarray:
 
 def _golden(estimator: Any, vectorizer: DictVectorizer | None, columns: list[Column],
             rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Each row with the library's own prediction for it, so that an importer can prove that it predicts the same."""
+    """Returns each row with the library's prediction, so that an importer can check that it predicts the same."""
     if not rows:
         return []
     encoded = np.array([encode(row, columns, one_hot=vectorizer is not None) for row in rows], dtype=np.float64)
@@ -225,7 +228,7 @@ def _golden(estimator: Any, vectorizer: DictVectorizer | None, columns: list[Col
 
 
 def encode(row: Row, columns: Sequence[Column], one_hot: bool) -> list[float]:
-    """The model's input for `row`, by the rule of the format; absent is 0 behind a vectorizer, else missing."""
+    """Returns the model's input for `row` by the format's rules: an absent value is 0 behind a vectorizer, else NaN."""
     absent = 0.0 if one_hot else math.nan
     values = []
     for column in columns:
@@ -242,12 +245,12 @@ def encode(row: Row, columns: Sequence[Column], one_hot: bool) -> list[float]:
 
 
 def _number(value: Any) -> Any:
-    """A missing value as the library spells it; whatever else as it is."""
+    """Converts None to NaN, the library's missing value; returns any other value unchanged."""
     return math.nan if value is None else value
 
 
 def _json_value(value: Any) -> Any:
-    """A value of a golden row as JSON can hold it."""
+    """Converts a value of a golden row for JSON."""
     if value is None or isinstance(value, (str, bool)):
         return value
     try:

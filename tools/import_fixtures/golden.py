@@ -1,4 +1,4 @@
-"""Writes a fixture: the model's file, and beside it the rows with what its library answers for them."""
+"""Writes a fixture: the model's file, and beside it golden rows with the predictions of its library."""
 
 import json
 import math
@@ -12,7 +12,7 @@ MAX_BYTES = 60_000
 
 
 def _cell(value: Any) -> Any:
-    """A value as JSON can hold it: null for missing, and words for the infinities."""
+    """Converts a value for JSON: null for missing, and strings for the infinities."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, float) and math.isinf(value):
@@ -27,7 +27,7 @@ def _row(row: Any) -> Any:
 
 
 def _lines(values: Sequence[Any]) -> str:
-    """A JSON array with one element on a line."""
+    """Formats a JSON array with one element per line."""
     return "[\n" + ",\n".join(json.dumps(value, allow_nan=False) for value in values) + "\n]"
 
 

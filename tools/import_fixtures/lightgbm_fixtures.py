@@ -1,4 +1,4 @@
-"""The LightGBM fixtures. What is predicted is predicted from the written text, not from the booster in memory."""
+"""Makes the LightGBM fixtures. Predictions come from the written text, not from the booster in memory."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ FOREST = {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.7, "feature
 
 
 def thresholds(text: str) -> dict[int, list[float]]:
-    """The thresholds of the numerical splits of a model, by column."""
+    """Returns the thresholds of the numerical splits of a model, by column."""
     found: dict[int, list[float]] = {}
     features: list[str] = []
     values: list[str] = []
@@ -36,7 +36,9 @@ def thresholds(text: str) -> dict[int, list[float]]:
 
 def make(folder: Path, name: str, objective: str, n_trees: int = 6, categorical: tuple[int, ...] = (),
          contributions: bool = True, hours_from: int = 0, **more: Any) -> None:
-    """`hours_from` shifts the hours: with negative ones, zero gets a bin of its own and thresholds at +-1e-35."""
+    """Makes one fixture. `hours_from` is subtracted from the hours: with negative hours, LightGBM gives zero a bin of
+    its own, with thresholds at +-1e-35.
+    """
     data = trips(seed=1)
     data.features[:, 3] -= hours_from
     label = data.tipped if objective in ("binary", "cross_entropy") else data.duration
@@ -45,7 +47,7 @@ def make(folder: Path, name: str, objective: str, n_trees: int = 6, categorical:
     booster = lightgbm.train({**BASE, **more, "objective": objective}, train, num_boost_round=n_trees)
     text = booster.model_to_string()
     written = lightgbm.Booster(model_str=text)
-    # A linear leaf multiplies the values themselves: an infinite one has no finite answer.
+    # A linear leaf multiplies feature values, so an infinite value has no finite prediction.
     rows = golden_rows(thresholds(text), categorical, infinities=not more.get("linear_tree"))
     write_fixture(folder / f"{name}.txt", text, f"lightgbm {lightgbm.__version__}", COLUMNS, rows,
                   raw=written.predict(rows, raw_score=True), prediction=written.predict(rows),
@@ -53,7 +55,7 @@ def make(folder: Path, name: str, objective: str, n_trees: int = 6, categorical:
 
 
 def make_all(folder: Path) -> None:
-    """What the installed version writes: everything from version 4, one regression from version 3."""
+    """Makes the fixtures of the installed version: all from version 4, one regression from version 3."""
     if lightgbm.__version__.startswith("3."):
         make(folder, "lightgbm-v3-regression", "regression")
         return

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes the fixtures of the importers: small models of each library, and rows with its own answers.
+"""Makes the fixtures of the importers: small models of each library, and golden rows with its predictions.
 
-Makes what the installed versions write, so it runs twice, each time in an environment of its own:
+It makes the fixtures of the installed versions, so it has to run twice, in two environments:
 
     python3 make_fixtures.py    with requirements.lock:       LightGBM 4, XGBoost 3, scikit-learn
     python3 make_fixtures.py    with requirements-older.lock: LightGBM 3, XGBoost 2
 
-Seeds and versions are fixed: the same environment writes the same files again. The data is invented (synthetic.py).
+Seeds and versions are fixed, so the same environment writes the same files again. The data is synthetic (synthetic.py).
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The scikit-learn fixtures: models as `export_sklearn.py` writes them, with the golden rows inside and beside."""
+"""Makes the scikit-learn fixtures: models as `export_sklearn.py` writes them, with golden rows in and beside them."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ TREES = {"n_estimators": 6, "max_leaf_nodes": 12, "random_state": 1}
 
 
 def _raw(estimator: Any, given: Any) -> np.ndarray:
-    """The score before the link, where the library tells it; else what it predicts."""
+    """Returns the score before the link if the library exposes it, else the prediction."""
     if hasattr(estimator, "decision_function"):
         return estimator.decision_function(given)
     return _prediction(estimator, given)
@@ -40,7 +40,7 @@ def _write(folder: Path, name: str, document: dict[str, Any], rows: Any, columns
 
 
 def make_vectorized(folder: Path, name: str, estimator: Any) -> None:
-    """The way of the lectures: a DictVectorizer before the model. Most of these models refuse missing values."""
+    """Makes a fixture with a DictVectorizer, as in the course; most of these models refuse missing values."""
     data = trips(seed=1, n_zones=20)
     complete = ~np.isnan(data.features[:, 2])
     label = data.tipped if hasattr(estimator, "predict_proba") else data.duration
@@ -53,7 +53,7 @@ def make_vectorized(folder: Path, name: str, estimator: Any) -> None:
 
 
 def make_dense(folder: Path, name: str, estimator: Any) -> None:
-    """Columns as numbers, some of them missing."""
+    """Makes a fixture with numeric columns, some of whose values are missing."""
     data = trips(seed=1)
     estimator.fit(data.features, data.tipped if hasattr(estimator, "predict_proba") else data.duration)
     borders: dict[int, list[float]] = {}

@@ -1,7 +1,7 @@
-"""Invented taxi trips, and the rows on which importers of models go wrong.
+"""Synthetic taxi trips, and rows that are edge cases for importers of models.
 
-Nothing here comes from real trips: zones, distances and durations are drawn from a seeded generator. Every value is
-exactly an f32, so that a library that works in f64 and one that works in f32 are given the same numbers.
+Nothing here comes from real trips: zones, distances and durations come from a seeded generator. Every value is exactly
+an f32, so that libraries that work in f64 and in f32 get the same numbers.
 """
 
 import math
@@ -14,13 +14,13 @@ import numpy as np
 COLUMNS = ["PULocationID", "DOLocationID", "trip_distance", "hour", "passenger_count"]
 N_ZONES = 265
 N_GOLDEN = 60
-# LightGBM's border of zero (1e-35 as an f32): values this small are zero to it.
+# LightGBM treats values of at most this magnitude (1e-35 as an f32) as zero.
 TINY = float(np.float32(1e-35))
 
 
 @dataclass(frozen=True)
 class Trips:
-    """Rows of features in the order of `COLUMNS`, and the two things to predict."""
+    """Rows of features in the order of `COLUMNS`, and the two targets."""
 
     features: np.ndarray
     duration: np.ndarray
@@ -28,7 +28,7 @@ class Trips:
 
 
 def trips(seed: int, n_rows: int = 2500, n_zones: int = N_ZONES) -> Trips:
-    """Skewed zones (0: unknown), some distances and passenger counts missing, durations that depend on all of it."""
+    """Generates trips with skewed zones (0 is unknown), missing values, and targets that depend on the features."""
     random = np.random.default_rng(seed)
     effects = np.random.default_rng(7).normal(0.0, 4.0, size=(2, N_ZONES + 1))
     pickup, dropoff = (_zones(random, n_rows, n_zones) for _ in range(2))
@@ -48,7 +48,7 @@ def trips(seed: int, n_rows: int = 2500, n_zones: int = N_ZONES) -> Trips:
 
 
 def _zones(random: np.random.Generator, n_rows: int, n_zones: int) -> np.ndarray:
-    """Few zones are frequent and many are rare; which ones is fixed, and 1 row in 20 has the unknown zone 0."""
+    """Draws zones: few are frequent and many rare, always the same ones; 1 row in 20 has the unknown zone 0."""
     weights = 1.0 / np.arange(1, n_zones + 1)
     by_frequency = np.random.default_rng(3).permutation(N_ZONES)[:n_zones] + 1
     zones = random.choice(by_frequency, n_rows, p=weights / weights.sum())
@@ -57,7 +57,7 @@ def _zones(random: np.random.Generator, n_rows: int, n_zones: int) -> np.ndarray
 
 
 def beside(threshold: float) -> list[float]:
-    """The f32 values around a threshold: the last one not above it, and its neighbours on both sides."""
+    """Returns the f32 values around a threshold: the largest one that is not above it, and its two neighbours."""
     at = np.float32(threshold)
     if float(at) > threshold:
         at = np.nextafter(at, np.float32(-np.inf))
@@ -68,9 +68,9 @@ def beside(threshold: float) -> list[float]:
 
 def golden_rows(thresholds: Mapping[int, Sequence[float]], categorical: Sequence[int] = (),
                 infinities: bool = False) -> np.ndarray:
-    """Rows on every edge that is known, then ordinary ones, `N_GOLDEN` in all.
+    """Returns `N_GOLDEN` rows: known edge cases first, then ordinary ones.
 
-    `thresholds` are a model's own, by column; `categorical` are the columns in which numbers name categories.
+    `thresholds` are those of the model, by column; `categorical` are the columns whose numbers are categories.
     """
     ordinary = trips(seed=99, n_rows=N_GOLDEN).features
     plain = ordinary[~np.isnan(ordinary).any(axis=1)]
@@ -93,13 +93,13 @@ def golden_rows(thresholds: Mapping[int, Sequence[float]], categorical: Sequence
 
 
 def as_dicts(features: np.ndarray) -> list[dict[str, Any]]:
-    """The rows as the lectures vectorize them: zones as strings, the distance as a number."""
+    """Converts rows to dicts as in the course: zones as strings, the distance as a number."""
     return [{"PULocationID": str(int(row[0])), "DOLocationID": str(int(row[1])), "trip_distance": float(row[2])}
             for row in features]
 
 
 def dict_rows(missing: bool) -> list[dict[str, Any]]:
-    """`N_GOLDEN` rows of `as_dicts` with the edges of a DictVectorizer: absent keys, unseen values, wrong types."""
+    """Returns `N_GOLDEN` dicts, edge cases of a DictVectorizer first: absent keys, unseen values, wrong types."""
     ordinary = as_dicts(np.nan_to_num(trips(seed=99, n_rows=N_GOLDEN, n_zones=20).features, nan=0.5))
     known = ordinary[0]
     edges: list[dict[str, Any]] = [

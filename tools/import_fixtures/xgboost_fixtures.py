@@ -1,4 +1,4 @@
-"""The XGBoost fixtures. What is predicted is predicted from the written JSON, not from the booster in memory."""
+"""Makes the XGBoost fixtures. Predictions come from the written JSON, not from the booster in memory."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ NUMERICAL, CATEGORICAL = "q", "c"
 
 
 def thresholds(text: str) -> dict[int, list[float]]:
-    """The thresholds of the numerical splits of a model of trees, by column."""
+    """Returns the thresholds of the numerical splits of a model of trees, by column."""
     found: dict[int, list[float]] = {}
     booster = json.loads(text)["learner"]["gradient_booster"]
     for tree in booster.get("gbtree", booster)["model"]["trees"]:
@@ -54,7 +54,7 @@ def make(folder: Path, name: str, objective: str, n_rounds: int = 6, categorical
 
 
 def make_sparse(folder: Path, name: str) -> None:
-    """The way of the lectures: a sparse matrix of a DictVectorizer, in which whatever is absent is missing."""
+    """Makes a fixture with a DictVectorizer's sparse matrix, as in the course; absent entries are missing."""
     data = trips(seed=1, n_zones=20)
     vectorizer = DictVectorizer()
     train = xgboost.DMatrix(vectorizer.fit_transform(as_dicts(data.features)), data.duration, nthread=1)
@@ -66,7 +66,7 @@ def make_sparse(folder: Path, name: str) -> None:
 
 
 def make_all(folder: Path) -> None:
-    """What the installed version writes: everything from version 3, and what version 2 spells in another way."""
+    """Makes the fixtures of the installed version: all from version 3; from version 2 those whose format differs."""
     if xgboost.__version__.startswith("2."):
         make(folder, "xgboost-v2-regression", "reg:squarederror")
         make(folder, "xgboost-v2-logistic", "binary:logistic")

@@ -1,4 +1,4 @@
-"""Prints where Lambda's Runtime Interface Emulator lies: it comes inside the SAM CLI's wheel, which `make lint-infra` uses."""
+"""Prints the path of Lambda's Runtime Interface Emulator, which is part of the SAM CLI that `make lint-infra` uses."""
 
 import platform
 import sys

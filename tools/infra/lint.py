@@ -1,10 +1,11 @@
-"""Lints what the application is deployed with: template.yaml, infra/terraform and .github, offline and with pinned tools.
+"""Lints the infrastructure: template.yaml, infra/terraform and .github, offline and with pinned tools.
 
     python3 tools/infra/lint.py              (by `make lint-infra`)
 
-Every check runs, whatever the ones before it found; it exits 1 if any of them found something. The tools are installed
-once, below target. Only terraform is the machine's own; its provider comes from a registry, or from where terraform's own
-configuration (TF_CLI_CONFIG_FILE) says. What cannot be run for want of either is NOT RUN, and a finding where CI is set.
+Every check runs, whatever the ones before it found; the exit status is 1 if any of them found something. The tools are
+installed once, below target. Only terraform is the machine's; its provider comes from a registry, or from the mirror
+that terraform's configuration (TF_CLI_CONFIG_FILE) names. Checks that lack terraform or its provider are NOT RUN,
+which counts as a finding if CI is set.
 """
 
 import json
@@ -28,9 +29,9 @@ CHECKOV = Environment(STATE / "checkov", HERE / "requirements-checkov.lock", "ch
 TEMPLATE = "template.yaml"
 TERRAFORM = PROJECT / "infra" / "terraform"
 GITHUB = PROJECT / ".github"
-# terraform's words where its registry is out of reach, as opposed to what is wrong with the files.
+# Parts of terraform's error messages if its registry cannot be reached, as opposed to errors in the files.
 NO_REGISTRY = ("could not connect to", "failed to request discovery document", "dial tcp", "no such host", "connection refused")
-# checkov, but for its own idea of what a workflow may say: that is years old, and a workflow against it is left out unsaid.
+# Runs checkov without its schema of workflows, which is years old: checkov silently skips workflows that break it.
 ANY_WORKFLOW = """
 import sys
 from checkov.github_actions import runner, utils
@@ -38,10 +39,10 @@ runner.is_schema_valid = utils.is_schema_valid = lambda workflow: True
 from checkov.main import Checkov
 sys.exit(Checkov().run())
 """
-# checkov's words where a skip gives no comment.
+# checkov's comment for a skip that states no reason.
 NO_REASON = "No comment provided"
 
-# No check may find an account to ask.
+# Keeps every check from using an AWS account.
 NO_ACCOUNT = {
     "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
@@ -50,7 +51,7 @@ NO_ACCOUNT = {
 
 class Outcome(NamedTuple):
     findings: list[str]
-    # Printed after "0 findings": how much was looked at.
+    # Printed after "0 findings": how much was checked.
     seen: str = ""
     # Why the check, and those that build on it, cannot be run on this machine.
     cannot_run: str = ""
@@ -60,7 +61,7 @@ class Check(NamedTuple):
     name: str
     version: str
     run: Callable[[], Outcome]
-    # The check without which this one makes no sense.
+    # The check that has to run before this one.
     needs: str = ""
 
 
@@ -70,7 +71,7 @@ class Ran(NamedTuple):
     err: str
 
     def outcome(self) -> Outcome:
-        """For tools whose exit status says whether there are findings, and whose output is the findings."""
+        """Returns the output as findings if the exit status is not 0."""
         if self.status == 0:
             return Outcome([])
         lines = [line.rstrip() for line in (self.out + self.err).splitlines() if line.strip()]
@@ -92,7 +93,7 @@ def main() -> int:
 
 
 def run_all(checks: list[Check]) -> list[str]:
-    """Runs every check; the names of those that failed."""
+    """Runs every check; returns the names of those that failed."""
     failed, without = [], {}
     for check in checks:
         if check.needs in without:
@@ -138,7 +139,7 @@ def checks() -> list[Check]:
 
 
 def validate() -> Outcome:
-    """Would ask once a week whether there is a newer one: it is told that it just did."""
+    """Runs `sam validate`, with metadata that keeps it from looking for a newer version, as it does once a week."""
     told = STATE / "sam"
     told.mkdir(parents=True, exist_ok=True)
     (told / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
@@ -151,7 +152,7 @@ def infos() -> Outcome:
 
 
 def workflows() -> Outcome:
-    """Finds the workflows, the actions and dependabot.yml itself. A shellcheck that is named must be there, or it fails."""
+    """Runs jactionlint, which finds the files itself and fails if the shellcheck that is named does not exist."""
     shellcheck = tool(TOOLS, "shellcheck")
     return run([
         tool(TOOLS, "jactionlint"), "--no-online", "--strict-exit", "--oneline", "--no-color", "--no-hints",
@@ -160,7 +161,7 @@ def workflows() -> Outcome:
 
 
 def policies(framework: str, *where: str) -> Outcome:
-    """checkov exits 0 also when it understood nothing, hence its JSON. A check is skipped beside the resource, with a reason."""
+    """Runs checkov and reads its JSON, because it exits with 0 even if it parsed nothing. A skip needs a reason."""
     ran = run([
         str(CHECKOV.python), "-W", "ignore", "-c", ANY_WORKFLOW, "--framework", framework, *where, "--output", "json",
         "--compact", "--skip-download", "--download-external-modules", "false",
@@ -204,12 +205,12 @@ def terraform_checks() -> list[Check]:
 
 
 def initialised(root: Path) -> Outcome:
-    """Held to the root's lock file, if it has one; otherwise terraform writes one, to be committed or ignored as the root has it.
+    """Runs `terraform init` with the root's lock file if there is one; otherwise terraform writes one.
 
-    A mirror yields one hash only, h1 of this platform's package; a registry also yields zh, of every platform's. Read-only
-    accepts a package that any hash of the lock file allows, and leaves the file as it is wherever the package came from.
-    A lock file with h1 alone is thus good for one platform: `terraform providers lock`, where there is a registry, adds
-    the others.
+    A mirror yields only one hash, h1 of this platform's package; a registry also yields zh hashes of every platform's.
+    In read-only mode terraform accepts a package that matches any hash of the lock file, and does not change the file.
+    A lock file with only h1 therefore serves one platform; `terraform providers lock`, with a registry, adds the
+    others.
     """
     locked = (root / ".terraform.lock.hcl").exists()
     held = ["-lockfile=readonly"] if locked else []
@@ -225,7 +226,7 @@ def tested(root: Path) -> Outcome:
 
 
 def terraform(root: Path, *arguments: str) -> Ran:
-    """What it downloads and makes lies below target, not in the root: the checkout stays clean."""
+    """Runs terraform with its downloads and data below target, so that the checkout stays clean."""
     cache = STATE / "terraform" / "providers"
     cache.mkdir(parents=True, exist_ok=True)
     environment = {

@@ -1,8 +1,8 @@
-"""`sam local invoke` of every function with a sample event, where there is a container engine.
+"""Runs `sam local invoke` for every function with a sample event, if there is a container engine.
 
     python3 tools/infra/sam_local.py          (by `make sam-local`; `make sam-build` comes first)
 
-What is asked for is that the function starts in Lambda's image and answers, if only that there is no model.
+Each function has to start in Lambda's image and to respond, even if only with the error that there is no model.
 """
 
 import os
@@ -24,7 +24,7 @@ EVENTS = {
     "BatchPredictorFunction": "batch-predictor-s3-test-event.json",
     "RetrainerFunction": "retrainer-report.json",
 }
-# What says where the engine is.
+# Variables by which clients find the container engine.
 ENGINES = ("DOCKER_HOST", "HOME", "XDG_RUNTIME_DIR")
 BUILT = PROJECT / "target" / "sam" / "build" / "template.yaml"
 
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def engine() -> bool:
-    """Whether Docker or podman runs, not only whether its client is there."""
+    """Returns whether Docker or podman runs; an installed client is not enough."""
     found = [name for name in ("docker", "podman") if shutil.which(name)]
     return any(subprocess.run([name, "info"], capture_output=True).returncode == 0 for name in found)
 

@@ -1,8 +1,9 @@
-"""Proves on a real MLflow server what the retrainer logs: read back with MLflow's own client, loaded as MLflow loads a model.
+"""Checks on a real MLflow server what the retrainer logs: it reads runs with MLflow's client and loads models with
+MLflow.
 
     python3 tools/mlflow/check.py            (by `make test-mlflow`, which builds `tripcast` first)
 
-Three months are retrained on twice, and everything is compared with what `tripcast` itself says.
+It retrains on three months twice, and compares everything with the output of `tripcast`.
 """
 
 import json
@@ -60,7 +61,7 @@ def retrain(work: Path, uri: str, now: str, name: str) -> dict:
 
 
 def logged(uri: str, run: dict) -> None:
-    """What the record of the run says is what MLflow's client reads."""
+    """Compares what MLflow's client reads with the record of the run."""
     import mlflow
 
     mlflow.set_tracking_uri(uri)
@@ -90,7 +91,7 @@ def logged(uri: str, run: dict) -> None:
 
 
 def loaded(work: Path, uri: str, run: dict) -> None:
-    """The champions, loaded with nothing of tripcast, answer as `tripcast score` does."""
+    """Compares predictions of the champions, loaded by MLflow alone, with those of `tripcast score`."""
     import mlflow
     import pandas
 
@@ -115,10 +116,10 @@ def loaded(work: Path, uri: str, run: dict) -> None:
 
 
 def ride(number: int) -> dict:
-    """Odd trips too: unknown zones, impossible distances, what is missing."""
+    """Generates a ride, which may have unknown zones, impossible distances and missing values."""
     chance = random.Random(number)
     zone = lambda: chance.choice([chance.randint(1, 265), chance.randint(1, 265), 132, 74, 264, 265, 300])  # noqa: E731
-    # A distance that f32 holds exactly: what a DataFrame of f32 has, a message has too.
+    # Distances that f32 represents exactly, so that a DataFrame of f32 and a message hold the same values.
     miles = chance.choice([None, 0.0, -1.0, 128.0, chance.randint(1, 2000) / 128, chance.randint(1, 400) / 128])
     when = f"2021-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}T{chance.randint(0, 23):02}:{chance.randint(0, 59):02}:00"
     return {"PULocationID": zone(), "DOLocationID": zone(), "trip_distance": miles,
@@ -127,7 +128,7 @@ def ride(number: int) -> dict:
 
 
 def again(work: Path, uri: str, first: dict) -> None:
-    """A retraining on the same months comes to the same models, so there is no version more."""
+    """Checks that a retraining on the same months gives the same models, so that no version is added."""
     import mlflow
 
     before = len(mlflow.MlflowClient(uri).search_model_versions("name = 'duration'"))
@@ -137,13 +138,13 @@ def again(work: Path, uri: str, first: dict) -> None:
 
 
 def down(work: Path) -> None:
-    """A server that is not there costs a line in the log."""
+    """Checks that a server that is down fails no retraining."""
     run = retrain(work, "http://127.0.0.1:1", "2021-04-15", "down")
     expect(run["failed"], [], "failures without a tracking server")
 
 
 class Server:
-    """MLflow on a free port of loopback, its files below the work folder."""
+    """An MLflow server on a free loopback port, with its files below the work folder."""
 
     def __init__(self, work: Path):
         self.home = work / "server"
@@ -155,7 +156,7 @@ class Server:
             self.port = free.getsockname()[1]
         log = open(self.home / "server.log", "wb")
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        # The environment's own folder first: the server starts others by name.
+        # The environment's folder comes first in PATH, because the server starts other programs by name.
         path = f"{OURS.venv / 'bin'}:{os.environ['PATH']}"
         self.process = subprocess.Popen(
             [str(OURS.venv / "bin" / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",

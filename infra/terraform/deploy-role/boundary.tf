@@ -1,5 +1,5 @@
-# What the roles of a stack may do at most. A deployment can make roles only with this boundary, so it cannot give a function
-# more than the application needs, nor make itself a role that may more than it.
+# Permissions boundary of the roles of a stack. A deployment can create roles only with this boundary, so it cannot
+# give a function more than the application needs, nor create a role that exceeds the boundary.
 
 resource "aws_iam_policy" "boundary" {
   for_each = var.environments
@@ -47,7 +47,7 @@ data "aws_iam_policy_document" "boundary" {
     resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
   }
 
-  # Keys have no names: the stack's is known by its tags.
+  # Keys have no names, so tags identify the stack's key.
   statement {
     sid = "UseKey"
     actions = [
@@ -78,7 +78,7 @@ data "aws_iam_policy_document" "boundary" {
     resources = ["arn:${local.partition}:logs:${local.place}:log-group:/aws/lambda/${each.value}-*:*"]
   }
 
-  # X-Ray knows no resources to name.
+  # X-Ray does not support permissions by resource.
   statement {
     sid = "WriteTraces"
     actions = [

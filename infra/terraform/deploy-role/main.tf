@@ -1,7 +1,7 @@
-# Whom GitHub's workflows become on AWS. Applied once an account, by a person who may make roles; apart from the application,
-# so that no deployment can widen what deployments may.
+# Roles that GitHub's workflows assume on AWS. A person who may create roles applies this configuration once per
+# account. It is separate from the application, so that no deployment can widen the permissions of deployments.
 #
-# Roles and policies lie below the path /deploy/: the names that a deployment may make, <stack>-*, never match them.
+# Roles and policies have the path /deploy/, so the names that a deployment may create, <stack>-*, never match them.
 
 provider "aws" {
   region = var.region
@@ -18,7 +18,7 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # "arn:aws:sqs:us-east-1:111122223333:" and so on are made of these.
+  # Parts of ARNs, such as "arn:aws:sqs:us-east-1:111122223333:".
   partition = data.aws_partition.current.partition
   account   = data.aws_caller_identity.current.account_id
   place     = "${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}"

@@ -1,5 +1,5 @@
-# What a plan reads: how every resource of a stack is set up, and its state. No object of the stack's buckets, no message, no
-# log.
+# Permissions of a plan: it reads the configuration of every resource of a stack, and the state, but no object of the
+# stack's buckets, no message and no log.
 
 resource "aws_iam_policy" "read" {
   for_each = var.environments
@@ -27,14 +27,14 @@ resource "aws_iam_role_policy_attachment" "deploy_read" {
 data "aws_iam_policy_document" "read" {
   for_each = var.environments
 
-  # Without it S3 answers 403 for a state that is not there yet.
+  # Without it S3 answers 403 for a state that does not exist yet.
   statement {
     sid       = "FindState"
     actions   = ["s3:ListBucket"]
     resources = ["arn:${local.partition}:s3:::${var.state_bucket}"]
   }
 
-  # Not its lock: a plan that only looks runs with -lock=false.
+  # Permission to lock the state is not needed: plans run with -lock=false.
   statement {
     sid       = "ReadState"
     actions   = ["s3:GetObject"]
@@ -67,7 +67,7 @@ data "aws_iam_policy_document" "read" {
     resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
   }
 
-  # Mappings have no names: they are known by their function.
+  # Mappings have no names, so their function identifies them.
   statement {
     sid       = "ReadMappings"
     actions   = ["lambda:GetEventSourceMapping"]
@@ -119,7 +119,7 @@ data "aws_iam_policy_document" "read" {
       "s3:GetEncryptionConfiguration",
       "s3:GetLifecycleConfiguration",
       "s3:GetReplicationConfiguration",
-      # Whether there is such a bucket at all is asked by this.
+      # Needed to check that the bucket exists.
       "s3:ListBucket",
     ]
     resources = ["arn:${local.partition}:s3:::${each.value}-*"]
@@ -148,7 +148,7 @@ data "aws_iam_policy_document" "read" {
     }
   }
 
-  # These know no resources to name.
+  # These actions do not support permissions by resource.
   statement {
     sid = "FindLogGroupsAndSubscriptions"
     actions = [
@@ -158,7 +158,7 @@ data "aws_iam_policy_document" "read" {
     resources = ["*"]
   }
 
-  # Asked for one alarm it wants the permission for all.
+  # The action needs permission for all alarms even to describe one.
   statement {
     sid       = "FindAlarms"
     actions   = ["cloudwatch:DescribeAlarms"]

@@ -1,5 +1,5 @@
-# What `sam deploy` needs beside: the stack, and the bucket that it uploads packages to. CloudFormation does the rest with
-# the deploy role's own permissions.
+# Additional permissions for `sam deploy`: for the stack, and for the bucket that it uploads packages to. For
+# everything else, CloudFormation uses the deploy role's other permissions.
 
 resource "aws_iam_policy" "sam" {
   for_each = var.environments
@@ -20,7 +20,7 @@ resource "aws_iam_role_policy_attachment" "deploy_sam" {
 data "aws_iam_policy_document" "sam" {
   for_each = var.environments
 
-  # Not DeleteStack: that is a person's.
+  # DeleteStack is left out: only a person can delete the stack.
   statement {
     sid = "ChangeStack"
     actions = [
@@ -48,7 +48,7 @@ data "aws_iam_policy_document" "sam" {
     resources = ["arn:${local.partition}:cloudformation:${data.aws_region.current.id}:aws:transform/Serverless-2016-10-31"]
   }
 
-  # Made by the first `sam deploy` of an account, which is a person's.
+  # The first `sam deploy` in an account, which a person runs, creates this stack.
   statement {
     sid = "FindPackagesBucket"
     actions = [

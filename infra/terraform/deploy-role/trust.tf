@@ -1,12 +1,12 @@
-# Who may assume what: a token of GitHub's says of which repository it is, and in its `sub` for which environment or event.
+# Trust policies: GitHub's token states the repository and, in its `sub`, the environment or the event of the run.
 
 locals {
-  # Numbers where GitHub puts them: a name that somebody else takes over later is no longer this repository's.
+  # Contains numeric ids if GitHub's subjects do, so that somebody who takes over the name later is not trusted.
   subject_prefix    = coalesce(var.github_subject_prefix, "repo:${var.github_repository}")
   oidc_provider_arn = var.oidc_provider_arn == "" ? aws_iam_openid_connect_provider.github[0].arn : var.oidc_provider_arn
 }
 
-# AWS knows GitHub's certificate authorities by itself: no thumbprint that outlives its certificate.
+# AWS trusts GitHub's certificate authorities itself, so no thumbprint is needed, which could outlive its certificate.
 resource "aws_iam_openid_connect_provider" "github" {
   count = var.oidc_provider_arn == "" ? 1 : 0
 
@@ -14,7 +14,8 @@ resource "aws_iam_openid_connect_provider" "github" {
   client_id_list = ["sts.amazonaws.com"]
 }
 
-# Whatever a pull request of the repository contains, its workflow gets this role: it can read, and nothing that is secret.
+# The workflow of any pull request of the repository gets this role, whatever it contains, so it can only read, and no
+# secrets.
 resource "aws_iam_role" "plan" {
   name                 = "${var.application}-plan"
   path                 = "/deploy/"
@@ -47,8 +48,8 @@ data "aws_iam_policy_document" "plan_trust" {
   }
 }
 
-# One an environment: what GitHub asks of a run before it enters `prod` (reviewers, branches, tags) stands between a workflow
-# and the production stack, and no run in `dev` gets round it.
+# One role per environment: a run has to pass the rules of GitHub's environment `prod` (reviewers, branches, tags) to
+# reach the production stack, and a run in `dev` cannot bypass them.
 resource "aws_iam_role" "deploy" {
   for_each = var.environments
 

@@ -4,7 +4,7 @@ variable "github_repository" {
   description = "The one repository whose workflows may assume the roles: owner/name, spelt as GitHub spells it"
 
   validation {
-    # A * or ? here would let in other people's repositories.
+    # A * or ? here would admit repositories of other owners.
     condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$", var.github_repository))
     error_message = "github_repository must be owner/name."
   }

@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # As in the application's own versions.tf, with a key of its own.
+  # As in the application's versions.tf, but with another key.
   backend "s3" {
     key          = "tripcast-deploy-role/terraform.tfstate"
     encrypt      = true

@@ -1,5 +1,6 @@
-# What a deployment may change: the resources of its own stack, by their names. It cannot destroy what lasts (buckets, the
-# key), change who may use the key, nor touch the roles and policies of this folder: those are a person's.
+# Permissions of a deployment: it changes the resources of its own stack, by their names. It cannot destroy durable
+# resources (buckets and the key), change who may use the key, or change the roles and policies of this folder; only a
+# person can.
 
 resource "aws_iam_policy" "write" {
   for_each = var.environments
@@ -26,7 +27,7 @@ data "aws_iam_policy_document" "write" {
     resources = ["arn:${local.partition}:s3:::${var.state_bucket}/${each.value}/*"]
   }
 
-  # Only the lock is ever deleted.
+  # Only the lock may be deleted.
   statement {
     sid       = "UnlockState"
     actions   = ["s3:DeleteObject"]
@@ -65,7 +66,7 @@ data "aws_iam_policy_document" "write" {
     resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
   }
 
-  # Mappings have no names: they are known by their function.
+  # Mappings have no names, so their function identifies them.
   statement {
     sid = "WriteMappings"
     actions = [
@@ -152,8 +153,9 @@ data "aws_iam_policy_document" "write" {
     resources = ["arn:${local.partition}:s3:::${each.value}-*"]
   }
 
-  # Tags tell whose a key is, and any key can be given them. Hence nothing is allowed on a key with these tags that would open
-  # it: no policy, no grant, no end. Nor can one be made: KMS asks whoever makes a key for the right to change its policy.
+  # Tags identify the stack's key, but any key can get these tags. Hence no action is allowed on a tagged key that
+  # would open it to others or delete it: no policy, no grant, no deletion. A deployment cannot create a key either,
+  # because KMS requires that its creator may change its policy.
   statement {
     sid       = "TagKey"
     actions   = ["kms:TagResource"]
@@ -171,7 +173,7 @@ data "aws_iam_policy_document" "write" {
       values   = [each.key]
     }
 
-    # A key that is another stage's, or another application's, cannot be made this one's.
+    # Keys of another stage or application cannot be tagged as this one's.
     condition {
       test     = "StringEqualsIfExists"
       variable = "aws:ResourceTag/application"
@@ -244,7 +246,7 @@ data "aws_iam_policy_document" "write" {
     resources = ["arn:${local.partition}:scheduler:${local.place}:schedule/default/${each.value}-*"]
   }
 
-  # Not Unsubscribe: it knows no resources to name, so it would be allowed for everybody's subscriptions.
+  # Unsubscribe is left out: it does not support permissions by resource, so it would apply to all subscriptions.
   statement {
     sid = "WriteTopics"
     actions = [

@@ -1,5 +1,5 @@
-# What a plain `terraform apply` would make, as far as it matters to whoever runs it. Whether it is what template.yaml says is
-# asked by tests/system/deployments.rs at the top of the repository. Needs Terraform 1.11 (override_during).
+# Tests what a plain `terraform apply` would create, as far as it matters to operators. tests/system/deployments.rs
+# compares it with template.yaml. Needs Terraform 1.11 (override_during).
 
 mock_provider "aws" {
   source          = "./tests/mocks"

@@ -1,4 +1,4 @@
-# What each variable changes.
+# Tests what each variable changes.
 
 mock_provider "aws" {
   source          = "./tests/mocks"
@@ -102,7 +102,7 @@ run "names" {
   }
 }
 
-# Together they are the longest names there can be: the provider refuses what is too long for AWS.
+# This name makes all names as long as possible; the provider refuses names that are too long for AWS.
 run "the_longest_name" {
   command = plan
 

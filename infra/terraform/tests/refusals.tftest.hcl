@@ -1,4 +1,4 @@
-# Values that are refused before anything is made. A run fails if one of its values is taken.
+# Values that are refused before anything is created. A run fails if one of its values is accepted.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

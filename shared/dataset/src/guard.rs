@@ -1,10 +1,10 @@
-//! What is refused before anything is decoded: a few kilobytes of Parquet can ask for gigabytes.
+//! Limits that are checked before anything is decoded, because a few kilobytes of Parquet can decode to gigabytes.
 
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::reader::ReadError;
 
-/// Bounds of a file that is read. The defaults hold the largest month that the TLC has published several times over.
+/// Upper bounds for a file. The defaults are several times the largest month that the TLC has published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the file.
@@ -17,7 +17,7 @@ pub struct Limits {
     pub row_groups: u64,
     /// Columns of the file.
     pub columns: u64,
-    /// Decoded bytes of one row group, all columns, as the footer states them: what is held at once.
+    /// Decoded bytes of one row group, all columns, as the footer states them; one group is in memory at a time.
     pub group_bytes: u64,
 }
 
@@ -39,7 +39,7 @@ impl Limits {
         at_most("bytes", file_bytes, self.file_bytes)
     }
 
-    /// Checks the footer's length, the last 8 bytes of a file being that length and `PAR1`.
+    /// Checks the footer's length: the last 8 bytes of a file are that length and `PAR1`.
     pub(crate) fn check_tail(&self, tail: &[u8]) -> Result<(), ReadError> {
         let footer = tail.split_last_chunk::<4>().filter(|(_, magic)| *magic == b"PAR1");
         let length = footer.and_then(|(rest, _)| rest.split_last_chunk::<4>());

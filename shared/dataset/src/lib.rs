@@ -1,11 +1,11 @@
-//! TLC Parquet bytes to columns of trips, and predictions to Parquet bytes. Bytes in, bytes out.
+//! Converts TLC Parquet bytes to columns of trips, and predictions to Parquet bytes.
 //!
-//! Map: [`TripReader`] asks for ranges of a file and answers with rows ([`Rows`]); [`rows_of`] and [`read_all`] walk it over bytes
-//! at hand; [`schema`] is the one logical schema over the TLC's many physical ones; [`PredictionsWriter`],
-//! [`rejected`] and [`trips`] write.
+//! Map: [`TripReader`] requests byte ranges of a file and returns rows ([`Rows`]); [`rows_of`] and [`read_all`] run
+//! it over a file in memory; [`schema`] is the one logical schema over the TLC's many physical ones;
+//! [`PredictionsWriter`], [`rejected`] and [`trips`] write.
 //!
-//! Deliberately absent: files, networks, stores, async. The caller fetches. `arrow` and `parquet` stop here: no type
-//! of theirs is in the interface but as the cause of an error.
+//! Deliberately absent: files, networks, stores and async; the caller fetches the bytes. `arrow` and `parquet` are
+//! private to this crate: their types appear in the interface only as causes of errors.
 
 mod guard;
 pub mod predictions;

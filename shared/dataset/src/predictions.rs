@@ -1,4 +1,4 @@
-//! Predictions as a Parquet file, in parts as they come. The same rows give the same bytes.
+//! Writes predictions as a Parquet file, part by part. The same rows give the same bytes.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::reader::Rows;
 #[derive(Debug, thiserror::Error)]
 #[error("encoding {what} as parquet")]
 pub struct WriteError {
-    /// What was to be written.
+    /// Content of the file.
     what: &'static str,
     /// The encoder's reason.
     #[source]
@@ -40,8 +40,8 @@ impl WriteError {
 const WHAT: &str = "predictions";
 
 /// Writes predictions: `ride_id`, `pickup_datetime`, `PULocationID`, `DOLocationID`, `predicted_duration`, `lower`,
-/// `upper` (minutes), `tip_probability`, `actual_duration`, `diff` (actual less predicted), `flags` (what was missing or
-/// odd, comma separated), `bundle`, `duration_version`, `tip_version` (null without a tip model).
+/// `upper` (minutes), `tip_probability`, `actual_duration`, `diff` (actual minus predicted), `flags` (what was
+/// missing or unusual, comma-separated), `bundle`, `duration_version`, `tip_version` (null without a tip model).
 pub struct PredictionsWriter {
     writer: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
@@ -51,7 +51,8 @@ pub struct PredictionsWriter {
 }
 
 impl PredictionsWriter {
-    /// A writer for the file called `name`, of `month` if its name says so, predicted by the models `versions`, called `bundle`.
+    /// Makes a writer for predictions of the file `name` by the models `versions`, which form the bundle `bundle`.
+    /// Ride ids start with `month` (`2021/03`), or with `name` if the month is unknown.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -85,7 +86,7 @@ impl PredictionsWriter {
         Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.into(), versions: versions.clone() })
     }
 
-    /// Adds rows with what was predicted of each trip.
+    /// Appends rows with the predictions for their trips.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -138,12 +139,12 @@ impl PredictionsWriter {
         self.writer.write(&batch).map_err(WriteError::while_doing(WHAT))
     }
 
-    /// Takes the bytes that are ready: whole row groups, in order.
+    /// Takes the bytes that have been encoded since the last call: whole row groups, in order.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(self.writer.inner_mut())
     }
 
-    /// Ends the file: the bytes that were not taken yet.
+    /// Finishes the file and returns the bytes that have not been taken yet.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -153,7 +154,8 @@ impl PredictionsWriter {
     }
 }
 
-/// Of a column that is a partition of the key too: pyarrow reads partitions as dictionaries, and refuses to merge one with a text.
+/// Returns the type of a column that is also a partition in object keys: pyarrow reads partitions as dictionaries,
+/// and refuses to merge a dictionary with a string column.
 fn partition_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }

@@ -1,5 +1,5 @@
-//! A file of trips, row group by row group, only the columns that mean something. Sans I/O: the reader says which
-//! bytes it needs and the caller brings them.
+//! Reads a file of trips, row group by row group, and only the columns of the logical schema. The reader is sans I/O:
+//! it requests byte ranges, and the caller supplies them.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,54 +20,54 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataP
 use crate::guard::Limits;
 use crate::schema::{self, Column, numbers, times};
 
-/// How much of a file's end is asked for first: it holds the footer of every TLC month.
+/// Bytes that are requested first, from the end of the file; they hold the footer of every TLC month.
 const TAIL_BYTES: u64 = 64 << 10;
 const ROWS_AT_ONCE: usize = 16_384;
 
-/// Why a file as a whole cannot be read. Never transient: the same bytes fail again.
+/// Why a file as a whole cannot be read. No error is transient: the same bytes fail again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Other bytes than a Parquet file's.
+    /// The bytes are not a Parquet file.
     #[error("not a readable parquet file: {detail}")]
     NotParquet {
-        /// What was expected.
+        /// What is wrong with the bytes.
         detail: String,
     },
-    /// More than is read.
+    /// The file exceeds one of the [`Limits`].
     #[error("the file has {found} {what}: at most {limit} are read")]
     Limit {
-        /// Of what.
+        /// What is counted.
         what: &'static str,
-        /// How much it states.
+        /// Count that the file states.
         found: u64,
-        /// How much is allowed.
+        /// Largest count that is allowed.
         limit: u64,
     },
-    /// A file without a zone column says nothing.
+    /// A zone column is missing, without which no row can be predicted.
     #[error("the file has no column {name}; its columns are: {found}")]
     MissingColumn {
         /// The column's usual name.
         name: &'static str,
-        /// The columns it has.
+        /// Columns of the file, comma-separated.
         found: String,
     },
-    /// A column of a type that cannot be meant.
+    /// A column has a type that cannot hold its values.
     #[error("column {name} has type {found}: expected {expected}")]
     ColumnType {
-        /// The column.
+        /// Name of the column.
         name: &'static str,
-        /// What it should hold.
+        /// The kind of values that it should hold.
         expected: &'static str,
-        /// What it holds.
+        /// The type that it has.
         found: String,
     },
     /// The bytes are damaged.
     #[error("decoding the parquet file")]
     Decode(#[source] ParquetError),
-    /// The decoder gave up on bytes that it did not foresee.
+    /// The decoder panicked on damaged bytes.
     #[error("decoding the parquet file: the decoder panicked: {detail}")]
     Panicked {
-        /// What it said.
+        /// Message of the panic.
         detail: String,
     },
 }
@@ -77,7 +77,7 @@ impl ReadError {
         Self::ColumnType { name, expected, found: found.to_string() }
     }
 
-    /// A stable name for logs and reason files.
+    /// Returns a stable name for logs and reason files.
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::NotParquet { .. } => "Dataset.NotParquet",
@@ -93,57 +93,57 @@ impl ReadError {
 /// Which columns are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Columns {
-    /// What is known before a trip.
+    /// The columns that are known before a trip.
     Trips,
-    /// And what became of it.
+    /// Those and the columns that are known only after it.
     Labelled,
 }
 
-/// A row that says nothing.
+/// A row that cannot be predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedRow {
     /// 0-based position in the file.
     pub row: u64,
-    /// Why.
+    /// Why it cannot be predicted.
     pub rejection: Rejection,
 }
 
-/// Some rows of a file, in order.
+/// A batch of consecutive rows of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rows {
-    /// The trips that can be predicted.
+    /// Trips that can be predicted.
     pub trips: Vec<Trip>,
-    /// What became of each; all missing unless asked for.
+    /// Outcome of each trip; all values are missing with [`Columns::Trips`].
     pub outcomes: Vec<Outcome>,
-    /// 0-based position of each in the file.
+    /// 0-based position of each trip in the file.
     pub positions: Vec<u64>,
-    /// The rows that say nothing.
+    /// Rows that cannot be predicted.
     pub rejected: Vec<RejectedRow>,
 }
 
-/// What the reader does next.
+/// Result of a step of the reader.
 #[derive(Debug)]
 pub enum Step {
-    /// It needs these bytes: pass them to [`TripReader::supply`], then step again.
+    /// The reader needs these byte ranges: pass them to [`TripReader::supply`], then step again.
     Need(Vec<Range<u64>>),
     /// The next rows.
     Rows(Box<Rows>),
-    /// There are no more.
+    /// There are no more rows.
     Done,
 }
 
-/// What a file says of itself.
+/// Counts and columns of a file, as its footer states them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSummary {
-    /// Rows, as the footer states them.
+    /// Number of rows.
     pub rows: u64,
-    /// Row groups.
+    /// Number of row groups.
     pub row_groups: u64,
-    /// Names and types of all columns, as written.
+    /// Names and physical types of all columns.
     pub columns: Vec<(String, String)>,
 }
 
-/// Reads one file of `file_bytes` bytes.
+/// Reader of one file.
 pub struct TripReader {
     file_bytes: u64,
     columns: Columns,
@@ -160,33 +160,33 @@ enum State {
 }
 
 impl TripReader {
-    /// A reader of a file of `file_bytes` bytes.
+    /// Makes a reader of a file of `file_bytes` bytes.
     ///
     /// # Errors
-    /// [`ReadError::Limit`] or [`ReadError::NotParquet`] if its size alone forbids reading.
+    /// [`ReadError::Limit`] or [`ReadError::NotParquet`] if the file is too large or too small.
     pub fn new(file_bytes: u64, columns: Columns, limits: Limits) -> Result<Self, ReadError> {
         limits.check_file(file_bytes)?;
         if file_bytes < 12 {
             let detail = format!("expected a footer, found {file_bytes} bytes in all");
             return Err(ReadError::NotParquet { detail });
         }
-        // Page indexes are not used, and their places in the footer would be followed before any guard sees them.
+        // Page indexes are unused, and the decoder would follow their offsets before any limit is checked.
         let footer = ParquetMetaDataPushDecoder::try_new(file_bytes).map_err(ReadError::Decode)?;
         let footer = footer.with_page_index_policy(PageIndexPolicy::Skip);
         Ok(Self { file_bytes, columns, limits, next_row: 0, begun: false, state: State::Footer(footer) })
     }
 
-    /// The bytes to bring before the first step, the end of the file; none once they were brought.
+    /// Returns the range to supply before the first step, at the end of the file; `None` once it has been supplied.
     pub fn first_need(&self) -> Option<Range<u64>> {
         let tail = self.file_bytes.saturating_sub(TAIL_BYTES)..self.file_bytes;
         (matches!(self.state, State::Footer(_)) && !self.begun).then_some(tail)
     }
 
-    /// Takes the bytes of `range`.
+    /// Supplies the bytes of `range`.
     ///
     /// # Errors
-    /// [`ReadError::NotParquet`] for an end that is no footer's; [`ReadError::Decode`] for a range that was not asked
-    /// for.
+    /// [`ReadError::NotParquet`] if the file does not end like a Parquet file, [`ReadError::Limit`] if its footer is
+    /// too long, [`ReadError::Decode`] for a range that was not requested.
     pub fn supply(&mut self, range: Range<u64>, bytes: Bytes) -> Result<(), ReadError> {
         self.begun = true;
         match &mut self.state {
@@ -202,7 +202,7 @@ impl TripReader {
         .map_err(ReadError::Decode)
     }
 
-    /// What the file says of itself, once the footer is read.
+    /// Returns the summary of the file, once its footer is decoded.
     pub fn summary(&self) -> Option<FileSummary> {
         let (State::Start(metadata) | State::Rows { metadata, .. }) = &self.state else { return None };
         let columns = metadata.file_metadata().schema_descr();
@@ -216,12 +216,12 @@ impl TripReader {
         })
     }
 
-    /// Goes on as far as the bytes at hand allow.
+    /// Decodes as far as the supplied bytes allow.
     ///
     /// # Errors
-    /// See [`ReadError`]; the file is then given up as a whole.
+    /// See [`ReadError`]; the whole file is then unreadable.
     pub fn step(&mut self) -> Result<Step, ReadError> {
-        // The decoder panics on some damaged files; a bad file must not take the others with it.
+        // The decoder panics on some damaged files, and a bad file must not prevent others from being read.
         let step = catch_unwind(AssertUnwindSafe(|| self.advance())).unwrap_or_else(|panic| {
             let message = panic.downcast_ref::<&str>().map(ToString::to_string);
             let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -279,7 +279,7 @@ fn decoder(metadata: &Arc<ParquetMetaData>, columns: Columns) -> Result<ParquetP
         }
     }
     let projection = ProjectionMask::columns(parquet_schema, wanted);
-    // The Arrow schema that some writers embed is theirs, not ours: types follow from Parquet's own.
+    // Types follow from the Parquet schema; the Arrow schema that some writers embed is ignored.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata), options).map_err(ReadError::Decode)?;
     ParquetPushDecoderBuilder::new_with_metadata(metadata)
@@ -334,7 +334,8 @@ fn rows(batch: &RecordBatch, first_row: u64) -> Result<Rows, ReadError> {
     Ok(rows)
 }
 
-/// The same acceptance as of a message: nothing stated is a rejection, a number that is no zone is missing.
+/// Applies the same rules as for messages: a value that is missing or not whole is a rejection, and a whole number
+/// that is no zone becomes `None`.
 fn zone(name: &str, stated: Option<f64>, missing: Reason) -> Result<Option<Zone>, Rejection> {
     match stated {
         None => Err(Rejection::new(missing, format!("{name}: expected a taxi zone, found nothing"))),
@@ -346,10 +347,10 @@ fn zone(name: &str, stated: Option<f64>, missing: Reason) -> Result<Option<Zone>
     }
 }
 
-/// The rows of a file at hand, some at a time. Ends after the first error.
+/// Reads the rows of a file in memory, batch by batch. The iterator ends after the first error.
 ///
 /// # Errors
-/// [`ReadError`] if its size alone forbids reading; the iterator gives the others.
+/// [`ReadError`] if the file is too large or too small; the iterator yields all other errors.
 pub fn rows_of(
     file: &Bytes,
     columns: Columns,
@@ -382,7 +383,7 @@ fn next_rows(reader: &mut TripReader, file: &Bytes) -> Result<Option<Rows>, Read
     }
 }
 
-/// Reads all of a file at hand with its outcomes. `sha256` of the result is left empty for the caller, who knows it.
+/// Reads all rows of a file in memory, with their outcomes. The caller has to set `sha256` of the result.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -397,7 +398,7 @@ pub fn read_all(file: &Bytes, month: Option<Month>, limits: Limits) -> Result<La
     Ok(all)
 }
 
-/// What a file at hand says of itself.
+/// Reads the summary of a file in memory.
 ///
 /// # Errors
 /// See [`ReadError`].

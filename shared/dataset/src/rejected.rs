@@ -1,4 +1,4 @@
-//! Rejected rows as a Parquet file for the quarantine: where, why, for whom to mend it.
+//! Writes rejected rows as a Parquet file for the quarantine.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::reader::RejectedRow;
 
 const WHAT: &str = "rejected rows";
 
-/// A file with `row` (0-based position in the source), `reason` and `detail` of each rejected row.
+/// Encodes a file with `row` (0-based position in the source file), `reason` and `detail` of each rejected row.
 ///
 /// # Errors
 /// [`WriteError`].

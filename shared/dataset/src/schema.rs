@@ -1,4 +1,4 @@
-//! The one logical schema: the TLC's columns by name, whatever their physical type, order or company.
+//! The logical schema: the TLC's columns by name, independent of their physical type, their order and other columns.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -12,12 +12,12 @@ use chrono::{DateTime, NaiveDateTime};
 
 use crate::reader::ReadError;
 
-/// A logical column, with the spellings that the TLC has used for it.
+/// A logical column, with the names that it has in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
-    /// Names in files, the first found is taken.
+    /// Names in files; the first one found is used.
     pub names: &'static [&'static str],
-    /// Whether a file without it says nothing.
+    /// Whether a file without the column is refused.
     pub required: bool,
 }
 
@@ -25,23 +25,23 @@ const fn column(names: &'static [&'static str], required: bool) -> Column {
     Column { names, required }
 }
 
-/// Where a trip starts.
+/// Zone where the trip starts.
 pub const PICKUP_ZONE: Column = column(&["PULocationID"], true);
-/// Where it ends.
+/// Zone where the trip ends.
 pub const DROPOFF_ZONE: Column = column(&["DOLocationID"], true);
-/// When it starts: green, yellow, and the course's own spelling.
+/// Time when the trip starts, as named in green files, in yellow files and in the course.
 pub const PICKUP: Column =
     column(&["lpep_pickup_datetime", "tpep_pickup_datetime", "pickup_datetime"], false);
-/// When it ends.
+/// Time when the trip ends.
 pub const DROPOFF: Column =
     column(&["lpep_dropoff_datetime", "tpep_dropoff_datetime", "dropoff_datetime"], false);
-/// Metered miles.
+/// Distance by the meter, miles.
 pub const DISTANCE: Column = column(&["trip_distance"], false);
-/// Passengers.
+/// Number of passengers.
 pub const PASSENGERS: Column = column(&["passenger_count"], false);
 /// Rate code.
 pub const RATE_CODE: Column = column(&["RatecodeID", "RateCodeID"], false);
-/// Street hail or dispatch; green only.
+/// Street hail or dispatch; only in green files.
 pub const TRIP_TYPE: Column = column(&["trip_type"], false);
 /// Technology provider.
 pub const VENDOR: Column = column(&["VendorID"], false);
@@ -49,24 +49,24 @@ pub const VENDOR: Column = column(&["VendorID"], false);
 pub const TIP_AMOUNT: Column = column(&["tip_amount"], false);
 /// Fare by the meter, dollars.
 pub const FARE_AMOUNT: Column = column(&["fare_amount"], false);
-/// How it was paid.
+/// Code of the payment method.
 pub const PAYMENT_TYPE: Column = column(&["payment_type"], false);
 
-/// What is known before a trip.
+/// Columns that are known before a trip.
 pub const TRIP: [Column; 8] =
     [PICKUP_ZONE, DROPOFF_ZONE, PICKUP, DISTANCE, PASSENGERS, RATE_CODE, TRIP_TYPE, VENDOR];
-/// What is known after it.
+/// Columns that are known only after a trip.
 pub const OUTCOME: [Column; 4] = [DROPOFF, TIP_AMOUNT, FARE_AMOUNT, PAYMENT_TYPE];
 
 impl Column {
-    /// The spelling that `names` (a file's columns) uses, if it has this column.
+    /// Returns the column's name in a file, or `None` if the file lacks it; `names` tells whether a file has a name.
     pub fn found<'a>(&self, names: impl Fn(&str) -> bool) -> Option<&'a str> {
         self.names.iter().copied().find(|name| names(name))
     }
 }
 
-/// The values of a logical column as numbers, lossless for every integer the TLC writes; a column that the file
-/// lacks, or that is of the null type, is all missing.
+/// Returns the values of a logical column as numbers, without loss for every integer that the TLC writes. All values
+/// are missing if the file lacks the column or its type is null.
 pub(crate) fn numbers(batch: &RecordBatch, column: Column) -> Result<Vec<Option<f64>>, ReadError> {
     let Some((name, array)) = array(batch, column) else { return Ok(vec![None; batch.num_rows()]) };
     macro_rules! values {
@@ -91,7 +91,7 @@ pub(crate) fn numbers(batch: &RecordBatch, column: Column) -> Result<Vec<Option<
     Ok(values.into_iter().map(|value| value.filter(|value| !value.is_nan())).collect())
 }
 
-/// The values of a logical column as New York local times.
+/// Returns the values of a logical column as New York local times.
 pub(crate) fn times(batch: &RecordBatch, column: Column) -> Result<Vec<Option<NaiveDateTime>>, ReadError> {
     let Some((name, array)) = array(batch, column) else { return Ok(vec![None; batch.num_rows()]) };
     macro_rules! values {

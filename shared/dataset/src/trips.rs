@@ -1,4 +1,4 @@
-//! Trips as a Parquet file in the TLC's green schema: what the generator of synthetic months writes.
+//! Writes trips as a Parquet file in the TLC's green schema, for the generator of synthetic months.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::predictions::{WriteError, properties};
 
 const WHAT: &str = "trips";
 
-/// A file of `trips` with their `outcomes`, columns and physical types as the TLC has written them since 2023-02.
+/// Encodes `trips` with their `outcomes`, in the columns and physical types that the TLC has written since 2023-02.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -49,7 +49,7 @@ fn whole(values: impl Iterator<Item = Option<u8>>) -> ArrayRef {
     Arc::new(values.map(|value| value.map(i32::from)).collect::<Int32Array>())
 }
 
-/// A zone that is no zone is written as 0: it was stated, and a missing one would say nothing.
+/// A zone that is not valid is written as 0, because readers would reject the row if it were missing.
 fn zones(zones: impl Iterator<Item = Option<Zone>>) -> ArrayRef {
     Arc::new(zones.map(|zone| Some(zone.map_or(0, |zone| i32::from(zone.id())))).collect::<Int32Array>())
 }

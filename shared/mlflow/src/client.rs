@@ -1,4 +1,4 @@
-//! Calls of a tracking server: who asks, what is asked again, what a refusal means.
+//! HTTP client of a tracking server: authentication, retries and error codes.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use serde_json::Value;
 
 use super::{Credentials, TrackingError};
 
-/// What MLflow means by a refusal, as far as it matters here.
+/// The error codes of MLflow that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
-    /// There is no such thing.
+    /// `RESOURCE_DOES_NOT_EXIST`.
     Unknown,
-    /// It is there already.
+    /// `RESOURCE_ALREADY_EXISTS`.
     Exists,
 }
 
-/// A call is made at most so often, if it may be made again at all.
+/// Largest number of attempts at a call that may be repeated.
 const ATTEMPTS: u32 = 3;
-/// Before the second attempt; twice that before the third.
+/// Pause before the second attempt; twice as long before the third.
 const PAUSE: Duration = Duration::from_millis(300);
-/// What a server says may be long, and hold statements of its database.
+/// Error messages are cut at this length: they can be long, and contain SQL statements of the server's database.
 const MESSAGE_CHARS_MAX: usize = 300;
 
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Client {
         Ok(Self { http, base, who })
     }
 
-    /// A call that reads.
+    /// Sends a GET request, with retries.
     pub(super) async fn get(
         &self,
         doing: &'static str,
@@ -81,7 +81,7 @@ impl Client {
         json(doing, self.again(doing, || self.request(Method::GET, &url)).await?).await
     }
 
-    /// A call that may be made twice and does the same.
+    /// Sends a POST request that is idempotent, with retries.
     pub(super) async fn post(
         &self,
         doing: &'static str,
@@ -92,7 +92,7 @@ impl Client {
         json(doing, self.again(doing, || self.request(Method::POST, &url).json(body)).await?).await
     }
 
-    /// A call that is not made twice.
+    /// Sends a POST request that is not idempotent, without retries.
     pub(super) async fn post_once(
         &self,
         doing: &'static str,
@@ -103,7 +103,7 @@ impl Client {
         json(doing, answered(doing, self.request(Method::POST, &url).json(body).send().await).await?).await
     }
 
-    /// Puts a file below a run's place for files.
+    /// Uploads a file below a run's artifact URI, with retries.
     pub(super) async fn put_artifact(
         &self,
         artifact_uri: &str,
@@ -147,14 +147,14 @@ async fn json(doing: &'static str, answer: Response) -> Result<Value, TrackingEr
     answer.json().await.map_err(|source| TrackingError::Call { doing, source })
 }
 
-/// The answer, unless it is a refusal.
+/// Returns the response if its status is a success.
 async fn answered(doing: &'static str, sent: reqwest::Result<Response>) -> Result<Response, TrackingError> {
     let answer = sent.map_err(|source| TrackingError::Call { doing, source })?;
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
-    // Refusals of MLflow are JSON; those of what stands before it are not.
+    // Errors of MLflow are JSON; those of a proxy before it are not.
     let text = answer.text().await.unwrap_or_default();
     let message = match serde_json::from_str::<Value>(&text) {
         Ok(document) => {

@@ -1,9 +1,9 @@
-//! Runs and models on an MLflow tracking server, by its REST API.
+//! Logs runs and models to an MLflow tracking server by its REST API.
 //!
-//! A run is logged whole, after the fact: parameters, metrics by step, tags, datasets, files, and the model that came of it.
-//! Whoever calls this may be called again, and an answer may be lost, so everything is looked for before it is made, and
-//! what is sent again is the same. The store's own record (`runs/`) is the truth; tracking that is down costs nothing but a
-//! line in the log.
+//! A run is logged as a whole when it is over: parameters, metrics by step, tags, datasets, files, and the model that
+//! it produced. Logging is idempotent, because the caller may be retried and responses may be lost: what exists is
+//! reused, and what is sent again is the same. The store's own record (`runs/`) is authoritative; a tracking server
+//! that is down costs a line in the log and nothing else.
 
 mod client;
 
@@ -15,60 +15,60 @@ use serde_json::{Value, json};
 
 use client::{Client, Code};
 
-/// Why nothing, or not all, was logged.
+/// Why a run was not logged, or only in part.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackingError {
-    /// No server can be meant.
+    /// The URI does not name a server.
     #[error("tracking server {scheme}: expected http:// or https:// and a host")]
     Uri {
-        /// How what was said begins; what follows may hold a password.
+        /// Scheme of the URI; the rest may contain a password.
         scheme: String,
     },
-    /// The server did not answer.
+    /// The call failed without a complete response.
     #[error("{doing} on the tracking server")]
     Call {
-        /// What was done.
+        /// What was attempted.
         doing: &'static str,
-        /// Why not.
+        /// The error of the HTTP client.
         #[source]
         source: reqwest::Error,
     },
-    /// The server refused.
+    /// The server answered with an error.
     #[error("{doing} on the tracking server: {status}: {message}")]
     Refused {
-        /// What was done.
+        /// What was attempted.
         doing: &'static str,
-        /// The status.
+        /// HTTP status.
         status: u16,
-        /// MLflow's error code, and what it said.
+        /// MLflow's error code and message.
         message: String,
     },
-    /// The answer is no such document.
+    /// The response lacks a field.
     #[error("{doing} on the tracking server: expected {expected} in its answer")]
     Answer {
-        /// What was done.
+        /// What was attempted.
         doing: &'static str,
-        /// What is not there.
+        /// Name of the missing field.
         expected: &'static str,
     },
-    /// Files cannot be sent through this server.
+    /// The experiment's files cannot be uploaded through the server.
     #[error(
         "the experiment keeps its files at {uri:?}: expected the tracking server to take them (mlflow-artifacts:, started with --serve-artifacts)"
     )]
     Artifacts {
-        /// Where it keeps them.
+        /// Artifact URI of the run.
         uri: String,
     },
 }
 
-/// Who asks. It prints nothing of itself.
+/// Credentials for the server. Their `Debug` form shows no field.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
-    /// With a password: basic authentication.
+    /// User name for basic authentication; empty for none.
     pub username: String,
-    /// See `username`.
+    /// Password for basic authentication.
     pub password: String,
-    /// Else: a bearer token.
+    /// Bearer token, used if `username` is empty; empty for none.
     pub token: String,
 }
 
@@ -78,91 +78,91 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// One run, complete.
+/// A complete run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrackedRun {
-    /// The experiment it belongs to.
+    /// Name of the experiment; it is created if it does not exist.
     pub experiment: String,
-    /// Its name.
+    /// Name of the run, which identifies it within the experiment.
     pub name: String,
-    /// When it began, milliseconds since 1970.
+    /// Start of the run, milliseconds since 1970.
     pub started_ms: u64,
-    /// When it ended.
+    /// End of the run, milliseconds since 1970.
     pub ended_ms: u64,
-    /// Whether it did what it should.
+    /// Whether the run gets the status `FINISHED`, else `FAILED`.
     pub finished: bool,
-    /// What was chosen; values are cut at 6,000 characters.
+    /// Parameters; values are cut at 6,000 characters.
     pub params: Vec<(String, String)>,
-    /// What was measured.
+    /// Metrics by step.
     pub metrics: Vec<Point>,
-    /// What else is to be known.
+    /// Tags; values are cut at 5,000 characters.
     pub tags: Vec<(String, String)>,
-    /// What was learned from and judged on.
+    /// Datasets for training and evaluation.
     pub datasets: Vec<Dataset>,
-    /// Files: path below the run, bytes.
+    /// Files, each with its path below the run's artifacts.
     pub artifacts: Vec<(String, Bytes)>,
-    /// The model that came of it.
+    /// The model to register, if the run produced one.
     pub model: Option<TrackedModel>,
 }
 
-/// A figure at a step.
+/// The value of a metric at a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// Its name.
+    /// Name of the metric.
     pub key: String,
-    /// The figure; what is not finite is left out.
+    /// Value; a value that is not finite is not logged.
     pub value: f64,
-    /// Which step: a round of boosting, or 0.
+    /// Step: a round of boosting, or 0.
     pub step: u64,
 }
 
 /// A file of trips.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
-    /// Such as `green_tripdata_2021-01`.
+    /// Name, such as `green_tripdata_2021-01`.
     pub name: String,
-    /// sha256 of its bytes, hex; MLflow keeps 36 digits.
+    /// SHA-256 of its bytes in hex; MLflow keeps 36 digits.
     pub sha256: String,
-    /// Where it was read.
+    /// Location from which it was read.
     pub source: String,
-    /// How many rows.
+    /// Number of rows.
     pub rows: u64,
-    /// `training` or `evaluation`.
+    /// Its role: `training` or `evaluation`.
     pub context: &'static str,
 }
 
-/// A version of a registered model, whose files are below `model/` of the run.
+/// A version of a registered model; its files are below `model/` of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackedModel {
-    /// The registered model.
+    /// Name of the registered model.
     pub name: String,
-    /// What names its bytes, the value of the tag `version`: of the same bytes there is one version on the server, whatever runs
-    /// came to them.
+    /// Hash of the model's bytes, equal to the tag `version`: the server has one version for the same bytes, however
+    /// many runs produced them.
     pub content: String,
     /// Tags of the version, `version` among them.
     pub tags: Vec<(String, String)>,
-    /// Whether it gets the alias `champion`.
+    /// Whether the version gets the alias `champion`.
     pub champion: bool,
 }
 
-/// What was logged.
+/// Identifiers of what was logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tracked {
-    /// MLflow's name of the run.
+    /// MLflow's id of the run.
     pub run_id: String,
-    /// MLflow's number of the model's version.
+    /// MLflow's version number of the model, if one was registered.
     pub model_version: Option<String>,
 }
 
-/// A tracking server.
+/// Connection to a tracking server.
 #[derive(Debug, Clone)]
 pub struct Tracking {
     client: Client,
 }
 
-/// The tag by which a run that was logged already is found.
+/// The tag by which a run that was logged before is found.
 const IDENTITY: &str = "tripcast.identity";
-/// Of a request: more are refused.
+/// Largest number of metrics in one request that MLflow accepts; the constants below are limits of MLflow too.
 const METRICS_A_BATCH: usize = 1000;
 const PARAMS_A_BATCH: usize = 100;
 const PARAM_CHARS_MAX: usize = 6000;
@@ -170,18 +170,18 @@ const TAG_CHARS_MAX: usize = 5000;
 const DIGEST_CHARS: usize = 36;
 
 impl Tracking {
-    /// The server at `uri`, as `MLFLOW_TRACKING_URI` says it.
+    /// Prepares calls to the server at `uri`, which has the form of `MLFLOW_TRACKING_URI`.
     ///
     /// # Errors
-    /// [`TrackingError::Uri`]: folders and databases are no servers.
+    /// [`TrackingError::Uri`] unless `uri` is `http://` or `https://` with a host; folders and databases are refused.
     pub fn new(uri: &str, who: Credentials) -> Result<Self, TrackingError> {
         Ok(Self { client: Client::new(uri, who, Duration::from_secs(20))? })
     }
 
-    /// Logs `run`, or what is missing of it if it was logged before.
+    /// Logs `run`. If a run of the same experiment and name exists, it is completed instead of created again.
     ///
     /// # Errors
-    /// [`TrackingError`]; what was logged so far stays, and the next try goes on from there.
+    /// [`TrackingError`]; what was logged so far stays, and the next call with the same run completes it.
     pub async fn log(&self, run: &TrackedRun) -> Result<Tracked, TrackingError> {
         let experiment = self.experiment(&run.experiment).await?;
         let (run_id, artifact_uri) = self.run(&experiment, run).await?;
@@ -209,7 +209,7 @@ impl Tracking {
             other => return id(&other?),
         }
         match self.client.post(doing, "experiments/create", &json!({"name": name})).await {
-            // Somebody else was faster.
+            // Another client created it meanwhile.
             Err(error) if error.code() == Some(Code::Exists) => {
                 id(&self.client.get(doing, by_name, &query).await?)
             }
@@ -217,7 +217,7 @@ impl Tracking {
         }
     }
 
-    /// The run's id and where its files go.
+    /// Finds or creates the run; returns its id and its artifact URI.
     async fn run(&self, experiment: &str, run: &TrackedRun) -> Result<(String, String), TrackingError> {
         let doing = "making the run";
         let identity = sha256_hex(format!("{}\n{}", run.experiment, run.name).as_bytes());
@@ -243,7 +243,7 @@ impl Tracking {
             "start_time": run.started_ms,
             "tags": pairs(&tags, TAG_CHARS_MAX),
         });
-        // Never sent twice: a second one would be another run.
+        // Sent without retries: a second request would create another run.
         let made = self.client.post_once(doing, "runs/create", &create).await?;
         of(&made["run"]["info"])
     }
@@ -254,7 +254,7 @@ impl Tracking {
             let what = json!({"run_id": run_id, "params": pairs(params, PARAM_CHARS_MAX)});
             self.client.post(doing, path, &what).await?;
         }
-        // A point is known by its time too: the same points sent again are none more.
+        // MLflow identifies a point by its timestamp too, so sending the same points again adds none.
         let point = |point: &Point| json!({"key": point.key, "value": point.value, "step": point.step, "timestamp": run.ended_ms});
         let points: Vec<Value> =
             run.metrics.iter().filter(|point| point.value.is_finite()).map(point).collect();
@@ -309,7 +309,7 @@ impl Tracking {
         };
         let version = text(doing, &version["version"], "version")?;
         if model.champion {
-            // Last of all: whoever loads the champion finds it whole.
+            // The alias is set last, so that clients that load the champion find it complete.
             let alias = json!({"name": model.name, "alias": "champion", "version": version});
             self.client.post(doing, "registered-models/alias", &alias).await?;
         }

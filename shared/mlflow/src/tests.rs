@@ -1,4 +1,4 @@
-//! Against a double that keeps what it is told, and fails as it is asked to; the real server is asked by `make test-mlflow`.
+//! Tests against a fake server that records calls and fails on request; `make test-mlflow` tests with a real server.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use super::*;
 #[derive(Debug, Default)]
 struct Server {
     calls: Vec<(String, Value)>,
-    /// Calls that are answered 503 first.
+    /// Number of calls that still get the status 503.
     unavailable: usize,
     run_known: bool,
     version_known: bool,

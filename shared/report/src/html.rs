@@ -1,4 +1,4 @@
-//! A report as one page of HTML that needs nothing else: no script, no font, no network.
+//! Renders a report as one self-contained page of HTML: no scripts, no fonts, no network.
 
 use crate::{Section, Table};
 
@@ -29,7 +29,7 @@ pub(crate) fn page(title: &str, sections: &[Section]) -> String {
             page.push_str(&format!("<pre>{}</pre>\n", escaped(&section.lines.join("\n"))));
         }
         for table in &section.tables {
-            // Behind a plot the table is for who wants to know exactly.
+            // A plot shows the same numbers, so its table is folded away.
             let (open, close) = match section.plots.is_empty() {
                 true => ("<div class=\"wide\">", "</div>"),
                 false => ("<details><summary>The figures</summary><div class=\"wide\">", "</div></details>"),
@@ -52,7 +52,7 @@ fn rows(table: &Table) -> String {
     format!("<table>\n<thead>{head}</thead>\n<tbody>{body}</tbody>\n</table>")
 }
 
-/// Text as HTML shows it.
+/// Escapes text for HTML.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

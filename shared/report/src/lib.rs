@@ -1,8 +1,8 @@
 //! Reports: sections of paragraphs, plots and tables, built once and rendered as a page of HTML or as Markdown. Pure.
 //!
-//! Map: [`Report`] and what it is made of are here, [`plot`] draws; `html` and `markdown` render.
+//! Map: [`Report`], [`Section`] and [`Table`] are here; [`plot`] draws; `html` and `markdown` render.
 //!
-//! Deliberately absent: taxis, models and metrics. Whoever reports knows what the figures mean; here they are text.
+//! Deliberately absent: taxis, models and metrics. The caller knows what the numbers mean; here they are text.
 
 mod html;
 mod markdown;
@@ -10,46 +10,46 @@ pub mod plot;
 
 pub use plot::{Plot, Point, Range};
 
-/// What somebody reads from top to bottom.
+/// A document of titled sections.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// What it is about.
+    /// Title of the report.
     pub title: String,
-    /// Its parts, in the order in which they are read.
+    /// Sections, in reading order.
     pub sections: Vec<Section>,
 }
 
-/// A part of a report, whatever its form. Paragraphs come first, then plots, lines and tables.
+/// A section of a report. Paragraphs come first, then plots, lines and tables.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Section {
-    /// Its title.
+    /// Title of the section.
     pub title: &'static str,
-    /// Sentences.
+    /// Paragraphs of plain text.
     pub paragraphs: Vec<String>,
-    /// Plots; Markdown leaves them out, so a table should hold their figures.
+    /// Plots. Markdown omits them, so a table should repeat their numbers.
     pub plots: Vec<Plot>,
-    /// Lines whose spaces count.
+    /// Preformatted lines.
     pub lines: Vec<String>,
-    /// Tables; behind a plot HTML folds them away.
+    /// Tables; HTML folds them away in a section with plots.
     pub tables: Vec<Table>,
 }
 
-/// Rows under a head; the first column is text, the others are figures.
+/// Rows under a head; the first column is text, the others are numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// Names of the columns.
     pub head: Vec<&'static str>,
-    /// Cells, as many in each row as the head has.
+    /// Cells; each row has as many as the head.
     pub rows: Vec<Vec<String>>,
 }
 
 impl Report {
-    /// One page that needs nothing else: no script, no font, no network.
+    /// Renders the report as one self-contained page of HTML: no scripts, no fonts, no network.
     pub fn html(&self) -> String {
         html::page(&self.title, &self.sections)
     }
 
-    /// The same for terminals; plots are left out.
+    /// Renders the report as Markdown, for terminals, without plots.
     pub fn markdown(&self) -> String {
         markdown::page(&self.title, &self.sections)
     }

@@ -1,4 +1,4 @@
-//! A report as Markdown: plots are left out, their figures stand in tables.
+//! Renders a report as Markdown, without plots; tables hold their numbers.
 
 use crate::{Section, Table};
 

@@ -1,4 +1,4 @@
-//! Plots as SVG: figures with bounds by name, bars by name, points by value. Colours are the page's.
+//! Draws plots as SVG: labelled intervals, labelled bars, and points. Colours come from the page's style sheet.
 
 use crate::html::escaped;
 
@@ -8,34 +8,34 @@ const FIGURES: f64 = 60.0;
 const ROW: f64 = 22.0;
 const HEIGHT: f64 = 320.0;
 const MARGIN: f64 = 56.0;
-/// Lines of a scale, about.
+/// Approximate number of ticks on an axis.
 const TICKS: f64 = 5.0;
 
-/// A figure by name.
+/// A labelled value with its bounds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
-    /// Its name.
+    /// Label beside the value.
     pub label: String,
-    /// The figure.
+    /// The value.
     pub at: f64,
-    /// Its lower bound.
+    /// Lower bound.
     pub lower: f64,
-    /// Its upper bound.
+    /// Upper bound.
     pub upper: f64,
 }
 
-/// A figure by value, with what it may be off by.
+/// A point with an error bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// The value.
+    /// Horizontal position.
     pub x: f64,
-    /// The figure.
+    /// Vertical position.
     pub y: f64,
-    /// What it may be off by, to either side.
+    /// Half the length of the vertical error bar.
     pub error: f64,
 }
 
-/// Something to look at.
+/// A plot, drawn by [`Plot::svg`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot(Form);
 
@@ -57,13 +57,13 @@ enum Form {
 }
 
 impl Range {
-    /// A figure without bounds.
+    /// Makes a value without bounds, for [`Plot::bars`].
     pub fn bar(label: &str, at: f64) -> Self {
         Self { label: label.into(), at, lower: at, upper: at }
     }
 }
 
-/// Values on a line of so many pixels.
+/// Linear mapping from values `low..high` to pixels `from..to`.
 struct Scale {
     low: f64,
     high: f64,
@@ -80,7 +80,7 @@ impl Scale {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        // One value alone has a scale too.
+        // A single value gets a range around it.
         let margin = if high > low { 0.05 * (high - low) } else { 0.5 * high.abs().max(1.0) };
         Self { low: low - margin, high: high + margin, from, to }
     }
@@ -89,7 +89,7 @@ impl Scale {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// Round values along it, with the decimals they need.
+    /// Returns the positions of the ticks, at round values, with their labels.
     fn ticks(&self) -> Vec<(f64, String)> {
         let rough = (self.high - self.low) / TICKS;
         let ten = 10f64.powf(rough.log10().floor());
@@ -103,22 +103,22 @@ impl Scale {
 }
 
 impl Plot {
-    /// Figures with their bounds, each beside its name.
+    /// Plots labelled values with their bounds, one in each row.
     pub fn ranges(unit: &'static str, rows: Vec<Range>) -> Self {
         Self(Form::Named { unit, rows, bars: false })
     }
 
-    /// Figures as bars from zero.
+    /// Plots labelled values as bars from zero.
     pub fn bars(unit: &'static str, rows: Vec<Range>) -> Self {
         Self(Form::Named { unit, rows, bars: true })
     }
 
-    /// Figures by a value.
+    /// Plots points with error bars, connected by a line.
     pub fn points(title: &'static str, x: &'static str, y: &'static str, points: Vec<Point>) -> Self {
         Self(Form::Points { title, x, y, points, diagonal: false, level: None })
     }
 
-    /// With the line on which both values are the same.
+    /// Adds the diagonal on which `x` equals `y`; it has no effect on other plots than [`Plot::points`].
     pub fn with_diagonal(mut self) -> Self {
         if let Form::Points { diagonal, .. } = &mut self.0 {
             *diagonal = true;
@@ -126,7 +126,7 @@ impl Plot {
         self
     }
 
-    /// With a line at what is meant.
+    /// Adds a horizontal line at the nominal level; it has no effect on other plots than [`Plot::points`].
     pub fn with_level(mut self, at: f64) -> Self {
         if let Form::Points { level, .. } = &mut self.0 {
             *level = Some(at);
@@ -134,7 +134,7 @@ impl Plot {
         self
     }
 
-    /// The drawing.
+    /// Draws the plot as an SVG element.
     pub fn svg(&self) -> String {
         match &self.0 {
             Form::Named { unit, rows, bars } => named(unit, rows, *bars),

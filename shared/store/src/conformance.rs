@@ -1,5 +1,5 @@
-//! What every store must do. Run on memory and on a directory beside them; on S3 against the local AWS, by the
-//! system's tests, which is why it is not hidden behind `cfg(test)`.
+//! The conformance suite that every store has to pass. The stores in memory and in a directory run it in their unit
+//! tests; the system's tests run it on S3 against the local AWS, which is why it is not behind `cfg(test)`.
 
 #![allow(clippy::unwrap_used)] // it asserts
 
@@ -7,7 +7,10 @@ use bytes::Bytes;
 
 use super::{Condition, ETag, Get, ObjectKey, Store, StoreError};
 
-/// Panics where `store`, which is empty, does not do what is relied on.
+/// Runs the suite on `store`, which has to be empty.
+///
+/// # Panics
+/// If the store breaks a guarantee of [`Store`].
 pub async fn check(store: &dyn Store) {
     whole_objects(store).await;
     parts_of_objects(store).await;

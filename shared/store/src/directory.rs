@@ -1,5 +1,4 @@
-//! A store in a directory: keys are paths below it. For one machine; writers of several processes take turns by a
-//! lock on one file.
+//! A store in a directory of one machine: keys are paths below it. A file lock serializes writers across processes.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,18 +12,18 @@ use model::artifact::sha256_hex;
 use super::memory::{holds, not_found, select};
 use super::{Condition, ETag, Get, Object, ObjectKey, ObjectMeta, Store, StoreError, Upload};
 
-/// Ours, not objects: the lock and what is not yet complete.
+/// Folder for the lock and for incomplete files, which are not objects.
 const PRIVATE: &str = ".tripcast";
 
-/// Objects as files below a root. Keys that would leave it are refused: `..`, `.` and empty parts, absolute paths,
-/// NUL, and the private folder.
+/// Objects as files below a root. Keys that could leave it are refused: those with `..`, `.` or empty parts, with NUL
+/// or a backslash, absolute paths, and the private folder.
 #[derive(Debug, Clone)]
 pub struct DirectoryStore {
     root: PathBuf,
 }
 
 impl DirectoryStore {
-    /// A store below `root`, which is created by the first write.
+    /// Makes a store below `root`; the first write creates the directory.
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }
@@ -52,7 +51,7 @@ impl DirectoryStore {
         Ok(folder)
     }
 
-    /// A file beside the objects, on the same file system, with a name of its own.
+    /// Creates a file with a unique name in the private folder, which is on the same file system as the objects.
     fn scratch(&self) -> io::Result<(PathBuf, File)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("{}-{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -61,7 +60,7 @@ impl DirectoryStore {
         Ok((path, file))
     }
 
-    /// Moves a complete file to its place if the condition holds there; writers take turns.
+    /// Moves a complete file to the path of `key` if the condition holds, while holding the lock.
     fn publish(&self, key: &ObjectKey, scratch: &Path, condition: &Condition) -> Result<ETag, StoreError> {
         let failed = |error| unavailable("writing", key, error);
         let path = self.path(key)?;
@@ -94,7 +93,7 @@ impl DirectoryStore {
     }
 }
 
-// The work of a directory is short and local: it is done where it is asked for rather than on threads of its own.
+// File operations are short and local, so they run on the calling thread and not on blocking threads.
 #[async_trait]
 impl Store for DirectoryStore {
     async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {

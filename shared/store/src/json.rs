@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::{Condition, ETag, Get, ObjectKey, Store, StoreError};
 
-/// The document at `key` with its ETag; none if nothing is there.
+/// Reads the document at `key` with its ETag; returns `None` if there is no object.
 ///
 /// # Errors
-/// Those of the store; [`StoreError::Document`] for bytes that are no such document.
+/// Those of the store; [`StoreError::Document`] for bytes that are not a JSON document of type `T`.
 pub async fn read<T: DeserializeOwned>(
     store: &dyn Store,
     key: &ObjectKey,
@@ -24,28 +24,28 @@ pub async fn read<T: DeserializeOwned>(
     Ok(Some((parse(key, &object.bytes)?, object.etag)))
 }
 
-/// The document that was read at `key`.
+/// Parses the document that was read at `key`.
 ///
 /// # Errors
-/// [`StoreError::Document`] for bytes that are no such document.
+/// [`StoreError::Document`] for bytes that are not a JSON document of type `T`.
 pub fn parse<T: DeserializeOwned>(key: &ObjectKey, bytes: &[u8]) -> Result<T, StoreError> {
     let refused = |source| StoreError::Document { operation: "reading", key: key.to_string(), source };
     serde_json::from_slice(bytes).map_err(refused)
 }
 
-/// The bytes of `document`, which is to be written at `key`.
+/// Serializes `document`, which is to be written at `key`, as indented JSON.
 ///
 /// # Errors
-/// [`StoreError::Document`] for what has no form in JSON.
+/// [`StoreError::Document`] for a value that JSON cannot represent.
 pub fn bytes<T: Serialize>(key: &ObjectKey, document: &T) -> Result<Bytes, StoreError> {
     let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
     serde_json::to_vec_pretty(document).map(Bytes::from).map_err(refused)
 }
 
-/// `document` as one line of a file of lines, which is to be written at `key`.
+/// Serializes `document` as one line of a JSON Lines file, which is to be written at `key`.
 ///
 /// # Errors
-/// [`StoreError::Document`] for what has no form in JSON.
+/// [`StoreError::Document`] for a value that JSON cannot represent.
 pub fn line<T: Serialize>(key: &ObjectKey, document: &T) -> Result<Vec<u8>, StoreError> {
     let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
     let mut line = serde_json::to_vec(document).map_err(refused)?;
@@ -53,10 +53,10 @@ pub fn line<T: Serialize>(key: &ObjectKey, document: &T) -> Result<Vec<u8>, Stor
     Ok(line)
 }
 
-/// Writes `document` to `key`.
+/// Writes `document` to `key`, if the condition holds.
 ///
 /// # Errors
-/// Those of the store.
+/// Those of the store; [`StoreError::Document`] for a value that JSON cannot represent.
 pub async fn write<T: Serialize + Sync>(
     store: &dyn Store,
     key: &ObjectKey,

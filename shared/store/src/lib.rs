@@ -1,7 +1,8 @@
-//! Objects under keys: one small port, three adapters, one suite that all of them pass.
+//! Object storage: a small port ([`Store`]), three adapters, and one conformance suite that all of them pass.
 //!
-//! What the rest relies on: a put is seen whole or not at all; [`Condition::IfAbsent`] and [`Condition::IfMatch`] are
-//! decided by the store, so that of two racing writers one wins; an ETag changes whenever the bytes do.
+//! Callers rely on three guarantees: a put is visible whole or not at all; the store itself decides
+//! [`Condition::IfAbsent`] and [`Condition::IfMatch`], so one of several racing writers wins; an ETag changes
+//! whenever the bytes do.
 
 mod directory;
 pub mod json;
@@ -22,16 +23,16 @@ pub use directory::DirectoryStore;
 pub use memory::MemoryStore;
 pub use s3::S3Store;
 
-/// A key: 1 to 1,024 bytes, as S3 allows. A directory allows fewer: see [`DirectoryStore`].
+/// A key of 1 to 1,024 bytes, as S3 allows. A directory refuses some of them: see [`DirectoryStore`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ObjectKey(String);
 
 impl ObjectKey {
-    /// The key with this text.
+    /// Makes a key.
     ///
     /// # Errors
-    /// [`StoreError::Key`] if it is empty or too long.
+    /// [`StoreError::Key`] if the text is empty or too long.
     pub fn new(key: impl Into<String>) -> Result<Self, StoreError> {
         let key = key.into();
         match key.len() {
@@ -40,7 +41,7 @@ impl ObjectKey {
         }
     }
 
-    /// Its text.
+    /// Returns the text of the key.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -52,131 +53,131 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// Names the bytes of an object; opaque.
+/// Opaque identifier of an object's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ETag(pub String);
 
-/// What to read.
+/// Options of a read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Get {
-    /// Only these bytes; all of them if none.
+    /// Byte range to read; `None` for the whole object.
     pub range: Option<Range<u64>>,
-    /// Only if the object still has this ETag.
+    /// Read only if the object has this ETag.
     pub if_match: Option<ETag>,
-    /// Only if the object has another ETag.
+    /// Read only if the object has another ETag.
     pub if_none_match: Option<ETag>,
-    /// This version, where the store keeps versions.
+    /// Version to read; only S3 keeps versions, and the other stores ignore it.
     pub version: Option<String>,
 }
 
-/// When to write.
+/// Precondition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Whatever is there.
+    /// Write unconditionally.
     Always,
-    /// Only if nothing is there: create-only.
+    /// Write only if there is no object under the key: create-only.
     IfAbsent,
-    /// Only if what is there has this ETag: compare-and-swap.
+    /// Write only if the current object has this ETag: compare-and-swap.
     IfMatch(ETag),
 }
 
-/// An object without its bytes.
+/// Metadata of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectMeta {
-    /// Its key.
+    /// Key of the object.
     pub key: ObjectKey,
-    /// Its size in bytes, all of it.
+    /// Size of the whole object in bytes.
     pub bytes: u64,
-    /// Its ETag.
+    /// ETag of the object.
     pub etag: ETag,
 }
 
-/// The bytes that were asked for.
+/// Result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// The bytes.
+    /// Bytes of the object, or of the requested range.
     pub bytes: Bytes,
-    /// The ETag of the object they are of.
+    /// ETag of the whole object.
     pub etag: ETag,
 }
 
-/// Why a store did not do it.
+/// Why an operation on a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The key cannot be one here.
+    /// The store does not accept the key.
     #[error("key {key:?}: expected {expected}")]
     Key {
         /// The key.
         key: String,
-        /// What a key has to be.
+        /// The rule that the key breaks.
         expected: &'static str,
     },
-    /// Nothing is there.
+    /// There is no object under the key.
     #[error("{operation} {key}: there is no such object")]
     NotFound {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
     },
-    /// It has the ETag that the caller knows.
+    /// The object still has the ETag that the caller knows.
     #[error("{operation} {key}: it has not changed")]
     NotModified {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
     },
-    /// Somebody else was there first, or is at it.
+    /// The precondition does not hold, because another writer was faster or is writing now.
     #[error("{operation} {key}: it is not in the expected state (somebody else wrote it)")]
     Precondition {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
     },
-    /// Not now.
+    /// The store limits the rate of requests.
     #[error("{operation} {key}: the store asks to slow down")]
     Throttled {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
-        /// What the store said.
+        /// Error of the store.
         #[source]
         source: Source,
     },
-    /// Not allowed.
+    /// The caller has no permission.
     #[error("{operation} {key}: access denied")]
     Denied {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
-        /// What the store said.
+        /// Error of the store.
         #[source]
         source: Source,
     },
-    /// It is no such document.
+    /// The bytes are not the expected JSON document, or the document has no JSON form.
     #[error("{operation} {key}: it is not the JSON document that it should be")]
     Document {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
-        /// What is wrong with it.
+        /// What is wrong with the document.
         #[source]
         source: serde_json::Error,
     },
-    /// Anything else: no connection, no answer in time, a fault of the store.
+    /// Any other failure: no connection, a timeout, or a fault of the store.
     #[error("{operation} {key}")]
     Unavailable {
-        /// What was tried.
+        /// Operation that was attempted.
         operation: &'static str,
-        /// On which key.
+        /// Key of the object.
         key: String,
-        /// What went wrong.
+        /// Error of the store.
         #[source]
         source: Source,
     },
@@ -198,56 +199,56 @@ impl Classified for StoreError {
         }
     }
     fn is_transient(&self) -> bool {
-        // A denied call may be allowed once the role is mended, and must not cost a message until then.
+        // A denied call may succeed once the role is corrected; until then no message must be lost.
         matches!(self, Self::Throttled { .. } | Self::Denied { .. } | Self::Unavailable { .. })
     }
 }
 
-/// A place for objects.
+/// Storage for objects.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Reads an object, or a part of it. A range may reach beyond the end; it must begin before it.
+    /// Reads an object, or a range of it. A range may end beyond the end of the object, but has to start before it.
     async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError>;
 
-    /// An object's size and ETag.
+    /// Returns an object's size and ETag.
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError>;
 
-    /// Writes an object whole, if the condition holds; [`StoreError::Precondition`] if not (of a missing object, an
-    /// `IfMatch` too).
+    /// Writes a whole object if the condition holds, else fails with [`StoreError::Precondition`]; `IfMatch` does not
+    /// hold for a missing object.
     async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError>;
 
-    /// Every object whose key starts with `prefix`, by key.
+    /// Returns every object whose key starts with `prefix`, sorted by key.
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
 
-    /// Begins an object that is written in parts and seen only when it is complete.
+    /// Starts an object that is written in parts and becomes visible only when it is complete.
     async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn Upload>, StoreError>;
 }
 
-/// An object being written in parts.
+/// An object that is being written in parts.
 #[async_trait]
 pub trait Upload: Send {
     /// Adds a part; every part but the last must have at least [`PART_BYTES_MIN`] bytes.
     async fn part(&mut self, bytes: Bytes) -> Result<(), StoreError>;
-    /// Makes the object seen.
+    /// Completes the object and makes it visible.
     async fn complete(self: Box<Self>) -> Result<ETag, StoreError>;
-    /// Gives up: nothing was, or will be, seen.
+    /// Discards the parts; the object never becomes visible.
     async fn abort(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// S3's smallest part but the last.
+/// Smallest size in bytes of any part but the last, as S3 requires.
 pub const PART_BYTES_MIN: usize = 5 << 20;
 
-/// Where a store is: `s3://bucket`, `s3://bucket/prefix` or a directory.
+/// Location of a store: `s3://bucket`, `s3://bucket/prefix` or a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUri {
-    /// A bucket, and what every key in it starts with (empty, or ending in a slash).
+    /// An S3 bucket.
     S3 {
-        /// The bucket.
+        /// Name of the bucket.
         bucket: String,
-        /// Before every key.
+        /// Prefix of every key: empty, or ending in a slash.
         prefix: String,
     },
-    /// A directory of this machine.
+    /// A local directory.
     Directory(std::path::PathBuf),
 }
 
@@ -274,7 +275,7 @@ impl FromStr for StoreUri {
 }
 
 impl StoreUri {
-    /// Opens the store; AWS is configured only if it is needed.
+    /// Opens the store, loading the configuration of AWS only for S3.
     pub async fn open(&self) -> Arc<dyn Store> {
         match self {
             Self::S3 { .. } => self.open_with(&aws_config("tripcast").await),
@@ -282,7 +283,7 @@ impl StoreUri {
         }
     }
 
-    /// Opens the store with a configuration at hand, so that a function that has several shares it.
+    /// Opens the store with a given configuration, which several stores can share.
     pub fn open_with(&self, config: &aws_config::SdkConfig) -> Arc<dyn Store> {
         match self {
             Self::S3 { bucket, prefix } => Arc::new(S3Store::new(config, bucket.clone(), prefix.clone())),
@@ -290,7 +291,7 @@ impl StoreUri {
         }
     }
 
-    /// The bucket, if it is one.
+    /// Returns the bucket's name, or `None` for a directory.
     pub fn bucket(&self) -> Option<&str> {
         match self {
             Self::S3 { bucket, .. } => Some(bucket),
@@ -299,12 +300,12 @@ impl StoreUri {
     }
 }
 
-/// Configuration of the AWS SDK from the environment, with bounded waits. Calls carry `caller` in their user agent, so that
-/// who made them can be told in CloudTrail and in access logs.
+/// Loads the configuration of the AWS SDK from the environment and sets timeouts. Calls carry `caller` in their user
+/// agent, which identifies them in CloudTrail and in access logs.
 pub async fn aws_config(caller: &'static str) -> aws_config::SdkConfig {
     use aws_config::timeout::TimeoutConfig;
     use std::time::Duration;
-    // A call that hangs must not eat the time of a whole batch; the SDK tries three times.
+    // A call that hangs must not use up the time of a whole batch; the SDK makes three attempts.
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .operation_attempt_timeout(Duration::from_secs(30))

@@ -1,4 +1,4 @@
-//! A store in memory: linearizable, so that a race has the outcome that it must have on S3.
+//! A store in memory. It is linearizable, so that races end as they have to end on S3.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Condition, ETag, Get, Object, ObjectKey, ObjectMeta, Store, StoreError, Upload};
 
-/// Objects of this process; clones share them.
+/// Objects in the memory of this process; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
@@ -22,7 +22,7 @@ struct State {
 
 impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves whole objects behind: every change is one insertion.
+        // A poisoned lock is safe to use: every change is one insertion, so a panic cannot leave a partial object.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn holds(condition: &Condition, found: Option<&ETag>) -> bool {
     }
 }
 
-/// The part of a whole object that was asked for.
+/// Applies the options of a read to a whole object.
 pub(super) fn select(key: &ObjectKey, object: Object, what: &Get) -> Result<Object, StoreError> {
     let key = || key.to_string();
     if what.if_match.as_ref().is_some_and(|etag| *etag != object.etag) {

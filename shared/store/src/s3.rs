@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{Condition, ETag, Get, Object, ObjectKey, ObjectMeta, Store, StoreError, Upload};
 
-/// Objects of a bucket, below a prefix.
+/// Objects in a bucket whose keys start with a prefix.
 #[derive(Debug, Clone)]
 pub struct S3Store {
     client: Client,
@@ -21,7 +21,7 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// The objects of `bucket` whose keys start with `prefix`, which the store's own keys do not name.
+    /// Makes a store of the objects of `bucket` below `prefix`; the keys of the store do not include the prefix.
     pub fn new(config: &SdkConfig, bucket: String, prefix: String) -> Self {
         Self { client: Client::new(config), bucket, prefix }
     }
@@ -44,7 +44,7 @@ impl Store for S3Store {
         let found =
             sent.set_version_id(what.version).send().await.map_err(|error| failure(operation, key, error))?;
         let etag = etag(found.e_tag);
-        // Who does not know ranges (of versions, say) sends all of it, and says so by naming none.
+        // An implementation of S3 without ranges (of versions, say) sends the whole object and no content range.
         let not_cut = range.filter(|_| found.content_range.is_none());
         let body = found.body.collect().await;
         let bytes = body.map_err(|error| unavailable(operation, key, error))?.into_bytes();
@@ -75,7 +75,7 @@ impl Store for S3Store {
             Condition::IfMatch(etag) => sent.if_match(quoted(etag)),
         };
         let put = sent.send().await.map_err(|error| match failure("writing", key, error) {
-            // S3 says NoSuchKey where there is nothing to compare with: the state is not the expected one either.
+            // S3 answers NoSuchKey if there is no object to compare with; the precondition does not hold then.
             StoreError::NotFound { operation, key } if swapping => {
                 StoreError::Precondition { operation, key }
             }
@@ -152,7 +152,7 @@ fn etag(found: Option<String>) -> ETag {
     ETag(found.unwrap_or_default().trim_matches('"').to_string())
 }
 
-// Most of these answers are not modelled by the SDK, so they are told apart by status and code.
+// The SDK models few of these errors, so the HTTP status and the error code distinguish them.
 fn failure<E>(operation: &'static str, key: &ObjectKey, error: SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -162,7 +162,7 @@ where
     let key = key.to_string();
     match (status, code.as_deref()) {
         (Some(304), _) => StoreError::NotModified { operation, key },
-        // 409 is what S3 says to the slower of two conditional writes under way at once.
+        // S3 answers 409 ConditionalRequestConflict to the slower of two concurrent conditional writes.
         (Some(412), _) | (_, Some("PreconditionFailed" | "ConditionalRequestConflict")) => {
             StoreError::Precondition { operation, key }
         }

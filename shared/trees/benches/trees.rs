@@ -1,8 +1,8 @@
-//! What training, scoring and explaining cost, on made-up trips: `make bench`. Beside other libraries:
-//! `make bench-peers`.
+//! Benchmarks of training, scoring and explaining on synthetic trips (`make bench`); `make bench-peers` compares with
+//! other libraries.
 //!
-//! Labels follow the shape of trip durations, so that trees are of the depth that real ones are. Rows are made with a
-//! fixed seed; times are for comparing one build with the one before.
+//! Labels are shaped like trip durations, so that trees are about as deep as real ones. Rows are generated with a
+//! fixed seed; the times serve to compare one build with the one before.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ const N_FEATURES: usize = 10;
 const TRAINED_ROWS: usize = 200_000;
 const SCORED_ROWS: usize = 20_000;
 
-/// Rows, and a label of each for [`Objective::Squared`] and for [`Objective::Logistic`].
+/// Rows, with one label each for [`Objective::Squared`] and for [`Objective::Logistic`].
 struct Trips {
     values: Vec<f32>,
     minutes: Vec<f32>,
@@ -25,7 +25,7 @@ struct Trips {
 impl Trips {
     fn new(n_rows: usize) -> Self {
         let mut state = 42u64;
-        // Of Vigna's xorshift64*: enough for values that only have to differ.
+        // Vigna's xorshift64*, which is good enough for synthetic values.
         let mut uniform = move || {
             state ^= state >> 12;
             state ^= state << 25;

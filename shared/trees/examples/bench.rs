@@ -1,5 +1,5 @@
-//! One timed run of training or scoring, for comparisons with other libraries: raw little-endian f32 files in, one JSON
-//! document out. `make bench-peers` drives it.
+//! Times one run of training or scoring, for comparisons with other libraries. It reads raw little-endian f32 files
+//! and prints one JSON document. `make bench-peers` runs it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn train(options: &Options) -> Result<String, Failure> {
     })
     .check()?;
     let rows = Labelled { values: &values, n_features, labels: &labels, weights: None };
-    // Forgets what loading took, where the kernel lets it.
+    // Resets the peak memory that loading reached, where the kernel permits it.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let before = peak_mb();
     let (cpu, wall) = (cpu_s(), Instant::now());
@@ -87,7 +87,7 @@ fn train(options: &Options) -> Result<String, Failure> {
     ))
 }
 
-/// Batch scoring of a LightGBM model: processor seconds of the median pass over all rows.
+/// Times batch scoring of a LightGBM model: CPU seconds of the median pass over all rows.
 fn score(options: &Options) -> Result<String, Failure> {
     let kernel = match options.text("kernel")? {
         "auto" => Kernel::Auto,
@@ -112,7 +112,7 @@ fn score(options: &Options) -> Result<String, Failure> {
     Ok(format!(r#"{{"cpu_s":{cpu:.6},"rows":{rows},"load_ms":{load_ms:.3}}}"#))
 }
 
-/// Row by row, from features to score.
+/// Times scoring row by row, from features to score, in nanoseconds of CPU time for each row.
 fn single(options: &Options) -> Result<String, Failure> {
     let (scorer, _) = scorer(options)?;
     let values = floats(options.text("x")?)?;
@@ -128,7 +128,7 @@ fn single(options: &Options) -> Result<String, Failure> {
     Ok(format!(r#"{{"ns_per_row":{ns:.1},"mean":{:.6}}}"#, sum / (passes * n_rows) as f64))
 }
 
-/// The scorer of a LightGBM model, and the milliseconds from its serialized ensemble to ready tables.
+/// Returns the scorer of a LightGBM model, and the milliseconds from its serialized ensemble to complete tables.
 fn scorer(options: &Options) -> Result<(Scorer, f64), Failure> {
     let foreign = trees::import::lightgbm::read(&std::fs::read_to_string(options.text("model")?)?)?;
     let Body::Trees(ensemble) = foreign.body else { return Err("no trees".into()) };
@@ -138,13 +138,13 @@ fn scorer(options: &Options) -> Result<(Scorer, f64), Failure> {
     Ok((scorer, start.elapsed().as_secs_f64() * 1e3))
 }
 
-/// Processor seconds of this process, all threads.
+/// Returns the CPU seconds that all threads of this process have used.
 fn cpu_s() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// The most memory this process has held, MiB; 0 where the system does not say.
+/// Returns the peak resident memory of this process in MiB; 0 if the system does not report it.
 fn peak_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,12 +1,12 @@
 //! Gradient boosting of regression trees on histograms (Friedman 2001; Ke et al. 2017).
 //!
-//! In the order data meets them: [`params`] says what is wanted; [`objective`] what is minimised; `bins` turns values
-//! into small numbers, `layout` gives them their places and a `shard` holds those of a thread's rows, beside the gradients
-//! that `quantize` makes; `histogram` sums them up;
-//! `split` finds the best split of a leaf; `grow` makes a tree of them; `fit` goes round by round. `parallel` shares the work among threads.
+//! Modules, in the order that data passes through: [`params`] holds the hyperparameters and [`objective`] the losses;
+//! `bins` turns feature values into bin numbers, `layout` places the bins in memory, and a `shard` holds the bins of
+//! one thread's rows beside the gradients that `quantize` rounds to integers; `histogram` sums gradients by bin;
+//! `split` finds the best split of a leaf; `grow` grows one tree; `fit` runs the rounds; `parallel` uses threads.
 //!
-//! The same rows and parameters give the same bytes, whatever the number of threads and on every architecture: sums
-//! are sums of integers, and every float is computed from them in one order.
+//! The same rows and parameters give the same bytes for any number of threads and on every architecture, because all
+//! sums are sums of integers and every float is computed from them in one order.
 
 mod bins;
 mod fit;
@@ -36,43 +36,43 @@ use parallel::Threads;
 pub struct Labelled<'a> {
     /// `[n_rows * n_features]`, row-major, NaN for missing.
     pub values: &'a [f32],
-    /// How many values a row has.
+    /// Number of values in a row.
     pub n_features: usize,
     /// `[n_rows]`.
     pub labels: &'a [f32],
-    /// `[n_rows]`, finite and not negative; none for equal weights.
+    /// `[n_rows]`, finite and not negative; `None` gives all rows the same weight.
     pub weights: Option<&'a [f32]>,
 }
 
-/// Why nothing was fitted.
+/// Why a fit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BoostError {
     /// A parameter is out of its range.
     #[error("parameter {name} is {value}: expected {expected}")]
     Param {
-        /// Its name.
+        /// Name of the parameter.
         name: &'static str,
-        /// What it was set to.
+        /// The value it was set to.
         value: f64,
-        /// What was expected.
+        /// The range that it has to lie in.
         expected: &'static str,
     },
-    /// A feature that the rows do not have is named as a category or as monotone.
+    /// A parameter names a feature that the rows do not have, as a category or as monotone.
     #[error("parameter {name} names feature {feature} of rows with {n_features} features")]
     Feature {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
-        /// The feature it names.
+        /// Position of the feature that the parameter names.
         feature: usize,
-        /// How many there are.
+        /// Number of features that the rows have.
         n_features: usize,
     },
-    /// Values, labels and weights do not fit together, or there are none, or too many.
+    /// Values, labels and weights differ in length, or there are no rows, or too many.
     #[error("the {what} rows do not fit together: {detail}")]
     Shape {
         /// "training" or "validation".
         what: &'static str,
-        /// What does not fit.
+        /// Which lengths disagree.
         detail: String,
     },
     /// A label or weight cannot be learned from.
@@ -80,16 +80,16 @@ pub enum BoostError {
     Value {
         /// "training" or "validation".
         what: &'static str,
-        /// Which row.
+        /// Position of the row.
         row: usize,
         /// "label" or "weight".
         name: &'static str,
-        /// The value.
+        /// The label or weight itself.
         value: f32,
-        /// What was expected.
+        /// Values that are allowed.
         expected: &'static str,
     },
-    /// The trees grown do not form an ensemble: a leaf was too large for a number.
+    /// The grown trees do not form an ensemble, for example because a leaf value is not finite.
     #[error("the trees grown are no ensemble")]
     Ensemble(#[from] EnsembleError),
     /// linfa refused the dataset.
@@ -97,14 +97,14 @@ pub enum BoostError {
     Linfa(#[from] linfa::Error),
 }
 
-/// How far a fit has come; control answers whether to go on.
+/// State of a fit after a round, passed to the `control` callback, which decides whether to continue.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// Rounds done.
+    /// Number of rounds done so far.
     pub round: u32,
-    /// Rounds there will be at most.
+    /// Largest number of rounds that the fit can take.
     pub rounds: u32,
-    /// The loss on the validation rows after this round, if there are any: see [`Objective::loss`].
+    /// Loss on the validation rows after this round, by [`Objective::loss`]; `None` without validation rows.
     pub validation_loss: Option<f64>,
 }
 
@@ -113,51 +113,52 @@ pub struct Progress {
 pub enum Ended {
     /// All rounds were done.
     Rounds,
-    /// The validation loss no longer fell.
+    /// The validation loss did not fall for [`Settings::patience`] rounds.
     Patience,
-    /// No leaf could be split any more.
+    /// The root of the next tree could not be split.
     NothingToSplit,
-    /// Control said stop.
+    /// The `control` callback stopped the fit.
     Control,
 }
 
-/// What was fitted.
+/// Result of a fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boosted {
-    /// The trees, learning rate included; the sum is a score: see [`Objective::answer`].
+    /// The trees, with the learning rate in their leaves. Their sum is a score: see [`Objective::answer`].
     pub ensemble: Ensemble,
-    /// What was minimised.
+    /// The loss that the fit minimised.
     pub objective: Objective,
     /// Why the fit ended.
     pub ended: Ended,
-    /// The validation loss after each round that was done, the rounds left out after the best one included.
+    /// Validation loss after each round, including the rounds whose trees were dropped after the best one.
     pub validation_losses: Vec<f64>,
-    /// By how much the splits on each feature reduced the training loss, twice: `[n_features]`. How often each is asked:
-    /// [`Ensemble::split_importance`].
+    /// Twice the reduction of the training loss by the splits on each feature: `[n_features]`.
+    /// [`Ensemble::split_importance`] counts the splits instead.
     pub gain_importance: Vec<f64>,
-    /// Training rows that fell into each leaf while its tree grew: `[n_leaves]` in the order of
-    /// [`Ensemble::leaves_of`]. The covers that [`crate::Explainer`] asks for.
+    /// Number of training rows that fell into each leaf while its tree grew: `[n_leaves]` in the order of
+    /// [`Ensemble::leaves_of`]. [`crate::Explainer`] takes them as covers.
     pub leaf_rows: Vec<u32>,
 }
 
 impl Boosted {
-    /// The answer for each row of `values`, row-major: a probability for [`Objective::Logistic`], else the score.
+    /// Returns the prediction for each row of `values`, row-major: a probability for [`Objective::Logistic`], else
+    /// the score.
     pub fn predict(&self, values: &[f32]) -> Vec<f64> {
         self.ensemble.predict(values).into_iter().map(|score| self.objective.answer(score)).collect()
     }
 }
 
-/// Goes on whatever happens.
+/// Never stops a fit: the `control` callback for fits that run to their end.
 pub fn go_on(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
 impl ValidBoostParams {
-    /// Fits trees to `train`, on `threads` threads (0 for as many as the machine runs at once), asking `control` after
-    /// each round. With `validate` and [`Settings::patience`], the rounds after the best one are left out.
+    /// Fits trees to `train` on at most `threads` threads (0 for the number of processors), calling `control` after
+    /// each round. With `validate` and [`Settings::patience`], the trees after the best round are dropped.
     ///
     /// # Errors
-    /// [`BoostError::Shape`], [`BoostError::Value`], [`BoostError::Feature`].
+    /// [`BoostError::Shape`], [`BoostError::Value`], [`BoostError::Feature`], [`BoostError::Ensemble`].
     pub fn fit(
         &self,
         train: &Labelled<'_>,

@@ -1,4 +1,4 @@
-//! The serving form: every tree of an ensemble in one flat array of nodes, walked without recursion.
+//! The form that serves: all trees of an ensemble in one flat array of nodes, walked without recursion.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,68 +9,69 @@ pub use categories::Categories;
 pub use description::{Child, Node, Split, Tree, at_most};
 use description::{Description, check};
 
-/// What was wrong with the description of an ensemble.
+/// Defect in the description of an ensemble.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EnsembleError {
-    /// A split asks for a feature that the ensemble does not have.
+    /// A split uses a feature that the ensemble does not have.
     #[error("tree {tree}, node {node}: feature {feature} of an ensemble with {n_features} features")]
     UnknownFeature {
         /// Position of the tree.
         tree: usize,
-        /// Position of the split in it.
+        /// Position of the node in the tree.
         node: usize,
-        /// The feature it asks for.
+        /// Position of the feature.
         feature: u32,
-        /// How many there are.
+        /// Number of features of the ensemble.
         n_features: usize,
     },
-    /// A threshold is NaN, which no value could be compared with.
+    /// A threshold is NaN, so no value can be compared with it.
     #[error("tree {tree}, node {node}: the threshold is not a number")]
     Threshold {
         /// Position of the tree.
         tree: usize,
-        /// Position of the split in it.
+        /// Position of the node in the tree.
         node: usize,
     },
-    /// A leaf, or the base, is NaN or infinite.
+    /// The value of a leaf is NaN or infinite.
     #[error("tree {tree}, leaf {leaf}: the value is not finite")]
     LeafValue {
         /// Position of the tree.
         tree: usize,
-        /// Position of the leaf in it.
+        /// Position of the leaf in the tree.
         leaf: usize,
     },
     /// The value that every sum starts from is NaN or infinite.
     #[error("the base value is not finite")]
     Base,
-    /// Nodes and leaves do not form one tree: a child missing, shared, before its parent, or nobody's.
+    /// Nodes and leaves do not form one tree: a child is missing, shared, before its parent, or has no parent.
     #[error("tree {tree}: nodes and leaves do not form one tree ({detail})")]
     Shape {
         /// Position of the tree.
         tree: usize,
-        /// What is out of shape.
+        /// Which node or leaf is wrong, and how.
         detail: String,
     },
-    /// A form of ensembles that this build does not read.
+    /// The ensemble was written in a form that this build does not read.
     #[error("ensemble form {found}: this build reads form {FORM}")]
     Form {
-        /// The form it says it has.
+        /// The form that was found.
         found: u32,
     },
-    /// More features, nodes or leaves than positions can name.
+    /// There are more features, nodes or leaves than a position can number.
     #[error("the ensemble has more than 2^30 features, nodes or leaves")]
     TooLarge,
 }
 
-/// The form in which ensembles are written. Whoever changes [`Description`] raises it.
+/// Version of the serialized form of ensembles. Raise it with every change of [`Description`].
 const FORM: u32 = 1;
 
-/// A split of all trees' nodes laid end to end. Children: `>= 0` a node, `< 0` the leaf `!child`.
+/// A split in the array of all trees' nodes. A child `>= 0` is the position of a node; a child `< 0` is the leaf
+/// `!child`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FlatNode {
-    /// The threshold; of a split by categories the bits of its position in [`Ensemble::categories`].
+    /// The threshold; for a split by categories, the bits of its position in [`Ensemble::categories`].
     threshold: f32,
-    /// The feature, with [`MISSING_LEFT`] and [`BY_CATEGORY`].
+    /// The feature, with the flags [`MISSING_LEFT`] and [`BY_CATEGORY`].
     feature: u32,
     left: i32,
     right: i32,
@@ -88,23 +89,23 @@ impl FlatNode {
         self.feature & MISSING_LEFT != 0
     }
 
-    /// Where the rows go that the split sends left, and where the others.
+    /// Returns the left and the right child.
     pub(crate) fn children(&self) -> [i32; 2] {
         [self.left, self.right]
     }
 }
 
-/// What a flat node asks of a value that is not missing.
+/// The test that a flat node applies to a value that is not missing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked<'a> {
-    /// Left when at most this.
+    /// The value goes left if it is at most this.
     AtMost(f32),
-    /// Left when one of these.
+    /// The value goes left if it is one of these.
     OneOf(&'a Categories),
 }
 
-/// A sum of trees over rows of `f32` features, NaN for missing. Predicting is total: whatever the row holds, it
-/// ends in one leaf of each tree.
+/// A sum of trees over rows of `f32` features, with NaN for missing values. Prediction is total: any row ends in one
+/// leaf of each tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Description", into = "Description")]
 pub struct Ensemble {
@@ -117,7 +118,7 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// Lays `trees` out flat after checking that each is a tree over `n_features` features.
+    /// Checks that each of `trees` is a tree over `n_features` features and stores them in the flat form.
     ///
     /// # Errors
     /// The first defect found: see [`EnsembleError`].
@@ -143,7 +144,7 @@ impl Ensemble {
         Ok(flat)
     }
 
-    /// No trees: the same for every row of `n_features` values; 0 where `base` is not finite.
+    /// Returns an ensemble without trees, which predicts `base` for every row; 0 if `base` is not finite.
     pub fn constant(n_features: usize, base: f64) -> Self {
         Self {
             n_features,
@@ -155,45 +156,45 @@ impl Ensemble {
         }
     }
 
-    /// How many values a row has.
+    /// Returns the number of values in a row.
     pub fn n_features(&self) -> usize {
         self.n_features
     }
 
-    /// How many trees are summed.
+    /// Returns the number of trees.
     pub fn n_trees(&self) -> usize {
         self.roots.len()
     }
 
-    /// How many leaves there are in all.
+    /// Returns the number of leaves of all trees.
     pub fn n_leaves(&self) -> usize {
         self.leaves.len()
     }
 
-    /// What every sum starts from.
+    /// Returns the value that every sum starts from.
     pub fn base(&self) -> f64 {
         self.base
     }
 
-    /// The prediction for one row of `n_features` values: base, then each tree's leaf in order, added in f64.
-    /// Values that a short row lacks count as missing.
+    /// Predicts one row of `n_features` values: the base plus one leaf of each tree, added in order in f64. Values
+    /// that a short row lacks count as missing.
     pub fn predict_row(&self, row: &[f32]) -> f64 {
         self.roots.iter().fold(self.base, |sum, &root| sum + self.leaves[self.exit_leaf(root, row)])
     }
 
-    /// The predictions for `rows`, row-major, `n_features` values each: `[n_rows]`. This is the plain walk, the
-    /// meaning of an ensemble; [`crate::Scorer`] computes the same faster.
+    /// Predicts `rows`, row-major with `n_features` values each: `[n_rows]`. This walk from node to node defines what
+    /// an ensemble computes; [`crate::Scorer`] computes the same faster.
     pub fn predict(&self, rows: &[f32]) -> Vec<f64> {
         rows.chunks_exact(self.n_features.max(1)).map(|row| self.predict_row(row)).collect()
     }
 
-    /// The leaf that each tree ends in for one row, as a position among all leaves: `[n_trees]`.
+    /// Returns the leaf that one row ends in for each tree, as a position among all leaves: `[n_trees]`.
     pub fn leaves_of(&self, row: &[f32]) -> Vec<usize> {
         self.roots.iter().map(|&root| self.exit_leaf(root, row)).collect()
     }
 
-    /// The same trees with other leaf values, `[n_leaves]` in the order of [`Ensemble::leaves_of`]: a tree's
-    /// structure can be grown on a sample and its leaves counted on everything.
+    /// Replaces the leaf values, `[n_leaves]` in the order of [`Ensemble::leaves_of`]. Tree structures can thus be
+    /// grown on a sample and their leaves computed from all rows.
     ///
     /// # Errors
     /// [`EnsembleError::LeafValue`] for a value that is not finite, [`EnsembleError::Shape`] for the wrong count.
@@ -209,22 +210,22 @@ impl Ensemble {
         Ok(self)
     }
 
-    /// Where each tree starts: a node, or `!leaf` of a tree that is one leaf.
+    /// Returns the root of each tree: the position of a node, or `!leaf` for a tree of a single leaf.
     pub(crate) fn roots(&self) -> &[i32] {
         &self.roots
     }
 
-    /// All nodes, the trees end to end.
+    /// Returns the nodes of all trees, tree by tree.
     pub(crate) fn nodes(&self) -> &[FlatNode] {
         &self.nodes
     }
 
-    /// All leaf values, the trees end to end.
+    /// Returns the leaf values of all trees, tree by tree.
     pub(crate) fn leaf_values(&self) -> &[f64] {
         &self.leaves
     }
 
-    /// What `node` asks of a value that is not missing.
+    /// Returns the test that `node` applies to a value that is not missing.
     pub(crate) fn asked(&self, node: &FlatNode) -> Asked<'_> {
         if node.feature & BY_CATEGORY == 0 {
             Asked::AtMost(node.threshold)
@@ -233,7 +234,7 @@ impl Ensemble {
         }
     }
 
-    /// Whether `row` goes left at `node`.
+    /// Returns whether `row` goes left at `node`.
     #[inline]
     pub(crate) fn goes_left(&self, node: &FlatNode, row: &[f32]) -> bool {
         let value = row.get(node.feature()).copied().unwrap_or(f32::NAN);

@@ -1,8 +1,9 @@
-//! Why a prediction is what it is: exact Shapley values of features, and how much splits on each feature gained.
+//! Explanation of predictions: exact Shapley values of features, and the number of splits on each feature.
 //!
-//! TreeSHAP, path dependent (Lundberg, Erion and Lee 2018, "Consistent Individualized Feature Attribution for Tree
-//! Ensembles", algorithm 2): the expectation over a feature that is left out follows both branches, weighted by how
-//! many training rows took each. So it needs the rows that each leaf was made of, its cover.
+//! The method is path-dependent TreeSHAP (Lundberg, Erion and Lee 2018, "Consistent Individualized Feature
+//! Attribution for Tree Ensembles", algorithm 2): where a feature is left out, the expectation follows both branches,
+//! weighted by how many training rows took each. It therefore needs the number of training rows in each leaf, the
+//! leaf's cover.
 
 use crate::ensemble::Ensemble;
 
@@ -10,39 +11,38 @@ use crate::ensemble::Ensemble;
 #[derive(Debug, Clone)]
 pub struct Explainer {
     ensemble: Ensemble,
-    /// Training rows (or their weight) that passed each node.
+    /// Number (or weight) of the training rows that passed each node.
     node_covers: Vec<f64>,
     leaf_covers: Vec<f64>,
-    /// The sum that is expected of a row of which nothing is known.
+    /// Expected sum of a row whose features are all unknown.
     expected: f64,
     depth_max: usize,
 }
 
-/// A feature on the way to a leaf, and what it does to the weight of the subsets with and without it.
+/// A feature on the path to a leaf, and its factors in the weights of subsets with and without it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Step {
     feature: usize,
-    /// Share of the covers that go on this way when the feature is not known.
+    /// Fraction of the cover that takes this branch: the factor if the feature is unknown.
     zero: f64,
-    /// 1 if the row goes this way, else 0.
+    /// 1 if the row takes this branch, else 0: the factor if the feature is known.
     one: f64,
     weight: f64,
 }
 
-/// A tree is too deep to be explained: the work grows with the square of the depth.
+/// Error for a tree that is too deep to be explained: the work grows with the square of the depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a tree is {depth} splits deep: at most {} are explained", Explainer::DEPTH_MAX)]
 pub struct TooDeep {
-    /// Splits on the longest way to a leaf.
+    /// Number of splits on the longest path to a leaf.
     pub depth: usize,
 }
 
 impl Explainer {
-    /// Splits on the way to a leaf at most.
+    /// Largest number of splits on the path to a leaf.
     pub const DEPTH_MAX: usize = 256;
 
-    /// Counts covers by letting `rows`, row-major, fall through the trees: those that the ensemble was trained on, or a
-    /// sample of them.
+    /// Counts covers by passing `rows`, row-major, through the trees: the training rows, or a sample of them.
     ///
     /// # Errors
     /// [`TooDeep`].
@@ -54,8 +54,8 @@ impl Explainer {
         Self::new(ensemble, covers)
     }
 
-    /// With the cover of every leaf, `[n_leaves]` in the order of [`Ensemble::leaves_of`]. A leaf without any counts as
-    /// next to none, so that a row that falls into it is explained too.
+    /// Takes the cover of every leaf, `[n_leaves]` in the order of [`Ensemble::leaves_of`]. A cover of 0 is replaced
+    /// by 1e-9, so that a row that falls into such a leaf can be explained too.
     ///
     /// # Errors
     /// [`TooDeep`].
@@ -85,13 +85,13 @@ impl Explainer {
         Ok(Self { ensemble, node_covers, leaf_covers, expected, depth_max: depth })
     }
 
-    /// The sum that is expected of a row of which nothing is known: what contributions start from.
+    /// Returns the expected sum of a row whose features are all unknown: the value that contributions start from.
     pub fn expected(&self) -> f64 {
         self.expected
     }
 
-    /// What each feature of `row` adds to the expected sum: `[n_features]`. With [`Explainer::expected`] they add up to
-    /// the row's sum.
+    /// Returns the Shapley value of each feature of `row`: `[n_features]`. Together with [`Explainer::expected`] they
+    /// add up to the row's sum.
     pub fn contributions(&self, row: &[f32]) -> Vec<f64> {
         let mut contributions = vec![0.0; self.ensemble.n_features()];
         let mut path = Vec::with_capacity(self.depth_max + 2);
@@ -115,7 +115,7 @@ impl Explainer {
         }
     }
 
-    /// Algorithm 2's RECURSE: extends the path by `step` and goes down both ways.
+    /// RECURSE of algorithm 2: extends the path by `step` and descends into both children.
     fn descend(&self, at: i32, row: &[f32], path: &mut Vec<Step>, step: Step, contributions: &mut [f64]) {
         extend(path, step);
         let Ok(node) = usize::try_from(at) else {
@@ -132,7 +132,7 @@ impl Explainer {
         let feature = node.feature();
         let (mut zero, mut one) = (1.0, 1.0);
         let mut on = path.clone();
-        // A feature that was asked before counts once: its earlier step is taken out and goes into this one.
+        // A feature counts once on a path: an earlier step of the same feature is removed and merged into this one.
         if let Some(before) = on.iter().skip(1).position(|step| step.feature == feature).map(|at| at + 1) {
             (zero, one) = (on[before].zero, on[before].one);
             unwind(&mut on, before);
@@ -144,7 +144,7 @@ impl Explainer {
     }
 }
 
-/// Algorithm 2's EXTEND: `path[i].weight` is the weight of all subsets of `i` of the path's features.
+/// EXTEND of algorithm 2: `path[i].weight` is the total weight of the subsets of `i` features of the path.
 fn extend(path: &mut Vec<Step>, step: Step) {
     let depth = path.len();
     path.push(Step { weight: if depth == 0 { 1.0 } else { 0.0 }, ..step });
@@ -155,7 +155,7 @@ fn extend(path: &mut Vec<Step>, step: Step) {
     }
 }
 
-/// Algorithm 2's UNWIND: takes step `out` from the path again.
+/// UNWIND of algorithm 2: removes step `out` from the path.
 fn unwind(path: &mut Vec<Step>, out: usize) {
     let depth = path.len() - 1;
     let Step { zero, one, .. } = path[out];
@@ -177,7 +177,7 @@ fn unwind(path: &mut Vec<Step>, out: usize) {
     path.pop();
 }
 
-/// The weights of the path without step `out`, summed.
+/// Returns the sum of the weights of the path without step `out`.
 fn sum_without(path: &[Step], out: usize) -> f64 {
     let depth = path.len() - 1;
     let Step { zero, one, .. } = path[out];
@@ -196,7 +196,7 @@ fn sum_without(path: &[Step], out: usize) -> f64 {
 }
 
 impl Ensemble {
-    /// How often each feature is asked: `[n_features]`.
+    /// Counts the splits on each feature: `[n_features]`.
     pub fn split_importance(&self) -> Vec<u32> {
         let mut counts = vec![0; self.n_features()];
         self.nodes().iter().for_each(|node| counts[node.feature()] += 1);

@@ -1,14 +1,14 @@
-//! Models that other libraries trained, read from the text formats that they write.
+//! Import of models that other libraries trained, from the text formats that they write.
 //!
-//! [`xgboost`] reads XGBoost's JSON, [`lightgbm`] LightGBM's text, [`sklearn`] a small JSON that
-//! `tools/export_sklearn` writes from scikit-learn. Each gives a [`Foreign`] model: what its columns are called, what is
-//! summed, and how the sum becomes the prediction. A file that cannot be read, or that means something this crate cannot
-//! compute, is one [`ImportError`] that names the place.
+//! [`xgboost`] reads XGBoost's JSON, [`lightgbm`] LightGBM's text, and [`sklearn`] a small JSON that
+//! `tools/export_sklearn` writes from scikit-learn. Each returns a [`Foreign`] model: its input columns, the trees or
+//! coefficients to sum, and the link from the sum to the prediction. A file that cannot be parsed, or that describes
+//! a model this crate cannot compute, gives an [`ImportError`] that names the place.
 //!
-//! Rows are f32 here as in XGBoost and scikit-learn's trees. LightGBM compares in f64; its thresholds are rounded down to
-//! f32, which routes every f32 alike. Sums are in f64 in the order of trees, as in LightGBM and scikit-learn, whose
-//! scores are met bit for bit; XGBoost adds in f32, so its scores are met to the rounding of f32 (about 1e-6 of the
-//! score).
+//! Rows are f32 here, as in XGBoost and in scikit-learn's trees. LightGBM compares in f64; its thresholds are rounded
+//! down to f32, which routes every f32 alike. Sums are in f64 in the order of trees, as in LightGBM and scikit-learn,
+//! whose scores are reproduced bit for bit; XGBoost adds in f32, so its scores are reproduced up to the rounding of
+//! f32 (about 1e-6 of the score).
 
 pub mod lightgbm;
 pub mod sklearn;
@@ -19,26 +19,26 @@ use serde::{Deserialize, Serialize};
 use crate::boost::Objective;
 use crate::ensemble::{Child, Ensemble, EnsembleError, Node, Split, Tree};
 
-/// Why a model was not read.
+/// Why an import failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The bytes are not what the format is made of.
+    /// The bytes do not follow the syntax of the format.
     #[error("{format}: {detail}")]
     Syntax {
         /// The format that was expected.
         format: &'static str,
-        /// What is wrong, with the line where there are lines.
+        /// What is wrong, with the line if the format has lines.
         detail: String,
     },
-    /// A part of the model is wrong, or means something that cannot be computed here.
+    /// A part of the model is wrong, or this crate cannot compute it.
     #[error("{place}: {detail}")]
     Unsupported {
-        /// Where: a field, a tree, a node.
+        /// The field, tree or node.
         place: String,
         /// What was found, and what was expected.
         detail: String,
     },
-    /// The trees read are no ensemble.
+    /// The trees do not form a valid ensemble.
     #[error("the trees of the model")]
     Ensemble(#[from] EnsembleError),
 }
@@ -47,25 +47,25 @@ fn unsupported(place: impl Into<String>, detail: impl Into<String>) -> ImportErr
     ImportError::Unsupported { place: place.into(), detail: detail.into() }
 }
 
-/// What a foreign model reads a value as, before any split sees it.
+/// How a foreign model transforms a value before any split tests it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Reading {
-    /// As it stands.
+    /// The value is used unchanged.
     #[default]
     Plain,
-    /// LightGBM: a number as near to 0 as f32 1e-35 is 0.
+    /// LightGBM: a value of magnitude at most 1e-35 becomes 0.
     TinyIsZero,
-    /// LightGBM with `zero_as_missing`: such a number is missing.
+    /// LightGBM with `zero_as_missing`: such a value becomes missing.
     TinyIsMissing,
-    /// XGBoost's categories: a negative number is no category, where cutting off the fraction would make -0.5 one.
+    /// XGBoost's categories: a negative value has no category, although truncation would turn -0.5 into category 0.
     NegativeIsNoCategory,
 }
 
 impl Reading {
-    /// The value that splits are asked.
+    /// Returns the transformed value, which splits test.
     #[inline]
     pub fn read(self, value: f32) -> f32 {
-        /// `kZeroThreshold` of LightGBM's `meta.h`.
+        /// `kZeroThreshold` in LightGBM's `meta.h`.
         const TINY: f32 = 1e-35;
         match self {
             Self::TinyIsZero if value.abs() <= TINY => 0.0,
@@ -79,16 +79,16 @@ impl Reading {
 /// An input column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// What the source calls it.
+    /// Name of the column in the source data.
     pub name: String,
-    /// The column is 1 where the source value is this text, as a `DictVectorizer` writes it.
+    /// If set, the column is 1 where the source value is this text, as `DictVectorizer` encodes it.
     pub equals: Option<String>,
-    /// What its values are read as.
+    /// How its values are transformed.
     pub reading: Reading,
 }
 
 impl Column {
-    /// A column of this name; `name=text` is one of a `DictVectorizer`.
+    /// Makes a column from its name; `name=text` is a one-hot column of a `DictVectorizer`.
     pub fn named(name: &str, reading: Reading) -> Self {
         match name.split_once('=') {
             Some((name, text)) => Self { name: name.into(), equals: Some(text.into()), reading },
@@ -97,28 +97,28 @@ impl Column {
     }
 }
 
-/// What is summed.
+/// The part of a model that computes a sum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// Trees over the columns.
     Trees(Ensemble),
-    /// The sum of coefficient times column, and the intercept; missing values count nothing.
+    /// Sum of coefficient times column, plus the intercept; missing values add nothing.
     Linear {
         /// One for each column.
         coefficients: Vec<f64>,
-        /// What the sum starts from.
+        /// Constant term of the sum.
         intercept: f64,
     },
 }
 
-/// How a sum becomes the prediction.
+/// Link function from the sum to the prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Link {
-    /// It is the prediction.
+    /// The sum is the prediction.
     Identity,
     /// 1 / (1 + e^(-scale x sum)).
     Logistic {
-        /// LightGBM's `sigmoid`; 1 elsewhere.
+        /// LightGBM's parameter `sigmoid`; 1 for other libraries.
         scale: f64,
     },
     /// e^sum.
@@ -128,7 +128,7 @@ pub enum Link {
 }
 
 impl Link {
-    /// The prediction for a sum.
+    /// Returns the prediction for a sum.
     pub fn apply(self, sum: f64) -> f64 {
         match self {
             Self::Identity => sum,
@@ -138,16 +138,16 @@ impl Link {
         }
     }
 
-    /// Whether predictions are probabilities.
+    /// Returns whether predictions are probabilities.
     pub fn is_probability(self) -> bool {
         matches!(self, Self::Logistic { .. })
     }
 }
 
-/// A row with what the source library said of it.
+/// A row with the prediction of the source library.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Golden {
-    /// Source column to value: a number, a text, or nothing for missing.
+    /// Source columns with their values: a number, a text, or `None` for missing.
     pub row: Vec<(String, Option<Value>)>,
     /// The library's prediction.
     pub prediction: f64,
@@ -158,34 +158,34 @@ pub struct Golden {
 pub enum Value {
     /// A number.
     Number(f64),
-    /// A text, as a `DictVectorizer` takes categories.
+    /// A text, as `DictVectorizer` takes categories.
     Text(String),
 }
 
 /// A model that another library trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Foreign {
-    /// The library and format, for people.
+    /// Library, version and, for scikit-learn, estimator, for display.
     pub source: String,
-    /// Its input columns, in order.
+    /// Input columns, in order.
     pub columns: Vec<Column>,
-    /// What is summed.
+    /// Trees or coefficients.
     pub body: Body,
-    /// What the sum is divided by before the link: the number of trees of a forest, else 1.
+    /// Divisor of the sum before the link: the number of trees of a forest, else 1.
     pub divisor: f64,
-    /// How the sum becomes the prediction.
+    /// Link function from the divided sum to the prediction.
     pub link: Link,
-    /// Rows that came with the model.
+    /// Golden rows that came with the model; only scikit-learn exports have them.
     pub golden: Vec<Golden>,
 }
 
 impl Foreign {
-    /// The sum for a row of one value for each column, NaN for missing; nothing is read into values here.
+    /// Returns the sum for a row of one value per column, already transformed by [`Reading::of`], NaN for missing.
     pub fn sum(&self, row: &[f32]) -> f64 {
         self.body.sum(row)
     }
 
-    /// The prediction for a row of one value for each column as the source library takes them, NaN for missing.
+    /// Returns the prediction for a row of one value per column as the source library takes it, NaN for missing.
     pub fn predict_row(&self, row: &[f32]) -> f64 {
         let read: Vec<f32> =
             row.iter().zip(&self.columns).map(|(value, column)| column.reading.read(*value)).collect();
@@ -194,7 +194,7 @@ impl Foreign {
 }
 
 impl Body {
-    /// The sum for a row of one value for each column, already read.
+    /// Returns the sum for a row with one value for each column, already transformed by [`Reading::of`].
     pub fn sum(&self, row: &[f32]) -> f64 {
         match self {
             Self::Trees(ensemble) => ensemble.predict_row(row),
@@ -207,7 +207,8 @@ impl Body {
     }
 }
 
-/// The largest f32 that is at most `threshold`: `x <= threshold` in f64 is `x <=` this for every f32 `x`.
+/// Returns the largest f32 that is at most `threshold`: for every f32 `x`, comparing with it gives the same result as
+/// comparing with `threshold` in f64.
 fn rounded_down(threshold: f64) -> f32 {
     let near = threshold as f32;
     if f64::from(near) <= threshold { near } else { near.next_down() }
@@ -219,7 +220,7 @@ enum Described {
     Split { feature: u32, split: Split, missing_left: bool, left: usize, right: usize },
 }
 
-/// Builds a tree from a file's own numbering of nodes, of which there are `n_nodes`, the root being `root`.
+/// Builds a tree from the `n_nodes` nodes of a file, numbered as in the file, starting at node `root`.
 fn tree_of(
     place: &str,
     n_nodes: usize,
@@ -227,7 +228,7 @@ fn tree_of(
     describe: impl Fn(usize) -> Result<Described, ImportError>,
 ) -> Result<Tree, ImportError> {
     let mut tree = Tree { nodes: Vec::new(), leaves: Vec::new() };
-    // What is still to be described, and which side of which node it hangs from.
+    // Nodes that are still to be described, with their parent and whether they are its left child.
     let mut open = vec![(root, None)];
     let mut described = 0;
     while let Some((at, above)) = open.pop() {
@@ -245,7 +246,7 @@ fn tree_of(
             }
             Described::Split { feature, split, missing_left, left, right } => {
                 let node = tree.nodes.len();
-                // The right one first, so that the left one is taken from the end next: leaves come left to right.
+                // The right child is pushed first, so that the left one is popped next: leaves come left to right.
                 open.extend([(right, Some((node, false))), (left, Some((node, true)))]);
                 let nowhere = Child::Leaf(0);
                 tree.nodes.push(Node { feature, split, missing_left, left: nowhere, right: nowhere });

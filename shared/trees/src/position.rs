@@ -1,25 +1,25 @@
-//! Where a value stands among sorted thresholds, in about one comparison.
+//! Lookup of a value's position among sorted thresholds, in a few comparisons.
 
-/// Sorted thresholds with a grid of equal cells over their range: a cell knows how many thresholds lie in the cells
-/// before it, so only its own few are compared.
+/// Sorted thresholds with a grid of equal cells over their range. Each cell stores how many thresholds lie in the
+/// cells before it, so a lookup only compares the few thresholds of one cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Positions {
-    /// Ascending and distinct, then `in_cell` times NaN, so that reading past the end compares false.
+    /// Ascending and distinct thresholds, then `in_cell` times NaN, so that comparisons past the end are false.
     thresholds: Vec<f32>,
     low: f32,
     cells_per_unit: f32,
-    /// How many thresholds lie in the cells before each.
+    /// Number of thresholds in the cells before each cell.
     before: Vec<u16>,
-    /// The most thresholds that share a cell; 0 says that the grid is useless and a binary search serves.
+    /// Largest number of thresholds in one cell; 0 if the grid is not used and a binary search replaces it.
     in_cell: usize,
     len: usize,
 }
 
-/// Past this many thresholds in a cell a binary search is faster.
+/// With more thresholds than this in a cell, a binary search is faster.
 const IN_CELL_MAX: usize = 6;
 
 impl Positions {
-    /// Takes thresholds in ascending order without repeats or NaN, fewer than 65,536.
+    /// Builds the grid; thresholds have to be ascending, distinct, not NaN, and fewer than 65,536.
     pub(crate) fn new(mut thresholds: Vec<f32>) -> Self {
         let len = thresholds.len();
         let (low, high) =
@@ -43,17 +43,17 @@ impl Positions {
         grid
     }
 
-    /// How many thresholds there are.
+    /// Returns the number of thresholds.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The thresholds, ascending.
+    /// Returns the thresholds in ascending order.
     pub(crate) fn thresholds(&self) -> &[f32] {
         &self.thresholds[..self.len]
     }
 
-    /// How many thresholds are below `value`, 0 of NaN: the position of the first `t` with `value <= t`.
+    /// Returns the number of thresholds below `value`, the position of the first `t` with `value <= t`; 0 for NaN.
     #[inline]
     pub(crate) fn position(&self, value: f32) -> usize {
         if self.in_cell == 0 {
@@ -65,15 +65,15 @@ impl Positions {
             .fold(before, |sum, &at| sum + usize::from(at < value))
     }
 
-    /// The cell of a value: never of an earlier cell than that of a smaller value, since rounding is monotone.
+    /// Returns the cell of a value. It is never before the cell of a smaller value, because rounding is monotone.
     #[inline]
     fn cell(&self, value: f32) -> usize {
-        // Comparisons that NaN fails, so that each is one instruction.
+        // These comparisons are false for NaN, so each compiles to one instruction.
         let at = (value - self.low) * self.cells_per_unit;
         let at = if at > 0.0 { at } else { 0.0 };
         let last = (self.before.len() - 1) as f32;
         let at = if at < last { at } else { last };
-        // Added to 2^23 a float has its nearest integer in its low bits.
+        // In a sum with 2^23, a float has its nearest integer in its low bits.
         ((at + 8_388_608.0).to_bits() & 0xFFFF) as usize
     }
 }

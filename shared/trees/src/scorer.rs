@@ -1,12 +1,13 @@
-//! The same sums as [`Ensemble::predict`], bit for bit, from tables of leaf masks.
+//! Fast scoring from tables of leaf masks: the same sums as [`Ensemble::predict`], bit for bit.
 //!
-//! After QuickScorer (Lucchese et al., SIGIR 2015), made dense by binning. A tree of up to 32 leaves is a word with a
-//! bit for each leaf, in order from left to right. A split that sends a row right makes the leaves of its left subtree
-//! unreachable; the first leaf that no split has ruled out is the exit. What the splits on one feature rule out
-//! depends on the feature's bin alone, so that is a table, and a row's exit leaf is the lowest bit of the AND of one
-//! entry for each feature. [`TREES_PER_GROUP`] trees stand side by side in a cache line and are looked up at once.
+//! The method follows QuickScorer (Lucchese et al., SIGIR 2015), made dense by binning. A tree of up to 32 leaves is
+//! a word with one bit for each leaf, in order from left to right. A split that sends a row right makes the leaves of
+//! its left subtree unreachable; the first leaf that no split has ruled out is the exit. Which leaves the splits on
+//! one feature rule out depends only on the feature's bin, so it is a table, and a row's exit leaf is the lowest bit
+//! of the AND of one entry for each feature. The masks of [`TREES_PER_GROUP`] trees fill a cache line and are looked
+//! up at once.
 //!
-//! Features of few bins share a joint table. An ensemble with a larger tree is walked plainly.
+//! Features with few bins share a joint table. An ensemble with a larger tree is walked node by node.
 
 mod kernel;
 mod tables;
@@ -16,56 +17,58 @@ use serde::{Deserialize, Serialize};
 use crate::ensemble::Ensemble;
 use tables::Tables;
 
-/// Rows that are binned before their trees are looked up: so many that a group's tables, once fetched, are read again
-/// and again. At 300 trees, runs of 128 rows took 1.2 times as long.
+/// Number of rows that are binned before their trees are looked up: enough to reuse a group's tables many times while
+/// they are in the cache. At 300 trees, runs of 128 rows took 1.2 times as long.
 const ROWS_PER_RUN: usize = 2048;
 
-/// Which way of computing to take; all give the same bits.
+/// Implementation that computes the sums; all give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kernel {
-    /// The fastest that this processor runs.
+    /// The fastest one that this processor supports.
     #[default]
     Auto,
-    /// Leaf masks in code that every processor runs.
+    /// Leaf masks, in code for any processor.
     Portable,
-    /// Node by node.
+    /// Walk from node to node.
     Walk,
 }
 
-/// An ensemble with the tables that score it fast. It is written as the ensemble; the tables are computed again.
+/// An ensemble with the tables that score it fast. Only the ensemble is serialized; the tables are recomputed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Ensemble", into = "Ensemble")]
 pub struct Scorer {
     ensemble: Ensemble,
-    /// None where a tree has too many leaves, or a feature is split both by order and by category.
+    /// `None` if a tree has too many leaves, if a feature is split both by order and by category, or if the tables
+    /// would be too large.
     tables: Option<Tables>,
     has_avx2: bool,
 }
 
 impl PartialEq for Scorer {
-    /// Tables are a function of the ensemble.
+    /// Compares the ensembles; the tables follow from them.
     fn eq(&self, other: &Self) -> bool {
         self.ensemble == other.ensemble
     }
 }
 
 impl Scorer {
-    /// Computes the tables: for 300 trees of 31 leaves a few milliseconds.
+    /// Computes the tables, which takes a few milliseconds for 300 trees of 31 leaves.
     pub fn new(ensemble: Ensemble) -> Self {
         Self { tables: Tables::new(&ensemble), ensemble, has_avx2: kernel::has_avx2() }
     }
 
-    /// What is scored.
+    /// Returns the ensemble.
     pub fn ensemble(&self) -> &Ensemble {
         &self.ensemble
     }
 
-    /// Whether the tables serve, and not the plain walk.
+    /// Returns whether the scorer uses tables, and not the walk from node to node.
     pub fn is_tabulated(&self) -> bool {
         self.tables.is_some()
     }
 
-    /// The sum for one row of `n_features` values, without allocating. Values that a short row lacks count as missing.
+    /// Returns the sum for one row of `n_features` values without allocating; values that a short row lacks are
+    /// missing.
     pub fn predict_row(&self, row: &[f32]) -> f64 {
         let width = self.ensemble.n_features();
         match &self.tables {
@@ -77,12 +80,12 @@ impl Scorer {
         }
     }
 
-    /// The sums for `rows`, row-major, `n_features` values each: `[n_rows]`.
+    /// Returns the sums for `rows`, row-major with `n_features` values each: `[n_rows]`.
     pub fn predict(&self, rows: &[f32]) -> Vec<f64> {
         self.predict_by(Kernel::Auto, rows)
     }
 
-    /// [`Scorer::predict`] computed in the way that is named; for comparing them.
+    /// Computes [`Scorer::predict`] by the given implementation, to compare implementations.
     pub fn predict_by(&self, kernel: Kernel, rows: &[f32]) -> Vec<f64> {
         let width = self.ensemble.n_features().max(1);
         match &self.tables {

@@ -1,4 +1,4 @@
-"""The course's job as a function: rides come as messages, predicted durations go to a queue. The model is loaded once."""
+"""The course's job as a Lambda function: it predicts the durations of rides in messages and sends them to a queue."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ def lambda_handler(event: dict, _context: object) -> dict:
 
 
 def message_of(record: dict) -> dict:
-    """Of Kinesis, as in the course, or of SQS."""
+    """Decodes a record of Kinesis, as in the course, or of SQS."""
     if "kinesis" in record:
         return json.loads(base64.b64decode(record["kinesis"]["data"]))
     return json.loads(record["body"])

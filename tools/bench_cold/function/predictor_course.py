@@ -1,4 +1,4 @@
-"""The model as the course loads it: by MLflow, whatever library it is of."""
+"""Loads the model as the course does: with MLflow, which supports models of any library."""
 
 import mlflow
 

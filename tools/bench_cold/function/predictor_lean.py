@@ -1,4 +1,4 @@
-"""The model as scikit-learn's own documentation loads it."""
+"""Loads the model as scikit-learn's documentation does."""
 
 import joblib
 

@@ -1,4 +1,4 @@
-# Who may assume the roles, and how far these reach. Needs Terraform 1.11 (override_during).
+# Tests who may assume the roles, and what the roles permit. Needs Terraform 1.11 (override_during).
 
 mock_provider "aws" {
   override_during = plan
@@ -139,7 +139,7 @@ run "roles_reach_their_own_stack" {
     error_message = "What is allowed is named."
   }
 
-  # Without a name in its resources a statement must have a condition, or only look, or only write traces.
+  # A statement for all resources needs a condition, unless it only reads certain metadata or only writes traces.
   assert {
     condition = alltrue(flatten([
       for documents in [
@@ -192,7 +192,7 @@ run "roles_reach_their_own_stack" {
 run "deployments_cannot_rise" {
   command = plan
 
-  # With CreateRole or PutRolePolicy alone a deployment could make itself a role that may do anything.
+  # With unconditional CreateRole or PutRolePolicy, a deployment could create a role that may do anything.
   assert {
     condition = alltrue(flatten([
       for document in values(data.aws_iam_policy_document.write) : [

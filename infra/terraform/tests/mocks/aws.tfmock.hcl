@@ -1,4 +1,4 @@
-# What AWS would answer, where a test or the provider's own checks look at it; the rest Terraform makes up.
+# Responses of AWS that tests or the provider's own checks depend on; Terraform invents all others.
 
 mock_data "aws_caller_identity" {
   defaults = {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A file with these columns.
+/// Encodes a file with these columns.
 fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression, rows_a_group: usize) -> Bytes {
     let batch =
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
@@ -60,7 +60,7 @@ fn the_tlc_s_physical_types_mean_the_same_trips() {
         Compression::GZIP(Default::default()),
         1000,
     );
-    // Columns in another order, narrower types, types of text that are not read, one row a row group.
+    // Columns in another order, narrower types, text types in columns that are not read, and one row per row group.
     let since_2023 = parquet(
         vec![
             ("ehail_fee", Arc::new(NullArray::new(2))),
@@ -154,7 +154,7 @@ fn limits_hold_before_anything_is_decoded() {
     assert_eq!(read(&file).unwrap().trips.len(), 50);
 }
 
-/// A trip as JSON, with the values that a file can hold as well.
+/// Generates trips as JSON, with values that a file can hold too.
 fn any_trip() -> impl Strategy<Value = serde_json::Value> {
     let code = || prop::option::weighted(0.8, 0u8..10);
     let miles = prop::option::weighted(0.9, prop_oneof![-1.0..30.0f64, Just(0.0), 90.0..1e6]);
@@ -172,7 +172,7 @@ fn any_trip() -> impl Strategy<Value = serde_json::Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// A ride sent as a message and the same ride in a file get the same features, bit for bit.
+    /// Sends a ride as a message and stores it in a file: both give the same features, bit for bit.
     #[test]
     fn a_trip_has_the_same_features_by_message_and_by_file(rides in prop::collection::vec(any_trip(), 1..20)) {
         let parsed = rides.iter().map(|ride| {
@@ -190,7 +190,7 @@ proptest! {
         prop_assert_eq!(by_message, by_file);
     }
 
-    /// Whatever one byte of a file becomes, reading ends with rows or with an error.
+    /// Changes one byte of a file: reading ends with rows or with an error.
     #[test]
     fn a_damaged_byte_never_takes_the_reader_down(at in any::<prop::sample::Index>(), flip in 1u8..=255) {
         let trips: Vec<Trip> = (0..30).map(|row| Trip { pickup_zone: Zone::new(row), ..Trip::default() }).collect();

@@ -1,4 +1,4 @@
-//! One tree, leaf by leaf: always the leaf whose split gains most (Shi 2007), until there are enough leaves.
+//! Best-first growth of one tree (Shi 2007): the leaf whose split gains most is split, until there are enough leaves.
 
 use super::bins::Kind;
 use super::histogram::{Cell, Sums};
@@ -15,45 +15,45 @@ pub(super) struct Leaf {
     sums: Sums,
     bounds: Bounds,
     depth: u32,
-    /// The node above and whether this is its left child; none for the root.
+    /// The parent node and whether this leaf is its left child; `None` for the root.
     above: Option<(usize, bool)>,
     best: Option<Found>,
-    /// What it adds to a score, before the learning rate.
+    /// What the leaf adds to a score, before the learning rate.
     pub(super) value: f64,
 }
 
-/// Memory that is used again for every tree.
+/// Buffers that are reused for every tree.
 #[derive(Debug, Default)]
 pub(super) struct Workshop<C> {
-    /// A histogram for each leaf.
+    /// One histogram for each leaf.
     histograms: Vec<Vec<C>>,
-    /// Two leaves are searched at once.
+    /// Scratch space for the search, one for each of the two leaves that are searched at once.
     rooms: [Vec<C>; 2],
 }
 
-/// A tree with its leaves, numbered as in every [`Shard`].
+/// A tree while it grows; its leaves are numbered as in every [`Shard`].
 #[derive(Debug)]
 pub(super) struct Grown {
     pub(super) nodes: Vec<Node>,
     pub(super) leaves: Vec<Leaf>,
-    /// What each node's split gained.
+    /// Gain of each node's split: twice the reduction of the loss.
     pub(super) gains: Vec<f64>,
 }
 
 impl Grown {
-    /// How many rows each leaf has.
+    /// Returns the number of rows in each leaf.
     pub(super) fn leaf_rows(&self) -> impl Iterator<Item = u32> {
         self.leaves.iter().map(|leaf| leaf.sums.rows)
     }
 
-    /// The tree with each leaf's value times `rate`.
+    /// Returns the tree with the value of each leaf multiplied by `rate`.
     pub(super) fn tree(&self, rate: f64) -> Tree {
         Tree { nodes: self.nodes.clone(), leaves: self.leaves.iter().map(|leaf| leaf.value * rate).collect() }
     }
 }
 
 impl<C: Cell> Workshop<C> {
-    /// Grows a tree on the rows that the shards have started it with.
+    /// Grows a tree on the rows that [`Shard::start_tree`] has chosen.
     pub(super) fn grow(
         &mut self,
         search: &SplitSearch<'_>,
@@ -65,7 +65,7 @@ impl<C: Cell> Workshop<C> {
         grown.leaves.push(self.root(search, shards));
         while grown.leaves.len() < max_leaves {
             let gain = |leaf: &Leaf| leaf.best.as_ref().map_or(f64::NEG_INFINITY, |best| best.gain);
-            // The first of equals: max_by would take the last.
+            // Takes the first among equals; `max_by` would take the last.
             let mut next = 0;
             for (at, leaf) in grown.leaves.iter().enumerate().skip(1) {
                 if gain(leaf) > gain(&grown.leaves[next]) {
@@ -87,7 +87,7 @@ impl<C: Cell> Workshop<C> {
         Leaf { sums, bounds: Bounds::NONE, depth: 0, above: None, best, value }
     }
 
-    /// Makes the histogram of leaf `at` the sum of what the shards have counted.
+    /// Sets the histogram of leaf `at` to the sum of the shards' histograms.
     fn sum_up(&mut self, at: usize, shards: &[Shard<C>], layout: &Layout) -> &[C] {
         while self.histograms.len() <= at {
             self.histograms.push(vec![C::default(); layout.n_cells]);
@@ -102,7 +102,8 @@ impl<C: Cell> Workshop<C> {
         histogram
     }
 
-    /// Makes leaf `at` the left leaf of `found` and adds its right leaf; the last split of a tree needs no histograms.
+    /// Splits leaf `at` by `found`: `at` becomes the left leaf, and the right leaf is appended. Histograms are
+    /// computed only if the new leaves can be split in turn.
     fn split(
         &mut self,
         grown: &mut Grown,
@@ -162,8 +163,8 @@ impl<C: Cell> Workshop<C> {
         }
     }
 
-    /// Looks for the best splits of two new leaves, `left` and the last. The histogram of the one that was counted lies
-    /// at the last; that of both, at `left`, less this is the other's.
+    /// Finds the best splits of two new leaves, `left` and the last. The histogram of the counted leaf is stored at
+    /// the last position and that of their parent at `left`; their difference is the histogram of the other leaf.
     fn look(
         &mut self,
         grown: &mut Grown,
@@ -191,7 +192,7 @@ impl<C: Cell> Workshop<C> {
     }
 }
 
-/// Bounds of the left and the right child: a monotone split keeps them on their sides of the middle.
+/// Returns the bounds of the left and the right child: a monotone split keeps them on either side of their midpoint.
 fn children_bounds(monotone: Option<Monotone>, bounds: Bounds, values: [f64; 2]) -> (Bounds, Bounds) {
     let middle = (values[0] + values[1]) / 2.0;
     match monotone {
@@ -201,7 +202,7 @@ fn children_bounds(monotone: Option<Monotone>, bounds: Bounds, values: [f64; 2])
     }
 }
 
-/// Whether each joint bin of the feature's bundle goes left.
+/// Returns 1 for each joint bin of the feature's bundle that goes left, else 0.
 fn joint_goes_left(feature: &Feature, n_joint: usize, found: &Found) -> Vec<u8> {
     let of_bin: Vec<u8> = (0..feature.bins.len)
         .map(|bin| {
@@ -216,19 +217,19 @@ fn joint_goes_left(feature: &Feature, n_joint: usize, found: &Found) -> Vec<u8> 
     (0..n_joint).map(|joint| of_bin[feature.bin_of(joint)]).collect()
 }
 
-/// The split in terms of values.
+/// Translates a split from bins to feature values.
 fn described(feature: &Feature, test: &BinTest) -> Split {
     match (&feature.bins.kind, test) {
         (Kind::Numeric(cuts), BinTest::AtMost(bin)) => {
-            // A cut after the last bin parts the missing values from all others.
+            // A cut after the last bin separates missing values from all others.
             Split::AtMost(cuts.thresholds().get(*bin).copied().unwrap_or(f32::INFINITY))
         }
         (Kind::Categories { codes, .. }, BinTest::OneOf(bins)) => {
-            // Codes come from `Categories::code`, so none is too large.
+            // Codes come from `Categories::code`, so none exceeds the limit.
             let listed = bins.iter().filter_map(|&bin| codes.get(bin).copied());
             Split::OneOf(Categories::new(listed).unwrap_or_default())
         }
-        // The search asks numeric features for cuts and categories for subsets.
+        // Unreachable: the search tries cuts for numeric features and subsets for categorical ones.
         (_, _) => Split::AtMost(f32::INFINITY),
     }
 }

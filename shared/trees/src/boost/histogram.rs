@@ -1,5 +1,5 @@
-//! Sums of gradients by bin. They are sums of integers, so they do not depend on the order of rows or on how rows are
-//! shared among threads.
+//! Histograms: sums of gradients by bin. They are sums of integers, so they depend neither on the order of rows nor
+//! on how rows are shared among threads.
 
 use std::ops::{AddAssign, SubAssign};
 
@@ -10,11 +10,11 @@ use super::shard::PackedRow;
 /// Sums over the rows of a bin, or of a leaf.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sums {
-    /// Of gradients, in quantization steps.
+    /// Sum of gradients, in quantization steps.
     pub(super) gradient: i64,
-    /// Of hessians, in quantization steps.
+    /// Sum of hessians, in quantization steps.
     pub(super) hessian: i64,
-    /// How many rows.
+    /// Number of rows.
     pub(super) rows: u32,
 }
 
@@ -34,15 +34,15 @@ impl SubAssign for Sums {
     }
 }
 
-/// Sums packed to be added fast.
+/// [`Sums`] packed into one or two integers, so that adding them is fast.
 pub(super) trait Cell: Copy + Default + Send + Sync + AddAssign + SubAssign {
-    /// What a row adds, from its packed gradient.
+    /// Returns what one row adds, from its packed gradient.
     fn unpack(packed: i32) -> Self;
-    /// The sums.
+    /// Unpacks the sums.
     fn sums(self) -> Sums;
 }
 
-/// Gradient and count in one integer; every hessian is 1.
+/// Gradient and count in one integer, for rows whose hessians are all 1.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Plain(i64);
 
@@ -108,7 +108,7 @@ impl Cell for Curved {
     }
 }
 
-/// Fills `histogram`, `[layout.n_cells]`, with the sums of `rows`; `packed` has all rows by block.
+/// Fills `histogram`, `[layout.n_cells]`, with the sums over `rows`; `packed` holds all rows of the shard by block.
 pub(super) fn fill<C: Cell>(histogram: &mut [C], layout: &Layout, packed: &[Vec<PackedRow>], rows: &[u32]) {
     histogram.fill(C::default());
     for (block, packed) in layout.blocks.iter().zip(packed) {
@@ -124,7 +124,8 @@ pub(super) fn fill<C: Cell>(histogram: &mut [C], layout: &Layout, packed: &[Vec<
     }
 }
 
-/// Rows are fetched in runs before any is added: fetching alone, the processor waits for many cache lines at once.
+/// Adds rows to the histogram of a block. Rows are loaded in runs before any is added, so that the processor waits
+/// for many cache lines at once.
 fn add_rows<C: Cell, const BUNDLES: usize>(cells: &mut [C], packed: &[PackedRow], rows: &[u32]) {
     const RUN: usize = 64;
     let mut near = [PackedRow::default(); RUN];

@@ -1,36 +1,36 @@
-//! How bins lie in memory while trees grow.
+//! Memory layout of bins while trees grow.
 //!
-//! Features of few bins are bundled: one joint bin tells the bin of each, and a joint histogram is summed up to that
-//! of any of them exactly. Up to [`BUNDLES_PER_BLOCK`] bundles and the gradient share 16 bytes for each row, so that
-//! adding a row to all its histograms reads one piece of a cache line.
+//! Features with few bins are bundled: one joint bin encodes the bin of each, and the histogram of any of them is a
+//! marginal sum of the joint histogram, without loss. The joint bins of up to [`BUNDLES_PER_BLOCK`] bundles and the
+//! gradient take 16 bytes for each row, so adding a row to the histograms of a block reads part of one cache line.
 
 use std::ops::Range;
 
 use super::bins::Bins;
 
-/// Bundles whose joint bins lie beside a gradient.
+/// Largest number of bundles in a block.
 pub(super) const BUNDLES_PER_BLOCK: usize = 6;
-/// Joint bins of a bundle of more than one feature at most: its histogram has to stay in the nearest cache.
+/// Largest number of joint bins of a bundle of several features, so that its histogram fits the first-level cache.
 const JOINT_BINS_MAX: usize = 256;
 
-/// Bundles whose joint bins lie side by side.
+/// Bundles whose joint bins are stored side by side.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) bundles: Range<usize>,
-    /// The part of all cells that is its histogram.
+    /// The range of histogram cells that the block covers.
     pub(super) cells: Range<usize>,
 }
 
-/// Some features under one joint bin.
+/// Features that share one joint bin.
 #[derive(Debug)]
 pub(super) struct Bundle {
-    /// Its features.
+    /// Positions of its features.
     pub(super) members: Vec<usize>,
-    /// The part of all cells that is its histogram: one for each joint bin.
+    /// The range of histogram cells that the bundle covers: one cell for each joint bin.
     pub(super) cells: Range<usize>,
 }
 
-/// Where a feature stands in its bundle: its bin is `joint / stride % bins.len`.
+/// A feature's bins and its place in its bundle: the feature's bin is `joint / stride % bins.len`.
 #[derive(Debug)]
 pub(super) struct Feature {
     pub(super) bins: Bins,
@@ -38,25 +38,25 @@ pub(super) struct Feature {
     pub(super) stride: usize,
 }
 
-/// The place of every feature.
+/// The places of all features.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) features: Vec<Feature>,
     pub(super) bundles: Vec<Bundle>,
     pub(super) blocks: Vec<Block>,
-    /// Cells of the histogram of all bundles.
+    /// Number of cells in a histogram over all bundles.
     pub(super) n_cells: usize,
 }
 
 impl Feature {
-    /// The feature's bin in a joint bin of its bundle.
+    /// Returns the feature's bin that a joint bin of its bundle encodes.
     pub(super) fn bin_of(&self, joint: usize) -> usize {
         joint / self.stride % self.bins.len
     }
 }
 
 impl Layout {
-    /// Puts features of few bins together, the smallest first.
+    /// Bundles features with few bins, starting with the features that have fewest.
     pub(super) fn new(bins: Vec<Bins>) -> Self {
         let mut order: Vec<usize> = (0..bins.len()).collect();
         order.sort_by_key(|&feature| bins[feature].len);

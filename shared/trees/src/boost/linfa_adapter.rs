@@ -1,4 +1,4 @@
-//! linfa's `Fit` and `Predict` over the same fit.
+//! linfa's traits `Fit` and `PredictInplace` for boosting.
 
 use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
@@ -13,7 +13,7 @@ where
 {
     type Object = Boosted;
 
-    /// Fits on as many threads as the machine runs at once, without validation rows; the dataset's weights count.
+    /// Fits with the dataset's weights, without validation rows, on at most as many threads as there are processors.
     fn fit(
         &self,
         dataset: &DatasetBase<ArrayBase<X, Ix2>, ArrayBase<Y, Ix1>>,

@@ -1,22 +1,22 @@
-//! What is minimised: gradients and hessians of a loss, where sums start, how good scores are.
+//! Loss functions: their gradients and hessians, the score that boosting starts from, and the loss of scores.
 //!
-//! exp and ln come from a pure Rust libm, so that they round alike on every machine.
+//! `exp` and `ln` come from a pure Rust libm or are written out here, so that they round alike on every machine.
 
 use serde::{Deserialize, Serialize};
 
-/// The loss that trees are grown against. Scores are sums of leaves; labels are per row.
+/// The loss that a fit minimises. A score is the sum of the leaves that a row ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Objective {
-    /// Half the squared difference; any label. The score is the mean.
+    /// Half the squared error, for any finite label. The score estimates the mean.
     Squared,
-    /// Negative log likelihood; labels 0 and 1. The score is log odds.
+    /// Negative log likelihood, for labels 0 and 1. The score estimates the log odds.
     Logistic,
-    /// Pinball loss at this level between 0 and 1; any label. The score is that quantile.
+    /// Pinball loss at this level between 0 and 1, for any finite label. The score estimates that quantile.
     Quantile(f64),
 }
 
-/// Gradient of one row, and its hessian where they differ between rows.
+/// Gradient and hessian of the loss of one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Slope {
     pub(super) gradient: f32,
@@ -24,7 +24,7 @@ pub(super) struct Slope {
 }
 
 impl Objective {
-    /// What a score says: a probability for [`Objective::Logistic`], else the score.
+    /// Converts a score to a prediction: a probability for [`Objective::Logistic`], else the score itself.
     pub fn answer(self, score: f64) -> f64 {
         match self {
             Self::Logistic => sigmoid(score),
@@ -32,7 +32,7 @@ impl Objective {
         }
     }
 
-    /// The name of the figure that [`Objective::loss`] computes.
+    /// Returns the name of the metric that [`Objective::loss`] computes.
     pub fn loss_name(self) -> &'static str {
         match self {
             Self::Squared => "rmse",
@@ -41,8 +41,8 @@ impl Objective {
         }
     }
 
-    /// How far scores are from labels, smaller is better: root mean squared error, log loss (natural logarithm) or
-    /// pinball loss, rows weighted; NaN of no rows.
+    /// Computes the weighted loss of scores, smaller is better: root mean squared error, mean log loss (natural
+    /// logarithm) or mean pinball loss; NaN without rows.
     pub fn loss(self, scores: &[f64], labels: &[f32], weights: Option<&[f32]>) -> f64 {
         let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
         let (mut sum, mut total) = (0.0, 0.0);
@@ -59,7 +59,7 @@ impl Objective {
     fn loss_of(self, score: f64, label: f64) -> f64 {
         match self {
             Self::Squared => (score - label) * (score - label),
-            // ln(1 + e^-|s|) + what the label adds: neither overflows.
+            // ln(1 + e^-|s|) + max(s, 0) - label * s: no term overflows.
             Self::Logistic => libm::log1p(libm::exp(-score.abs())) + score.max(0.0) - label * score,
             Self::Quantile(level) => {
                 let short = label - score;
@@ -68,7 +68,7 @@ impl Objective {
         }
     }
 
-    /// The best constant score.
+    /// Returns the constant score with the smallest loss.
     pub(super) fn base(self, labels: &[f32], weights: Option<&[f32]>) -> f64 {
         let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
         let mean = || {
@@ -78,7 +78,7 @@ impl Objective {
         match self {
             Self::Squared => mean(),
             Self::Logistic => {
-                // Kept away from 0 and 1, where the log odds have no end.
+                // Kept away from 0 and 1, where the log odds are infinite.
                 let share = mean().clamp(1e-9, 1.0 - 1e-9);
                 libm::log(share / (1.0 - share))
             }
@@ -90,12 +90,12 @@ impl Objective {
         }
     }
 
-    /// Whether every row has the hessian 1, so that counting rows is summing hessians.
+    /// Returns whether the hessian of every unweighted row is 1, so that the number of rows is the sum of hessians.
     pub(super) fn hessian_is_one(self) -> bool {
         !matches!(self, Self::Logistic)
     }
 
-    /// The largest a row's absolute gradient can be before weights, where that is known without looking.
+    /// Returns the upper bound of a row's absolute gradient before weights, or `None` if it depends on the data.
     pub(super) fn gradient_max(self) -> Option<f32> {
         match self {
             Self::Squared => None,
@@ -104,12 +104,12 @@ impl Objective {
         }
     }
 
-    /// The largest hessian of a row before weights.
+    /// Returns the upper bound of a row's hessian before weights.
     pub(super) fn hessian_max(self) -> f32 {
         if self.hessian_is_one() { 1.0 } else { 0.25 }
     }
 
-    /// Gradients and hessians of rows of weight 1, written to the front of `slopes`.
+    /// Writes the gradients and hessians of unweighted rows to the front of `slopes`.
     #[inline]
     pub(super) fn slopes(self, scores: &[f32], labels: &[f32], slopes: &mut [Slope]) {
         let rows = slopes.iter_mut().zip(scores.iter().zip(labels));
@@ -129,15 +129,15 @@ impl Objective {
     }
 }
 
-/// e^x to within 2e-7 of itself, x taken to be in -80..80.
+/// Computes e^x with a relative error of about 2e-7; x is clamped to -80..=80.
 ///
-/// libm's took a fifth of a logistic fit (an eighth where it is optimised for speed), row by row. This is additions and multiplications in one order, so it gives the same
-/// bits everywhere as libm's does, and the compiler computes several at once: e^x = 2^k e^r with |r| <= ln(2) / 2, k
-/// by rounding and e^r by its Taylor polynomial of degree 7.
+/// libm's `expf`, called row by row, took a fifth of a logistic fit (an eighth if built for speed). This function
+/// only adds and multiplies in a fixed order, so it gives the same bits everywhere, as libm does, and the compiler
+/// can vectorise it: e^x = 2^k e^r with |r| <= ln(2) / 2, k by rounding and e^r by its Taylor polynomial of degree 7.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
-    // ln 2 in two parts, the first with so few bits that k times it is exact (Cody and Waite 1980).
+    // ln 2 in two parts; the first has so few bits that its product with k is exact (Cody and Waite 1980).
     const LN_2_HIGH: f32 = 0.693_145_75;
     const LN_2_LOW: f32 = 1.428_606_8e-6;
     let x = x.clamp(-80.0, 80.0);
@@ -146,17 +146,17 @@ fn exp(x: f32) -> f32 {
     let r = x - k * LN_2_HIGH - k * LN_2_LOW;
     let high = 1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0)));
     let power = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * high)));
-    // The low bits of `shifted` are k; moved to the exponent they are 2^k.
+    // The low bits of `shifted` are k; shifted into the exponent they make 2^k.
     let exponent = (shifted.to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32).wrapping_add(127);
     power * f32::from_bits((exponent as u32) << 23)
 }
 
-/// 1 / (1 + e^-score).
+/// Computes 1 / (1 + e^-score).
 pub(crate) fn sigmoid(score: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-score))
 }
 
-/// The smallest value whose rows, with all smaller ones, weigh at least a share `level` of all; 0 of none.
+/// Returns the smallest value up to which rows hold at least a fraction `level` of the total weight; 0 without rows.
 pub(super) fn weighted_quantile(rows: &mut [(f32, f64)], level: f64) -> f64 {
     rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let needed = rows.iter().map(|(_, weight)| weight).sum::<f64>() * level;

@@ -1,4 +1,5 @@
-//! Work shared among threads, or done in place where there is one. Nothing here may change what is computed.
+//! Distribution of work among threads, or on the calling thread if it is the only one. The number of threads must not
+//! change any result.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,10 +8,10 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Fewer rows than this are not worth another thread.
+/// Smallest number of rows that is worth another thread.
 const ROWS_MIN: usize = 8192;
 
-/// How long a thread waits awake: longer than what is done by one thread between two turns.
+/// How long a thread spins while it waits: longer than the serial work between two parallel turns.
 const AWAKE: Duration = Duration::from_micros(300);
 
 /// The threads of one fit.
@@ -18,15 +19,15 @@ const AWAKE: Duration = Duration::from_micros(300);
 pub(super) struct Threads {
     pool: Option<ThreadPool>,
     count: usize,
-    /// Whether each has a processor of its own, so that waiting awake takes it from nobody.
+    /// Whether each thread has a processor of its own, so that spinning slows no other thread down.
     has_own: bool,
-    /// Counts what has been shared, so that threads that wait for more see it.
+    /// Number of parallel turns so far; spinning threads watch it to see the next one begin.
     turn: Arc<AtomicU64>,
 }
 
 impl Threads {
-    /// As many of `count` threads (0 for as many as the machine runs at once) as so many rows are worth. Where threads
-    /// cannot be had, one does it all.
+    /// Starts at most `count` threads (0 for the number of processors), and at most one for each [`ROWS_MIN`] rows.
+    /// If threads cannot be started, the calling thread does all the work.
     pub(super) fn new(count: usize, n_rows: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let count = if count == 0 { processors } else { count };
@@ -40,12 +41,12 @@ impl Threads {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of threads.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Runs `work` on one of them, where calls for the others cost least.
+    /// Runs `work` on a thread of the pool, from which handing work to the others costs least.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match &self.pool {
             Some(pool) => pool.install(work),
@@ -53,7 +54,7 @@ impl Threads {
         }
     }
 
-    /// The results of both, at once where there is another thread.
+    /// Runs both closures, at the same time if there is another thread, and returns their results.
     pub(super) fn both<A: Send, B: Send>(
         &self,
         one: impl FnOnce() -> A + Send,
@@ -68,7 +69,7 @@ impl Threads {
         results
     }
 
-    /// The results of `work` on each of `items`, in order; any thread takes the next.
+    /// Runs `work` on each of `items`, on whichever thread is free, and returns the results in order.
     pub(super) fn map<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
         if self.count == 1 {
             return items.into_iter().map(work).collect();
@@ -76,8 +77,8 @@ impl Threads {
         items.into_par_iter().map(work).collect()
     }
 
-    /// The results of `work` on each shard, in order. Each thread always takes the same one, whose data it has at hand;
-    /// for less than enough rows this thread does them all.
+    /// Runs `work` on each shard and returns the results in order. Each thread always takes the same shard, whose
+    /// data is in its cache; for fewer than [`ROWS_MIN`] rows the calling thread runs all of them.
     pub(super) fn each<S: Send, R: Send>(
         &self,
         shards: &mut [S],
@@ -98,14 +99,14 @@ impl Threads {
         results.into_iter().flatten().collect()
     }
 
-    /// Ends the waiting of [`Threads::stay_awake`].
+    /// Ends the spinning that [`Threads::stay_awake`] started.
     fn take_turn(&self) {
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the other threads wait for the next turn awake for a while.
+    /// Makes the other threads spin for a while, waiting for the next turn.
     ///
-    /// A tree is some sixty turns, and a thread that sleeps between them is late by what waking takes.
+    /// A tree takes some sixty turns, and a thread that sleeps between them loses the time to wake up at each.
     fn stay_awake(&self) {
         if !self.has_own {
             return;

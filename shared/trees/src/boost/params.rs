@@ -1,68 +1,68 @@
-//! What is chosen before fitting: free to set, checked once, then valid by type.
+//! Hyperparameters: set freely, checked once, and valid by type from then on.
 
 use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
 
 use super::{BoostError, Objective};
 
-/// How a prediction may change with a feature, all else equal.
+/// How a prediction may change with a feature, all other features being equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Monotone {
-    /// It never falls as the feature grows.
+    /// The prediction never falls as the feature grows.
     Increasing,
-    /// It never rises as the feature grows.
+    /// The prediction never rises as the feature grows.
     Decreasing,
 }
 
-/// Parameters as set: [`ParamGuard::check`] makes them [`ValidBoostParams`], which can fit.
+/// Parameters before their check; [`ParamGuard::check`] turns them into [`ValidBoostParams`], which can fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoostParams(ValidBoostParams);
 
-/// Parameters that were checked.
+/// Parameters that have passed their check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidBoostParams(Settings);
 
-/// The values themselves. Defaults are those that gradient boosting libraries agree on.
+/// The hyperparameters. Their defaults are those that gradient boosting libraries agree on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// What is minimised.
+    /// The loss to minimise.
     pub objective: Objective,
-    /// How many trees at most.
+    /// Largest number of trees, 1..=100,000.
     pub rounds: u32,
-    /// Leaves a tree has at most, 2..=65,535; up to 32 are scored by the mask kernel.
+    /// Largest number of leaves of a tree, 2..=65,535; the mask kernel scores trees of up to 32.
     pub max_leaves: u32,
-    /// Splits on the way to a leaf at most; none for as many as the leaves allow.
+    /// Largest number of splits on the path to a leaf, at least 1; `None` for no limit but `max_leaves`.
     pub max_depth: Option<u32>,
-    /// What each tree's leaves are multiplied by, above 0 and at most 1.
+    /// Factor that each tree's leaves are multiplied by, above 0 and at most 1.
     pub learning_rate: f64,
     /// L2 penalty on leaf values.
     pub l2: f64,
-    /// Rows that a leaf holds at least.
+    /// Smallest number of rows in a leaf.
     pub min_child_rows: u32,
-    /// Sum of hessians that a leaf holds at least.
+    /// Smallest sum of hessians in a leaf.
     pub min_child_weight: f64,
-    /// What a split must gain at least.
+    /// Gain that a split has to exceed.
     pub min_gain: f64,
-    /// Share of the features that each tree may ask, above 0 and at most 1.
+    /// Fraction of the features that each tree may split on, above 0 and at most 1.
     pub feature_fraction: f64,
-    /// Share of the rows that each tree learns from, above 0 and at most 1.
+    /// Fraction of the rows that each tree learns from, above 0 and at most 1.
     pub row_fraction: f64,
-    /// Bins of a numeric feature at most, 2..=1,024; missing values have one of their own.
+    /// Largest number of bins of a numeric feature, 2..=1,024, beside the one for missing values.
     pub max_bins: u32,
-    /// Stop after this many rounds without a better figure on the validation rows; none to go on.
+    /// Rounds without a lower validation loss after which the fit stops, at least 1; `None` never stops early.
     pub patience: Option<u32>,
     /// Features whose values are category codes.
     pub categories: Vec<usize>,
-    /// Weight of rows by which a category's mean is drawn to nothing before categories are ordered.
+    /// Hessian added to that of each category before categories are ordered, which shrinks rare ones towards zero.
     pub category_smoothing: f64,
-    /// L2 penalty on top of `l2` for a split by categories.
+    /// L2 penalty of a split by categories, in addition to `l2`.
     pub category_l2: f64,
-    /// Categories with fewer rows in a leaf than this are not moved to the left of a split there.
+    /// Categories with fewer rows than this in a leaf stay on the right of its splits.
     pub min_category_rows: u32,
-    /// Features that the prediction must follow.
+    /// Features that the prediction must be monotone in.
     pub monotone: Vec<(usize, Monotone)>,
-    /// Seeds the samples of rows and features.
+    /// Seed for the samples of rows and features.
     pub seed: u64,
 }
 
@@ -93,14 +93,14 @@ impl Default for Settings {
 }
 
 impl BoostParams {
-    /// Parameters to check.
+    /// Wraps settings that still have to be checked.
     pub fn new(settings: Settings) -> Self {
         Self(ValidBoostParams(settings))
     }
 }
 
 impl ValidBoostParams {
-    /// The values that were checked.
+    /// Returns the checked settings.
     pub fn settings(&self) -> &Settings {
         &self.0
     }

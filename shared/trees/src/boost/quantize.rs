@@ -1,22 +1,22 @@
-//! Gradients as integers.
+//! Quantization of gradients to integers.
 //!
-//! Integers add up to the same sum in every order, which floats do not. A row's gradient is rounded to a step that is
-//! as fine as the sum of all rows allows: 19 bits and a sign for a million rows. (Shi et al. 2022 train as well with
-//! 5 bits and random rounding.)
+//! Integers add up to the same sum in every order, and floats do not. A row's gradient is rounded to a step that is
+//! as fine as the sum over all rows allows: 19 bits and a sign for a million rows, or 17 where hessians differ
+//! between rows. (Shi et al. 2022 train as well with 5 bits and stochastic rounding.)
 
 use super::histogram::Sums;
 use super::objective::Slope;
 use super::shard::PackedRow;
 use super::{Labelled, Objective};
 
-/// Bits of a count, beside the gradient in a 64 bit cell.
+/// Bits of the count, beside the gradient in a 64-bit cell.
 pub(super) const COUNT_BITS: u32 = 24;
-/// Bits of a hessian where rows differ in it, beside the gradient in 32 bits.
+/// Bits of the hessian where it differs between rows, beside the gradient in 32 bits.
 pub(super) const HESSIAN_BITS: u32 = 14;
-/// So that a cell can count them.
+/// Largest number of training rows: what the count of a cell can hold.
 pub(super) const ROWS_MAX: usize = (1 << COUNT_BITS) - 1;
 
-/// What one step of the integers is worth.
+/// The gradient and the hessian that one integer step stands for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Steps {
     pub(super) gradient: f64,
@@ -33,15 +33,15 @@ impl Steps {
     }
 }
 
-/// Whether all hessians are 1, so that counts stand for them.
+/// Returns whether all hessians are 1, so that counts stand for them.
 pub(super) fn is_plain(objective: Objective, train: &Labelled<'_>) -> bool {
     objective.hessian_is_one() && train.weights.is_none()
 }
 
-/// Rows whose slopes are computed together: so many that loops over them are worth vector instructions.
+/// Number of rows whose slopes are computed together, enough for the compiler to vectorise the loops.
 const RUN: usize = 128;
 
-/// How gradients of a round become integers.
+/// Conversion of the gradients of one round to integers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packing {
     is_plain: bool,
@@ -50,7 +50,8 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// For gradients of at most `largest` (times weight) of `n_rows` rows of at most `weight_max`.
+    /// Chooses the steps for `n_rows` rows whose weighted gradients are at most `largest` and whose weights are at
+    /// most `weight_max`.
     pub(super) fn new(
         objective: Objective,
         is_plain: bool,
@@ -58,12 +59,12 @@ impl Packing {
         weight_max: f32,
         n_rows: usize,
     ) -> Self {
-        // The sum of all rows has to fit beside the count; a row, beside its hessian.
+        // The sum of all gradients has to fit beside the count, and a row's gradient beside its hessian.
         let sum_bits = 63 - COUNT_BITS - (usize::BITS - n_rows.leading_zeros());
         let bits = sum_bits.min(if is_plain { 22 } else { 31 - HESSIAN_BITS });
         let per_unit = |bits: u32, largest: f32| {
             let per_unit = ((1i64 << bits) - 1) as f32 / largest;
-            // Nothing is left to learn, or next to nothing.
+            // Infinite if all gradients are zero or almost zero, so that nothing is left to learn.
             if per_unit.is_finite() { per_unit } else { 1.0 }
         };
         Self {
@@ -73,13 +74,13 @@ impl Packing {
         }
     }
 
-    /// What one step is worth.
+    /// Returns what one step stands for.
     pub(super) fn steps(&self) -> Steps {
         let hessian = if self.is_plain { 1.0 } else { 1.0 / f64::from(self.hessian_per_unit) };
         Steps { gradient: 1.0 / f64::from(self.gradient_per_unit), hessian }
     }
 
-    /// Writes the gradient of every row.
+    /// Computes, quantizes and writes the gradient and hessian of every row.
     pub(super) fn write(
         &self,
         objective: Objective,
@@ -107,8 +108,8 @@ impl Packing {
     }
 }
 
-/// The nearest integer, halves to even, of a value below 2^22: added to 1.5 x 2^23, a float has no bits left for the
-/// fraction.
+/// Rounds to the nearest integer, halves to even, for absolute values below 2^22: in a sum with 1.5 x 2^23 a float
+/// has no bits left for the fraction.
 #[inline(always)]
 fn nearest(value: f32) -> i32 {
     const SHIFT: f32 = 12_582_912.0;

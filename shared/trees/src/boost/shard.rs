@@ -1,5 +1,5 @@
-//! The rows of one thread, with all that is said of them. Threads share nothing but the layout, and meet only to add
-//! up histograms.
+//! A shard: the training rows of one thread with their bins, labels, weights and scores. Threads share only the
+//! layout, and synchronise only to add up histograms.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::quantize::Packing;
 use super::{Labelled, Objective};
 use crate::ensemble::{Ensemble, Tree};
 
-/// Joint bins of one row in one block, and its gradient as [`Packing`] packs it.
+/// Joint bins of one row in one block, and the row's gradient as [`Packing`] packs it.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(16))]
 pub(super) struct PackedRow {
@@ -18,7 +18,7 @@ pub(super) struct PackedRow {
     pub(super) gradient: i32,
 }
 
-/// The side of a split whose histogram is summed from its rows: the smaller one, if any is wanted.
+/// The side of a split whose histogram is summed from its rows: the smaller one, or neither if none is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     Neither,
@@ -26,29 +26,29 @@ pub(super) enum Counted {
     Right,
 }
 
-/// Some of the training rows.
+/// Part of the training rows, owned by one thread.
 #[derive(Debug)]
 pub(super) struct Shard<C> {
-    /// Which of all training rows these are, while they have not been reordered.
+    /// The range of training rows that the shard holds, in this order until they are reordered.
     rows: Range<usize>,
-    /// By block.
+    /// Packed rows, by block.
     packed: Vec<Vec<PackedRow>>,
     /// The joint bin of each row, by bundle.
     joint: Vec<Vec<u16>>,
     labels: Vec<f32>,
     weights: Option<Vec<f32>>,
     scores: Vec<f32>,
-    /// Rows by leaf, ascending in each.
+    /// Row positions grouped by leaf, ascending in each leaf.
     order: Vec<u32>,
     scratch: Vec<u32>,
-    /// The part of `order` that is each leaf's.
+    /// The range of `order` that belongs to each leaf.
     leaves: Vec<Range<usize>>,
-    /// The sums of the rows that were counted last, `[n_cells]`.
+    /// Sums over the rows that were counted last, `[n_cells]`.
     pub(super) histogram: Vec<C>,
 }
 
 impl<C: Cell> Shard<C> {
-    /// Bins `rows` of `train`; every score is `base`.
+    /// Bins `rows` of `train`; every score starts at `base`.
     pub(super) fn new(layout: &Layout, train: &Labelled<'_>, rows: Range<usize>, base: f32) -> Self {
         let values = &train.values[rows.start * train.n_features..rows.end * train.n_features];
         let mut shard = Self {
@@ -82,10 +82,10 @@ impl<C: Cell> Shard<C> {
         }
     }
 
-    /// The largest absolute difference of score and label, times its row's weight.
+    /// Returns the largest absolute residual, each multiplied by its row's weight.
     pub(super) fn largest_residual(&self) -> f32 {
         let residuals = self.scores.iter().zip(&self.labels).map(|(score, label)| score - label);
-        // Bits of positive floats are ordered as the floats are, and integers are compared in bulk.
+        // The bits of positive floats sort as the floats do, and the compiler vectorises comparisons of integers.
         let bits = |residual: f32| residual.abs().to_bits() as i32;
         let largest = match &self.weights {
             None => residuals.map(bits).fold(0, i32::max),
@@ -96,7 +96,7 @@ impl<C: Cell> Shard<C> {
         f32::from_bits(largest as u32)
     }
 
-    /// Writes the gradient of every row beside its bins.
+    /// Computes the gradient of every row and writes it beside the bins.
     pub(super) fn write_gradients(&mut self, objective: Objective, packing: &Packing) {
         if let Some((first, others)) = self.packed.split_first_mut() {
             packing.write(objective, &self.scores, &self.labels, self.weights.as_deref(), first);
@@ -106,7 +106,7 @@ impl<C: Cell> Shard<C> {
         }
     }
 
-    /// Takes the rows that `is_sampled` wants, all where there is none, as the one leaf of a new tree, and counts them.
+    /// Starts a tree whose root holds the rows that `is_sampled` selects (all if `None`), and sums its histogram.
     pub(super) fn start_tree(
         &mut self,
         layout: &Layout,
@@ -125,8 +125,8 @@ impl<C: Cell> Shard<C> {
         histogram::fill(&mut self.histogram, layout, &self.packed, &self.order);
     }
 
-    /// Parts the rows of leaf `at` by the joint bin of `bundle`: those that go left stay, the others become the next
-    /// leaf. Sums the histogram of the side that is counted.
+    /// Splits the rows of leaf `at` by their joint bin of `bundle`: rows that go left stay in the leaf, the others
+    /// become the next leaf. Sums the histogram of the side that `counted` names.
     pub(super) fn part(
         &mut self,
         layout: &Layout,
@@ -149,7 +149,7 @@ impl<C: Cell> Shard<C> {
         self.leaves.push(rows.start + n_left..rows.end);
     }
 
-    /// What the rows of a leaf still lack, with their weights.
+    /// Returns the residuals (label minus score) of the rows of a leaf, with their weights.
     pub(super) fn lacking(&self, leaf: usize) -> impl Iterator<Item = (f32, f64)> {
         self.order[self.leaves[leaf].clone()].iter().map(|&row| {
             let row = row as usize;
@@ -158,8 +158,8 @@ impl<C: Cell> Shard<C> {
         })
     }
 
-    /// Adds the tree's leaves to the scores of their rows. Rows are taken in runs that fit the cache; in a leaf they
-    /// are ascending, so a run's part of it is found by bisection.
+    /// Adds the tree's leaf values to the scores of their rows. Scores are updated in runs that fit the cache; the
+    /// rows of a leaf are ascending, so bisection finds those that belong to a run.
     pub(super) fn add_to_scores(&mut self, tree: &Tree, train: &Labelled<'_>) {
         const RUN: usize = 1 << 15;
         for (run, scores) in self.scores.chunks_mut(RUN).enumerate() {
@@ -176,7 +176,7 @@ impl<C: Cell> Shard<C> {
         }
     }
 
-    // Rows that are sampled are never reordered, so their values are found by position.
+    // A fit that samples rows never reorders them, so the values of a row are found by its position.
     fn add_to_rows_left_out(&mut self, tree: &Tree, train: &Labelled<'_>) {
         let Ok(alone) = Ensemble::new(train.n_features, 0.0, std::slice::from_ref(tree)) else { return };
         let mut is_in = vec![false; self.rows.len()];
@@ -187,8 +187,9 @@ impl<C: Cell> Shard<C> {
         }
     }
 
-    /// Lays rows that fell into one leaf side by side. Later trees ask much the same at their tops, so what they read
-    /// for a leaf then lies together: training takes two thirds of the time. Gradients have to be written again.
+    /// Stores rows of the same leaf next to each other. Later trees split similarly near their roots, so the rows
+    /// that they read for a leaf are then close in memory: training takes two thirds of the time. Gradients have to
+    /// be written again.
     pub(super) fn reorder(&mut self, layout: &Layout) {
         self.joint.iter_mut().for_each(|joint| reorder(joint, &self.order));
         self.pack_bins(layout);
@@ -216,16 +217,16 @@ fn joint_bins(layout: &Layout, bundle: &Bundle, values: &[f32], n_rows: usize) -
     joint
 }
 
-/// Moves the rows that go left to the front of `order`, the others to the front of `scratch`, both in the order they
-/// had. A row is written to both sides of a run and one side advances, so that nothing depends on a branch that cannot
-/// be predicted.
+/// Moves the rows that go left to the front of `order` and the others to the front of `scratch`, both in their former
+/// order, and returns how many go left. Each row is written to both sides of a run and one side advances, which
+/// avoids a branch that the processor could not predict.
 fn part_rows(order: &mut [u32], scratch: &mut [u32], joint: &[u16], goes_left: &[u8]) -> usize {
     const RUN: usize = 256;
     let (mut lefts, mut rights) = ([0u32; RUN], [0u32; RUN]);
     let mut n_left = 0;
     for start in (0..order.len()).step_by(RUN) {
         let run = &order[start..(start + RUN).min(order.len())];
-        // `% RUN` changes nothing, but spares a check of bounds.
+        // `% RUN` changes no value; it removes the bounds check.
         let mut left = 0;
         for (at, &row) in run.iter().enumerate() {
             lefts[left % RUN] = row;

@@ -1,4 +1,4 @@
-//! The best split of a leaf, from its histogram.
+//! Search for the best split of a leaf, given its histogram.
 
 use super::bins::Kind;
 use super::histogram::{Cell, Sums};
@@ -9,26 +9,26 @@ use super::quantize::Steps;
 /// Which bins go left.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum BinTest {
-    /// Those up to this one.
+    /// Bins up to and including this one.
     AtMost(usize),
-    /// These.
+    /// These bins, ascending.
     OneOf(Vec<usize>),
 }
 
 /// A split that is worth making.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
-    /// By how much it reduces the loss, twice.
+    /// Twice the reduction of the loss.
     pub(super) gain: f64,
     pub(super) feature: usize,
     pub(super) test: BinTest,
     pub(super) missing_left: bool,
     pub(super) left: Sums,
-    /// The values of both leaves.
+    /// Values of the left and the right leaf.
     pub(super) values: [f64; 2],
 }
 
-/// What leaf values may be, so that leaves on both sides of a monotone split keep apart.
+/// Range of the values that a leaf may take, so that leaves on the two sides of a monotone split keep their order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) low: f64,
@@ -39,42 +39,42 @@ impl Bounds {
     pub(super) const NONE: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
 }
 
-/// What is the same for all leaves of a tree.
+/// Inputs of the search that are the same for all leaves of a tree.
 #[derive(Debug)]
 pub(super) struct SplitSearch<'a> {
     pub(super) settings: &'a Settings,
     pub(super) layout: &'a Layout,
     pub(super) steps: Steps,
-    /// Which features this tree may ask.
+    /// Whether this tree may split on each feature.
     pub(super) allowed: &'a [bool],
-    /// What the prediction must follow, by feature.
+    /// Monotone constraint of each feature.
     pub(super) monotone: &'a [Option<Monotone>],
 }
 
-/// A leaf's sums and bounds, and what splitting it has to beat.
+/// Sums, bounds and score of the leaf to be split.
 #[derive(Debug, Clone, Copy)]
 struct Parent {
     sums: Sums,
     bounds: Bounds,
-    /// What the leaf, unsplit, takes from the loss, twice.
+    /// Twice the amount by which the unsplit leaf reduces the loss.
     score: f64,
 }
 
 impl SplitSearch<'_> {
-    /// The value of a leaf: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5), within bounds.
+    /// Returns a leaf's value: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5), clamped to `bounds`.
     pub(super) fn value(&self, sums: Sums, l2: f64, bounds: Bounds) -> f64 {
         let hessian = self.steps.hessian_of(sums) + l2;
         let free = if hessian > 0.0 { -self.steps.gradient_of(sums) / hessian } else { 0.0 };
         free.max(bounds.low).min(bounds.high)
     }
 
-    /// What a leaf of that value takes from the loss, twice: G^2 / (H + L2) where the value is free.
+    /// Returns twice the amount by which a leaf of this value reduces the loss: G^2 / (H + L2) if no bound applies.
     fn score(&self, sums: Sums, l2: f64, value: f64) -> f64 {
         let (gradient, hessian) = (self.steps.gradient_of(sums), self.steps.hessian_of(sums) + l2);
         -(2.0 * gradient + hessian * value) * value
     }
 
-    /// The best split of a leaf with these sums, if any is allowed. `room` is spare memory.
+    /// Returns the best split of a leaf with these sums, or `None` if no split is allowed. `room` is scratch space.
     pub(super) fn best<C: Cell>(
         &self,
         histogram: &[C],
@@ -110,7 +110,7 @@ impl SplitSearch<'_> {
         }
     }
 
-    /// Tries every cut with `left`, the missing values or nothing, on the left from the start.
+    /// Tries every cut; `left` starts with the sums of the missing values, or with zero if those go right.
     fn scan<C: Cell>(
         &self,
         position: usize,
@@ -120,8 +120,8 @@ impl SplitSearch<'_> {
         best: &mut Option<Found>,
     ) {
         let missing_left = left.rows > 0;
-        // With the missing values on the left, a cut after the last bin parts them from nothing; with them on the
-        // right it parts them from all others.
+        // If missing values go left, a cut after the last bin leaves the right side empty; if they go right, it
+        // separates them from all others.
         let cuts = if missing_left || self.layout.features[position].bins.missing.is_none() {
             valued.len() - 1
         } else {
@@ -146,7 +146,7 @@ impl SplitSearch<'_> {
                     gain,
                     feature: position,
                     test: BinTest::AtMost(bin),
-                    // A value that was never missing here follows the larger side if it ever is.
+                    // If no value of this leaf is missing, missing values go to the side with more rows.
                     missing_left: missing_left || (nothing_missing && left.rows > right.rows),
                     left,
                     values,
@@ -155,14 +155,14 @@ impl SplitSearch<'_> {
         }
     }
 
-    /// The best subset of categories: ordered by gradient over hessian, the best one is a prefix or a suffix
-    /// (Fisher 1958); one order serves both since either side may be the listed one.
+    /// Finds the best subset of categories. With categories ordered by gradient over hessian, it is a prefix or a
+    /// suffix of the order (Fisher 1958), so the order is scanned in both directions.
     fn categories<C: Cell>(&self, position: usize, cells: &[C], parent: Parent, best: &mut Option<Found>) {
         let settings = self.settings;
         let feature = &self.layout.features[position];
         let Kind::Categories { codes, .. } = &feature.bins.kind else { return };
         let l2 = settings.l2 + settings.category_l2;
-        // The bin of all other values stays right, where a value never seen goes too.
+        // The bin of all other values stays on the right, where values that training never saw go too.
         let listed = (0..codes.len()).chain(feature.bins.missing);
         let mut order: Vec<(f64, usize, Sums)> = listed
             .map(|bin| (bin, cells[bin].sums()))
@@ -205,7 +205,7 @@ impl SplitSearch<'_> {
         }
     }
 
-    /// What a split gains and the values of its leaves, unless it breaks a limit.
+    /// Returns the gain of a split and the values of its leaves, or `None` if it violates a constraint.
     #[inline]
     fn gain(
         &self,
@@ -234,7 +234,7 @@ fn total_rows<C: Cell>(cells: &[C]) -> u32 {
     cells.iter().map(|cell| cell.sums().rows).sum()
 }
 
-/// The histogram of one feature of a bundle, summed over the others.
+/// Returns the histogram of one feature of a bundle, summed over the other features.
 fn marginal<'a, C: Cell>(joint: &'a [C], feature: &Feature, room: &'a mut Vec<C>) -> &'a [C] {
     let (stride, bins) = (feature.stride, feature.bins.len);
     if joint.len() == bins {

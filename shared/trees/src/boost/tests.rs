@@ -7,8 +7,8 @@ use super::fit::draw;
 use super::*;
 use crate::ensemble::Split;
 
-/// Made-up rows of 5 features: a number, the same rounded, a category of 40 codes, a number that is missing in a third
-/// of the rows, and noise; the label follows all but the last, or is 1 above its middle.
+/// Synthetic rows of 5 features: a number, the same rounded down, a category of 40 codes, a number that is missing in
+/// a third of the rows, and noise. The label depends on all but the last; for logistic loss it is 1 if it is above 4.
 struct Rows {
     values: Vec<f32>,
     labels: Vec<f32>,
@@ -60,7 +60,7 @@ fn loss(boosted: &Boosted, rows: &Labelled<'_>) -> f64 {
 
 #[test]
 fn one_split_by_hand() {
-    // Means 2 and 11, cut in the middle between 3 and 8; the base is the mean of all, 6.5.
+    // The two sides have means 2 and 11, the cut lies midway between 3 and 8, and the base is the overall mean, 6.5.
     let (values, labels) = ([1.0, 2.0, 3.0, 8.0, 9.0, 9.5], [1.0, 2.0, 3.0, 10.0, 11.0, 12.0]);
     let rows = Labelled { values: &values, n_features: 1, labels: &labels, weights: None };
     let settings =
@@ -125,7 +125,7 @@ fn threads_change_nothing() {
     }
 }
 
-/// FNV-1a of every number of the trees: the same on every architecture, or some float is not what it seems.
+/// Hashes every number of the trees by FNV-1a. It differs between architectures if any float does.
 fn fingerprint(boosted: &Boosted) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325u64;
     let mut add = |bits: u64| hash = (hash ^ bits).wrapping_mul(0x0100_0000_01B3);
@@ -144,7 +144,7 @@ fn fingerprint(boosted: &Boosted) -> u64 {
 
 #[test]
 fn the_same_bytes_on_every_architecture() {
-    // Taken on x86_64; CI on another architecture holds it to the same.
+    // Computed on x86_64; every other architecture has to compute the same.
     for (objective, expected) in GOLDEN_FINGERPRINTS {
         let boosted = fit(settings(objective), &Rows::new(5000, 4, objective).weighted(), 2);
         assert_eq!(fingerprint(&boosted), expected, "{objective:?}");
@@ -169,7 +169,7 @@ fn whole_weights_count_as_repeated_rows() {
             repeated.labels.push(rows.labels[row]);
         }
     }
-    // Limits in weight, since a limit in rows is what differs.
+    // The limit is in weight, because a limit in rows means something else for repeated rows.
     let settings = Settings { min_child_rows: 1, min_child_weight: 30.0, ..settings(Objective::Squared) };
     let (one, two) = (fit(settings.clone(), &weighted, 1), fit(settings, &repeated.labelled(), 1));
     let (one, two) = (loss(&one, &rows.labelled()), loss(&two, &rows.labelled()));
@@ -178,7 +178,7 @@ fn whole_weights_count_as_repeated_rows() {
 
 #[test]
 fn a_category_is_found_whatever_its_code() {
-    // The label is told by whether the code is one of five scattered ones.
+    // The label depends only on whether the code is one of five scattered ones.
     let values: Vec<f32> = (0..4000).map(|row| (row * 31 % 40) as f32).collect();
     let is_one = |code: f32| [3.0, 8.0, 21.0, 22.0, 39.0].contains(&code);
     let labels: Vec<f32> = values.iter().map(|code| if is_one(*code) { 9.0 } else { 1.0 }).collect();
@@ -324,8 +324,8 @@ fn what_the_label_follows_gains_most() {
     let rows = Rows::new(4000, 10, Objective::Squared);
     let boosted = fit(settings(Objective::Squared), &rows.labelled(), 1);
     let gains = &boosted.gain_importance;
-    // Variances of the label's parts: 3.5 by the first feature (and its rounding), 2 by the third, 3.6 by the fourth;
-    // the last is noise.
+    // Variances of the label's parts: 3.5 from the first feature (and its rounding), 2 from the third, 3.6 from the
+    // fourth; the last feature is noise.
     assert!(
         gains[0] + gains[1] > gains[2] && gains[3] > gains[2] && gains[2] > 100.0 * gains[4],
         "{gains:?}"

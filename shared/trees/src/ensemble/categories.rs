@@ -1,9 +1,9 @@
-//! A set of category codes as bits.
+//! Sets of category codes, stored as bits.
 
 use serde::{Deserialize, Serialize};
 
-/// A set of category codes, each below [`Categories::LIMIT`]. A value of a feature means the category that is left
-/// when its fraction is cut off; negative values mean none.
+/// A set of category codes, each below [`Categories::LIMIT`]. The category of a feature value is its integer part;
+/// values of -1 and below have none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
 pub struct Categories {
@@ -12,13 +12,13 @@ pub struct Categories {
 }
 
 impl Categories {
-    /// Codes are below this: a larger one is a value that was never meant as a category.
+    /// Upper bound of codes, exclusive: larger values are not treated as categories.
     pub const LIMIT: u32 = 1 << 16;
 
-    /// The set of `codes`; those from [`Categories::LIMIT`] on are refused.
+    /// Makes the set of `codes`.
     ///
     /// # Errors
-    /// The first code that is too large.
+    /// The first code that is not below [`Categories::LIMIT`].
     pub fn new(codes: impl IntoIterator<Item = u32>) -> Result<Self, u32> {
         let mut words = Vec::new();
         for code in codes {
@@ -34,32 +34,32 @@ impl Categories {
         Ok(Self { words })
     }
 
-    /// The category that `value` means, if it can mean one.
+    /// Returns the category of `value`, if it has one.
     #[inline]
     pub fn code(value: f32) -> Option<u32> {
-        // As LightGBM and XGBoost read it. -0.5 is cut to 0 by them too.
+        // LightGBM also truncates -0.5 to 0. XGBoost does not: see `import::Reading::NegativeIsNoCategory`.
         (value > -1.0 && value < Self::LIMIT as f32).then_some(value as u32)
     }
 
-    /// Whether `value` is one of these; a missing value is not.
+    /// Returns whether the set contains the category of `value`; a missing value has none.
     #[inline]
     pub fn contain(&self, value: f32) -> bool {
         Self::code(value).is_some_and(|code| self.contain_code(code))
     }
 
-    /// Whether `code` is one of these.
+    /// Returns whether the set contains `code`.
     #[inline]
     pub fn contain_code(&self, code: u32) -> bool {
         self.words.get((code / 32) as usize).is_some_and(|word| word >> (code % 32) & 1 == 1)
     }
 
-    /// The codes, ascending.
+    /// Returns the codes in ascending order.
     pub fn codes(&self) -> impl Iterator<Item = u32> {
         let end = self.words.len() as u32 * 32;
         (0..end).filter(|&code| self.contain_code(code))
     }
 
-    /// One more than the largest code; 0 of none.
+    /// Returns one more than the largest code; 0 for the empty set.
     pub fn end(&self) -> u32 {
         self.codes().last().map_or(0, |code| code + 1)
     }

@@ -1,53 +1,53 @@
-//! Trees as a trainer or an importer describes them, and what makes a description one of trees.
+//! Trees as a trainer or an importer describes them, and the checks that such a description has to pass.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Asked, BY_CATEGORY, Categories, Ensemble, EnsembleError, FORM};
 
-/// Where a split sends a row.
+/// Child of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Child {
-    /// Another split: its position in [`Tree::nodes`], greater than its parent's.
+    /// Another split, by its position in [`Tree::nodes`], which is greater than its parent's.
     Node(u32),
-    /// A leaf: its position in [`Tree::leaves`].
+    /// A leaf, by its position in [`Tree::leaves`].
     Leaf(u32),
 }
 
-/// Which values go left.
+/// Test of a split: which values go left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Split {
-    /// Those at most this; see [`at_most`] for trainers that split by `<`.
+    /// Values of at most this threshold; [`at_most`] converts the thresholds of trainers that split by `<`.
     AtMost(f32),
-    /// Those that mean one of these categories.
+    /// Values whose category is in this set.
     OneOf(Categories),
 }
 
 /// One split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// Which feature is asked, `0..n_features`.
+    /// Position of the feature that is tested, `0..n_features`.
     pub feature: u32,
     /// Which of its values go left.
     pub split: Split,
     /// Whether a missing value (NaN) goes left.
     pub missing_left: bool,
-    /// Where the rows go that the split sends left.
+    /// Child for the rows that go left.
     pub left: Child,
-    /// Where the others go.
+    /// Child for the other rows.
     pub right: Child,
 }
 
-/// One tree as its trainer describes it. A tree without nodes is its only leaf.
+/// One tree as its trainer describes it. A tree without nodes consists of one leaf.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tree {
-    /// Splits, the root first, every child after its parent.
+    /// Splits: the root first, and every child after its parent.
     pub nodes: Vec<Node>,
-    /// What each leaf adds to the sum.
+    /// Value that each leaf adds to the sum.
     pub leaves: Vec<f64>,
 }
 
-/// The threshold `t` for which `x <= t` is true of exactly those f32 `x` with `x < split`: for trainers that
-/// route by "less than", and in f64.
+/// Returns the threshold `t` such that `x <= t` holds for exactly those f32 `x` with `x < split`, for trainers that
+/// compare by `<`, or in f64.
 pub fn at_most(split: f64) -> f32 {
     let near = split as f32;
     if f64::from(near) < split { near } else { near.next_down() }
@@ -97,7 +97,7 @@ pub(super) fn check(position: usize, tree: &Tree, n_features: usize) -> Result<(
     }
 }
 
-/// What is written to disk: trees as described, so that reading checks them again.
+/// The serialized form of an ensemble: descriptions of its trees, so that deserializing checks them again.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Description {
     form: u32,
@@ -123,12 +123,12 @@ impl From<Ensemble> for Description {
 }
 
 impl Ensemble {
-    /// The trees as a trainer would describe them: the inverse of [`Ensemble::new`].
+    /// Returns the trees as a trainer would describe them: the inverse of [`Ensemble::new`].
     pub fn described(&self) -> Vec<Tree> {
         self.roots.iter().map(|&root| self.describe(root)).collect()
     }
 
-    // Nodes and leaves of one tree lie together, so a tree is renumbered by walking it parents first.
+    // Nodes and leaves of one tree are contiguous, so a breadth-first walk followed by sorting renumbers them.
     fn describe(&self, root: i32) -> Tree {
         if root < 0 {
             return Tree { nodes: Vec::new(), leaves: vec![self.leaves[!root as usize]] };

@@ -8,7 +8,7 @@ fn stump(feature: u32, threshold: f32, missing_left: bool, leaves: [f64; 2]) -> 
     Tree { nodes: vec![node], leaves: leaves.to_vec() }
 }
 
-/// A random tree, grown by splitting a random leaf again and again; the last feature is split by categories.
+/// Generates a random tree by repeatedly splitting a random leaf; the last feature is split by categories.
 pub(crate) fn any_tree(n_features: u32, max_leaves: usize) -> impl Strategy<Value = Tree> {
     let split = (any::<prop::sample::Index>(), 0..n_features, -4i8..4, any::<bool>(), -1.0..1.0f64);
     prop::collection::vec(split, 0..max_leaves).prop_map(move |splits| {
@@ -37,7 +37,7 @@ pub(crate) fn any_tree(n_features: u32, max_leaves: usize) -> impl Strategy<Valu
     })
 }
 
-/// The walk in its plainest form, over the description.
+/// Walks the description of a tree: a reference implementation of prediction.
 fn walk(tree: &Tree, row: &[f32]) -> f64 {
     let mut at = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
     loop {

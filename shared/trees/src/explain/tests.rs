@@ -12,7 +12,7 @@ fn fixture(name: &str) -> String {
     std::fs::read_to_string(format!("{path}/{name}")).unwrap()
 }
 
-/// LightGBM's own contributions (`pred_contrib`), the expected value last, with its own covers (`leaf_count`).
+/// Compares with LightGBM's contributions (`pred_contrib`, the expected value last), using its covers (`leaf_count`).
 #[test]
 fn contributions_are_those_of_lightgbm() {
     for name in
@@ -21,7 +21,8 @@ fn contributions_are_those_of_lightgbm() {
         let text = fixture(&format!("{name}.txt"));
         let foreign = lightgbm::read(&text).unwrap();
         let Body::Trees(ensemble) = foreign.body.clone() else { panic!("trees") };
-        // Leaves come left to right here; LightGBM numbers them as they grew. Values tell which is which.
+        // Leaves are numbered from left to right here, and by LightGBM in the order of growth. Their values match
+        // them up.
         let lists = |key: &str| -> Vec<f64> {
             let lines = text.lines().filter_map(|line| line.strip_prefix(key));
             lines.flat_map(|list| list.split(' ').map(|number| number.parse().unwrap())).collect()
@@ -54,7 +55,7 @@ fn contributions_are_those_of_lightgbm() {
     }
 }
 
-/// The definition, over all subsets of three features: the mean over orders of what a feature adds to those before it.
+/// Computes Shapley values of three features by definition: marginal contributions, averaged over all orders.
 fn by_definition(explainer: &Explainer, row: &[f32]) -> Vec<f64> {
     let n = row.len();
     let orders: Vec<Vec<usize>> =

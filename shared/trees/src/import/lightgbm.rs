@@ -1,7 +1,7 @@
-//! LightGBM's text format, versions 3 and 4: `key=value` lines, a block for each tree.
+//! Reader of LightGBM's text format, versions 3 and 4: lines of `key=value`, with a block for each tree.
 //!
-//! Meanings are those of LightGBM's `gbdt_model_text.cpp` and `tree.h`. Leaf values contain the learning rate and the
-//! first tree the average.
+//! Fields mean what they mean in LightGBM's `gbdt_model_text.cpp` and `tree.h`. Leaf values include the learning
+//! rate, and those of the first tree also the average label.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::ensemble::{Categories, Ensemble, Split, Tree};
 const FORMAT: &str = "LightGBM text";
 const CATEGORICAL: u8 = 1;
 const DEFAULT_LEFT: u8 = 2;
-/// Bits 2 and 3 of `decision_type`: 0 none, 1 zero, 2 NaN.
+/// Shift of the missing type, bits 2 and 3 of `decision_type`: 0 is none, 1 zero, 2 NaN.
 const MISSING_SHIFT: u8 = 2;
 
 /// Reads a model from its text.
@@ -63,9 +63,9 @@ pub fn read(text: &str) -> Result<Foreign, ImportError> {
 
 /// The lines of the header or of a tree.
 struct Block<'a> {
-    /// "the header" or "tree 3".
+    /// Name for messages, such as "the header" or "tree 3".
     name: String,
-    /// Key to line number and value.
+    /// Line number and value of each key.
     fields: HashMap<&'a str, (usize, &'a str)>,
 }
 
@@ -110,7 +110,7 @@ impl<'a> Block<'a> {
         text.parse().map_err(|_| self.not_numbers(key, text))
     }
 
-    /// A list of `len` numbers.
+    /// Parses the value of a key as a list of `len` numbers.
     fn numbers<T: FromStr>(&self, key: &str, len: usize) -> Result<Vec<T>, ImportError> {
         let text = self.text(key)?;
         let parsed: Result<Vec<T>, ImportError> =
@@ -150,7 +150,7 @@ fn read_tree(block: &Block<'_>, readings: &mut [Option<Reading>]) -> Result<Tree
     let children: [Vec<i64>; 2] =
         [block.numbers("left_child", n_splits)?, block.numbers("right_child", n_splits)?];
     let sets = category_sets(block)?;
-    // Nodes are numbered from 0, leaves after them.
+    // Splits are numbered from 0, and leaves after them.
     let child = |child: i64| match usize::try_from(child) {
         Ok(node) => node,
         Err(_) => n_splits + !child as usize,
@@ -169,7 +169,7 @@ fn read_tree(block: &Block<'_>, readings: &mut [Option<Reading>]) -> Result<Tree
                 .ok_or_else(|| unsupported(&block.name, format!("node {at}: no category set {threshold}")))?;
             (Split::OneOf(set.clone()), false)
         } else if decision >> MISSING_SHIFT & 3 == 0 {
-            // Without missing values in training, a missing one counts as 0.
+            // If missing values were disabled in training, a missing value counts as 0.
             (Split::AtMost(rounded_down(threshold)), 0.0 <= threshold)
         } else {
             (Split::AtMost(rounded_down(threshold)), decision & DEFAULT_LEFT != 0)
@@ -179,7 +179,7 @@ fn read_tree(block: &Block<'_>, readings: &mut [Option<Reading>]) -> Result<Tree
     })
 }
 
-/// What the feature's values are read as, which all its splits have to agree on.
+/// Records how the feature's values are transformed; all its splits have to agree.
 fn note_reading(
     block: &Block<'_>,
     feature: u32,
@@ -205,7 +205,8 @@ fn note_reading(
     Ok(())
 }
 
-/// The sets that splits by category name by number: bits of `cat_threshold` between two `cat_boundaries`.
+/// Reads the category sets that splits refer to by number: set `i` is the bits of `cat_threshold` between
+/// `cat_boundaries[i]` and `cat_boundaries[i + 1]`.
 fn category_sets(block: &Block<'_>) -> Result<Vec<Categories>, ImportError> {
     let n_sets: usize = block.number("num_cat")?;
     if n_sets == 0 {

@@ -1,4 +1,4 @@
-//! The JSON that `tools/export_sklearn` writes from scikit-learn models; its README documents every field.
+//! Reader of the JSON that `tools/export_sklearn` writes from scikit-learn models; its README documents every field.
 
 use serde::Deserialize;
 

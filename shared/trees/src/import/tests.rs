@@ -16,7 +16,7 @@ fn read(file: &str, bytes: &[u8]) -> Result<Foreign, ImportError> {
     }
 }
 
-/// The rows of a golden file as values of the model's columns.
+/// Converts the rows of a golden file to values of the model's columns.
 fn rows_of(foreign: &Foreign, golden: &Json) -> Vec<Vec<f32>> {
     let number = |value: &Json| match value {
         Json::Null => f32::NAN,
@@ -25,13 +25,13 @@ fn rows_of(foreign: &Foreign, golden: &Json) -> Vec<Vec<f32>> {
     };
     let names: Vec<String> =
         golden["columns"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().into()).collect();
-    // A DictVectorizer leaves out what is absent: XGBoost takes that for missing, scikit-learn for 0.
+    // A DictVectorizer leaves absent features out: XGBoost treats them as missing, scikit-learn as 0.
     let absent = if foreign.source.starts_with("XGBoost") { f32::NAN } else { 0.0 };
     let of_dict = |row: &serde_json::Map<String, Json>| {
         let value = |name: &String| match name.split_once('=') {
             Some((name, text)) if row.get(name).is_some_and(|value| value.as_str() == Some(text)) => 1.0,
             Some(_) => absent,
-            // A text where a number is expected makes another column, which no model knows.
+            // A text in place of a number makes another column, which no model has.
             None => row.get(name).filter(|value| !value.is_string()).map_or(absent, number),
         };
         names.iter().map(value).collect()
@@ -47,7 +47,7 @@ fn floats(json: &Json) -> Vec<f64> {
     json.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
 
-/// Holds every golden row to the library's raw score and prediction, within `tolerance` of each.
+/// Checks the raw score and the prediction of every golden row against the library's, within a relative `tolerance`.
 fn check(file: &str, tolerance: f64) {
     let foreign = read(file, &fixture(file)).unwrap();
     let golden_file = format!("{}.golden.json", file.rsplit_once('.').unwrap().0);
@@ -58,7 +58,7 @@ fn check(file: &str, tolerance: f64) {
         let (raw, prediction) = (floats(&golden["raw"])[at], floats(&golden["prediction"])[at]);
         let read: Vec<f32> =
             row.iter().zip(&foreign.columns).map(|(value, column)| column.reading.read(*value)).collect();
-        // LightGBM's raw score of a forest is not averaged, scikit-learn's is.
+        // LightGBM does not average the raw score of a forest; scikit-learn does.
         let divisor = if file.starts_with("sklearn") { foreign.divisor } else { 1.0 };
         for (ours, theirs) in [(foreign.sum(&read) / divisor, raw), (foreign.predict_row(row), prediction)] {
             let apart = (ours - theirs).abs() / theirs.abs().max(1.0);
@@ -76,7 +76,7 @@ fn lightgbm_scores_are_met_bit_for_bit() {
     }
     check("lightgbm-v3-regression.txt", 0.0);
     check("lightgbm-single-leaf.txt", 0.0);
-    // Its exp rounds otherwise than ours in the last bit.
+    // LightGBM's exp differs from ours in the last bit.
     check("lightgbm-v4-binary.txt", 1e-15);
 }
 

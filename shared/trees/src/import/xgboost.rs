@@ -1,7 +1,7 @@
-//! XGBoost's JSON, as versions 1.6 to 3 write it.
+//! Reader of XGBoost's JSON, as versions 1.6 to 3 write it.
 //!
-//! Meanings are those of XGBoost's `doc/model.schema` and `predict_fn.h`: left when `x < condition` in f32, listed
-//! categories go right, `base_score` is a prediction and not a score.
+//! Fields mean what they mean in XGBoost's `doc/model.schema` and `predict_fn.h`: a value goes left if it is below
+//! the condition in f32, listed categories go right, and `base_score` is a prediction, not a score.
 
 use serde::Deserialize;
 
@@ -41,7 +41,7 @@ struct Named {
 struct Booster {
     name: String,
     model: Option<GbTree>,
-    /// 2.x keeps dart's trees one level deeper, and the weights beside them.
+    /// XGBoost 2 writes dart's trees one level deeper, with the weights beside them.
     gbtree: Option<Inner>,
     weight_drop: Option<Vec<f32>>,
 }
@@ -57,7 +57,7 @@ struct GbTree {
     trees: Vec<FileTree>,
     #[serde(default)]
     tree_info: Vec<i64>,
-    /// 3.x calls dart "gbtree" and tells it by this.
+    /// XGBoost 3 names dart "gbtree"; only this field distinguishes it.
     weight_drop: Option<Vec<f32>>,
     #[serde(default)]
     cats: Cats,
@@ -95,7 +95,7 @@ struct TreeParam {
     size_leaf_vector: Option<String>,
 }
 
-/// Older versions write true and false, newer ones 1 and 0.
+/// A flag: some versions of XGBoost write true and false, others 1 and 0.
 #[derive(Deserialize, Clone, Copy)]
 #[serde(untagged)]
 enum Flag {
@@ -165,7 +165,7 @@ pub fn read(json: &[u8]) -> Result<Foreign, ImportError> {
     })
 }
 
-/// Columns by the model's names, or by position (`f0`, `f1`) where it was trained without any.
+/// Names columns as the model does, or by position (`f0`, `f1`) if it was trained without names.
 fn columns_of(names: &[String], readings: Vec<Reading>) -> Result<Vec<Column>, ImportError> {
     if !names.is_empty() && names.len() != readings.len() {
         let detail = format!("{} names for {} features", names.len(), readings.len());
@@ -175,16 +175,16 @@ fn columns_of(names: &[String], readings: Vec<Reading>) -> Result<Vec<Column>, I
     Ok(readings.into_iter().enumerate().map(|(at, reading)| Column::named(&name(at), reading)).collect())
 }
 
-/// How scores become predictions, and the score that `base_score`, a prediction, stands for.
+/// Returns the link function of an objective, and the score that corresponds to `base_score`, which is a prediction.
 fn link_and_base(objective: &str, base_score: &str) -> Result<(Link, f64), ImportError> {
-    // "1.9E1" in 2.x, "[1.9E1]" in 3.x.
+    // Written as "1.9E1" by XGBoost 2 and as "[1.9E1]" by XGBoost 3.
     let text = base_score.trim().trim_start_matches('[').trim_end_matches(']');
     let stated: f32 = text.parse().map_err(|_| {
         unsupported("learner_model_param.base_score", format!("{base_score:?}, expected one number"))
     })?;
     let (link, base) = match objective {
         "binary:logistic" | "reg:logistic" => {
-            // As XGBoost computes it: the quotient and the difference in f32.
+            // XGBoost also computes the quotient and the difference in f32.
             let odds = 1.0 / stated - 1.0;
             (Link::Logistic { scale: 1.0 }, f64::from(-libm::log(f64::from(odds)) as f32))
         }
@@ -261,7 +261,7 @@ fn read_tree(
                     format!("its categories are missing, or not below {}", Categories::LIMIT),
                 )
             })?);
-            // Listed ones go right there and left here, so the sides change places.
+            // Listed categories go right in XGBoost and left here, so the sides are swapped.
             let missing_left = !default_left;
             return Ok(Described::Split { feature, split, missing_left, left: right, right: left });
         }
@@ -270,7 +270,7 @@ fn read_tree(
     })
 }
 
-/// The categories that node `at` lists.
+/// Returns the categories that node `at` lists, or `None` if they are missing or too large.
 fn listed(tree: &FileTree, at: usize) -> Option<Categories> {
     let entry = tree.categories_nodes.iter().position(|node| *node == at)?;
     let (start, len) = (*tree.categories_segments.get(entry)?, *tree.categories_sizes.get(entry)?);

@@ -1,29 +1,29 @@
-//! The inner loops: the one file of this crate with `unsafe`, so that they go without bounds checks. Every index they
-//! use was checked when the tables were made.
+//! The inner loops of scoring. This is the only file of the crate with `unsafe`, which spares the loops their bounds
+//! checks: the construction of the tables ensures that every index is in bounds.
 #![allow(unsafe_code)]
 
 use super::tables::{Bins, LEAVES_MAX, Masks, Part, TREES_PER_GROUP, Tables};
 #[cfg(target_arch = "x86_64")]
 use super::tables::{RUNG, Rung};
 
-/// Bundles that a row's cells are kept for on the stack.
+/// Largest number of bundles for which the cells of a row are kept on the stack.
 pub(super) const BUNDLES_MAX: usize = 32;
-/// Rows whose sums grow side by side: an addition waits for the one before it, so there have to be several.
+/// Number of rows whose sums are computed side by side, because each addition waits for the one before it.
 #[cfg(target_arch = "x86_64")]
 const ABREAST: usize = 8;
 
-/// The leaves left of each tree of a group, for one row.
+/// The leaves of each tree of a group that are still reachable, for one row.
 type Left = [u32; TREES_PER_GROUP];
 
-/// Trees of one group: the masks of its cells, a stride apart, and its leaves.
+/// The trees of one group: the masks of its cells, and its leaf values.
 #[derive(Clone, Copy)]
 struct Group<'a> {
     masks: &'a [Masks],
-    /// At most [`TREES_PER_GROUP`].
+    /// Leaf values of at most [`TREES_PER_GROUP`] trees.
     leaves: &'a [[f64; LEAVES_MAX]],
 }
 
-/// Whether the processor has what the fast loop needs.
+/// Returns whether the processor has the instructions that the fast loops need: AVX2, BMI1 and POPCNT.
 pub(super) fn has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -37,8 +37,8 @@ pub(super) fn has_avx2() -> bool {
     }
 }
 
-/// The sums of rows of `width` values, one for each of `sums`; `cells` is room for a cell of each row and bundle.
-/// `has_avx2` says what [`has_avx2`] found.
+/// Computes the sums of rows of `width` values, one for each of `sums`; `cells` is scratch space for one cell of each
+/// row and bundle. `has_avx2` is the result of [`has_avx2`].
 pub(super) fn score(
     tables: &Tables,
     rows: &[f32],
@@ -53,28 +53,28 @@ pub(super) fn score(
     add_groups(tables, cells, sums, has_avx2);
 }
 
-/// Makes `sums` the sums of all trees for rows whose cells [`bin`] wrote.
+/// Sets `sums` to the sums over all trees for rows whose cells [`bin`] has written.
 fn add_groups(tables: &Tables, cells: &[u32], sums: &mut [f64], has_avx2: bool) {
     sums.fill(tables.base);
     for (group, leaves) in tables.leaves.iter().enumerate() {
         let leaves = &leaves[..TREES_PER_GROUP.min(tables.n_trees - group * TREES_PER_GROUP)];
         let masks = &tables.by_group[group * tables.n_cells..][..tables.n_cells];
-        // SAFETY: `bin` wrote cells below `n_cells`, the length of `masks`, for every row and bundle; the processor
-        // has what `has_avx2` says.
+        // SAFETY: `bin` wrote cells below `n_cells`, the length of `masks`, for every row and bundle, and `has_avx2`
+        // is true only if the processor has the instructions.
         unsafe { add_group(Group { masks, leaves }, cells, tables.n_bundles(), sums, has_avx2) };
     }
 }
 
-/// The sum of one row; `cells` is room for a cell of each bundle. A row touches few cells, but those of all groups, so
-/// it reads tables that lie cell by cell.
+/// Computes the sum of one row; `cells` is scratch space for one cell of each bundle. A row uses few cells, but in
+/// all groups, so it reads the tables that are ordered by cell.
 pub(super) fn score_row(tables: &Tables, row: &[f32], cells: &mut [u32], has_avx2: bool) -> f64 {
     let n_bundles = tables.n_bundles();
     let cells = &mut cells[..n_bundles];
     #[cfg(target_arch = "x86_64")]
     if has_avx2 {
-        // SAFETY: the processor has what `has_avx2` asked for.
+        // SAFETY: the processor has the instructions that `has_avx2` checks.
         unsafe { bin_row_avx2(tables, row, cells) };
-        // SAFETY: the same; a bin is below its bundle's length, so a cell is below `n_cells`.
+        // SAFETY: as above; a joint bin is below its bundle's length, so a cell is below `n_cells`.
         return unsafe {
             match n_bundles {
                 1 => row_avx2::<1>(tables, cells),
@@ -96,7 +96,7 @@ pub(super) fn score_row(tables: &Tables, row: &[f32], cells: &mut [u32], has_avx
     sum[0]
 }
 
-/// Writes where each bundle's cell stands in `tables.by_cell` for one row; `bin` says which bin of a part a value is in.
+/// Writes the position in `tables.by_cell` of each bundle's cell for one row; `bin` returns a value's bin in a part.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn bin_row(tables: &Tables, row: &[f32], cells: &mut [u32], bin: impl Fn(&Part, f32) -> u32) {
@@ -109,14 +109,14 @@ fn bin_row(tables: &Tables, row: &[f32], cells: &mut [u32], bin: impl Fn(&Part, 
     }
 }
 
-/// [`bin_row`] with thresholds compared sixteen at a time, which nothing has to be predicted for.
+/// Computes [`bin_row`] by comparing sixteen thresholds at a time, without branches that could be mispredicted.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,popcnt")]
 fn bin_row_avx2(tables: &Tables, row: &[f32], cells: &mut [u32]) {
     use std::arch::x86_64::{_CMP_LT_OQ, _mm256_cmp_ps, _mm256_load_ps, _mm256_movemask_ps, _mm256_set1_ps};
     let below = |rung: &Rung, value: f32| {
         let value = _mm256_set1_ps(value);
-        // SAFETY: a rung is 64 bytes, aligned to 64.
+        // SAFETY: a rung has 64 bytes and is aligned to 64.
         let (low, high) =
             unsafe { (_mm256_load_ps(rung.0.as_ptr()), _mm256_load_ps(rung.0.as_ptr().add(RUNG / 2))) };
         let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(low, value)) as u32;
@@ -133,11 +133,11 @@ fn bin_row_avx2(tables: &Tables, row: &[f32], cells: &mut [u32]) {
     });
 }
 
-/// One row with AVX2. `cells` are positions in `tables.by_cell`, of the first group.
+/// Computes the sum of one row with AVX2. `cells` are positions in `tables.by_cell` for the first group.
 ///
 /// # Safety
-/// `cells` plus the number of groups are in bounds of `tables.by_cell`; the processor has AVX2 and BMI1. `BUNDLES` is the
-/// length of `cells`, or 0.
+/// Each cell plus the number of groups is at most the length of `tables.by_cell`; the processor has AVX2 and BMI1;
+/// `BUNDLES` is the length of `cells`, or 0.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1")]
 unsafe fn row_avx2<const BUNDLES: usize>(tables: &Tables, cells: &[u32]) -> f64 {
@@ -152,7 +152,7 @@ unsafe fn row_avx2<const BUNDLES: usize>(tables: &Tables, cells: &[u32]) -> f64 
         let mut low = _mm256_set1_epi32(-1);
         let mut high = low;
         for bundle in 0..n_bundles {
-            // SAFETY: in bounds by the caller's promise; `Masks` is 64 bytes, aligned to 64.
+            // SAFETY: the caller ensures the bounds; `Masks` has 64 bytes and is aligned to 64.
             unsafe {
                 let at = masks.add(*cells.get_unchecked(bundle) as usize + group).cast();
                 low = _mm256_and_si256(low, _mm256_load_si256(at));
@@ -160,7 +160,7 @@ unsafe fn row_avx2<const BUNDLES: usize>(tables: &Tables, cells: &[u32]) -> f64 
             }
         }
         let mut left = Masks([0; TREES_PER_GROUP]);
-        // SAFETY: `left` is 64 bytes, aligned to 64.
+        // SAFETY: `left` has 64 bytes and is aligned to 64.
         unsafe {
             let left = left.0.as_mut_ptr().cast();
             _mm256_store_si256(left, low);
@@ -188,7 +188,7 @@ unsafe fn row_avx2<const BUNDLES: usize>(tables: &Tables, cells: &[u32]) -> f64 
     _mm_cvtsd_f64(sum)
 }
 
-/// Writes the cell of each bundle for every row: feature by feature, so that what is known of a feature is read once.
+/// Writes the cell of each bundle for every row, feature by feature, so that a feature's bins stay in the cache.
 fn bin(tables: &Tables, rows: &[f32], width: usize, cells: &mut [u32]) {
     let n_bundles = tables.n_bundles();
     let mut from = 0;
@@ -209,16 +209,17 @@ fn bin(tables: &Tables, rows: &[f32], width: usize, cells: &mut [u32]) {
     }
 }
 
-/// Adds the exit leaves of a group's trees, in their order, to the sums of all rows.
+/// Adds the exit leaves of a group's trees, in the order of the trees, to the sums of all rows.
 ///
 /// # Safety
-/// `cells` has `n_bundles` for each of `sums`, all below `group.masks.len()`; with `has_avx2` the processor has it.
+/// `cells` has `n_bundles` entries for each of `sums`, all below `group.masks.len()`; `has_avx2` is true only if the
+/// processor has the instructions.
 unsafe fn add_group(group: Group<'_>, cells: &[u32], n_bundles: usize, sums: &mut [f64], has_avx2: bool) {
-    // The number of bundles is a constant where it is small, so that the loops over them are unrolled.
+    // A small number of bundles is a constant, so that the compiler unrolls the loops over them.
     macro_rules! by_bundles {
         ($add:ident) => {
             match n_bundles {
-                // Every tree is its only leaf.
+                // Without splits, every tree is a single leaf.
                 0 => group.leaves.iter().for_each(|leaf| sums.iter_mut().for_each(|sum| *sum += leaf[0])),
                 1 => $add::<1>(group, cells, 1, sums),
                 2 => $add::<2>(group, cells, 2, sums),
@@ -234,18 +235,18 @@ unsafe fn add_group(group: Group<'_>, cells: &[u32], n_bundles: usize, sums: &mu
     }
     #[cfg(target_arch = "x86_64")]
     if has_avx2 {
-        // SAFETY: the caller's promises.
+        // SAFETY: the caller ensures all conditions.
         return unsafe { by_bundles!(add_avx2) };
     }
     let _ = has_avx2;
-    // SAFETY: the caller's promise about cells.
+    // SAFETY: the caller ensures that the cells are in bounds.
     unsafe { by_bundles!(add_portable) }
 }
 
-/// In code that every processor runs: the compiler takes four words at a time with SSE2 or NEON.
+/// Does what [`add_group`] does, in code for any processor; the compiler vectorises it for SSE2 or NEON.
 ///
 /// # Safety
-/// That of [`add_group`]; `BUNDLES` is `n_bundles`, or 0.
+/// As for [`add_group`]; `BUNDLES` is `n_bundles`, or 0.
 unsafe fn add_portable<const BUNDLES: usize>(
     group: Group<'_>,
     cells: &[u32],
@@ -254,10 +255,10 @@ unsafe fn add_portable<const BUNDLES: usize>(
 ) {
     let n_bundles = if BUNDLES == 0 { n_bundles } else { BUNDLES };
     let left_of = |cells: &[u32]| -> Left {
-        // SAFETY: the caller's promise about cells.
+        // SAFETY: the caller ensures that the cells are in bounds.
         let mut left = unsafe { group.masks.get_unchecked(*cells.get_unchecked(0) as usize).0 };
         for bundle in 1..n_bundles {
-            // SAFETY: the same.
+            // SAFETY: as above.
             let other = unsafe { &group.masks.get_unchecked(*cells.get_unchecked(bundle) as usize).0 };
             for tree in 0..TREES_PER_GROUP {
                 left[tree] &= other[tree];
@@ -283,18 +284,18 @@ unsafe fn add_portable<const BUNDLES: usize>(
     }
 }
 
-/// The value of the first leaf left; one always is.
+/// Returns the value of the first leaf that is left; there always is one.
 #[inline(always)]
 fn exit_value(leaves: &[f64; LEAVES_MAX], left: u32) -> f64 {
-    // The last leaf is the exit where no other is left, so setting its bit changes nothing but what the compiler
-    // knows: that there is a bit, and so no bound to check.
+    // If no other leaf is left, the last one is the exit, so setting its bit changes no result. It proves to the
+    // compiler that a bit is set, which removes the bounds check.
     leaves[(left | 1 << (LEAVES_MAX - 1)).trailing_zeros() as usize]
 }
 
-/// With AVX2: eight masks at a time, the sums of eight rows side by side.
+/// Does what [`add_group`] does with AVX2: eight masks at a time, and the sums of eight rows side by side.
 ///
 /// # Safety
-/// That of [`add_group`], on a processor with AVX2 and BMI1; `BUNDLES` is `n_bundles`, or 0.
+/// As for [`add_group`], on a processor with AVX2 and BMI1; `BUNDLES` is `n_bundles`, or 0.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1")]
 unsafe fn add_avx2<const BUNDLES: usize>(
@@ -315,12 +316,12 @@ unsafe fn add_avx2<const BUNDLES: usize>(
     let mut lefts = Aligned([[0; TREES_PER_GROUP]; ABREAST]);
     let mut row = 0;
     while row < n_rows {
-        // The last rows are fewer: their lanes are computed from the last row again and not written back.
+        // The last run may have fewer rows: its spare lanes repeat the last row and are not written back.
         let n_abreast = ABREAST.min(n_rows - row);
         for (lane, left) in lefts.0.iter_mut().enumerate() {
             let at = (row + lane.min(n_abreast - 1)) * n_bundles;
-            // SAFETY: `at` is the first cell of a row; cells are in bounds of `masks` by the caller's promise; `Masks`
-            // and `Left` are 64 bytes, aligned to 64.
+            // SAFETY: `at` is the first cell of a row; the caller ensures that cells are in bounds of `masks`;
+            // `Masks` and `Left` have 64 bytes and are aligned to 64.
             unsafe {
                 let first = masks.add(*cells.get_unchecked(at) as usize).cast();
                 let (mut low, mut high) = (_mm256_load_si256(first), _mm256_load_si256(first.add(1)));

@@ -1,59 +1,60 @@
-//! The tables of leaf masks, computed once from an ensemble.
+//! Tables of leaf masks, computed once from an ensemble.
 
 use crate::ensemble::{Asked, Categories, Ensemble};
 use crate::position::Positions;
 
-/// Trees whose masks fill a cache line.
+/// Number of trees whose masks fill a cache line.
 pub(super) const TREES_PER_GROUP: usize = 16;
-/// Leaves that a mask has room for.
+/// Number of leaves that a mask has bits for.
 pub(super) const LEAVES_MAX: usize = 32;
-/// Joint bins of features that share a table at most: more would push other tables out of the nearest cache.
+/// Largest number of joint bins of features that share a table: more would evict other tables from the L1 cache.
 const JOINT_BINS_MAX: usize = 64;
-/// Cells of all tables of a group at most; past this a walk is as fast.
+/// Largest number of cells of a group, over all its tables; with more, a walk is as fast.
 const CELLS_MAX: usize = 1 << 16;
-/// Masks of a table at most: 64 MiB.
+/// Largest number of [`Masks`] of an ensemble: 64 MiB in each of the two orders that they are stored in.
 const MASKS_MAX: usize = 1 << 20;
 
-/// A mask for each tree of a group: the leaves not ruled out.
+/// One mask for each tree of a group: a bit is set if its leaf is not ruled out.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Masks(pub(super) [u32; TREES_PER_GROUP]);
 
-/// The leaf values of the trees of a group, by bit.
+/// The leaf values of the trees of a group, by tree and bit.
 pub(super) type Leaves = [[f64; LEAVES_MAX]; TREES_PER_GROUP];
 
-/// How a feature's values fall into the bins that its splits tell apart. The second number is the bin of missing values:
-/// one that all splits send the same way if there is one, else a bin more.
+/// The bins of a feature: two values are in the same bin if no split separates them. The second field is the bin of
+/// missing values: with thresholds an existing bin that every split sends the same way, if there is one; else an
+/// additional bin.
 #[derive(Debug, Clone)]
 pub(super) enum Bins {
-    /// Thresholds: bin `b` is above `b` of them.
+    /// Thresholds: values in bin `b` are above exactly `b` of them.
     Numeric(Positions, u32),
-    /// A bin for each code below this number, then one for all other values.
+    /// One bin for each code below the first field, then one for all other values.
     Categories(u32, u32),
 }
 
-/// Sixteen thresholds in ascending order, filled up with NaN, below which nothing is.
+/// Up to sixteen thresholds in ascending order, padded with NaN, which compares as below no value.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Rung(pub(super) [f32; RUNG]);
 
-/// Thresholds of a [`Rung`].
+/// Number of thresholds of a [`Rung`].
 pub(super) const RUNG: usize = 16;
 
-/// A feature's place in a joint bin.
+/// A feature's bins and its place in the joint bin of its bundle.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) feature: usize,
     pub(super) bins: Bins,
-    /// The thresholds once more, for one row: every 16th of them, then all; empty where there are more than 16 x 16, or
-    /// none. Other processors than x86-64 do without.
+    /// The thresholds again, for scoring one row on x86-64: every 16th of them, then all. It is empty for categories
+    /// and for more than 16 x 16 thresholds.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(super) ladder: Vec<Rung>,
     pub(super) stride: u32,
 }
 
 impl Bins {
-    /// Bins of values.
+    /// Returns the number of bins for values that are not missing.
     fn valued(&self) -> usize {
         match self {
             Self::Numeric(positions, _) => positions.len() + 1,
@@ -61,7 +62,7 @@ impl Bins {
         }
     }
 
-    /// Bins in all.
+    /// Returns the number of all bins.
     fn len(&self) -> usize {
         let (Self::Numeric(_, missing) | Self::Categories(_, missing)) = self;
         self.valued().max(*missing as usize + 1)
@@ -81,12 +82,12 @@ impl Bins {
         let last_of_each = rung(&mut thresholds.chunks_exact(RUNG).map(|chunk| chunk[RUNG - 1]));
         let mut ladder = vec![last_of_each];
         ladder.extend(thresholds.chunks(RUNG).map(|chunk| rung(&mut chunk.iter().copied())));
-        // A value above the last of every chunk looks one further.
+        // A value above the last threshold of every chunk reads one rung further.
         ladder.push(Rung([f32::NAN; RUNG]));
         ladder
     }
 
-    /// The bin of a value.
+    /// Returns the bin of a value.
     #[inline(always)]
     pub(super) fn bin(&self, value: f32) -> u32 {
         match self {
@@ -102,25 +103,26 @@ impl Bins {
 pub(super) struct Tables {
     pub(super) base: f64,
     pub(super) n_trees: usize,
-    /// The features of each bundle, bundle by bundle.
+    /// The features of all bundles, bundle by bundle.
     pub(super) parts: Vec<Part>,
-    /// The end of each bundle in `parts`, and where its cells start among a group's.
+    /// For each bundle, its end in `parts` and the first of its cells in a group.
     pub(super) bundles: Vec<(usize, u32)>,
-    /// Cells of a group.
+    /// Number of cells of a group.
     pub(super) n_cells: usize,
-    /// `[n_groups * n_cells]`, for many rows: the tables of a group lie together.
+    /// `[n_groups * n_cells]`, for batches: the masks of a group are contiguous.
     pub(super) by_group: Vec<Masks>,
-    /// `[n_cells * n_groups]`, the same for one row: a cell's masks lie together.
+    /// `[n_cells * n_groups]`, for single rows: the same masks, with those of a cell contiguous.
     ///
-    /// Most repeat those of the cell before. Kept once each and found by their positions they took longer by a fifth: what
-    /// lies in line is fetched ahead, a position has to be waited for.
+    /// Most masks repeat those of the cell before. Storing distinct masks once, behind an index, was slower by a
+    /// fifth: the processor prefetches contiguous memory, but has to wait for an index.
     pub(super) by_cell: Vec<Masks>,
-    /// `[n_groups]`.
+    /// Leaf values of each group, `[n_groups]`.
     pub(super) leaves: Vec<Leaves>,
 }
 
 impl Tables {
-    /// The tables of `ensemble`, if it can have any.
+    /// Computes the tables of `ensemble`; returns `None` if it has a tree with too many leaves, a feature that is
+    /// split both by order and by category, or too many bins.
     pub(super) fn new(ensemble: &Ensemble) -> Option<Self> {
         let bins = bins_of(ensemble)?;
         let lens: Vec<usize> = bins.iter().map(Bins::len).collect();
@@ -173,15 +175,15 @@ impl Tables {
         places
     }
 
-    /// How many table entries a row's mask is the AND of.
+    /// Returns the number of bundles, which is the number of table entries that are ANDed for a row.
     pub(super) fn n_bundles(&self) -> usize {
         self.bundles.len()
     }
 
-    /// Writes the masks and leaves of a tree; none if it has too many leaves.
+    /// Writes the masks and leaves of a tree; returns `None` if it has too many leaves.
     ///
-    /// `lone` has a mask for each cell of a group: a tree's masks are made side by side and then put into its lane, which
-    /// touches each cache line of the group once and not once for every split.
+    /// `lone` is scratch space with one mask for each cell of a group. The tree's masks are computed there and then
+    /// copied to its lane, which touches each cache line of the group once instead of once for every split.
     fn add(&mut self, ensemble: &Ensemble, tree: usize, places: &[Place], lone: &mut [u32]) -> Option<()> {
         let (group, lane) = (tree / TREES_PER_GROUP, tree % TREES_PER_GROUP);
         let mut rules = Vec::with_capacity(LEAVES_MAX);
@@ -197,7 +199,7 @@ impl Tables {
         Some(())
     }
 
-    /// Takes the leaves `left` of a node's left subtree from every cell whose bin goes right.
+    /// Removes the leaves `left` of a node's left subtree from the mask of every cell whose bin goes right.
     fn rule(&self, ensemble: &Ensemble, node: usize, left: u32, places: &[Place], lone: &mut [u32]) {
         let node = &ensemble.nodes()[node];
         let Place { part, start, end } = places[node.feature()];
@@ -215,7 +217,7 @@ impl Tables {
             (Bins::Categories(..), Asked::OneOf(categories)) => (0..valued)
                 .filter(|&bin| !categories.contain_code(bin as u32))
                 .for_each(|bin| take(bin..bin + 1)),
-            // `bins_of` has refused an ensemble that mixes them.
+            // Unreachable: `bins_of` refuses an ensemble that mixes them.
             _ => (),
         }
         if n_bins > valued && !node.missing_left() {
@@ -224,7 +226,7 @@ impl Tables {
     }
 }
 
-/// Where a feature is found: its part, and the cells of its bundle.
+/// Place of a feature: its part, and the range of its bundle's cells.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
     part: usize,
@@ -232,8 +234,9 @@ struct Place {
     end: usize,
 }
 
-/// Numbers the leaves below `at` from left to right and notes what each split rules out; the bits of its leaves. None if
-/// there are too many, or if it is deeper than `depth_max`, which so many leaves cannot be.
+/// Numbers the leaves below `at` from left to right, adds to `rules` what each split rules out, and returns the bits
+/// of the leaves. Returns `None` if there are too many leaves, or if the tree is deeper than `depth_max`, which
+/// implies too many.
 fn rule_out(
     ensemble: &Ensemble,
     at: i32,
@@ -261,7 +264,7 @@ fn asked_features(ensemble: &Ensemble) -> Vec<bool> {
     is_asked
 }
 
-/// Features that share a joint table: the largest first, each into the first bundle that has room for it.
+/// Bundles features that share a table: those with most bins first, each in the first bundle with enough room.
 fn bundled(mut features: Vec<usize>, lens: &[usize]) -> Vec<Vec<usize>> {
     features.sort_by_key(|&feature| std::cmp::Reverse(lens[feature]));
     let mut bundles: Vec<(usize, Vec<usize>)> = Vec::new();
@@ -278,14 +281,15 @@ fn bundled(mut features: Vec<usize>, lens: &[usize]) -> Vec<Vec<usize>> {
     bundles.into_iter().map(|(_, members)| members).collect()
 }
 
-/// The bins that the splits tell apart; none if a feature is split both by order and by category, or too finely.
+/// Returns the bins that the splits of each feature distinguish; `None` if a feature is split both by order and by
+/// category, or has too many thresholds.
 fn bins_of(ensemble: &Ensemble) -> Option<Vec<Bins>> {
     let mut asked = vec![AskedOf::default(); ensemble.n_features()];
     for node in ensemble.nodes() {
         let of = &mut asked[node.feature()];
         match ensemble.asked(node) {
             Asked::AtMost(threshold) => of.thresholds.push(threshold),
-            // An empty set is still a split by category.
+            // A split by an empty set is still a split by category.
             Asked::OneOf(categories) => of.end = of.end.max(categories.end()).max(1),
         }
         of.missing_left |= node.missing_left();
@@ -294,11 +298,11 @@ fn bins_of(ensemble: &Ensemble) -> Option<Vec<Bins>> {
     asked.into_iter().map(AskedOf::bins).collect()
 }
 
-/// What the splits ask of one feature.
+/// The tests that the splits apply to one feature.
 #[derive(Clone, Default)]
 struct AskedOf {
     thresholds: Vec<f32>,
-    /// One more than the largest category; 0 where none is asked.
+    /// One more than the largest category; 0 if no split is by category.
     end: u32,
     missing_left: bool,
     missing_right: bool,
@@ -313,7 +317,7 @@ impl AskedOf {
         self.thresholds.dedup_by(|a, b| *a == *b);
         let last = self.thresholds.len() as u32;
         let missing = match (self.missing_left, self.missing_right) {
-            // Always left, as the smallest values go; or always right, as the largest.
+            // Missing values always go left, as the smallest values do, or always right, as the largest do.
             (true, false) => 0,
             (_, false) | (false, true) => last,
             (true, true) => last + 1,

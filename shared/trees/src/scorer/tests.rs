@@ -49,7 +49,7 @@ proptest! {
     }
 }
 
-/// As many thresholds as fill a rung of a ladder, one less and one more; rungs of rungs; and more than a ladder has.
+/// Tries numbers of thresholds around the sizes of a rung (16) and of a ladder (256).
 #[test]
 fn every_number_of_thresholds_on_one_feature() {
     for n_thresholds in [1, 2, 15, 16, 17, 32, 33, 255, 256, 257, 300] {
@@ -69,7 +69,7 @@ fn every_number_of_thresholds_on_one_feature() {
     }
 }
 
-/// A chain: leaf `n` holds the values in (n - 1, n].
+/// Makes a chain of splits: leaf `n` holds the values in (n - 1, n].
 fn chain(n_leaves: u32) -> Tree {
     let node = |at: u32| Node {
         feature: 0,
