@@ -67,7 +67,7 @@ fn foreign_types_stop_where_they_should() {
         // The scorer and the batch predictor have no HTTP client but the SDK's.
         ("reqwest", &["mlflow", "tripcast", "tests"]),
         ("linfa", &["trees", "model"]),
-        ("tokio", &["registry", "mlflow", "platform", "tripcast", "tests"]),
+        ("tokio", &["store", "registry", "mlflow", "platform", "tripcast", "tests"]),
     ];
     let functions = functions();
     for package in &metadata.packages {

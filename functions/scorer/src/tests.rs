@@ -2,8 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lambda_runtime::{Config as LambdaConfig, Context};
-use model::candidates::FitParams;
-use model::{Artifact, Candidate, Examples, Family, LabelledTrips, Target, Trip, Zone};
+use model::{Family, Target, Trip, Zone, testing};
 use platform::queue::MemorySink;
 use registry::{Change, NO_CARD, Registry, Shadows};
 use store::{MemoryStore, Store};
@@ -23,17 +22,8 @@ pub(crate) fn artifact() -> Bytes {
 /// A model that answers these for the zones 130 and 131.
 fn artifact_of(minutes: [f64; 2]) -> Bytes {
     let trip = |zone| Trip { pickup_zone: Zone::new(zone), dropoff_zone: Zone::new(205), ..Trip::default() };
-    let examples = Examples { trips: vec![trip(130), trip(131)], labels: minutes.to_vec() };
-    let params = FitParams::default();
-    let candidate = Candidate::fit(
-        Target::Duration,
-        Family::Linear,
-        &examples,
-        &params,
-        &mut model::Work { threads: 1, control: &mut model::go_on },
-    )
-    .unwrap();
-    Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+    let trips = vec![trip(130), trip(131)];
+    testing::artifact(Target::Duration, Family::Linear, trips, minutes.to_vec()).into()
 }
 
 fn bundle() -> Bundle {

@@ -27,6 +27,8 @@ pub mod prediction;
 pub mod rejection;
 pub mod request;
 pub mod rules;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod training;
 pub mod trip;
 pub mod zones;

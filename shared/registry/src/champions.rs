@@ -236,24 +236,12 @@ mod tests {
     use super::*;
     use crate::NO_CARD;
     use bytes::Bytes;
-    use model::candidates::FitParams;
-    use model::{Artifact, Candidate, Examples, Family, LabelledTrips, ModelVersion, Trip, Zone};
+    use model::testing::{self, constant_duration};
+    use model::{Family, ModelVersion, Trip, Zone};
     use store::{Condition, MemoryStore, ObjectKey, Store};
 
-    /// A duration model that answers `minutes` for every trip.
     fn artifact(minutes: f64) -> Bytes {
-        let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
-        let examples = Examples { trips: vec![trip], labels: vec![minutes] };
-        let params = FitParams::default();
-        let candidate = Candidate::fit(
-            Target::Duration,
-            Family::Linear,
-            &examples,
-            &params,
-            &mut model::Work { threads: 1, control: &mut model::go_on },
-        )
-        .unwrap();
-        Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+        constant_duration(minutes).into()
     }
 
     /// A tip model, grown from trips of two zones.
@@ -265,11 +253,7 @@ mod tests {
             ..Trip::default()
         };
         let labels = (0..400).map(|row: u16| f64::from(row % 2)).collect();
-        let examples = Examples { trips: (0..400).map(trip).collect(), labels };
-        let params = FitParams::default();
-        let mut work = model::Work { threads: 1, control: &mut model::go_on };
-        let candidate = Candidate::fit(Target::Tip, Family::Tree, &examples, &params, &mut work).unwrap();
-        Bytes::from(Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+        testing::artifact(Target::Tip, Family::Tree, (0..400).map(trip).collect(), labels).into()
     }
 
     async fn promote(registry: &Registry, bytes: Bytes) -> ModelVersion {

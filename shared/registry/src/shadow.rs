@@ -109,20 +109,14 @@ fn log_failure(target: Target, error_type: &str, error: &dyn std::error::Error) 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use model::candidates::FitParams;
-    use model::{Candidate, Examples, Family, LabelledTrips, Trip, Work, Zone, go_on};
+    use model::testing::constant_duration;
 
     use super::*;
     use crate::{Change, NO_CARD};
     use store::MemoryStore;
 
     fn artifact(minutes: f64) -> Bytes {
-        let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
-        let examples = Examples { trips: vec![trip], labels: vec![minutes] };
-        let mut work = Work { threads: 1, control: &mut go_on };
-        let params = FitParams::default();
-        let fitted = Candidate::fit(Target::Duration, Family::Linear, &examples, &params, &mut work).unwrap();
-        Bytes::from(Artifact::new(fitted, params, &[LabelledTrips::default()]).to_bytes().unwrap().0)
+        constant_duration(minutes).into()
     }
 
     #[tokio::test]

@@ -1,15 +1,18 @@
 //! A store in a directory of one machine: keys are paths below it. A file lock serializes writers across processes.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::artifact::sha256_hex;
+use sha2::{Digest, Sha256};
 
-use super::memory::{holds, not_found, select};
+use super::memory::{check, holds, not_found, window};
 use super::{Condition, ETag, Get, Object, ObjectKey, ObjectMeta, Store, StoreError, Upload};
 
 /// Folder for the lock and for incomplete files, which are not objects.
@@ -20,12 +23,91 @@ const PRIVATE: &str = ".tripcast";
 #[derive(Debug, Clone)]
 pub struct DirectoryStore {
     root: PathBuf,
+    /// ETags of large files that were read already.
+    known: Arc<Mutex<HashMap<Identity, ETag>>>,
+}
+
+/// Files of more bytes than this are not read again for their ETag while they stay as they are.
+const SMALL_BYTES: u64 = 64 << 10;
+/// ETags that are remembered at most.
+const KNOWN_MAX: usize = 10_000;
+
+/// What tells a file from another one, and from itself after it was written again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Identity {
+    path: PathBuf,
+    bytes: u64,
+    modified: Option<SystemTime>,
+    created: Option<SystemTime>,
 }
 
 impl DirectoryStore {
-    /// Makes a store below `root`; the first write creates the directory.
+    /// Returns a store below `root`, which the first write creates.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
+        Self { root: root.to_path_buf(), known: Arc::default() }
+    }
+
+    /// Runs file operations on a thread where they delay nobody.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(StoreError::Unavailable {
+                    operation: "working in",
+                    key: String::new(),
+                    source: Box::new(error),
+                }),
+            },
+        }
+    }
+
+    /// Computes the ETag of an open file from its bytes, or finds it where a large file has been read already.
+    fn etag(&self, path: &Path, file: &mut File, metadata: &Metadata) -> io::Result<ETag> {
+        let identity = Identity {
+            path: path.to_path_buf(),
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+            created: metadata.created().ok(),
+        };
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(etag) = known().get(&identity) {
+            return Ok(etag.clone());
+        }
+        let mut digest = Sha256::new();
+        let mut part = [0; 1 << 16];
+        loop {
+            match file.read(&mut part)? {
+                0 => break,
+                bytes => digest.update(&part[..bytes]),
+            }
+        }
+        let etag = ETag(hex::encode(digest.finalize())[..32].to_string());
+        if metadata.len() > SMALL_BYTES {
+            let mut known = known();
+            if known.len() >= KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(identity, etag.clone());
+        }
+        Ok(etag)
+    }
+
+    /// Opens the file of a key.
+    fn open(&self, operation: &'static str, key: &ObjectKey) -> Result<Opened, StoreError> {
+        let path = self.path(key)?;
+        let failed = |error| missing_or(operation, key, error);
+        let mut file = File::open(&path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(not_found(operation, key));
+        }
+        let etag = self.etag(&path, &mut file, &metadata).map_err(failed)?;
+        Ok(Opened { file, bytes: metadata.len(), etag })
     }
 
     fn path(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
@@ -52,12 +134,12 @@ impl DirectoryStore {
     }
 
     /// Creates a file with a unique name in the private folder, which is on the same file system as the objects.
-    fn scratch(&self) -> io::Result<(PathBuf, File)> {
+    fn scratch(&self) -> io::Result<(Scratch, File)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("{}-{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = self.private()?.join(name);
         let file = File::create(&path)?;
-        Ok((path, file))
+        Ok((Scratch(path), file))
     }
 
     /// Moves a complete file to the path of `key` if the condition holds, while holding the lock.
@@ -66,52 +148,29 @@ impl DirectoryStore {
         let path = self.path(key)?;
         let lock = self.private().and_then(|folder| File::create(folder.join("lock"))).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        let found = match fs::read(&path) {
-            Ok(bytes) => Some(etag_of(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
+        let found = match self.open("writing", key) {
+            Ok(found) => Some(found.etag),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
         };
         if !holds(condition, found.as_ref()) {
             return Err(StoreError::Precondition { operation: "writing", key: key.to_string() });
         }
         path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
-        let etag = fs::read(scratch).map(|bytes| etag_of(&bytes)).map_err(failed)?;
         fs::rename(scratch, &path).map_err(failed)?;
-        Ok(etag)
+        Ok(self.open("writing", key)?.etag)
     }
 
     fn write(&self, key: &ObjectKey, bytes: &[u8], condition: &Condition) -> Result<ETag, StoreError> {
         let failed = |error| unavailable("writing", key, error);
         self.path(key)?;
         let (scratch, mut file) = self.scratch().map_err(failed)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed);
-        let published = written.and_then(|()| self.publish(key, &scratch, condition));
-        if published.is_err() {
-            let _ = fs::remove_file(&scratch);
-        }
-        published
-    }
-}
-
-// File operations are short and local, so they run on the calling thread and not on blocking threads.
-#[async_trait]
-impl Store for DirectoryStore {
-    async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {
-        let bytes = fs::read(self.path(key)?).map_err(|error| missing_or("reading", key, error))?;
-        let etag = etag_of(&bytes);
-        select(key, Object { bytes: Bytes::from(bytes), etag }, &what)
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        self.publish(key, &scratch.0, condition)
     }
 
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
-        let bytes = fs::read(self.path(key)?).map_err(|error| missing_or("looking at", key, error))?;
-        Ok(ObjectMeta { key: key.clone(), bytes: bytes.len() as u64, etag: etag_of(&bytes) })
-    }
-
-    async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
-        self.write(key, &bytes, &condition)
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    /// Finds the objects whose keys begin with `prefix`, in the order of their keys.
+    fn found(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         let mut found = Vec::new();
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {
@@ -127,12 +186,57 @@ impl Store for DirectoryStore {
                 } else if path.is_dir() {
                     folders.push(path);
                 } else if key.starts_with(prefix) {
-                    found.push(self.head(&ObjectKey::new(key)?).await?);
+                    let key = ObjectKey::new(key)?;
+                    let Opened { bytes, etag, .. } = self.open("listing", &key)?;
+                    found.push(ObjectMeta { key, bytes, etag });
                 }
             }
         }
         found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+}
+
+/// A file with what is known of it.
+struct Opened {
+    file: File,
+    bytes: u64,
+    etag: ETag,
+}
+
+#[async_trait]
+impl Store for DirectoryStore {
+    async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {
+        let key = key.clone();
+        self.on_a_thread(move |store| {
+            let Opened { mut file, bytes, etag } = store.open("reading", &key)?;
+            check(&key, &etag, &what)?;
+            let range = window(&key, bytes, &what)?;
+            let mut part = vec![0; (range.end - range.start) as usize];
+            let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut part));
+            read.map_err(|error| unavailable("reading", &key, error))?;
+            Ok(Object { bytes: Bytes::from(part), etag })
+        })
+        .await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
+        let key = key.clone();
+        self.on_a_thread(move |store| {
+            let Opened { bytes, etag, .. } = store.open("looking at", &key)?;
+            Ok(ObjectMeta { key, bytes, etag })
+        })
+        .await
+    }
+
+    async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
+        let key = key.clone();
+        self.on_a_thread(move |store| store.write(&key, &bytes, &condition)).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        let prefix = prefix.to_string();
+        self.on_a_thread(move |store| store.found(&prefix)).await
     }
 
     async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn Upload>, StoreError> {
@@ -145,8 +249,17 @@ impl Store for DirectoryStore {
 struct DirectoryUpload {
     store: DirectoryStore,
     key: ObjectKey,
-    scratch: PathBuf,
+    scratch: Scratch,
     file: File,
+}
+
+/// A file that is not complete yet. It is removed in the end, unless it was renamed.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 #[async_trait]
@@ -155,16 +268,16 @@ impl Upload for DirectoryUpload {
         self.file.write_all(&bytes).map_err(|error| unavailable("writing", &self.key, error))
     }
     async fn complete(self: Box<Self>) -> Result<ETag, StoreError> {
-        self.file.sync_all().map_err(|error| unavailable("writing", &self.key, error))?;
-        self.store.publish(&self.key, &self.scratch, &Condition::Always)
+        let store = self.store.clone();
+        let complete = move |store: &DirectoryStore| {
+            self.file.sync_all().map_err(|error| unavailable("writing", &self.key, error))?;
+            store.publish(&self.key, &self.scratch.0, &Condition::Always)
+        };
+        store.on_a_thread(complete).await
     }
     async fn abort(self: Box<Self>) -> Result<(), StoreError> {
-        fs::remove_file(&self.scratch).map_err(|error| unavailable("giving up", &self.key, error))
+        Ok(())
     }
-}
-
-fn etag_of(bytes: &[u8]) -> ETag {
-    ETag(sha256_hex(bytes)[..32].to_string())
 }
 
 fn missing_or(operation: &'static str, key: &ObjectKey, error: io::Error) -> StoreError {
@@ -194,6 +307,31 @@ mod tests {
         crate::conformance::check(&DirectoryStore::new(folder.path())).await;
         let leftovers = fs::read_dir(folder.path().join(PRIVATE)).unwrap().count();
         assert_eq!(leftovers, 1, "nothing but the lock is left in the private folder");
+    }
+
+    #[tokio::test]
+    async fn the_etag_of_a_large_file_follows_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::new(folder.path());
+        let key = ObjectKey::new("large").unwrap();
+        let write = |byte: u8| store.put(&key, vec![byte; 200_000].into(), Condition::Always);
+        let (first, second) = (write(1).await.unwrap(), write(2).await.unwrap());
+        assert_ne!(first, second);
+        let stale = Get { range: Some(5..9), if_match: Some(first.clone()), ..Get::default() };
+        assert!(matches!(store.get(&key, stale).await, Err(StoreError::Precondition { .. })));
+        let part = Get { range: Some(5..9), if_match: Some(second), ..Get::default() };
+        assert_eq!(store.get(&key, part).await.unwrap().bytes, vec![2; 4]);
+        assert_eq!(write(1).await.unwrap(), first, "the same bytes have the same ETag");
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::new(folder.path());
+        let mut upload = store.upload(&ObjectKey::new("a").unwrap()).await.unwrap();
+        upload.part(Bytes::from_static(b"half")).await.unwrap();
+        drop(upload);
+        assert_eq!(fs::read_dir(folder.path().join(PRIVATE)).unwrap().count(), 0);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! A store in memory. It is linearizable, so that races end as they have to end on S3.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -103,20 +104,35 @@ pub(super) fn holds(condition: &Condition, found: Option<&ETag>) -> bool {
 
 /// Applies the options of a read to a whole object.
 pub(super) fn select(key: &ObjectKey, object: Object, what: &Get) -> Result<Object, StoreError> {
-    let key = || key.to_string();
-    if what.if_match.as_ref().is_some_and(|etag| *etag != object.etag) {
-        return Err(StoreError::Precondition { operation: "reading", key: key() });
+    check(key, &object.etag, what)?;
+    let range = window(key, object.bytes.len() as u64, what)?;
+    Ok(Object { bytes: object.bytes.slice(range.start as usize..range.end as usize), etag: object.etag })
+}
+
+/// Whether the conditions of a read hold for the object that has this ETag.
+pub(super) fn check(key: &ObjectKey, etag: &ETag, what: &Get) -> Result<(), StoreError> {
+    if what.if_match.as_ref().is_some_and(|expected| expected != etag) {
+        return Err(StoreError::Precondition { operation: "reading", key: key.to_string() });
     }
-    if what.if_none_match.as_ref().is_some_and(|etag| *etag == object.etag) {
-        return Err(StoreError::NotModified { operation: "reading", key: key() });
+    if what.if_none_match.as_ref().is_some_and(|known| known == etag) {
+        return Err(StoreError::NotModified { operation: "reading", key: key.to_string() });
     }
-    let Some(range) = &what.range else { return Ok(object) };
-    let (start, end) = (range.start as usize, (range.end as usize).min(object.bytes.len()));
-    if start >= end {
-        let source = format!("bytes {}..{} of {}", range.start, range.end, object.bytes.len()).into();
-        return Err(StoreError::Unavailable { operation: "reading a range of", key: key(), source });
+    Ok(())
+}
+
+/// The part to read of an object of `length` bytes.
+pub(super) fn window(key: &ObjectKey, length: u64, what: &Get) -> Result<Range<u64>, StoreError> {
+    let Some(range) = &what.range else { return Ok(0..length) };
+    let within = range.start..range.end.min(length);
+    if within.start >= within.end {
+        let source = format!("bytes {}..{} of {length}", range.start, range.end).into();
+        return Err(StoreError::Unavailable {
+            operation: "reading a range of",
+            key: key.to_string(),
+            source,
+        });
     }
-    Ok(Object { bytes: object.bytes.slice(start..end), etag: object.etag })
+    Ok(within)
 }
 
 #[cfg(test)]
