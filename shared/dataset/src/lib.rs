@@ -13,9 +13,9 @@ mod reader;
 pub mod rejected;
 pub mod schema;
 pub mod trips;
+mod whole;
 
 pub use guard::Limits;
 pub use predictions::{PredictionsWriter, WriteError};
-pub use reader::{
-    Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader, read_all, rows_of, summary_of,
-};
+pub use reader::{Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader};
+pub use whole::{read_all, rows_of, summary_of};

@@ -10,6 +10,7 @@ use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 
 use super::*;
+use crate::{read_all, rows_of, summary_of};
 
 /// Encodes a file with these columns.
 fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression, rows_a_group: usize) -> Bytes {
