@@ -130,6 +130,16 @@ impl Stack {
         }
     }
 
+    /// Waits until a function has taken `count` messages off a queue and not given them back yet.
+    pub async fn wait_until_taken(&self, queue: &str, count: usize) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.counted(queue, &[QueueAttributeName::ApproximateNumberOfMessagesNotVisible]).await < count
+        {
+            assert!(Instant::now() < until, "{count} messages were not taken off {queue}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Sends bodies to a queue, in tens.
     pub async fn send(&self, queue: &str, bodies: &[String]) {
         for ten in bodies.chunks(10) {
@@ -179,6 +189,10 @@ impl Stack {
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
+        self.counted(queue, &names).await
+    }
+
+    async fn counted(&self, queue: &str, names: &[QueueAttributeName]) -> usize {
         let asked = self.sqs.get_queue_attributes().queue_url(self.output(queue));
         let asked = asked.set_attribute_names(Some(names.to_vec())).send().await.unwrap();
         asked.attributes.unwrap_or_default().values().map(|count| count.parse::<usize>().unwrap()).sum()

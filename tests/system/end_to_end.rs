@@ -94,7 +94,7 @@ async fn a_failing_sink_is_retried_and_nothing_is_lost() {
     stack.sqs.delete_queue().queue_url(&queue).send().await.unwrap();
     let bodies = messages(50);
     stack.send("TripsQueueUrl", &bodies).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stack.wait_until_taken("TripsQueueUrl", 50).await;
     assert_eq!(stack.depth("TripsQueueUrl").await, 50, "what could not be delivered waits");
     stack.sqs.create_queue().queue_name(name).send().await.unwrap();
     let predictions = stack.receive("PredictionsQueueUrl", 50, 30).await;
@@ -115,7 +115,7 @@ async fn without_a_model_messages_and_files_wait_or_say_so() {
     let failed = stack.invoke("ScorerFunction", &sqs_event(&messages(1))).await.unwrap_err();
     assert_eq!(failed["errorType"], "Models.NoChampion");
     stack.send("TripsQueueUrl", &messages(5)).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    stack.wait_until_taken("TripsQueueUrl", 5).await;
     assert_eq!(stack.depth("TripsQueueUrl").await, 5, "they wait for a champion");
     stack.retrain().await;
     assert_eq!(stack.receive("PredictionsQueueUrl", 5, 60).await.len(), 5);
@@ -150,11 +150,10 @@ async fn dropped_files_become_predictions_or_reasons() {
 
     // The same file again: the same bytes at the same place, written anew.
     let key = predictions_key(&stack, "late trips + 100%/green_tripdata_2021-03.parquet").await;
-    let before = last_modified(&stack, &key).await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let before = version_of(&stack, &key).await;
     stack.put("incoming/late trips + 100%/green_tripdata_2021-03.parquet", month).await;
     let until = Instant::now() + Duration::from_secs(60);
-    while last_modified(&stack, &key).await == before {
+    while version_of(&stack, &key).await == before {
         assert!(Instant::now() < until, "the second drop was not predicted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -184,9 +183,10 @@ async fn results(stack: &Stack, below: &str) -> (Bytes, Value) {
     (stack.wait_for(&key, 5).await, document(std::str::from_utf8(&summary).unwrap()))
 }
 
-async fn last_modified(stack: &Stack, key: &str) -> String {
+/// The version of an object; the buckets keep versions.
+async fn version_of(stack: &Stack, key: &str) -> String {
     let head = stack.s3.head_object().bucket(stack.output("DataBucketName")).key(key).send().await.unwrap();
-    format!("{:?}", head.last_modified)
+    head.version_id.unwrap()
 }
 
 #[tokio::test]
@@ -222,10 +222,15 @@ async fn a_promotion_reaches_a_warm_scorer_and_a_file_that_cannot_be_handled_is_
     let output =
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    stack.send("TripsQueueUrl", &messages(1)).await;
-    let answered = stack.receive("PredictionsQueueUrl", 1, 30).await;
-    assert_eq!(document(answered[0].body().unwrap())["version"], version.as_str());
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        stack.send("TripsQueueUrl", &messages(1)).await;
+        let answered = stack.receive("PredictionsQueueUrl", 1, 30).await;
+        if document(answered[0].body().unwrap())["version"] == version.as_str() {
+            break;
+        }
+        assert!(Instant::now() < until, "the promoted model does not serve");
+    }
     assert_eq!(registry.history(model::Target::Duration).await.unwrap().len(), 2);
 
     // An event that is none: after its retries it lies in the queue of failures, whole.

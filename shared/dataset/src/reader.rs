@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use bytes::Bytes;
 use model::request::{code, zone_from};
-use model::{LabelledTrips, Month, Outcome, Reason, Rejection, Trip, Zone};
+use model::{Outcome, Reason, Rejection, Trip, Zone};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};

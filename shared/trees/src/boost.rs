@@ -7,6 +7,22 @@
 //!
 //! The same rows and parameters give the same bytes for any number of threads and on every architecture, because all
 //! sums are sums of integers and every float is computed from them in one order.
+//!
+//! Programs that use linfa fit and predict by its traits:
+//!
+//! ```
+//! use linfa::prelude::*;
+//! use ndarray::{Array1, Array2};
+//! use trees::boost::{BoostParams, Settings};
+//!
+//! let miles = Array2::from_shape_fn((200, 1), |(row, _)| row as f32 / 10.0);
+//! let minutes: Array1<f32> = miles.column(0).mapv(|miles| 3.0 * miles + 4.0);
+//! let settings = Settings { rounds: 50, ..Settings::default() };
+//! let boosted = BoostParams::new(settings).fit(&Dataset::new(miles.clone(), minutes))?;
+//! let predicted: Array1<f64> = Predict::predict(&boosted, &miles);
+//! assert!((predicted[100] - 34.0).abs() < 3.0);
+//! # Ok::<(), trees::boost::BoostError>(())
+//! ```
 
 mod bins;
 mod fit;

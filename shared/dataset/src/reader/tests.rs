@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{read_all, rows_of, summary_of};
+use model::LabelledTrips;
 
 /// Encodes a file with these columns.
 fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression, rows_a_group: usize) -> Bytes {
