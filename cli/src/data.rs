@@ -1,4 +1,4 @@
-//! `tripcast data`: months of trips, to look at, to make and to fetch.
+//! `tripcast data`.
 
 mod fetch;
 mod generate;
@@ -7,7 +7,7 @@ mod sample;
 
 use crate::output::{Failure, Output};
 
-/// Look at, sample, generate or fetch months of trips.
+/// Inspect, sample, generate or fetch months of trips.
 #[derive(clap::Subcommand)]
 pub enum Verb {
     Inspect(inspect::Args),

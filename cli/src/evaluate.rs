@@ -10,7 +10,7 @@ use crate::files;
 use crate::output::{Failure, Output};
 use crate::train::{RulesName, figures, heading};
 
-/// Measure a model on months of trips, in all and by slice.
+/// Measure a model on months of trips, overall and by slice.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   tripcast evaluate --model duration.bin --data green_tripdata_2021-03.parquet")]
@@ -21,7 +21,7 @@ pub struct Args {
     /// Months to measure on (TLC Parquet files).
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// Which rows to measure on.
+    /// Rules that select the rows to measure on.
     #[arg(long, value_enum, default_value = "course")]
     rules: RulesName,
 }

@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::files;
 use crate::output::{Failure, Output, spinner};
 
-/// Show why a model answers what it does, feature by feature.
+/// Show why a model predicts what it does, feature by feature.
 ///
-/// With --data: how much each feature adds or takes on average. With --message: what each adds to one answer. The
-/// figures are Shapley values: with the expected answer they add up to the trees' sum.
+/// With --data: how much each feature adds or takes on average. With --message: what each adds to one prediction. The
+/// figures are Shapley values: with the expected prediction they add up to the trees' sum.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("of").required(true)))]
 #[command(after_help = "Examples:
@@ -24,13 +24,13 @@ pub struct Args {
     /// A model of the boosted family.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Months whose trips are answered (TLC Parquet files).
+    /// Months whose trips are predicted (TLC Parquet files).
     #[arg(long, num_args = 1.., value_name = "FILE", group = "of")]
     data: Vec<PathBuf>,
-    /// A message as the scorer takes it.
+    /// A message for the scorer.
     #[arg(long, value_name = "JSON", group = "of")]
     message: Option<String>,
-    /// Trips of the data to look at, spread evenly over it; 0 for all.
+    /// Trips of the data to explain, spread evenly over it; 0 for all.
     #[arg(long, default_value_t = 500, value_name = "TRIPS")]
     sample: usize,
 }
@@ -74,7 +74,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     out.print(&report, || table(&report))
 }
 
-/// About `wanted` trips of the months, every n-th; all if that is 0.
+/// Returns about `wanted` trips of the months, every n-th one; all if `wanted` is 0.
 fn sample(months: &[LabelledTrips], wanted: usize) -> Vec<Trip> {
     let n_trips: usize = months.iter().map(|month| month.trips.len()).sum();
     let every = if wanted == 0 { 1 } else { n_trips.div_ceil(wanted).max(1) };

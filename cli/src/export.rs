@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::files;
 use crate::output::{Failure, Output};
 
-/// Write a model in another library's form.
+/// Write a model in the format of another library.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   tripcast export --format onnx --model duration.bin --out duration.onnx
@@ -16,13 +16,13 @@ use crate::output::{Failure, Output};
 Inputs of the ONNX file, all [N]: PULocationID, DOLocationID, year, month, day, hour, minute int64; trip_distance, VendorID,
 RatecodeID, passenger_count, trip_type float, NaN for missing. Outputs: duration, lower, upper (minutes), or probability.")]
 pub struct Args {
-    /// Which form.
+    /// Format to write.
     #[arg(long, value_enum)]
     format: Format,
     /// A model written by `tripcast train --out`, or downloaded from the registry.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Where to write it.
+    /// File to write to.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Files of a local disk: months of trips and models.
+//! Reads and writes months of trips and models on the local disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,58 +14,58 @@ use crate::output::{Failure, progress};
 /// A file that could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system did not read or write it.
+    /// The system failed to read or write it.
     #[error("{doing} {path}", path = path.display())]
     Io {
-        /// Reading or writing.
+        /// The operation.
         doing: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The reason.
         #[source]
         source: std::io::Error,
     },
-    /// It holds no trips.
+    /// It is not a readable file of trips.
     #[error("reading trips from {path}", path = path.display())]
     Trips {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         source: ReadError,
     },
-    /// It is to be written and was read.
+    /// It would be overwritten although it is an input.
     #[error("{path} is an input too: expected another file to write to", path = path.display())]
     IsInput {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// A directory that is to be a store is not there.
+    /// The directory of a store does not exist.
     #[error("{option} {path}: there is no such folder; expected s3://bucket or a folder", path = path.display())]
     NoStore {
-        /// Where it was named.
+        /// The option that names it.
         option: &'static str,
-        /// Which folder.
+        /// The directory.
         path: PathBuf,
     },
-    /// It holds no model.
+    /// It is not a readable model.
     #[error("reading a model from {path}", path = path.display())]
     Model {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         source: ArtifactError,
     },
 }
 
-/// The bytes of a file.
+/// Reads a file.
 pub fn read(path: &Path) -> Result<Bytes, FileError> {
     let bytes = std::fs::read(path);
     bytes.map(Bytes::from).map_err(|source| FileError::Io { doing: "reading", path: path.into(), source })
 }
 
-/// Refuses to write `out` where one of the `inputs` lies: what was read would be gone.
+/// Refuses to write to `out` if it is one of the `inputs`, which would be lost.
 ///
 /// # Errors
 /// [`FileError::IsInput`].
@@ -78,7 +78,7 @@ pub fn refuse_inputs<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a PathBu
     }
 }
 
-/// Opens the store that `option` names; a directory has to be there, since nothing would be found in one that is not.
+/// Opens the store that `option` names. A directory must exist, since nothing would be found in a new one.
 ///
 /// # Errors
 /// [`FileError::NoStore`].
@@ -89,7 +89,7 @@ pub async fn open_existing(option: &'static str, uri: &StoreUri) -> Result<Arc<d
     }
 }
 
-/// Writes a file whole: beside its place first, then moved there, so that nobody sees half of it.
+/// Writes a temporary file and renames it, so that nobody sees an incomplete one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError::Io { doing: "writing", path: path.into(), source };
     let mut beside = path.as_os_str().to_owned();
@@ -99,17 +99,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     std::fs::rename(&beside, path).map_err(failed)
 }
 
-/// The month in a TLC file name such as `green_tripdata_2021-01.parquet`.
+/// Returns the month in a TLC file name such as `green_tripdata_2021-01.parquet`.
 pub fn month_of(path: &Path) -> Option<Month> {
     path.file_stem()?.to_str()?.rsplit_once('_')?.1.parse().ok()
 }
 
-/// The name of a file without its folder.
+/// Returns the name of a file without its folder.
 pub fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Every trip of the files, in their order.
+/// Reads every trip of the files, in order.
 pub fn months(paths: &[PathBuf], limits: Limits) -> Result<Vec<LabelledTrips>, Failure> {
     let bar = progress(paths.len() as u64, "reading months");
     let mut months = Vec::with_capacity(paths.len());
@@ -125,7 +125,7 @@ pub fn months(paths: &[PathBuf], limits: Limits) -> Result<Vec<LabelledTrips>, F
     Ok(months)
 }
 
-/// A model with its version.
+/// Reads a model and returns it with its version.
 pub fn model(path: &Path) -> Result<(Artifact, ModelVersion), FileError> {
     let bytes = read(path)?;
     let artifact =

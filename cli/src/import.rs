@@ -41,26 +41,26 @@ The map says what each source column means, and holds golden rows: what the libr
 Also: one_hot_absent = \"missing\" (XGBoost on sparse matrices), column_names = [...] (a file without names).
 docs/IMPORT.md has the whole of it.")]
 pub struct Args {
-    /// What the file is.
+    /// Format of the file.
     #[arg(long, value_enum)]
     format: Format,
-    /// The model's file.
+    /// File of the model.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// What the model predicts.
     #[arg(long, value_enum)]
     target: TargetName,
-    /// What its columns mean, and golden rows (TOML).
+    /// TOML file that maps its columns and holds golden rows.
     #[arg(long, value_name = "MAP.toml")]
     features: PathBuf,
-    /// Where to write the model.
+    /// File to write the model to.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// What tools/export_sklearn writes from scikit-learn.
+    /// Output of tools/export_sklearn.
     SklearnJson,
     /// XGBoost's save_model("model.json").
     XgboostJson,
@@ -68,7 +68,7 @@ enum Format {
     LightgbmText,
 }
 
-/// A file that is no model of its format, or no map.
+/// An input that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error("reading {path}", path = path.display())]

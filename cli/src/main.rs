@@ -1,6 +1,6 @@
-//! `tripcast`: the code of the functions from a terminal.
+//! `tripcast` runs the code of the functions from a terminal.
 //!
-//! One file a verb. What is printed, how progress is shown and how a failure reads: [`output`].
+//! Each verb has its own file. [`output`] prints results, progress and failures.
 
 mod data;
 mod evaluate;

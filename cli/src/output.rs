@@ -1,4 +1,4 @@
-//! What a person or a program sees: results on stdout, progress and failures on stderr.
+//! Prints results on stdout, and progress and failures on stderr.
 
 use std::error::Error;
 use std::io::Write;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-/// Any failure of a verb; its chain of causes is printed.
+/// A failure of a verb; it is printed with its chain of causes.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// How results are printed.
 pub struct Output {
-    /// One JSON document instead of a table.
+    /// Whether to print one JSON document instead of a table.
     pub json: bool,
 }
 
@@ -26,14 +26,14 @@ impl Output {
     ) -> Result<(), Failure> {
         let text = if self.json { serde_json::to_string_pretty(document)? } else { table().join("\n") };
         match writeln!(std::io::stdout(), "{text}") {
-            // Whoever reads has read enough: `tripcast ... | head`.
+            // The reader has closed the pipe, as in `tripcast ... | head`.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             done => Ok(done?),
         }
     }
 }
 
-/// Prints a failure with all its causes in one line and gives exit code 1.
+/// Prints a failure with all its causes in one line and returns exit code 1.
 pub fn fail(failure: &dyn Error) -> ExitCode {
     let mut line = format!("error: {failure}");
     let mut cause = failure.source();
@@ -45,7 +45,7 @@ pub fn fail(failure: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A bar of `length` steps on stderr; nothing where stderr is no terminal.
+/// Creates a bar of `length` steps on stderr, hidden if stderr is not a terminal.
 pub fn progress(length: u64, doing: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if let Ok(style) = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len} {elapsed}") {
@@ -55,7 +55,7 @@ pub fn progress(length: u64, doing: &str) -> ProgressBar {
     bar
 }
 
-/// A sign of life for work of unknown length.
+/// Creates a spinner for work of unknown length.
 pub fn spinner(doing: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner();
     spinner.set_message(doing.to_string());

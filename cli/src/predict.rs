@@ -25,7 +25,7 @@ pub struct Args {
     /// Trips (TLC Parquet).
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where to write the predictions (Parquet).
+    /// File to write the predictions to (Parquet).
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 }

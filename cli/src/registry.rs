@@ -10,7 +10,7 @@ use crate::files;
 use crate::output::{Failure, Output};
 use crate::train::TargetName;
 
-/// Look at the models of a registry, and change which one answers.
+/// Show the models of a registry, and change its champions and challengers.
 #[derive(clap::Subcommand)]
 #[command(after_help = "Examples:
   tripcast registry list --store s3://my-model-bucket
@@ -19,13 +19,13 @@ use crate::train::TargetName;
   tripcast registry challenge --target duration --add 9f3c1a7be2d0 --store s3://my-model-bucket
   tripcast registry who-served --target tip --at 2021-03-15T09:00:00Z --store ./models")]
 pub enum Verb {
-    /// List every model, and which are champions.
+    /// List every model and mark the champions and challengers.
     List(In),
-    /// Show the card of a model; of the champion if no version is named.
+    /// Show the card of a model; by default that of the champion.
     Show {
         #[command(flatten)]
         of: Of,
-        /// Which form of it: html is a page with plots, to redirect into a file.
+        /// Format of the card; html is a page with plots, to redirect into a file.
         #[arg(long, value_enum, default_value = "json")]
         format: CardFormat,
         /// The version, 12 hex digits.
@@ -39,39 +39,39 @@ pub enum Verb {
         /// The version, 12 hex digits.
         #[arg(long)]
         version: ModelVersion,
-        /// Why, for the history.
+        /// Reason, for the history.
         #[arg(long, default_value = "promoted by hand")]
         reason: String,
     },
-    /// Bring back the champion before the present one; again, the one before that.
+    /// Restore the champion before the present one; repeat to go further back.
     Rollback {
         #[command(flatten)]
         of: Of,
-        /// Why, for the history.
+        /// Reason, for the history.
         #[arg(long, default_value = "rolled back by hand")]
         reason: String,
     },
-    /// Have models asked in the shadow: scorers keep their answers below answers/ and go on answering with the champion.
+    /// Put models in the shadow: scorers write their predictions below answers/, and the champion keeps serving.
     Challenge {
         #[command(flatten)]
         of: Of,
-        /// A model to ask too, 12 hex digits; again for more.
+        /// A model to add, 12 hex digits; repeat for more.
         #[arg(long, value_name = "VERSION", required_unless_present = "remove")]
         add: Vec<ModelVersion>,
-        /// A model not to ask any more; again for more.
+        /// A model to remove; repeat for more.
         #[arg(long, value_name = "VERSION")]
         remove: Vec<ModelVersion>,
-        /// Why.
+        /// Reason.
         #[arg(long, default_value = "changed by hand")]
         reason: String,
     },
-    /// List every champion there was, oldest first.
+    /// List every champion, oldest first.
     History(Of),
-    /// Say which model answered at a time, why, and from which data.
+    /// Show which model served at a time, why, and which files its retraining used.
     WhoServed {
         #[command(flatten)]
         of: Of,
-        /// When: RFC 3339, such as 2021-03-15T09:00:00Z or 2021-03-15T05:00:00-04:00.
+        /// Time in RFC 3339, such as 2021-03-15T09:00:00Z or 2021-03-15T05:00:00-04:00.
         #[arg(long, value_parser = time)]
         at: DateTime<Utc>,
     },
@@ -82,7 +82,7 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
     time.map_err(|_| "expected RFC 3339, such as 2021-03-15T09:00:00Z".into())
 }
 
-/// A form of a card.
+/// The format of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum CardFormat {
     /// By the schema of the Model Card Toolkit.
@@ -93,7 +93,7 @@ pub enum CardFormat {
     Html,
 }
 
-/// A champion with what it was made from.
+/// A champion with its origin.
 #[derive(Serialize)]
 struct WhoServed {
     #[serde(flatten)]
@@ -102,7 +102,7 @@ struct WhoServed {
     provenance: Provenance,
 }
 
-/// Which registry.
+/// The registry.
 #[derive(clap::Args)]
 pub struct In {
     /// Store of the models: s3://bucket, s3://bucket/prefix or a directory.
@@ -110,12 +110,12 @@ pub struct In {
     store: StoreUri,
 }
 
-/// Which models of a registry.
+/// The models of one target in a registry.
 #[derive(clap::Args)]
 pub struct Of {
     #[command(flatten)]
     registry: In,
-    /// Which target's.
+    /// Target of the models.
     #[arg(long, value_enum)]
     target: TargetName,
 }
@@ -182,7 +182,7 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
     }
 }
 
-/// A file of a model as text.
+/// Reads a file of a model as text.
 async fn text(
     registry: &Registry,
     target: Target,

@@ -1,7 +1,7 @@
-//! `tripcast replay`: the past once more, month by month, as the schedule would have lived it.
+//! `tripcast replay`: repeats the past month by month, as the schedule would have run.
 //!
-//! Each month's file is dropped when the month is over; on the 15th the retrainer runs, as its schedule says; what it decides
-//! serves until the 15th after. [`served`] measures what was answered, beside what others would have answered.
+//! Each month's file is dropped when the month is over; on the 15th the retrainer runs, and its champion serves until
+//! the next 15th. [`served`] measures the predictions, and compares them with those of other champions.
 
 mod report;
 mod served;
@@ -30,44 +30,44 @@ use crate::output::{Failure, Output, progress};
 use crate::train::TargetName;
 use served::{Period, Served, serve};
 
-/// The day of a month and the hour on which the schedule retrains: `ScheduleExpression` in template.yaml.
+/// Day of the month and hour of the schedule: `ScheduleExpression` in template.yaml.
 const SCHEDULE: (u32, u32) = (15, 9);
 
-/// Live through past months as the schedule would have: retrain every month, serve what was decided, measure it.
+/// Replay past months as scheduled: retrain every month, serve with the champion, measure.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tripcast replay --trips ./trips --from 2023-01 --to 2024-10
   tripcast replay --trips ./trips --from 2023-01 --to 2023-12 --target tip --json
   tripcast replay --trips ./trips --from 2023-01 --to 2024-10 --compare")]
 pub struct Args {
-    /// The folder of the months: <taxi>_tripdata_<yyyy-mm>.parquet.
+    /// Folder of the months: <taxi>_tripdata_<yyyy-mm>.parquet.
     #[arg(long, value_name = "FOLDER")]
     trips: PathBuf,
-    /// The first month that there is.
+    /// First month to learn from.
     #[arg(long)]
     from: Month,
-    /// The last month.
+    /// Last month, which is only served.
     #[arg(long)]
     to: Month,
     /// What to predict.
     #[arg(long, value_enum, default_value = "duration")]
     target: TargetName,
-    /// The colour of the taxis.
+    /// Colour of the taxis.
     #[arg(long, default_value = "green")]
     taxi: String,
-    /// Spans of months to choose from.
+    /// Window lengths to choose from, months.
     #[arg(long, default_value = "1,3,12")]
     windows: Windows,
-    /// Replay also with each of the windows alone, to see what the choice is worth.
+    /// Replay also with each window alone, to measure the benefit of choosing.
     #[arg(long)]
     compare: bool,
-    /// Sets of parameters of boosted trees to try each time.
+    /// Number of sets of parameters of boosted trees to try each time.
     #[arg(long, default_value_t = 0)]
     trials: usize,
-    /// Seeds every random choice.
+    /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Where to keep models and runs; nowhere if not said.
+    /// Store for models and runs; by default they are not kept.
     #[arg(long)]
     store: Option<StoreUri>,
     /// Threads to train on, 0 for as many as the machine runs at once.
@@ -75,14 +75,14 @@ pub struct Args {
     threads: usize,
 }
 
-/// What was lived through.
+/// The result of a replay.
 #[derive(Debug, Serialize)]
 struct Report {
     target: Target,
     windows: Vec<u32>,
     decisions: Vec<Decided>,
     served: Served,
-    /// With each window alone: what was served.
+    /// What each window alone would have served.
     alone: BTreeMap<u32, Served>,
     seconds: f64,
 }
@@ -149,7 +149,7 @@ async fn live(
         (0..).map(|after| args.from.plus(after)).take_while(|month| *month <= args.to).collect();
     let bar = progress(months.len() as u64 - 1, &format!("replaying windows {windows:?}"));
     let (mut decisions, mut periods) = (Vec::new(), Vec::<Period>::new());
-    // The last month is only served: nothing after it could be.
+    // The last month is only served: no later one could be.
     for month in &months[..months.len() - 1] {
         drop_month(&data, &args.trips, &args.taxi, *month).await?;
         let (day, from) = scheduled(month.plus(1))?;
@@ -184,9 +184,9 @@ async fn live(
     Ok((decisions, served))
 }
 
-/// What a run as of `day` decided, when `due` was the last full month.
+/// Returns what a run as of `day` decided; `due` was the last full month.
 fn decided(day: NaiveDate, due: Month, mut run: Run, took: Duration) -> Decided {
-    // An earlier one where that month is missing; what was read to judge on is read last.
+    // It is an earlier month if `due` is missing; the holdout month is read last.
     let judged_on = run.data.last().map_or(due, |file| file.month);
     let retrained = run.targets.pop();
     let window = retrained.as_ref().and_then(|one| one.learning.window);
@@ -203,7 +203,7 @@ async fn model_of(
     Ok(Artifact::from_bytes(&bytes)?.model)
 }
 
-/// The day on which the schedule retrains in `month`, and the moment from which what was decided serves.
+/// Returns the day on which the schedule retrains in `month`, and the time from which its champion serves.
 fn scheduled(month: Month) -> Result<(NaiveDate, NaiveDateTime), Failure> {
     let day = NaiveDate::from_ymd_opt(month.year(), month.month(), SCHEDULE.0);
     let at = day.and_then(|day| Some((day, day.and_hms_opt(SCHEDULE.1, 0, 0)?)));

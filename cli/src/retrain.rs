@@ -31,28 +31,28 @@ pub struct Args {
     /// Store of the models: s3://bucket or a directory.
     #[arg(long)]
     models: StoreUri,
-    /// Only this target; both if not said.
+    /// Only this target; by default both.
     #[arg(long, value_enum)]
     target: Option<TargetName>,
-    /// As of which day: judges on the latest full month before it; today if not said.
+    /// Day to retrain as of: judges on the latest full month before it; today by default.
     #[arg(long)]
     now: Option<NaiveDate>,
-    /// The name of the run, after the day.
+    /// Name of the run, after the day.
     #[arg(long, default_value = "by-hand")]
     name: String,
-    /// The colour of the taxis.
+    /// Colour of the taxis.
     #[arg(long, default_value = "green")]
     taxi: String,
-    /// Spans of months to choose from.
+    /// Window lengths to choose from, months.
     #[arg(long, default_value = "1,3,12")]
     windows: Windows,
-    /// Sets of parameters of boosted trees to try.
+    /// Number of sets of parameters of boosted trees to try.
     #[arg(long, default_value_t = 4)]
     trials: usize,
-    /// Minutes after which it has to be done; what is not learned by then is cut short.
+    /// Time limit in minutes; learning is cut short to keep it.
     #[arg(long, default_value_t = 60)]
     minutes: u64,
-    /// Seeds every random choice.
+    /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// Threads to train on, 0 for as many as the machine runs at once; the models do not depend on it.

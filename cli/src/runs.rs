@@ -12,25 +12,25 @@ use store::json::{Arrays, leaves};
 use crate::files;
 use crate::output::{Failure, Output};
 
-/// Look at retrainings: what was read, tried, measured and decided.
+/// Show retrainings: what was read, tried, measured and decided.
 #[derive(clap::Subcommand)]
 #[command(after_help = "Examples:
   tripcast runs list --store s3://my-model-bucket
   tripcast runs show 2021-03-15-replay --store ./models
   tripcast runs compare 2021-03-15-replay 2021-04-15-replay --store ./models --json")]
 pub enum Verb {
-    /// List every retraining, in the order of their names, which begin with the day.
+    /// List every retraining by name, which begins with its day.
     List(In),
-    /// Show all that is known of one.
+    /// Show the record of a retraining.
     Show {
-        /// Its name, as `list` has it.
+        /// Name of the retraining, as in `list`.
         run: String,
         #[command(flatten)]
         of: In,
     },
     /// Show what differs between retrainings: parameters, figures, data.
     Compare {
-        /// Their names, as `list` has them.
+        /// Names of the retrainings, as in `list`.
         #[arg(required = true, num_args = 2..)]
         runs: Vec<String>,
         #[command(flatten)]
@@ -38,7 +38,7 @@ pub enum Verb {
     },
 }
 
-/// Which store.
+/// The store of the records.
 #[derive(clap::Args)]
 pub struct In {
     /// Store of the models: s3://bucket, s3://bucket/prefix or a directory.
@@ -46,20 +46,20 @@ pub struct In {
     store: StoreUri,
 }
 
-/// One target of a retraining in a line; of a run without targets, why there are none.
+/// A line for one target of a retraining, or for a run without targets and its reason.
 #[derive(Debug, Default, Serialize)]
 struct Listed {
     run: String,
     target: Option<Target>,
     family: Option<Family>,
     version: Option<ModelVersion>,
-    /// Months that were learned from.
+    /// Months that it learned from.
     window: Option<u32>,
-    /// Name of the figure that decides.
+    /// Name of the deciding metric.
     figure: Option<&'static str>,
-    /// That figure of the best challenger.
+    /// That metric of the best challenger.
     value: Option<f64>,
-    /// The same figure of the champion.
+    /// That metric of the champion.
     champion: Option<f64>,
     promoted: Option<bool>,
     reason: Option<String>,
@@ -159,7 +159,7 @@ fn table(listed: &[Listed]) -> Vec<String> {
     lines
 }
 
-/// The fields of a run by their path, without what is long or stands elsewhere: targets by name, data by month.
+/// Returns the fields of a run by their path, without long ones; targets are keyed by name, data by month.
 fn fields_of(mut run: Run) -> Result<BTreeMap<String, Value>, Failure> {
     let targets = std::mem::take(&mut run.targets);
     let data = std::mem::take(&mut run.data);

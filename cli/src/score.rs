@@ -8,12 +8,12 @@ use model::{Bundle, Prediction, Rejection, Trip, TripRequest};
 use crate::output::Failure;
 use crate::predict::bundle;
 
-/// Messages that are predicted at once.
+/// Number of messages that are predicted together.
 const MESSAGES_AT_ONCE: usize = 1000;
 
-/// Score messages, one JSON document a line, from stdin to stdout, as the scorer does.
+/// Score messages, one JSON document per line, from stdin to stdout, as the scorer does.
 ///
-/// A line that cannot be scored is named on stderr with its reason; the others are scored all the same, and the exit
+/// A line that cannot be scored is reported on stderr with its reason; the others are scored all the same, and the exit
 /// code is 1.
 #[derive(clap::Args)]
 #[command(after_help = "Example:

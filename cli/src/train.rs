@@ -34,13 +34,13 @@ pub struct Args {
     /// Further months to measure on.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     test: Vec<PathBuf>,
-    /// What kind of model; auto takes the best that learns the target.
+    /// Family of the model; auto takes the best one for the target.
     #[arg(long, value_enum, default_value = "auto")]
     family: FamilyName,
-    /// Which rows to learn from: course is the course's filter alone. Measuring always uses course.
+    /// Rows to learn from; course is the course's filter alone. Validation and test always use course.
     #[arg(long, value_enum, default_value = "strict")]
     rules: RulesName,
-    /// Seeds every random choice.
+    /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// L2 penalty of the linear family; 0 is least squares.
@@ -51,28 +51,28 @@ pub struct Args {
     /// Threads to train on, 0 for as many as the machine runs at once; the model does not depend on it.
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Where to write the model.
+    /// File to write the model to.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// What is chosen for boosted trees.
+/// Parameters of boosted trees.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Boosted trees")]
 struct BoostedArgs {
-    /// Leaves a tree has at most; 31, or 127 for durations of 150,000 trips and more, if not said.
+    /// Maximum leaves of a tree; by default 31, or 127 for durations of 150,000 trips and more.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=255))]
     leaves: Option<u32>,
-    /// What each tree's leaves are multiplied by.
+    /// Factor of every leaf value.
     #[arg(long, default_value_t = BoostedParams::default().learning_rate, value_parser = not_negative)]
     learning_rate: f64,
-    /// Rows that a leaf holds at least.
+    /// Minimum rows of a leaf.
     #[arg(long, default_value_t = BoostedParams::default().min_leaf_rows)]
     min_leaf_rows: u32,
     /// L2 penalty on leaf values.
     #[arg(long, default_value_t = BoostedParams::default().l2, value_parser = not_negative)]
     l2: f64,
-    /// Trees at most; how many there are is found on days held out.
+    /// Maximum number of trees; held-out days determine the number.
     #[arg(long, default_value_t = BoostedParams::default().rounds_max)]
     rounds_max: u32,
 }
@@ -255,7 +255,7 @@ fn table(report: &Report) -> Vec<String> {
     lines
 }
 
-/// The heading over lines of [`figures`].
+/// Returns the heading of lines of [`figures`].
 pub fn heading(target: Target) -> String {
     let names = match target {
         Target::Duration => ["rmse", "mae", "r2", "coverage"],
@@ -264,7 +264,7 @@ pub fn heading(target: Target) -> String {
     format!("{:24} {:>9} {:>10} {:>10} {:>10} {:>10}", "", "rows", names[0], names[1], names[2], names[3])
 }
 
-/// One line of figures.
+/// Formats metrics as one line.
 pub fn figures(name: &str, metrics: &Metrics) -> String {
     let values = match metrics.figures {
         Figures::Duration { rmse, mae, r2, coverage, .. } => [rmse, mae, r2, coverage],

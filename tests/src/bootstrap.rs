@@ -1,4 +1,4 @@
-//! A built bootstrap, run as Lambda runs it, against a double of the Runtime API.
+//! Runs a built bootstrap as Lambda does, against a test double of the Runtime API.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -14,17 +14,17 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-/// What a bootstrap said of one event.
+/// The reply of a bootstrap to one event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// It answered.
+    /// It responded.
     Response(Value),
     /// It reported an error.
     Error(Value),
 }
 
 impl Reply {
-    /// What it answered.
+    /// Returns the response.
     ///
     /// # Panics
     /// If it reported an error, with that error.
@@ -35,10 +35,10 @@ impl Reply {
         }
     }
 
-    /// The error it reported.
+    /// Returns the reported error.
     ///
     /// # Panics
-    /// If it answered, with that answer.
+    /// If it responded, with that response.
     pub fn error(self) -> Value {
         match self {
             Self::Error(error) => error,
@@ -88,25 +88,25 @@ impl Bootstrap {
         Self { api, child, started }
     }
 
-    /// Hands over one event and waits for what is said of it.
+    /// Passes one event on and waits for the reply.
     pub async fn handle(&mut self, event: Value) -> Reply {
         let already = self.api.lock().unwrap().replies.len();
         self.api.lock().unwrap().waiting.push_back(event);
         self.wait("an answer", |api| api.replies.get(already).cloned()).await
     }
 
-    /// Time from the start of the process to its first poll.
+    /// Returns the time from the start of the process to its first poll.
     pub async fn first_poll(&mut self) -> Duration {
         let at = self.wait("a first poll", |api| api.first_poll).await;
         at - self.started
     }
 
-    /// Whether the process still runs.
+    /// Returns whether the process is running.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// The exit code of a process that is expected to end.
+    /// Returns the exit code of a process that is expected to end.
     pub async fn exit_code(&mut self) -> Option<i32> {
         tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.unwrap().unwrap().code()
     }
@@ -125,7 +125,7 @@ impl Bootstrap {
     }
 }
 
-/// The binary itself, or, for another processor than this machine's, the emulator that RUNNER names with its options.
+/// Returns the command that runs `binary`, by the emulator in RUNNER if it is for another processor.
 fn command(binary: &Path) -> Command {
     let runner = crate::variable("RUNNER").unwrap_or_default();
     let mut words = runner.split_whitespace();

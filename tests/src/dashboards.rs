@@ -1,11 +1,11 @@
-//! Dashboards, made from the one list of metrics: CloudWatch's, which both deployments bring, and Grafana's.
+//! Builds the dashboards from the list of metrics: CloudWatch's, which both deployments include, and Grafana's.
 
 use platform::telemetry::{Metric, NAMESPACE};
 use serde_json::{Value, json};
 
 use crate::functions::{Function, functions};
 
-/// A panel: what it is called, and what it shows.
+/// A panel with its title and series.
 struct Panel {
     title: &'static str,
     unit: Unit,
@@ -24,7 +24,7 @@ enum Unit {
 struct Series {
     namespace: &'static str,
     metric: String,
-    /// Its name, and the variable that holds its value.
+    /// Its name, and the variable of its value.
     dimension: (&'static str, String),
     statistic: &'static str,
 }
@@ -36,7 +36,7 @@ fn ours(metric: Metric, statistic: &'static str) -> Series {
     Series { namespace: NAMESPACE, metric: metric.name().into(), dimension, statistic }
 }
 
-/// The variable that holds the name of the function that emits a metric; of those that several emit, the scorer.
+/// Returns the variable with the name of the function that emits a metric; the scorer if several do.
 fn emitter(metric: Metric) -> &'static str {
     match metric {
         Metric::RowsPredicted
@@ -108,13 +108,13 @@ fn panels() -> Vec<Panel> {
     ]
 }
 
-/// Every metric of ours that a dashboard shows.
+/// Returns every metric of ours on a dashboard.
 pub fn shown() -> Vec<String> {
     let ours = |series: &Series| (series.namespace == NAMESPACE).then(|| series.metric.clone());
     panels().iter().flat_map(|panel| panel.series.iter().filter_map(ours).collect::<Vec<_>>()).collect()
 }
 
-/// The body of CloudWatch's dashboard. `${...}` are variables that both CloudFormation and Terraform fill in.
+/// Returns the body of CloudWatch's dashboard, with variables `${...}` for CloudFormation and Terraform.
 pub fn cloudwatch() -> String {
     const COLUMNS: usize = 3;
     let widget = |(number, panel): (usize, Panel)| {
@@ -145,8 +145,8 @@ fn label(unit: Unit) -> &'static str {
     }
 }
 
-/// Grafana's dashboard, on a CloudWatch data source. Names of functions and queues are looked up: those that contain the
-/// variable `stack`.
+/// Returns Grafana's dashboard, on a CloudWatch data source. It looks up the functions and queues whose names contain
+/// the variable `stack`.
 pub fn grafana() -> String {
     let panel = |(number, panel): (usize, Panel)| {
         let target = |(at, series): (usize, &Series)| {
@@ -158,7 +158,7 @@ pub fn grafana() -> String {
                 "matchExact": true, "metricEditorMode": 0, "metricQueryType": 0, "queryMode": "Metrics", "period": "",
             })
         };
-        // Several functions or queues are one query by a variable.
+        // A variable selects several functions or queues in one query.
         let by_variable = panel.series.iter().all(|series| series.namespace != NAMESPACE);
         let series = if by_variable { &panel.series[..1] } else { &panel.series[..] };
         let unit = match panel.unit {

@@ -1,5 +1,4 @@
-//! The functions of the workspace: the folders below `functions/`, as cargo knows them. Everything that has to hold for every
-//! function goes through this list.
+//! The functions of the workspace: the folders below `functions/`. Checks of all functions use this list.
 
 use cargo_metadata::MetadataCommand;
 
@@ -8,11 +7,11 @@ use crate::root;
 /// A function.
 #[derive(Debug, Clone)]
 pub struct Function {
-    /// Its name: of its folder, its crate and its package.
+    /// The name of its folder, its crate and its package.
     pub name: String,
-    /// Its resource in the facts of a deployment.
+    /// The name of its resource in the facts of a deployment.
     pub resource: String,
-    /// The variables that it reads, `config::VARIABLES`.
+    /// The variables that it reads, from `config::VARIABLES`.
     pub variables: Vec<Variable>,
 }
 
@@ -25,7 +24,7 @@ pub struct Variable {
     pub default: Option<String>,
 }
 
-/// Every function, in the order of their names.
+/// Returns every function, in the order of their names.
 pub fn functions() -> Vec<Function> {
     let folder = root().join("functions");
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
@@ -45,7 +44,7 @@ pub fn functions() -> Vec<Function> {
     functions
 }
 
-/// The elements of the constant `VARIABLES`, read from the source: what is not compiled into the tests counts too.
+/// Returns the elements of the constant `VARIABLES`, parsed from the source, which need not be compiled in.
 fn variables(source: &str) -> Vec<Variable> {
     let file = syn::parse_file(source).unwrap();
     let list = file.items.iter().find_map(|item| match item {
@@ -69,7 +68,7 @@ fn variables(source: &str) -> Vec<Variable> {
     list.elems.iter().map(variable).collect()
 }
 
-/// A text, or the text in `Some(...)`.
+/// Returns the value of a text literal, or of one in `Some(...)`.
 fn text(expression: &syn::Expr) -> Option<String> {
     match expression {
         syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),

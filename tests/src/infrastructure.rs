@@ -1,5 +1,5 @@
-//! Both deployments as facts that compare: `kind.name.attribute = value`. Names are those of the template in snake case;
-//! references are written alike, `{data_bucket.arn}`; lists are sorted where their order means nothing.
+//! Reads both deployments as comparable facts: `kind.name.attribute = value`. Names are those of the template in snake
+//! case; references have one form, `{data_bucket.arn}`; lists are sorted if their order has no meaning.
 
 mod sam;
 mod terraform;
@@ -11,26 +11,26 @@ use serde_json::Value;
 pub use sam::{of_sam, template};
 pub use terraform::of_terraform;
 
-/// What a deployment makes, fact by fact.
+/// The facts of a deployment.
 pub type Facts = BTreeMap<String, String>;
 
-/// Facts of `kind` and `name`, or of everything that begins so.
+/// Returns the facts whose names begin with `prefix`, without that prefix.
 pub fn about<'a>(facts: &'a Facts, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let of = facts.range(prefix.to_string()..).take_while(move |(name, _)| name.starts_with(prefix));
     of.map(move |(name, value)| (&name[prefix.len()..], value.as_str()))
 }
 
-/// One fact.
+/// Returns one fact.
 pub fn fact<'a>(facts: &'a Facts, name: &str) -> &'a str {
     facts.get(name).unwrap_or_else(|| panic!("the deployment does not say {name}"))
 }
 
-/// A list that was put together by [`Collected::list`].
+/// Splits a list that [`Collected::list`] joined.
 pub fn items(list: &str) -> Vec<&str> {
     list.split(" | ").filter(|item| !item.is_empty()).collect()
 }
 
-/// Facts as they are found.
+/// The facts found so far.
 #[derive(Default)]
 struct Collected {
     facts: Facts,
@@ -39,7 +39,7 @@ struct Collected {
 impl Collected {
     fn put(&mut self, name: String, value: impl Into<String>) {
         let value = value.into();
-        // What is not said and what is said to be nothing are the same.
+        // An absent value and an empty one are the same.
         if !value.is_empty() {
             let before = self.facts.insert(name.clone(), value);
             assert!(before.is_none(), "{name} is said twice");
@@ -51,7 +51,7 @@ impl Collected {
         self.put(name, values.join(" | "));
     }
 
-    /// The fields of a document, by their path.
+    /// Adds the fields of a document by their path.
     fn tree(&mut self, name: &str, value: &Value) {
         match value {
             Value::Object(fields) => {
@@ -69,7 +69,7 @@ impl Collected {
     }
 }
 
-/// A number, a truth value or a text as text.
+/// Formats a number, a boolean or a text.
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -78,14 +78,14 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-/// Fails on fields that the comparison does not read: what it passed by, it could not hold.
+/// Fails on fields that the comparison does not read, since it could not compare them.
 fn closed(what: &str, value: &Value, known: &[&str]) {
     for field in value.as_object().into_iter().flatten().map(|(field, _)| field) {
         assert!(known.contains(&field.as_str()), "{what}: the comparison does not read {field}");
     }
 }
 
-/// One or many as many.
+/// Returns the elements of a list, or a single value as a list.
 fn many(value: &Value) -> Vec<&Value> {
     match value {
         Value::Null => Vec::new(),
@@ -94,7 +94,7 @@ fn many(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// `TripsQueue` as `trips_queue`.
+/// Turns `TripsQueue` into `trips_queue`.
 fn snake(name: &str) -> String {
     let mut snake = String::new();
     for (at, c) in name.chars().enumerate() {

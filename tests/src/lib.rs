@@ -1,7 +1,7 @@
-//! What the system's tests stand on: the local AWS with a stack of its own for each test, a double of Lambda's Runtime
-//! API for built bootstraps, and months of trips.
+//! Fixtures of the system tests: a stack on the local AWS for each test, a double of Lambda's Runtime API for built
+//! bootstraps, and months of trips.
 //!
-//! It asserts: a test that cannot be set up has failed, with a sentence that says what is missing.
+//! They assert: a test that cannot be set up fails with a sentence that names what is missing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
@@ -15,31 +15,31 @@ pub mod stack;
 
 use std::path::{Path, PathBuf};
 
-/// The root of the checkout, or of the copy of it that `PROJECT_ROOT` names.
+/// Returns the root of the checkout, or of the copy that `PROJECT_ROOT` names.
 pub fn root() -> PathBuf {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf();
     variable("PROJECT_ROOT").map_or_else(own, PathBuf::from)
 }
 
-/// A variable of the tests' own; the functions' are read by `platform::env`.
+/// Reads a variable of the tests; `platform::env` reads those of functions.
 #[allow(clippy::disallowed_methods)]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A release binary of this machine.
+/// Returns the path of a release binary for this machine.
 pub fn release_binary(name: &str) -> PathBuf {
     let path = root().join("target/release").join(name);
     assert!(path.exists(), "{} is not built: run `make local`", path.display());
     path
 }
 
-/// The folder of the packages under test: `PACKAGES`, else those for this machine.
+/// Returns the folder of the packages under test: `PACKAGES`, else those for this machine.
 pub fn packages() -> PathBuf {
     variable("PACKAGES").map_or_else(|| root().join("target/local"), PathBuf::from)
 }
 
-/// A function as it was packed.
+/// Returns the path of the bootstrap of a packaged function.
 pub fn function_binary(name: &str) -> PathBuf {
     let path = packages().join(name).join("bootstrap");
     assert!(path.exists(), "{} is not built: run `make local`", path.display());

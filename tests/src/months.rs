@@ -1,4 +1,4 @@
-//! Months of trips: the sample in this repository, and whole months where `TRIPS_DIR` has them.
+//! Finds months of trips: the sample in this repository, and whole months in `TRIPS_DIR`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -9,25 +9,25 @@ use model::artifact::sha256_hex;
 
 /// The months of the sample.
 pub const SAMPLE: [&str; 3] = ["2021-01", "2021-02", "2021-03"];
-/// Versions of the duration and the tip model that a retraining as of 2021-03-15 on the sample makes, on every machine.
+/// Versions of the duration and the tip model of a retraining on the sample as of 2021-03-15, on every machine.
 pub const SAMPLE_VERSIONS: [&str; 2] = ["cc2f573445b3", "3cf3a02d8186"];
 
-/// The file name of a green month, `yyyy-mm`.
+/// Returns the file name of a green month, `yyyy-mm`.
 pub fn file_name(month: &str) -> String {
     format!("green_tripdata_{month}.parquet")
 }
 
-/// The folder of the sample: 10,000 rows a month (tests/fixtures/trips/README.md).
+/// Returns the folder of the sample: 10,000 rows per month (tests/fixtures/trips/README.md).
 pub fn sample_folder() -> PathBuf {
     crate::root().join("tests/fixtures/trips")
 }
 
-/// A whole green month as the TLC published it, if `TRIPS_DIR` has it.
+/// Returns the path of a whole green month as the TLC published it, if `TRIPS_DIR` has it.
 pub fn whole(month: &str) -> Option<PathBuf> {
     known_file(&file_name(month))
 }
 
-/// A file of `TRIPS_DIR`, if it is the very one that golden figures were measured on: names prove nothing.
+/// Returns the path of a file in `TRIPS_DIR` if its checksum is that of the file behind the golden figures.
 pub fn known_file(name: &str) -> Option<PathBuf> {
     static SEEN: Mutex<Option<HashMap<PathBuf, bool>>> = Mutex::new(None);
     let path = trips_dir()?.join(name);
@@ -39,7 +39,7 @@ pub fn known_file(name: &str) -> Option<PathBuf> {
     is_known.then_some(path)
 }
 
-/// The files that golden figures were measured on: their sha256 by name.
+/// Returns the sha256 of the files behind the golden figures, by name.
 pub fn checksums() -> &'static BTreeMap<String, String> {
     static LIST: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     LIST.get_or_init(|| {
@@ -52,7 +52,7 @@ pub fn checksums() -> &'static BTreeMap<String, String> {
     })
 }
 
-/// Why there are no whole months.
+/// Returns why there are no whole months.
 pub fn why_not_whole() -> String {
     let get = "`make months` fetches them";
     match trips_dir() {
@@ -61,18 +61,18 @@ pub fn why_not_whole() -> String {
     }
 }
 
-/// Green trips of `month`, one of [`SAMPLE`]: the whole month where all three are there whole, else the sample.
+/// Returns the file of green trips of `month`, one of [`SAMPLE`]: whole if all three are, else the sample.
 pub fn green(month: &str) -> PathBuf {
     let folder = SAMPLE.iter().all(|month| whole(month).is_some()).then(trips_dir).flatten();
     folder.unwrap_or_else(sample_folder).join(file_name(month))
 }
 
-/// The bytes of [`green`].
+/// Reads the bytes of [`green`].
 pub fn green_bytes(month: &str) -> Bytes {
     Bytes::from(std::fs::read(green(month)).unwrap())
 }
 
 fn trips_dir() -> Option<PathBuf> {
-    // A relative path is meant from the root; cargo runs tests in the folder of their package.
+    // A relative path starts at the root; cargo runs tests in the folder of their package.
     crate::variable("TRIPS_DIR").map(|folder| crate::root().join(folder))
 }

@@ -1,7 +1,7 @@
-//! What tests stand on beyond the checkout, and the lines that are printed where it is not there.
+//! Requirements of tests beyond the checkout, and the lines that are printed if they are missing.
 //!
-//! A test that lacks something is not run, and that is never silent: a line says so, `make test` repeats it at its end
-//! (`tools/not_run.py`), and where `CI` is set it is a failure.
+//! A test without its requirements is not run, but never silently: a line names it, `make test` repeats the line at its
+//! end (`tools/not_run.py`), and with `CI` set it fails.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -10,18 +10,18 @@ use std::sync::Mutex;
 
 use crate::{months, variable};
 
-/// Something that a test stands on.
+/// A requirement of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Whole months of the TLC, these at least, in `TRIPS_DIR`.
+    /// At least these whole months of the TLC, in `TRIPS_DIR`.
     WholeMonths(&'static [&'static str]),
-    /// Packages and release binaries, named in `PACKAGES`.
+    /// Packages and release binaries, whose folder is in `PACKAGES`.
     Built,
-    /// The local AWS, up on `LOCAL_AWS_PORT`, and what is deployed on it.
+    /// The local AWS on `LOCAL_AWS_PORT`, and the packages deployed on it.
     LocalAws,
-    /// Lambda's own emulator, named in `EMULATOR`, and what runs in it.
+    /// Lambda's own emulator, whose path is in `EMULATOR`, and the packages that run in it.
     Emulator,
-    /// What functions called on the local AWS.
+    /// The recorded calls of functions on the local AWS.
     RecordedCalls,
 }
 
@@ -36,7 +36,7 @@ impl Need {
         }
     }
 
-    /// What it is that does not run, and why.
+    /// Returns which tests are not run, and why.
     fn lacking(self) -> (&'static str, String) {
         match self {
             Self::WholeMonths(_) => ("golden figures of whole months", months::why_not_whole()),
@@ -54,7 +54,7 @@ impl Need {
     }
 }
 
-/// Whether the calling test can be run; if not, a line says why.
+/// Returns whether the calling test can be run; if not, prints why.
 ///
 /// # Panics
 /// If it cannot be run and `CI` is set.
@@ -68,7 +68,7 @@ pub fn has(need: Need) -> bool {
         let mut list = OpenOptions::new().create(true).append(true).open(&list).unwrap_or_else(|error| {
             panic!("NOT_RUN_LIST={list}: {error}");
         });
-        // In one write: tests run at the same time.
+        // In one write, since tests run concurrently.
         list.write_all(format!("{what}\t{why}\t{test}\n").as_bytes()).unwrap();
     }
     say_once(what, &why);
@@ -76,7 +76,7 @@ pub fn has(need: Need) -> bool {
     false
 }
 
-/// Not by `eprintln!`, which the test harness keeps from who reads the output of tests that pass.
+/// Avoids `eprintln!`, which the test harness captures for tests that pass.
 fn say_once(what: &'static str, why: &str) {
     static SAID: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     if SAID.lock().unwrap().insert(what) {

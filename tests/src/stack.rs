@@ -1,4 +1,4 @@
-//! A stack on the local AWS, deployed from template.yaml for one test alone.
+//! Deploys template.yaml on the local AWS, one stack for each test.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -24,12 +24,12 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Deploys the built packages as stack `name`. `make e2e` has the local AWS up.
+    /// Deploys the built packages as stack `name` on the local AWS that `make e2e` starts.
     pub fn deploy(name: &str) -> Self {
         Self::deploy_with(name, 5)
     }
 
-    /// The same, where a message comes back only so many seconds after it failed: five times that, and it is a dead letter.
+    /// Deploys a stack that delivers a failed message again after so many seconds, five times in all.
     pub fn deploy_with(name: &str, visibility_seconds: u32) -> Self {
         let port = crate::variable("LOCAL_AWS_PORT").expect("the local AWS is not up: run `make e2e`");
         let root = crate::root();
@@ -42,7 +42,7 @@ impl Stack {
         let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "deploying {name} failed: {stderr}");
-        // For whoever has to tell what a bucket or a queue is of.
+        // Shows later to which stack a bucket or a queue belongs.
         let outputs = root.join("target/e2e").join(format!("{name}.json"));
         if let Some(folder) = outputs.parent().filter(|folder| folder.exists()) {
             std::fs::write(folder.join(format!("{name}.json")), &output.stdout).unwrap();
@@ -66,22 +66,22 @@ impl Stack {
         }
     }
 
-    /// An output of the stack.
+    /// Returns an output of the stack.
     pub fn output(&self, key: &str) -> &str {
         self.outputs.get(key).unwrap_or_else(|| panic!("the stack has no output {key}"))
     }
 
-    /// The bucket of trips as a store.
+    /// Opens the bucket of trips.
     pub fn data(&self) -> S3Store {
         S3Store::new(&self.config, self.output("DataBucketName").into(), String::new())
     }
 
-    /// The bucket of models as a store.
+    /// Opens the bucket of models.
     pub fn models(&self) -> S3Store {
         S3Store::new(&self.config, self.output("ModelBucketName").into(), String::new())
     }
 
-    /// Invokes a function and waits; its answer, or its error as `Err`.
+    /// Invokes a function and returns its response, or its error as `Err`.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Value> {
         let name = self.output(&format!("{function}Name"));
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
@@ -117,7 +117,7 @@ impl Stack {
         self.data().put(&key, bytes, store::Condition::Always).await.unwrap();
     }
 
-    /// The bytes of an object of the bucket of trips, once it is there.
+    /// Waits for an object in the bucket of trips and returns its bytes.
     pub async fn wait_for(&self, key: &str, seconds: u64) -> Bytes {
         let object = store::ObjectKey::new(key).unwrap();
         let until = Instant::now() + Duration::from_secs(seconds);
@@ -152,7 +152,7 @@ impl Stack {
         }
     }
 
-    /// Takes messages off a queue until there are `count` and then none for a while; all that came.
+    /// Takes messages off a queue until there are `count` and then none for two seconds, and returns them all.
     pub async fn receive(&self, queue: &str, count: usize, seconds: u64) -> Vec<Message> {
         let (mut messages, until) = (Vec::new(), Instant::now() + Duration::from_secs(seconds));
         let mut quiet = Instant::now();
@@ -183,7 +183,7 @@ impl Stack {
         messages
     }
 
-    /// Messages of a queue, waiting and in flight.
+    /// Returns the number of messages of a queue, waiting and in flight.
     pub async fn depth(&self, queue: &str) -> usize {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -199,7 +199,7 @@ impl Stack {
     }
 }
 
-/// The text of a message attribute.
+/// Returns the text of a message attribute.
 pub fn attribute<'a>(message: &'a Message, name: &str) -> &'a str {
     let found = message.message_attributes.as_ref().and_then(|attributes| attributes.get(name));
     found.and_then(|value| value.string_value.as_deref()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The built bootstraps, as Lambda runs them.
+//! Runs the built bootstraps as Lambda does.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Variables with which each function works on directories below `folder`.
+/// Returns variables with which each function works on directories below `folder`.
 fn variables(folder: &Path) -> Vec<(&'static str, String)> {
     let at = |name: &str| folder.join(name).display().to_string();
     vec![
@@ -32,7 +32,7 @@ async fn start(binary: &Path, folder: &Path) -> Bootstrap {
     Bootstrap::start(binary, &borrowed).await
 }
 
-/// A folder with January to March 2021: history to learn from, and a dropped file.
+/// Creates a folder with January to March 2021: two months of history, and a dropped file.
 fn folder_with_trips() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (month, place) in [("2021-01", "history"), ("2021-02", "history"), ("2021-03", "incoming")] {
@@ -69,7 +69,7 @@ async fn a_directory_is_enough_to_retrain_and_predict() {
     assert_eq!(none, Reply::Response(json!([])), "a test event tells of nothing");
 }
 
-/// On this machine's processor, and by `make test-arm64` on the other one.
+/// Runs on this machine's processor, and by `make test-arm64` on the other one.
 #[tokio::test]
 async fn a_built_retrainer_comes_to_the_models_of_the_sample() {
     if !has(Need::Built) {
@@ -106,7 +106,7 @@ async fn a_panic_costs_one_event_and_the_function_stays_alive() {
         (&error["errorType"], &error["errorMessage"]),
         (&json!("Handler.Panic"), &json!("tripcast-panic-probe"))
     );
-    // The queue cannot be reached, so every message of the next event comes back; but it is served.
+    // The queue cannot be reached, so every message of the next event fails; but the event is served.
     let served = scorer.handle(sample("scorer-sqs")).await.response();
     assert_eq!(served["batchItemFailures"].as_array().unwrap().len(), 3);
     assert!(scorer.is_alive());
@@ -146,7 +146,7 @@ fn packages_are_small_and_hold_no_probe() {
     }
 }
 
-/// Printed, not asserted: a busy machine is no defect.
+/// The time is printed, not asserted: a busy machine is not a defect.
 #[tokio::test]
 async fn the_start_to_the_first_poll_is_told() {
     if !has(Need::Built) {

@@ -1,4 +1,4 @@
-//! What files promise each other: who may know whom, how rooms are kept, one list of variables.
+//! Rules that hold across files: dependencies of crates, size of files, one list of variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use tests::functions::functions;
 use tests::root;
 
-/// Members of the workspace with the members they depend on, outside of tests.
+/// Returns the members of the workspace with the members they depend on, outside of tests.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
     let names: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
@@ -33,7 +33,7 @@ fn everybody_knows_only_whom_they_may() {
         ("mlflow", &["model"]),
         ("platform", &["model"]),
     ]);
-    // Those that serve, or have to start fast, do without these.
+    // Functions that serve, or must start fast, do without these.
     let without: [(&str, &[&str]); 2] =
         [("scorer", &["dataset", "mlflow", "report"]), ("batch-predictor", &["mlflow", "report"])];
     let functions: Vec<String> = functions().into_iter().map(|function| function.name).collect();
@@ -47,7 +47,7 @@ fn everybody_knows_only_whom_they_may() {
         for name in known {
             let is_allowed = match may.get(package.as_str()) {
                 Some(allowed) => allowed.contains(&name.as_str()),
-                // A function may know every shared crate, and no other function.
+                // A function may depend on every shared crate, and on no other function.
                 None => is_function && may.contains_key(name.as_str()) && !barred.contains(&name.as_str()),
             };
             assert!(is_allowed, "{package} must not know {name}");
@@ -55,7 +55,7 @@ fn everybody_knows_only_whom_they_may() {
     }
 }
 
-/// Crates that stop at one of ours: only the named members may depend on them.
+/// Only the named members may depend on these crates.
 #[test]
 fn foreign_types_stop_where_they_should() {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
@@ -64,7 +64,7 @@ fn foreign_types_stop_where_they_should() {
         ("arrow-", &["dataset"]),
         ("aws-sdk-", &["store", "platform", "tests"]),
         ("aws-config", &["store", "platform", "tests"]),
-        // The scorer and the batch predictor have no HTTP client but the SDK's.
+        // The scorer and the batch predictor use no HTTP client but the SDK's.
         ("reqwest", &["mlflow", "tripcast", "tests"]),
         ("linfa", &["trees", "model"]),
         ("tokio", &["store", "registry", "mlflow", "platform", "tripcast", "tests"]),
@@ -82,7 +82,7 @@ fn foreign_types_stop_where_they_should() {
     }
 }
 
-/// Files of the repository whose names match, with their text; those that are no text are left out.
+/// Returns the tracked text files whose names match.
 fn tracked(pattern: &str) -> Vec<(PathBuf, String)> {
     let output = Command::new("git").args(["ls-files", pattern]).current_dir(root()).output().unwrap();
     let names = String::from_utf8(output.stdout).unwrap();
@@ -90,7 +90,7 @@ fn tracked(pattern: &str) -> Vec<(PathBuf, String)> {
     names.lines().filter_map(text).collect()
 }
 
-/// A renamed test takes its invariant with it.
+/// A test is renamed in its invariant, too.
 #[test]
 fn invariants_name_tests_that_are_there() {
     let text = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
@@ -110,7 +110,7 @@ fn rust_files() -> Vec<(PathBuf, String)> {
     tracked("*.rs")
 }
 
-/// A clone by itself is enough: only `.ci/run` looks beside the checkout, for trips to hand over in `TRIPS_DIR`.
+/// A clone is enough by itself: only `.ci/run` looks beside the checkout, for trips to pass on in `TRIPS_DIR`.
 #[test]
 fn nothing_knows_of_a_folder_beside_the_checkout() {
     for (path, text) in tracked("*") {
@@ -125,7 +125,7 @@ fn is_test(path: &Path) -> bool {
     path.starts_with("tests") || path.ends_with("tests.rs") || path.ends_with("conformance.rs")
 }
 
-/// Lines before the tests of a file, blank ones not counted.
+/// Counts the lines before the tests of a file, without blank ones.
 fn lines_of_code(text: &str) -> usize {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     code.lines().filter(|line| !line.trim().is_empty()).count()
@@ -140,12 +140,12 @@ fn rooms_stay_small() {
     }
 }
 
-/// Each test asserts, by itself or through a function of its file that is called for that.
+/// Each test asserts, by itself or through a function of its file with such a name.
 #[test]
 fn every_test_can_fail() {
     let proofs = ["assert", "check", "near(", "holds(", "unwrap_err"];
     for (path, text) in rust_files() {
-        // Spelt apart, so that this file does not find itself.
+        // Split, so that this file does not match itself.
         let marked = text.replace(concat!("#[tokio::", "test"), concat!("#[", "test"));
         for test in marked.split(concat!("#[", "test")).skip(1) {
             let name = test.split_once("fn ").map_or("", |(_, rest)| rest.split('(').next().unwrap());
@@ -160,7 +160,7 @@ fn every_test_can_fail() {
 
 #[test]
 fn nothing_is_left_to_do() {
-    // Spelt apart, so that this file does not find itself.
+    // Split, so that this file does not match itself.
     let banned =
         [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("#[ig", "nore"), concat!("FIX", "ME")];
     for (path, text) in rust_files() {
@@ -179,7 +179,7 @@ fn a_crate_opens_with_what_it_is() {
     }
 }
 
-/// Each function's folder says what it reads.
+/// The README of each function lists its variables.
 #[test]
 fn the_readme_of_a_function_lists_its_variables() {
     for function in functions() {

@@ -1,6 +1,6 @@
-//! Dashboards are made from the list of metrics, and lie where deployments and people find them.
+//! Dashboards are generated from the list of metrics, and lie where deployments and people find them.
 //!
-//! `make dashboards` writes them anew: it runs this test with UPDATE_DASHBOARDS set.
+//! `make dashboards` writes them: it runs this test with UPDATE_DASHBOARDS set.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use strum::VariantArray;
 use tests::dashboards::{cloudwatch, grafana, shown};
 use tests::{root, variable};
 
-/// The line of template.yaml that holds the body of the dashboard.
+/// The line of template.yaml with the body of the dashboard.
 const IN_TEMPLATE: &str = "      DashboardBody: !Sub\n        - '";
 
 fn holds(path: &Path, expected: &str) {

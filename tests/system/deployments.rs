@@ -1,5 +1,5 @@
-//! Both deployments, template.yaml and infra/terraform: they make the same, and what they make is what the code expects and
-//! what linters do not see.
+//! Both deployments, template.yaml and infra/terraform, create the same resources: those that the code expects, with
+//! properties that linters do not check.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use strum::VariantArray;
 use tests::functions::{Function, functions};
 use tests::infrastructure::{Facts, about, fact, items, of_sam, of_terraform};
 
-/// What one of them alone says, and why.
+/// Facts that only one of them has, and why.
 const ONLY_ONE: [(&str, &str); 6] = [
     ("parameter.name.", "the stack's name, which SAM's command line has"),
     ("parameter.packages.", "where the packages are, which SAM's command line has"),
     ("parameter.region.", "the region, which SAM's command line has"),
     ("parameter.tags.", "the tags, which SAM's command line has"),
-    // A number that may be missing there, a text that may be empty here.
+    // A number that may be null in one, a text that may be empty in the other.
     ("parameter.scorer_reserved_concurrency.", "no such number is null or empty"),
     ("parameter.permissions_boundary.", "the same, described for whoever reads it there"),
 ];
 
-/// Both, each with its name.
+/// Returns both deployments, each with its name.
 fn both() -> [(&'static str, Facts); 2] {
     [("template.yaml", of_sam()), ("infra/terraform", of_terraform())]
 }
@@ -32,7 +32,7 @@ fn number(facts: &Facts, name: &str) -> f64 {
     text.parse().unwrap_or_else(|_| panic!("{name}: {text} is no number"))
 }
 
-/// The names in the middle of `kind.name.attribute`.
+/// Returns the names in the middle of `kind.name.attribute`.
 fn names<'a>(facts: &'a Facts, kind: &'a str) -> BTreeSet<&'a str> {
     about(facts, kind).filter_map(|(rest, _)| rest.split('.').next()).collect()
 }
@@ -91,7 +91,7 @@ fn no_message_is_lost_for_want_of_time() {
                 "{which}: {queue}"
             );
         }
-        // Whatever invokes a function without waiting has a place for what fails; a queue keeps that itself.
+        // Every asynchronous trigger has a destination for failures; a queue keeps failed messages itself.
         for trigger in names(&facts, "trigger.") {
             if facts.contains_key(&format!("trigger.{trigger}.queue")) {
                 continue;
@@ -111,7 +111,7 @@ fn a_function_does_not_wake_itself() {
     for (which, facts) in both() {
         let pattern: Vec<(&str, &str)> =
             about(&facts, "trigger.batch_predictor_function_file_dropped.pattern.detail.object.").collect();
-        // One pattern: a list of a prefix and a suffix means either.
+        // There is one pattern: a list of a prefix and a suffix would mean either.
         assert_eq!(pattern, [("key.0.wildcard", "incoming/*")], "{which}");
         for (rest, list) in about(&facts, "policy.batch_predictor_role.") {
             let writes = rest.ends_with(".resources")
@@ -150,7 +150,7 @@ fn nothing_is_granted_by_a_star() {
                 "principals" => item.ends_with(":*"),
                 _ => false,
             });
-            // In a key's policy * is that key; X-Ray knows no resources to name.
+            // In a key's policy * is that key; X-Ray has no resources to name.
             let is_known = statement.starts_with("key.") || statement.ends_with(".WriteTraces");
             assert!(!starred || (field == "resources" && is_known), "{which}: {statement}: {list}");
         }
@@ -160,7 +160,7 @@ fn nothing_is_granted_by_a_star() {
 #[test]
 fn nobody_but_aws_can_call_a_function() {
     for (which, facts) in both() {
-        // A function's URL, an API or another way in would be a trigger, or a kind that the comparison refuses to read.
+        // A function URL, an API or another way in would be a trigger, or a kind that the comparison refuses to read.
         for trigger in names(&facts, "trigger.") {
             let is_ours =
                 functions().iter().any(|function| trigger.starts_with(&format!("{}_", function.resource)));
@@ -237,7 +237,7 @@ fn alarms_tell_somebody_of_something_that_is_told() {
                     |one: &Function| of("dimension.function") == format!("{{{}.name}}", one.resource);
                 assert!(functions().iter().any(of_stack), "{which}: {alarm} is of no function of the stack");
             }
-            // An alarm looks back a day at most, a week by periods of an hour and more.
+            // An alarm looks back a day at most, or a week if its periods are an hour or more.
             let seconds = number(&facts, &format!("alarm.{alarm}.period_s"))
                 * number(&facts, &format!("alarm.{alarm}.periods"));
             let is_long = number(&facts, &format!("alarm.{alarm}.period_s")) >= 3600.0;

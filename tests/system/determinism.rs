@@ -17,7 +17,7 @@ fn versions_of(arguments: &[&str], path: &[&str]) -> Vec<String> {
     }
 }
 
-/// linfa-trees breaks ties by the order of a hash map, which differs from process to process: weights leave it none.
+/// linfa-trees breaks ties by the order of a hash map, which differs between processes; weights leave no ties.
 #[test]
 fn a_hundred_processes_grow_the_same_tree() {
     if !has(Need::Built) {

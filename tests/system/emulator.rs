@@ -1,4 +1,4 @@
-//! The built functions under AWS's own Runtime Interface Emulator, with every sample event of infra/events.
+//! Runs the built functions under AWS's own Runtime Interface Emulator, with every sample event of infra/events.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ struct Emulated {
     url: String,
 }
 
-/// A port that nothing listens on now.
+/// Returns a port that nothing listens on now.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -37,7 +37,7 @@ impl Emulated {
             ("AWS_REGION", "us-east-1".into()),
             ("AWS_ACCESS_KEY_ID", "test".into()),
             ("AWS_SECRET_ACCESS_KEY", "test".into()),
-            // As the retrainer has: of less it keeps everything to judge and promote in.
+            // The timeout of the retrainer: of a shorter one it reserves everything for judging and promoting.
             ("AWS_LAMBDA_FUNCTION_TIMEOUT", "900".into()),
         ]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).process_group(0);
@@ -58,7 +58,7 @@ impl Emulated {
         answer.json().await.unwrap()
     }
 
-    /// Ends the emulator and, with it, the function: both are of one group.
+    /// Ends the emulator and the function, which is in the same process group.
     async fn stop(mut self) {
         let group = format!("-{}", self.emulator.id().unwrap());
         let killed = Command::new("kill").args(["-TERM", "--", &group]).status().await.unwrap();
@@ -72,7 +72,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(root().join("infra/events").join(name)).unwrap()).unwrap()
 }
 
-/// The samples for a function, by their names.
+/// Returns the names of the samples for a function.
 fn samples(function: &str) -> Vec<String> {
     let entries = std::fs::read_dir(root().join("infra/events")).unwrap();
     let mut names: Vec<String> =
@@ -112,7 +112,7 @@ async fn every_sample_event_is_answered() {
     let predictor = Emulated::start(&function_binary("batch-predictor"), folder.path()).await;
     for name in samples("batch-predictor") {
         let answer = predictor.invoke(&sample(&name)).await;
-        // The files that the samples name are not here: they are gone, or of another bucket.
+        // The files that the samples name are gone, or in another bucket.
         let outcomes = answer.as_array().unwrap_or_else(|| panic!("{name}: {answer}"));
         for outcome in outcomes {
             let ended = outcome["outcome"].as_str().unwrap_or_default();
@@ -127,7 +127,7 @@ async fn every_sample_event_is_answered() {
     let scorer = Emulated::start(&function_binary("scorer"), folder.path()).await;
     for name in samples("scorer") {
         let answer = scorer.invoke(&sample(&name)).await;
-        // The queues cannot be reached, so that everything comes back.
+        // The queues cannot be reached, so every message fails.
         let messages = sample(&name)["Records"].as_array().unwrap().len();
         assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(messages), "{name}: {answer}");
     }

@@ -1,4 +1,4 @@
-//! The whole on the local AWS: the built packages, deployed from template.yaml, a stack for each test.
+//! Tests the whole system on the local AWS: the built packages, deployed from template.yaml, a stack for each test.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -14,7 +14,7 @@ use tests::needs::{Need, has};
 use tests::release_binary;
 use tests::stack::{Stack, attribute};
 
-/// `count` messages from trips of March 2021.
+/// Returns `count` messages from trips of March 2021.
 fn messages(count: usize) -> Vec<String> {
     let mut command = Command::new(release_binary("tripcast"));
     command.args(["data", "sample", "--rows", &count.to_string(), "--input"]).arg(months::green("2021-03"));
@@ -107,7 +107,7 @@ async fn without_a_model_messages_and_files_wait_or_say_so() {
     if !has(Need::LocalAws) {
         return;
     }
-    // They have to outlast a retraining on a slow machine.
+    // Messages must outlast a retraining on a slow machine.
     let stack = Stack::deploy_with("no-model", 20);
     stack.put("incoming/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
     let why = stack.wait_for("quarantine/green_tripdata_2021-03.parquet.error.json", 30).await;
@@ -135,7 +135,7 @@ async fn dropped_files_become_predictions_or_reasons() {
     let run = stack.retrain().await;
     let version = &run["targets"][0]["version"];
     let month = months::green_bytes("2021-03");
-    // A space, a plus and a percent sign: what key encodings trip over.
+    // A space, a plus and a percent sign are the hard cases of key encodings.
     stack.put("incoming/late trips + 100%/green_tripdata_2021-03.parquet", month.clone()).await;
     stack.put("incoming/notes.parquet", Bytes::from_static(b"these are notes and not parquet")).await;
     let why = stack.wait_for("quarantine/notes.parquet.error.json", 60).await;
@@ -148,7 +148,7 @@ async fn dropped_files_become_predictions_or_reasons() {
     let rmse = summary["metrics"]["duration"]["rmse"].as_f64().unwrap();
     assert!((1.0..20.0).contains(&rmse), "{rmse}");
 
-    // The same file again: the same bytes at the same place, written anew.
+    // The same file again gives the same bytes at the same place, written anew.
     let key = predictions_key(&stack, "late trips + 100%/green_tripdata_2021-03.parquet").await;
     let before = version_of(&stack, &key).await;
     stack.put("incoming/late trips + 100%/green_tripdata_2021-03.parquet", month).await;
@@ -175,7 +175,7 @@ async fn predictions_key(stack: &Stack, below: &str) -> String {
     }
 }
 
-/// The predictions of a file and their summary.
+/// Returns the predictions of a file and their summary.
 async fn results(stack: &Stack, below: &str) -> (Bytes, Value) {
     let key = predictions_key(stack, below).await;
     let summary = key.replacen("predictions/", "summaries/", 1) + ".json";
@@ -201,7 +201,7 @@ async fn a_promotion_reaches_a_warm_scorer_and_a_file_that_cannot_be_handled_is_
     let answered = stack.receive("PredictionsQueueUrl", 1, 30).await;
     assert_eq!(document(answered[0].body().unwrap())["version"], first.as_str());
 
-    // Another model, published from a terminal's training and promoted by hand.
+    // Another model, trained and promoted from a terminal.
     let other = other_model();
     let registry = Registry::new(std::sync::Arc::new(stack.models()));
     let version = registry.publish(model::Target::Duration, other, &NO_CARD).await.unwrap();
@@ -233,13 +233,13 @@ async fn a_promotion_reaches_a_warm_scorer_and_a_file_that_cannot_be_handled_is_
     }
     assert_eq!(registry.history(model::Target::Duration).await.unwrap().len(), 2);
 
-    // An event that is none: after its retries it lies in the queue of failures, whole.
+    // An unknown event ends in the queue of failures after its retries, complete.
     stack.invoke_async("BatchPredictorFunction", &json!({"what": "is this"})).await;
     let failures = stack.receive("BatchFailuresQueueUrl", 1, 30).await;
     assert_eq!(document(failures[0].body().unwrap())["requestPayload"], json!({"what": "is this"}));
 }
 
-/// A duration model of January with a ridge penalty, so that it is another than the champion.
+/// Trains a duration model of January with a ridge penalty, so that it differs from the champion.
 fn other_model() -> Bytes {
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("model.bin");
@@ -254,7 +254,7 @@ fn other_model() -> Bytes {
     bytes
 }
 
-/// The terminal answers with the same model, line by line, and names the line it cannot answer.
+/// Checks that `tripcast score` predicts with the same model, and reports the line that it cannot score.
 fn score_says(model_file: &std::path::Path, bytes: &[u8]) {
     let mut command = Command::new(release_binary("tripcast"));
     command.arg("score").arg("--model").arg(model_file);
@@ -270,8 +270,8 @@ fn score_says(model_file: &std::path::Path, bytes: &[u8]) {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// What happens now and then, in one life: a challenger in the shadow, a champion that a later month replaces after another
-/// promoter had died, a report, an event that names a version, and a file that is damaged in the middle.
+/// Covers rare events in one run: a challenger in the shadow, a champion that a later month replaces after another
+/// promoter has failed, a report, an event that names a version, and a file that is damaged in the middle.
 #[tokio::test]
 async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
     if !has(Need::LocalAws) {
@@ -300,7 +300,7 @@ async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
     let line = document(std::str::from_utf8(&kept).unwrap().lines().next().unwrap());
     assert_eq!(line["challengers"][0]["version"], linear.as_str());
 
-    // The weaker model serves by hand; whoever promoted it died before it could move the alias further.
+    // The weaker model is promoted by hand; another promoter failed before it moved the alias further.
     let present = registry.champion(target).await.unwrap();
     registry.promote(target, &linear, present.as_ref(), "by hand", "2021-03-20T09:00:00Z").await.unwrap();
     let weaker = registry.champion(target).await.unwrap().unwrap().alias;

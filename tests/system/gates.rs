@@ -1,4 +1,4 @@
-//! What the gates of a retraining let through: every clean month, and no spoiled one.
+//! Checks that the gates of a retraining accept every clean month, and no spoiled one.
 
 use model::LabelledTrips;
 use model::trip::select;
@@ -11,7 +11,7 @@ use tests::needs::{Need, has};
 
 use crate::real_data::{read, sample};
 
-/// Rows in an order of their own: what was row `i` is row `order[i]` (multiplied by a number without common divisor).
+/// Permutes the values of `rows` by steps of a prime number.
 fn shuffled<T: Copy>(values: &mut [T], rows: &[usize]) {
     let before: Vec<T> = rows.iter().map(|&row| values[row]).collect();
     let step = (7919..).find(|step| !rows.len().is_multiple_of(*step)).unwrap_or(1);
@@ -20,7 +20,7 @@ fn shuffled<T: Copy>(values: &mut [T], rows: &[usize]) {
 
 type Spoil = fn(&mut LabelledTrips);
 
-/// Ways of spoiling a month that have happened to somebody.
+/// Ways in which months have been spoiled in practice.
 const SPOILED: [(&str, Spoil); 6] = [
     ("durations shuffled", |file| {
         let rows = file.trips.iter().zip(&file.outcomes);
@@ -60,7 +60,7 @@ fn keep(file: &mut LabelledTrips, rows: &[usize]) {
     (file.trips, file.outcomes) = (select(&file.trips, rows), select(&file.outcomes, rows));
 }
 
-/// `rows` of a month, drawn at random without replacement (Fisher and Yates), in the order of the file.
+/// Draws `rows` of a month at random without replacement (Fisher and Yates), and keeps the order of the file.
 fn drawn(file: &LabelledTrips, rows: usize, seed: u64) -> LabelledTrips {
     let mut order: Vec<usize> = (0..file.trips.len()).collect();
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
@@ -75,7 +75,7 @@ fn drawn(file: &LabelledTrips, rows: usize, seed: u64) -> LabelledTrips {
     file
 }
 
-/// What is found of each of the ways of spoiling `file`, beside the months before it.
+/// Inspects `file` spoiled in each way, against the months before it.
 fn spoiled<'a>(
     file: &'a LabelledTrips,
     accepted: &'a [MonthFigures],
@@ -87,8 +87,8 @@ fn spoiled<'a>(
     })
 }
 
-/// The sample in this repository, 10,000 rows a month: clean it passes, spoiled it does not, but for tips, of which it has too few
-/// and says so. With fewer rows it passes, too.
+/// The sample, 10,000 rows per month, passes; spoiled it is refused, but for tips, where the check reports too few
+/// rows. Samples of fewer rows pass, too.
 #[test]
 fn the_sample_passes_and_spoiled_it_does_not() {
     let months = sample();
@@ -110,7 +110,7 @@ fn the_sample_passes_and_spoiled_it_does_not() {
     }
 }
 
-/// Draws `rows` of each month and has them inspected one after the other; the checks that had too few rows.
+/// Draws `rows` of each month and inspects them in turn; returns how many checks had too few rows.
 fn clean_samples_pass(files: &[LabelledTrips], rows: usize, seed: u64) -> usize {
     let mut accepted: Vec<MonthFigures> = Vec::new();
     let mut too_few = 0;
@@ -123,7 +123,7 @@ fn clean_samples_pass(files: &[LabelledTrips], rows: usize, seed: u64) -> usize 
     too_few
 }
 
-/// Clean months pass as samples of any size. Prints how many checks had too few rows, and how many spoiled samples are refused.
+/// Clean samples of any size pass. Prints how many checks had too few rows, and how many spoiled samples are refused.
 #[test]
 fn samples_of_clean_months_pass_whatever_their_size() {
     if !has(Need::WholeMonths(&ALL)) {
@@ -151,7 +151,7 @@ fn samples_of_clean_months_pass_whatever_their_size() {
     }
 }
 
-/// All whole months there are golden figures of.
+/// All whole months with golden figures.
 const ALL: [&str; 38] = [
     "2020-04", "2020-08", "2021-01", "2021-02", "2021-03", "2021-04", "2022-01", "2022-02", "2022-03",
     "2023-01", "2023-02", "2023-03", "2023-04", "2023-05", "2023-06", "2023-07", "2023-08", "2023-09",
@@ -160,9 +160,9 @@ const ALL: [&str; 38] = [
     "2025-06", "2025-07",
 ];
 
-/// The figures of every month, computed from its counts, are those that were computed from its rows until 2026-11
-/// (tests/fixtures/month-figures.json): exact, but for the median detour ratio and the correlation, whose values are counted in
-/// cells. Profiles stay small, that of a year too.
+/// The figures of every month, computed from counts, equal those computed from rows until 2026-11
+/// (tests/fixtures/month-figures.json): exactly, but for the median detour ratio and the correlation, whose values are
+/// rounded. Profiles stay small, even that of all months.
 #[test]
 fn figures_from_counts_are_those_from_rows() {
     if !has(Need::WholeMonths(&ALL)) {
@@ -193,10 +193,10 @@ fn figures_from_counts_are_those_from_rows() {
     assert!(greatest <= PROFILE_BYTES_MAX && of_all <= PROFILE_BYTES_MAX, "{greatest}, {of_all}");
 }
 
-/// A profile has to fit into this, whatever it is of.
+/// Size limit of every profile.
 const PROFILE_BYTES_MAX: usize = 64 << 10;
 
-/// Every clean month passes beside those before it; spoiled it does not. Prints both rates.
+/// Every clean month passes against those before it; spoiled it does not. Prints both rates.
 #[test]
 fn spoiled_months_are_refused_and_clean_ones_are_not() {
     if !has(Need::WholeMonths(&ALL)) {

@@ -1,5 +1,5 @@
-//! A new function is its folder and its resources in both deployments, and nothing else: a copy of the smallest one, put into a
-//! scratch copy of this project, is accepted by the contracts, the deployments' tests and the dashboards.
+//! A new function is its folder and its resources in both deployments, and nothing else: the contracts, the tests of
+//! deployments and the dashboards accept a copy of the smallest one in a scratch copy of this project.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A text in which one function takes the place of another: in names of resources, and where it is named by itself.
+/// Replaces the name of one function by another: in names of resources, and where it stands alone.
 fn renamed(text: &str, from: &str, to: &str) -> String {
     let camel = |name: &str| -> String { name[..1].to_uppercase() + &name[1..] };
     let mut text = text.to_string();
@@ -35,7 +35,7 @@ fn renamed(text: &str, from: &str, to: &str) -> String {
     text
 }
 
-/// The blocks of a text that are of a function, given how blocks are parted and how a block of it begins.
+/// Returns the blocks of a text that belong to a function; `is_head` and `is_its` test the first line of a block.
 fn blocks(text: &str, is_head: impl Fn(&str) -> bool, is_its: impl Fn(&str) -> bool) -> Vec<&str> {
     let mut starts: Vec<usize> = text
         .match_indices('\n')
@@ -47,7 +47,7 @@ fn blocks(text: &str, is_head: impl Fn(&str) -> bool, is_its: impl Fn(&str) -> b
     block.filter(|block| is_its(block.lines().next().unwrap())).collect()
 }
 
-/// Adds the resources of `to`, copies of those of `from`, to both deployments.
+/// Adds copies of the resources of `from`, renamed to `to`, to both deployments.
 fn deploy(project: &Path, from: &str, to: &str) {
     let path = project.join("template.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -105,7 +105,7 @@ fn a_new_function_needs_no_change_outside_of_its_folder_and_the_deployments() {
     let scratch = tempfile::tempdir().unwrap();
     let project = scratch.path();
     for name in git(&root(), &["ls-files"]).lines() {
-        // What is deleted and not committed yet is no part of the project.
+        // A deleted file that is not yet committed is left out.
         if let Ok(bytes) = std::fs::read(root().join(name)) {
             std::fs::create_dir_all(project.join(name).parent().unwrap()).unwrap();
             std::fs::write(project.join(name), bytes).unwrap();
@@ -126,7 +126,7 @@ fn a_new_function_needs_no_change_outside_of_its_folder_and_the_deployments() {
             .sum::<usize>()
     };
     let names = functions().into_iter().map(|function| function.name);
-    // One word, so that a name is the same in both deployments.
+    // A name of one word is the same in both deployments.
     let smallest = names.filter(|name| !name.contains('-')).min_by_key(size).unwrap();
     let (old, new) = (format!("functions/{smallest}/"), "functions/probe/");
     for (name, bytes) in before.iter().filter(|(name, _)| name.starts_with(&old)) {

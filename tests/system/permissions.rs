@@ -1,5 +1,6 @@
-//! What functions called in the end-to-end tests, beside what their roles allow: nothing else was called, and nothing else is
-//! granted. The local AWS itself allows everything; a recorder before it wrote the calls down (infra/local/recorder.py).
+//! Compares the calls of functions in the end-to-end tests with what their roles allow: nothing else is called, and
+//! nothing else is granted. The local AWS allows everything; a recorder before it writes the calls down
+//! (infra/local/recorder.py).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use tests::infrastructure::{Facts, about, items, of_sam, of_terraform};
 use tests::needs::{Need, has};
 use tests::root;
 
-/// Statements that AWS's services use in a role's name, or that change what S3 answers; the functions call nothing of them.
+/// Statements for AWS's services in a role's name, or for S3's responses; functions make none of these calls.
 const BY_SERVICES: [(&str, &str); 6] = [
     ("KeepFailures", "Lambda sends what failed for good to the destination"),
     ("TakeMessages", "the event source mapping takes messages off the queue"),
@@ -19,12 +20,12 @@ const BY_SERVICES: [(&str, &str); 6] = [
     ("WriteTraces", "Lambda writes traces"),
 ];
 
-/// What functions ask for only after a fault that the end-to-end tests do not make.
+/// Calls that functions make only after a fault that the end-to-end tests do not cause.
 const AFTER_A_FAULT: [(&str, &str); 1] =
-    // An upload is given up when a file breaks off behind its first rows; that a store forgets it, its conformance suite holds.
+    // An upload is aborted if a file breaks off after its first rows; the conformance suite of stores tests aborting.
     [("WritePredictions", "s3:AbortMultipartUpload")];
 
-/// The actions of AWS's services by those statements: nothing else may hide behind their names.
+/// The actions of those statements: they may contain no others.
 const OF_SERVICES: [&str; 11] = [
     "kms:Decrypt",
     "kms:GenerateDataKey",
@@ -47,7 +48,7 @@ struct Call {
     resource: String,
 }
 
-/// Names of buckets and queues on the local AWS, with those of the deployment.
+/// Maps names of buckets and queues on the local AWS to those of the deployment.
 fn names() -> BTreeMap<String, &'static str> {
     let outputs = [
         ("DataBucketName", "{data_bucket.arn}"),
@@ -91,7 +92,7 @@ fn calls() -> BTreeSet<Call> {
     recorded.lines().map(call).collect()
 }
 
-/// The action that S3 asks permission for, and on what.
+/// Returns the action that S3 checks, and its resource.
 fn s3(method: &str, path: &str, query: &str, named: impl Fn(&str) -> String) -> (&'static str, String) {
     let (bucket, key) =
         path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
@@ -104,7 +105,7 @@ fn s3(method: &str, path: &str, query: &str, named: impl Fn(&str) -> String) -> 
     let action = match method {
         "GET" | "HEAD" if has("versionId") => "s3:GetObjectVersion",
         "GET" | "HEAD" => "s3:GetObject",
-        // A multipart upload asks for the same, from its beginning to its end.
+        // A multipart upload needs this permission, too, from its beginning to its end.
         "PUT" | "POST" => "s3:PutObject",
         "DELETE" if has("uploadId") => "s3:AbortMultipartUpload",
         other => panic!("a function called {other} {path}?{query}"),
@@ -112,7 +113,7 @@ fn s3(method: &str, path: &str, query: &str, named: impl Fn(&str) -> String) -> 
     (action, format!("{bucket}/{key}"))
 }
 
-/// One thing that a role may do.
+/// A permission of a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Grant {
     role: String,
@@ -141,7 +142,7 @@ fn grants(facts: &Facts) -> BTreeSet<Grant> {
     grants
 }
 
-/// Whether `text` is what `pattern` means, where `*` is any text.
+/// Returns whether `text` matches `pattern`, where `*` is any text.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,

@@ -1,5 +1,5 @@
-//! Golden numbers on real trips: files are read whole, and the candidates reach the figures that are known. On the sample in
-//! this repository they are held everywhere; what needs whole months needs them in `TRIPS_DIR`.
+//! Golden numbers on real trips: files are read whole, and the candidates reach known metrics. Tests on the sample in
+//! this repository run everywhere; others need whole months in `TRIPS_DIR`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use store::{Condition, MemoryStore, ObjectKey, Store};
 use tests::months::{self, SAMPLE, SAMPLE_VERSIONS};
 use tests::needs::{Need, has};
 
-/// The trips of a file.
+/// Reads the trips of a file.
 pub fn read(path: &Path) -> LabelledTrips {
     let name = path.file_stem().unwrap().to_str().unwrap();
     let bytes = Bytes::from(std::fs::read(path).unwrap());
@@ -30,12 +30,12 @@ pub fn read(path: &Path) -> LabelledTrips {
     trips
 }
 
-/// Whole months; the test has asked for them as a [`Need`].
+/// Reads whole months, which the test has required by a [`Need`].
 fn whole(wanted: &[&str]) -> Vec<LabelledTrips> {
     wanted.iter().map(|month| read(&months::whole(month).unwrap())).collect()
 }
 
-/// The months of the sample.
+/// Reads the months of the sample.
 pub fn sample() -> Vec<LabelledTrips> {
     SAMPLE.iter().map(|month| read(&months::sample_folder().join(months::file_name(month)))).collect()
 }
@@ -48,7 +48,7 @@ fn learned(target: Target, family: Family, params: &FitParams, files: &[Labelled
     train(target, family, params, files, &mut Work { threads: 0, control: &mut go_on }).unwrap()
 }
 
-/// The figure that decides and the rows it is of, by the course's rules.
+/// Returns the deciding metric and its number of rows, by the course's rules.
 fn judged(model: &Model, file: &LabelledTrips) -> (f64, u64) {
     let judged = judge(model, Rules::Course, std::slice::from_ref(file)).metrics;
     let figure = match judged.figures {
@@ -63,7 +63,7 @@ fn near(what: &str, found: f64, expected: f64, within: f64) {
     assert!((found - expected).abs() <= within, "{what}: found {found}, expected {expected} +- {within}");
 }
 
-/// RMSE of the linear candidate trained on the first month, on each month.
+/// Returns the linear candidate trained on the first month, with its RMSE on each month.
 fn linear_rmse(months: &[LabelledTrips]) -> (Model, Vec<(u64, f64)>) {
     let trained = learned(Target::Duration, Family::Linear, &course(), &months[..1]);
     let rmse = |month: &LabelledTrips| {
@@ -73,8 +73,8 @@ fn linear_rmse(months: &[LabelledTrips]) -> (Model, Vec<(u64, f64)>) {
     (trained.artifact.model.clone(), months.iter().map(rmse).collect())
 }
 
-/// Expected: the exact least squares solution of the course's model on 2021, found independently of this code by the
-/// normal equations. The course prints 7.4795 and 7.7587 for validation, the same model solved inexactly.
+/// Expected: the exact least squares solution of the course's model on 2021, computed independently by the normal
+/// equations. The course prints 7.4795 and 7.7587 for validation, the same model solved inexactly.
 #[test]
 fn the_linear_candidate_of_2021_is_the_course_s_model_solved_exactly() {
     if !has(Need::WholeMonths(&SAMPLE)) {
@@ -107,7 +107,7 @@ fn slope_and_intercept(model: &Model, slope_e5: f64, intercept: f64) {
     near("intercept of unseen pairs", linear.unseen_intercept_min(), intercept, 1e-6);
 }
 
-/// The months of 2023 differ in physical types: January is of the old schema, February and March of the new one.
+/// The months of 2023 differ in physical types: January has the old schema, February and March have the new one.
 #[test]
 fn the_linear_candidate_of_2023_reaches_across_the_change_of_schema() {
     const MONTHS: [&str; 3] = ["2023-01", "2023-02", "2023-03"];
@@ -132,9 +132,9 @@ fn the_tip_tree_ranks_as_well_as_is_known_of_it() {
     }
 }
 
-/// Intervals of a model that learned a month, on the two after it: wide enough, and narrower than the one width for all trips
-/// that would cover as many of them. Covering every borough and band of distance alike costs some of what scaling saves: without
-/// that, intervals are 4 % narrower still.
+/// Intervals of a model of one month, on the two months after it: they are wide enough, and narrower than a constant
+/// width with the same coverage. Equal coverage of every borough and band of distance costs some of that gain: without
+/// it, intervals are 4 % narrower still.
 #[test]
 fn intervals_cover_later_months_and_are_narrower_than_a_constant_width() {
     if !has(Need::WholeMonths(&["2021-01", "2021-02", "2021-03", "2023-01", "2023-02", "2023-03"])) {
@@ -156,7 +156,7 @@ fn intervals_cover_later_months_and_are_narrower_than_a_constant_width() {
     }
 }
 
-/// Twice the minutes within which the answers are right as often as `coverage`.
+/// Returns the width of a constant interval with this `coverage`, minutes.
 fn constant_width_min(model: &Model, file: &LabelledTrips, coverage: f64) -> f64 {
     let Model::Duration(model) = model else { panic!("a model of durations") };
     let predicted = model.predict(&file.trips).minutes;
@@ -193,13 +193,13 @@ fn boosted_durations_are_closer_than_any_published() {
     }
 }
 
-/// A planned distance is not the metered one that is learned from: it may be absent, or off by a fifth either way.
+/// A planned distance differs from the metered one of training: it may be absent, or off by a fifth either way.
 fn distances_may_be_missing_or_wrong(model: &Model, file: &LabelledTrips) {
     let mut missing = file.clone();
     missing.trips.iter_mut().for_each(|trip| trip.distance_miles = None);
     let mut noisy = file.clone();
     for (row, trip) in noisy.trips.iter_mut().enumerate() {
-        // Weyl's sequence: even shares of all factors between 0.8 and 1.2.
+        // Weyl's sequence: factors spread evenly between 0.8 and 1.2.
         let factor = 0.8 + 0.4 * (row as f64 * 0.618_033_988_749_895).fract();
         trip.distance_miles = trip.distance_miles.map(|miles| miles * factor);
     }
@@ -226,7 +226,7 @@ fn boosted_tips_rank_better_than_the_tree() {
     }
 }
 
-/// More card trips than the tree's sample holds: where weights of a fraction each drifted until linfa panicked.
+/// There are more card trips than the tree's sample holds: with a fractional weight each, rounding made linfa panic.
 #[test]
 fn a_year_is_learned_from() {
     const YEAR: [&str; 12] = [
@@ -243,7 +243,7 @@ fn a_year_is_learned_from() {
     assert!(trained.train.rows > 400_000 && auc >= 0.74, "{} rows, AUC {auc}", trained.train.rows);
 }
 
-/// Row counts and rows kept by the course's filter as published with the data's own measurements.
+/// Row counts, and rows kept by the course's filter, as published with the data's own measurements.
 #[test]
 fn every_month_of_every_schema_is_read_whole() {
     if !has(Need::WholeMonths(&["2020-04", "2021-01", "2023-01", "2023-02", "2025-01", "2025-07"])) {
@@ -256,7 +256,7 @@ fn every_month_of_every_schema_is_read_whole() {
         ("green_tripdata_2023-02", 64_809, 62_574),
         ("green_tripdata_2025-01", 48_326, 46_307),
         ("green_tripdata_2025-07", 48_205, 45_605),
-        // Samples of yellow months that the TLC does not publish: read where somebody has them.
+        // Samples of yellow months that the TLC does not publish: read only where they exist.
         ("yellow_tripdata_sample_2017", 120_000, 117_692),
         ("yellow_tripdata_sample_2020", 120_000, 117_657),
         ("yellow_tripdata_sample_2021-2022", 24_000, 23_374),
@@ -274,8 +274,8 @@ fn every_month_of_every_schema_is_read_whole() {
     eprintln!("{} of {} known files are there", all.len(), months::checksums().len());
 }
 
-/// Bounds a little above what was found. LightGBM (100 rounds, 31 leaves, rate 0.1) on the same rows with zones, distance, geography,
-/// time and codes reaches RMSE 5.519 and 5.427, log loss 0.492 and 0.476.
+/// Bounds a little above the measured values. LightGBM (100 rounds, 31 leaves, rate 0.1) on the same rows with zones,
+/// distance, geography, time and codes reaches RMSE 5.519 and 5.427, log loss 0.492 and 0.476.
 #[test]
 fn boosted_candidates_of_the_sample_reach_what_is_known_of_it() {
     let months = sample();
@@ -298,7 +298,7 @@ fn boosted_candidates_of_the_sample_reach_what_is_known_of_it() {
     }
 }
 
-/// A retraining on the sample comes to the same two models on every machine, as `make demo` does and the README says.
+/// A retraining on the sample makes the same two models on every machine, as in `make demo` and the README.
 #[tokio::test]
 async fn a_retraining_on_the_sample_comes_to_the_models_of_the_readme() {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());

@@ -1,4 +1,4 @@
-//! `tripcast` as a person types it.
+//! Tests `tripcast` as a person uses it.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -27,8 +27,7 @@ fn document(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A server of one file that breaks off in the middle of its first answer and serves ranges after that. What it was
-/// asked for is told at the end.
+/// Starts a server of one file that breaks off its first response and then serves ranges; returns the requests.
 fn breaking_server(file: Vec<u8>) -> (String, std::thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! `tripcast data fetch`: months from the TLC, each whole and as its manifest says.
+//! `tripcast data fetch`: complete months from the TLC, with a manifest.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,30 +16,30 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::output::{Failure, Output, progress};
 
-/// Where the TLC publishes its months.
+/// The URL where the TLC publishes its months.
 const TLC: &str = "https://d37ci6vzurychx.cloudfront.net/trip-data";
 const MANIFEST: &str = "manifest.json";
 
-/// Download months of trips from the TLC. What was begun is resumed; what is there is not fetched again.
+/// Download months of trips from the TLC; resumes partial downloads and skips complete ones.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   tripcast data fetch --taxi green --month 2021-01 --month 2021-02 --to trips")]
 pub struct Args {
-    /// Which taxis.
+    /// Colour of the taxis.
     #[arg(long, default_value = "green", value_parser = ["green", "yellow"])]
     taxi: String,
     /// A month, yyyy-mm; repeat for more.
     #[arg(long, required = true)]
     month: Vec<Month>,
-    /// Folder to write to; made if it is not there. manifest.json in it holds size and sha256 of each file.
+    /// Folder to write to; created if missing. Its manifest.json holds size and sha256 of each file.
     #[arg(long, default_value = ".", value_name = "DIR")]
     to: PathBuf,
-    /// Where months are published.
+    /// URL where months are published.
     #[arg(long, default_value = TLC, value_name = "URL")]
     from: String,
 }
 
-/// What is known of a fetched file.
+/// The entry of a fetched file in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     url: String,
@@ -54,7 +54,7 @@ struct Fetched {
     file: PathBuf,
     bytes: u64,
     sha256: String,
-    /// Whether it was there already.
+    /// Whether it existed before.
     present: bool,
 }
 
@@ -95,8 +95,8 @@ fn is_there(file: &Path, entry: Option<&Entry>) -> bool {
     entry.is_some_and(|entry| std::fs::read(file).is_ok_and(|bytes| sha256_hex(&bytes) == entry.sha256))
 }
 
-/// Fetches `url` into `file`, beside its place until it is whole. Goes on where an earlier try ended, as long as the
-/// server says that it still is the same file.
+/// Fetches `url` into a temporary file and moves it to `file` when complete. Resumes an earlier attempt if the server
+/// confirms that the file has not changed.
 async fn fetch(client: &Client, url: &str, file: &Path) -> Result<Entry, Failure> {
     let (part, tag) = (file.with_extension("parquet.part"), file.with_extension("parquet.etag"));
     let begun = std::fs::metadata(&part).map_or(0, |meta| meta.len());

@@ -1,7 +1,7 @@
-//! `tripcast data generate`: months that look like the TLC's, for who has none.
+//! `tripcast data generate`: synthetic months in the TLC's format, for those who have none.
 //!
-//! Made up, with the structure that models live on (zones, distance, hour, payment) and the oddities that they have to
-//! bear (no distance, no passengers, reversals, wrong clocks). Figures on such months say nothing about New York.
+//! They have the structure that models use (zones, distance, hour, payment) and the defects that models must tolerate
+//! (no distance, no passengers, reversals, wrong clocks). Metrics on them say nothing about New York.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::files;
 use crate::output::{Failure, Output, progress};
 
-/// Make synthetic months of green taxi trips in the TLC's format.
+/// Generate synthetic months of green taxi trips in the TLC's format.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   tripcast data generate --month 2021-01 --month 2021-02 --rows 50000 --to trips")]
@@ -23,13 +23,13 @@ pub struct Args {
     /// A month, yyyy-mm; repeat for more.
     #[arg(long, required = true)]
     month: Vec<Month>,
-    /// Rows a month.
+    /// Rows per month.
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     rows: u32,
-    /// Seeds every random choice.
+    /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Folder to write to; made if it is not there.
+    /// Folder to write to; created if missing.
     #[arg(long, default_value = ".", value_name = "DIR")]
     to: PathBuf,
 }
@@ -60,7 +60,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     out.print(&written, || written.iter().map(line).collect())
 }
 
-/// The trips of a month; the same for the same month, rows and seed.
+/// Generates the trips of a month; they depend on the month, the rows and the seed alone.
 fn generate(month: Month, rows: u32, seed: u64) -> (Vec<Trip>, Vec<Outcome>) {
     let stream = seed ^ ((month.year() as u64) << 8) ^ u64::from(month.month());
     let mut rng = ChaCha12Rng::seed_from_u64(stream);
@@ -79,10 +79,10 @@ fn generate(month: Month, rows: u32, seed: u64) -> (Vec<Trip>, Vec<Outcome>) {
 }
 
 fn one(rng: &mut ChaCha12Rng, month: Month) -> (Trip, Outcome) {
-    // A few zones have most of the pickups: the square of a uniform draw leans to one end.
+    // Few zones have most of the pickups: the square of a uniform number is often small.
     let leaning = |rng: &mut ChaCha12Rng| (rng.random::<f64>().powi(2) * 263.0) as u16 + 1;
     let from = Zone::new(leaning(rng) * 74 % 263 + 1);
-    // Most trips stay near: of a dozen zones the nearest.
+    // Most trips are short: the nearest of a dozen zones is taken.
     let far = |to: &Option<Zone>| straight_miles(from, *to).unwrap_or(99.0);
     let drawn: Vec<Option<Zone>> = (0..12).map(|_| Zone::new(leaning(rng) * 41 % 263 + 1)).collect();
     let to = drawn.into_iter().min_by(|a, b| far(a).total_cmp(&far(b))).flatten();
@@ -117,7 +117,7 @@ fn one(rng: &mut ChaCha12Rng, month: Month) -> (Trip, Outcome) {
     (trip, outcome)
 }
 
-/// The share of tipped card trips of a zone, 0.4 to 0.85: the same in every month, and no pattern between neighbours.
+/// Returns the share of tipped card trips of a zone, 0.4 to 0.85: constant over time, and unrelated among neighbours.
 fn generosity(zone: Option<Zone>) -> f64 {
     0.4 + 0.45 * zone.map_or(0.5, |zone| (f64::from(zone.id()) * 0.618_033_988_749_895).fract())
 }
@@ -135,7 +135,7 @@ fn pickup(rng: &mut ChaCha12Rng, month: Month) -> NaiveDateTime {
     start + TimeDelta::seconds((hour.clamp(0.0, 23.99) * 3600.0) as i64)
 }
 
-/// About normal, mean 0, deviation 1: the sum of twelve uniform draws, less six.
+/// Draws a nearly normal number, mean 0, deviation 1: the sum of twelve uniform ones, minus six.
 fn noise(rng: &mut ChaCha12Rng) -> f64 {
     (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
 }
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// Whatever is made up has to look like trips to the rules that refuse what does not.
+    /// Generated trips must pass the checks for real ones.
     #[test]
     fn generated_months_pass_the_gates_of_a_retraining() {
         for rows in [2000, 20_000, 60_000] {

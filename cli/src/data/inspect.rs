@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::files::{self, FileError};
 use crate::output::{Failure, Output, progress};
 
-/// Say what is in files of trips: rows, columns, what is odd, what each list of rules keeps, and whether a retraining would use
-/// them. Each is held against those named before it: name months in their order.
+/// Describe files of trips: rows, columns, odd values, what each list of rules keeps, and whether a retraining would
+/// use them. Each file is compared with those before it, so name months in order.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   tripcast data inspect green_tripdata_2021-01.parquet green_tripdata_2021-02.parquet")]

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::files::{self, FileError};
 use crate::output::Failure;
 
-/// Turn trips of a file into messages for the scorer, one JSON document a line.
+/// Turn trips of a file into messages for the scorer, one JSON document per line.
 ///
-/// Each message carries `actual_duration` (minutes) beside the ride, which the scorer ignores: to compare with.
+/// For comparison, each message has `actual_duration` (minutes), which the scorer ignores.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   tripcast data sample --input green_tripdata_2021-03.parquet --rows 1000 > messages.jsonl")]
@@ -24,10 +24,10 @@ pub struct Args {
     /// Trips (TLC Parquet).
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// How many messages; all rows if the file has fewer.
+    /// Number of messages; all rows if the file has fewer.
     #[arg(long, default_value_t = 1000)]
     rows: usize,
-    /// Which rows are drawn.
+    /// Seed of the choice of rows.
     #[arg(long, default_value_t = 42)]
     seed: u64,
 }
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn message(ride_id: u64, trip: &Trip, minutes: Option<f64>) -> Value {
-    // A zone that is no zone is sent as 0: it was stated, and without any the ride would be rejected.
+    // An unknown zone is sent as 0, because a ride without a zone is rejected.
     let zone = |zone: Option<model::Zone>| zone.map_or(0, |zone| zone.id());
     json!({
         "ride_id": ride_id,

@@ -1,9 +1,9 @@
-//! A replay as lines to read.
+//! Formats a replay for a terminal.
 
 use super::served::{PeriodFigures, Served, ServedFigures};
 use super::{Decided, Report};
 
-/// Every decision with its reason, then what was served.
+/// Returns a line for each decision with its reason, then the metrics of what was served.
 pub fn table(report: &Report) -> Vec<String> {
     let mut lines = vec![format!("{:10} {:8} {:>6} {:>6}  decision", "day", "judged", "window", "s")];
     lines.extend(report.decisions.iter().map(decision));

@@ -1,4 +1,4 @@
-//! What was served, and how good it was: beside the first champion kept for ever, and beside each champion's predecessor.
+//! Measures what was served, and compares it with keeping the first champion and with each champion's predecessor.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use serde::Serialize;
 
 use crate::output::Failure;
 
-/// Who serves from when.
+/// A period between two retrainings, with its champion.
 pub struct Period {
-    /// Until the next one begins.
+    /// When it begins; it ends when the next one begins.
     pub from: NaiveDateTime,
     /// The champion.
     pub version: ModelVersion,
-    /// The same, ready to answer.
+    /// Its model.
     pub model: Arc<Model>,
 }
 
-/// ServedFigures of what was served, on rows of the course's rules where nothing else is said.
+/// Metrics of what was served, on rows of the course's rules unless stated otherwise.
 #[derive(Debug, Serialize)]
 pub struct Served {
     /// All rows.
@@ -34,57 +34,57 @@ pub struct Served {
     pub periods: Vec<PeriodFigures>,
     /// By slice, `by: value`.
     pub slices: BTreeMap<String, ServedFigures>,
-    /// Share of all trips with both times, whatever their duration, inside the interval; and how many they are.
+    /// Share of all trips with both times, of any duration, inside the interval; and the number of those trips.
     pub coverage_of_all: Option<(f64, u64)>,
-    /// Mean width that an interval as wide for all trips would need to cover as many, minutes; in hindsight.
+    /// Width in minutes of a constant interval that covers as many trips, chosen in hindsight.
     pub constant_width_min: Option<f64>,
 }
 
-/// ServedFigures on some rows.
+/// Metrics on some rows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ServedFigures {
-    /// How many.
+    /// Number of rows.
     pub rows: u64,
     /// RMSE in minutes, or log loss.
     pub loss: f64,
-    /// The same if the first champion had stayed for ever.
+    /// The loss if the first champion had never been replaced.
     pub loss_frozen: f64,
-    /// Share inside the interval; of tips none.
+    /// Share inside the interval; none for tips.
     pub coverage: Option<f64>,
-    /// One standard error of that, by the binomial distribution.
+    /// Its standard error, by the binomial distribution.
     pub coverage_error: Option<f64>,
     /// Mean width of the interval, minutes.
     pub width_min: Option<f64>,
-    /// Of tips: calibration error.
+    /// Calibration error of tips.
     pub ece: Option<f64>,
-    /// Of tips: share of tipped trips.
+    /// Share of tipped trips.
     pub base_rate: Option<f64>,
 }
 
-/// What one champion did until the next retraining.
+/// The metrics of one period.
 #[derive(Debug, Serialize)]
 pub struct PeriodFigures {
-    /// From when.
+    /// When it began.
     pub from: String,
-    /// Who served.
+    /// The champion.
     pub version: ModelVersion,
-    /// Whether it was new.
+    /// Whether the champion was new.
     pub promoted: bool,
-    /// How it did.
+    /// Its metrics.
     pub figures: ServedFigures,
-    /// What its predecessor would have done.
+    /// The loss of its predecessor on the same rows.
     pub loss_of_previous: Option<f64>,
 }
 
-/// What figures are computed from.
+/// Sums from which metrics are computed.
 struct Tally {
     loss: Loss,
     served: Performance,
-    /// Sums of losses: of the champion that served, of the first one, and of the one before.
+    /// Sums of losses: of the champion, of the first one, and of the previous one.
     losses: [f64; 3],
 }
 
-/// One row as it was predicted: by the champion, by the first one, and by the one before.
+/// One row with the predictions of the champion, of the first one, and of the previous one.
 struct Row {
     predicted: [f64; 3],
     interval: Option<(f64, f64)>,
@@ -122,7 +122,7 @@ impl Tally {
     }
 }
 
-/// Serves every trip of `months` by whoever was champion when it began.
+/// Predicts every trip of `months` with the champion at its pickup.
 pub fn serve(
     target: Target,
     periods: &[Period],
@@ -192,22 +192,22 @@ fn period(periods: &[Period], number: usize, tally: &Tally) -> PeriodFigures {
     }
 }
 
-/// A period of the champion before.
+/// Returns the last period with another champion.
 fn previous(periods: &[Period], number: usize) -> Option<usize> {
     periods[..number].iter().rposition(|period| period.version != periods[number].version)
 }
 
-/// Twice the distance within which as many errors lie.
+/// Returns twice the distance within which `covered` of the errors lie.
 fn constant_width(mut errors: Vec<f64>, covered: u64) -> Option<f64> {
     errors.sort_unstable_by(f64::total_cmp);
     errors.get((covered as usize).checked_sub(1)?).map(|far| 2.0 * far)
 }
 
-/// The rows of a file by the period they were served in, with their trips.
+/// Groups the rows of a file, with their trips, by the period in which they were served.
 fn parts(file: &LabelledTrips, month: Month, periods: &[Period]) -> BTreeMap<usize, (Vec<usize>, Vec<Trip>)> {
     let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for row in 0..file.trips.len() {
-        // A clock that is wrong says nothing of when the trip was: it was in the middle of the month.
+        // A pickup outside of the month is a wrong clock: such trips count as in the middle of the month.
         let at = file.trips[row].pickup.filter(|at| month.contains(*at)).or_else(|| month.middle());
         let number = at.map_or(0, |at| periods.partition_point(|period| period.from <= at));
         if let Some(number) = number.checked_sub(1) {

@@ -1,11 +1,11 @@
-//! What the batch predictor is told by its environment.
+//! The environment variables of the batch predictor.
 
 use std::time::Duration;
 
 use platform::env::{Env, EnvError, Variable};
 use store::StoreUri;
 
-/// Every variable it reads.
+/// Every variable that the batch predictor reads.
 pub const VARIABLES: [Variable; 4] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
     Variable {
@@ -21,7 +21,7 @@ pub const VARIABLES: [Variable; 4] = [
     },
 ];
 
-/// The same, read.
+/// The values of [`VARIABLES`], parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // see VARIABLES
 pub struct Config {
@@ -32,10 +32,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration of this process.
+    /// Reads the configuration from the environment of this process.
     ///
     /// # Errors
-    /// [`EnvError`], naming all that is missing or what cannot be meant.
+    /// [`EnvError`], which names every variable that is missing, or one whose value is invalid.
     pub fn from_env() -> Result<Self, EnvError> {
         let env = Env::of_process(&VARIABLES)?;
         Ok(Self {

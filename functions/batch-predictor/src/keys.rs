@@ -1,10 +1,10 @@
-//! Where the results of a file go: functions of its key and the bundle alone, so that a repeat overwrites itself.
+//! Keys of the results of a file. They depend on its key and the bundle alone, so that a repeat overwrites itself.
 
 use model::Month;
 use registry::layout;
 use store::{ObjectKey, StoreError};
 
-/// A dropped file by its key below `incoming/`.
+/// A file that was dropped below `incoming/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
     key: ObjectKey,
@@ -12,50 +12,50 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    /// The file with this key; none if it does not lie below `incoming/`, or is a folder's placeholder.
+    /// Returns the file with this key; none if it does not lie below `incoming/`, or is a folder's placeholder.
     pub fn new(key: &str) -> Option<Self> {
         let below =
             key.strip_prefix(layout::INCOMING).filter(|below| !below.is_empty() && !below.ends_with('/'))?;
         Some(Self { key: ObjectKey::new(key).ok()?, below: below.to_string() })
     }
 
-    /// Its key.
+    /// Returns its key.
     pub fn key(&self) -> &ObjectKey {
         &self.key
     }
 
-    /// The last part of its key without the ending: `green_tripdata_2021-03`.
+    /// Returns the last part of its key without the extension: `green_tripdata_2021-03`.
     pub fn name(&self) -> &str {
         let file = self.below.rsplit('/').next().unwrap_or(&self.below);
         file.strip_suffix(".parquet").unwrap_or(file)
     }
 
-    /// The month in its name, as in `<taxi>_tripdata_<yyyy-mm>.parquet`.
+    /// Returns the month in its name, as in `<taxi>_tripdata_<yyyy-mm>.parquet`.
     pub fn month(&self) -> Option<Month> {
         self.name().rsplit_once('_')?.1.parse().ok()
     }
 
-    /// The taxis in its name.
+    /// Returns the taxis in its name, such as `green`.
     pub fn taxi(&self) -> Option<&str> {
         self.name().split_once("_tripdata_").map(|(taxi, _)| taxi)
     }
 
-    /// Where its predictions by `bundle` go.
+    /// Returns the key of its predictions by `bundle`.
     pub fn predictions(&self, bundle: &str) -> Result<ObjectKey, StoreError> {
         layout::predictions(bundle, self.month(), &self.below)
     }
 
-    /// Where the summary of its predictions by `bundle` goes.
+    /// Returns the key of the summary of its predictions by `bundle`.
     pub fn summary(&self, bundle: &str) -> Result<ObjectKey, StoreError> {
         layout::summary(bundle, self.month(), &self.below)
     }
 
-    /// Where its rejected rows go.
+    /// Returns the key of its rejected rows.
     pub fn rejected(&self) -> Result<ObjectKey, StoreError> {
         layout::rejected(&self.below)
     }
 
-    /// Where the reason goes if it was refused as a whole.
+    /// Returns the key of the error report of a file that is refused as a whole.
     pub fn error(&self) -> Result<ObjectKey, StoreError> {
         layout::error(&self.below)
     }

@@ -1,12 +1,11 @@
-//! The batch predictor: a Parquet object of trips in, an object of predictions out.
+//! The batch predictor reads a Parquet object of trips and writes an object of predictions.
 //!
-//! One walk, front to back: [`BatchPredictor::handle`] takes the event apart; [`BatchPredictor::predict`] answers one
-//! file: [`pinned`] reads it in ranges of one pinned version, the models answer row group by row group, [`results`]
-//! writes the predictions in parts that are seen only when complete. A file that can never be predicted leaves its
-//! reason in the quarantine and is done; only what may succeed later is an error, which Lambda retries and then sends
-//! to the failure queue.
+//! [`BatchPredictor::handle`] decodes the event; [`BatchPredictor::predict`] predicts one file. [`pinned`] reads it in
+//! ranges of one pinned version, the models predict it row group by row group, and [`results`] uploads the predictions
+//! in parts that become visible only when complete. A file that can never be predicted ends with an error report in the
+//! quarantine. Only what may succeed later is an error, which Lambda retries and then sends to the failure queue.
 //!
-//! It does not know Lambda's event shapes (`platform::event`), nor Parquet (`dataset`).
+//! Deliberately absent: Lambda's event shapes (`platform::event`), and Parquet (`dataset`).
 
 pub mod config;
 pub mod keys;
@@ -32,43 +31,43 @@ use keys::Dropped;
 use pinned::PinnedObject;
 use results::Results;
 
-/// What is left for giving up cleanly when time runs out.
+/// Time kept to abort the upload before the deadline.
 const RESERVE: Duration = Duration::from_secs(10);
 
-/// Why a file was not predicted, and may be later.
+/// Why a file was not predicted. Lambda repeats the event.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
-    /// The event tells of no object.
+    /// The event names no object.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// The store did not read or write.
+    /// The store failed to read or write.
     #[error("predicting {key}")]
     Store {
-        /// Which file.
+        /// The key of the file.
         key: String,
-        /// The store's reason.
+        /// The reason.
         #[source]
         source: StoreError,
     },
     /// The models could not be loaded.
     #[error("predicting {key}")]
     Models {
-        /// Which file.
+        /// The key of the file.
         key: String,
         /// The reason.
         #[source]
         source: ModelError,
     },
-    /// It was not done in time; nothing of it is seen.
+    /// The deadline came first; no part of the predictions is visible.
     #[error("predicting {key}: it was not done before the deadline, and was given up")]
     OutOfTime {
-        /// Which file.
+        /// The key of the file.
         key: String,
     },
     /// The predictions could not be encoded.
     #[error("predicting {key}")]
     Write {
-        /// Which file.
+        /// The key of the file.
         key: String,
         /// The reason.
         #[source]
@@ -99,44 +98,44 @@ impl Classified for PredictError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum FileOutcome {
-    /// Its predictions are there.
+    /// Its predictions are complete.
     Predicted {
-        /// The file.
+        /// The key of the file.
         key: String,
-        /// Where they are.
+        /// The key of the predictions.
         predictions: String,
         /// Rows predicted.
         rows: u64,
         /// Rows rejected.
         rejected: u64,
     },
-    /// It can never be predicted; the reason lies in the quarantine.
+    /// It can never be predicted; the quarantine holds the reason.
     Refused {
-        /// The file.
+        /// The key of the file.
         key: String,
-        /// A stable name.
+        /// The stable name of the error.
         error_type: String,
-        /// For people.
+        /// The reason, for people.
         detail: String,
     },
-    /// There is no champion; the quarantine says so.
+    /// There is no champion; the quarantine holds this reason.
     NoModel {
-        /// The file.
+        /// The key of the file.
         key: String,
     },
-    /// It was replaced or removed before it was read: its own event tells of what is there now.
+    /// It was replaced or removed before it was read; the new object has its own event.
     Gone {
-        /// The file.
+        /// The key of the file.
         key: String,
     },
-    /// Not a file below `incoming/` of the bucket of trips.
+    /// It does not lie below `incoming/` of the bucket of trips.
     Ignored {
-        /// What it was.
+        /// The key of the object.
         key: String,
     },
 }
 
-/// The function with its ports; clones share them.
+/// The batch predictor with its ports; clones share them.
 #[derive(Debug, Clone)]
 pub struct BatchPredictor {
     data: Arc<dyn Store>,
@@ -147,15 +146,15 @@ pub struct BatchPredictor {
 }
 
 impl BatchPredictor {
-    /// A predictor of the files on `data`, which is `bucket` if it is one, by models of `taxi`.
+    /// Creates a predictor of the files on `data`, which is `bucket` if it is one, with models of `taxi`.
     pub fn new(data: Arc<dyn Store>, bucket: Option<String>, models: Models, taxi: String) -> Self {
         Self { data, bucket, models, taxi, limits: Limits::default() }
     }
 
-    /// Answers one Lambda event: how each of its files ended.
+    /// Handles one Lambda event and returns how each of its files ended.
     ///
     /// # Errors
-    /// [`PredictError`] of the first file that may succeed later; the others are predicted all the same.
+    /// The first [`PredictError`]; the other files are predicted all the same.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Vec<FileOutcome>, PredictError> {
         let (mut outcomes, mut failure) = (Vec::new(), None);
         for object in objects_created(&event.payload)? {
@@ -218,7 +217,7 @@ impl BatchPredictor {
     ) -> Result<FileOutcome, Ended> {
         let source = PinnedObject::open(&*self.data, object, dropped).await?;
         let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.limits)?;
-        // Nothing is begun before the file has shown that it can be read at all.
+        // The upload begins only after the first rows could be read.
         let mut step = next(&mut reader, &source).await?;
         let mut results = Results::begin(&*self.data, dropped, bundle).await?;
         let mut ended = Ok(());
@@ -241,7 +240,7 @@ impl BatchPredictor {
     }
 }
 
-/// The next rows, or none at the end, fetching what the reader needs on the way.
+/// Returns the next rows, fetching the byte ranges that the reader needs; none at the end.
 async fn next(reader: &mut TripReader, source: &PinnedObject<'_>) -> Result<Option<Rows>, Ended> {
     let mut needs = reader.first_need().into_iter().collect();
     loop {
@@ -256,7 +255,7 @@ async fn next(reader: &mut TripReader, source: &PinnedObject<'_>) -> Result<Opti
     }
 }
 
-/// Why the walk of a file ended early.
+/// Why reading or predicting a file ended early.
 #[derive(Debug)]
 enum Ended {
     Gone,

@@ -1,4 +1,4 @@
-//! Wiring of the batch predictor: configuration in, ports made once, events to the handler.
+//! Entry point: reads the configuration, creates the ports once and passes events to the handler.
 
 use batch_predictor::BatchPredictor;
 use batch_predictor::config::Config;

@@ -1,4 +1,4 @@
-//! A dropped file, read in ranges of the one version that was there when reading began.
+//! Reads a dropped file in ranges, all of the version that was present when reading began.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use store::{ETag, Get, ObjectKey, Store, StoreError};
 use crate::Ended;
 use crate::keys::Dropped;
 
-/// Ranges closer than this are read in one request: the bytes between cost less than the round trip.
+/// Ranges with a smaller gap are read in one request: the bytes between them cost less than a round trip.
 const GAP_BYTES_MAX: u64 = 256 << 10;
 
 pub(crate) struct PinnedObject<'a> {
@@ -21,7 +21,7 @@ pub(crate) struct PinnedObject<'a> {
 }
 
 impl<'a> PinnedObject<'a> {
-    /// Looks at the file: it must still be what the event tells of.
+    /// Opens the file, which must still have the ETag of the event.
     pub(crate) async fn open(
         store: &'a dyn Store,
         object: &ObjectCreated,
@@ -46,7 +46,7 @@ impl<'a> PinnedObject<'a> {
         &self.etag
     }
 
-    /// The bytes of each range, near ones in one request.
+    /// Returns the bytes of each range, reading close ranges in one request.
     pub(crate) async fn fetch(&self, ranges: Vec<Range<u64>>) -> Result<Vec<(Range<u64>, Bytes)>, Ended> {
         let mut fetched = Vec::with_capacity(ranges.len());
         for (span, ranges) in spans(ranges) {
@@ -79,7 +79,7 @@ impl<'a> PinnedObject<'a> {
     }
 }
 
-/// Spans that cover the ranges, each with the ranges it covers.
+/// Groups ranges into spans, and returns each span with the ranges that it covers.
 fn spans(mut ranges: Vec<Range<u64>>) -> Vec<(Range<u64>, Vec<Range<u64>>)> {
     ranges.sort_unstable_by_key(|range| (range.start, range.end));
     let mut spans: Vec<(Range<u64>, Vec<Range<u64>>)> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a file leaves behind: predictions seen only when complete, rejected rows, a summary or a reason.
+//! Writes the results of a file: predictions that become visible when complete, rejected rows, a summary or a reason.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,7 @@ use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Uploa
 use crate::keys::Dropped;
 use crate::{Ended, FileOutcome};
 
-/// Rejected rows that are written with their details; the others are counted. A file of nothing but bad rows must not
-/// fill the memory.
+/// Limit of the rejected rows that are written with their details, to bound the memory; all are counted.
 const REJECTED_ROWS_MAX: usize = 1_000_000;
 
 pub(crate) struct Results<'a> {
@@ -61,7 +60,7 @@ impl<'a> Results<'a> {
         })
     }
 
-    /// Predicts rows and passes on what is ready.
+    /// Predicts rows and uploads a part as soon as it is large enough.
     pub(crate) async fn add(&mut self, rows: &Rows) -> Result<(), Ended> {
         let predicted = self.bundle.predict(&rows.trips);
         self.count(rows, &predicted);
@@ -88,7 +87,7 @@ impl<'a> Results<'a> {
         self.rejected.extend(rows.rejected.iter().take(room).cloned());
     }
 
-    /// Writes the rejected rows, makes the predictions seen, then the summary: where it is, all is there.
+    /// Writes the rejected rows, completes the upload, then writes the summary: where it exists, all else does.
     pub(crate) async fn complete(mut self, etag: &ETag, taxi: &str) -> Result<FileOutcome, Ended> {
         if !self.rejected.is_empty() {
             let rejected = dataset::rejected::to_parquet(&self.rejected)?;
@@ -109,14 +108,14 @@ impl<'a> Results<'a> {
         })
     }
 
-    /// Gives the upload up; what cannot be given up now, the bucket's lifecycle rule removes.
+    /// Aborts the upload. If that fails, the bucket's lifecycle rule removes the parts.
     pub(crate) async fn abandon(self) {
         if let Err(error) = self.upload.abort().await {
             tracing::warn!(key = %self.predictions, error_message = chain(&error), "the upload was not given up");
         }
     }
 
-    // No time and no run in it: a repeat writes the same bytes.
+    // Contains no time and no run, so that a repeat writes the same bytes.
     fn summary(&self, etag: &ETag, taxi: &str) -> Value {
         let judged = self.performance.metrics();
         let other = self.dropped.taxi().filter(|of_file| *of_file != taxi);
@@ -138,7 +137,7 @@ impl<'a> Results<'a> {
     }
 }
 
-/// Leaves the reason for a whole file in the quarantine.
+/// Writes the reason for refusing a whole file to the quarantine.
 pub(crate) async fn write_error_report(
     store: &dyn Store,
     dropped: &Dropped,

@@ -18,7 +18,7 @@ async fn promoted_model(models: &MemoryStore) {
     registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
 }
 
-/// 100 trips of 12 minutes.
+/// Builds a file of 100 trips of 12 minutes.
 fn month() -> Bytes {
     let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
     for row in 0..100u16 {
@@ -112,7 +112,7 @@ async fn a_file_that_is_not_parquet_leaves_its_reason_and_no_predictions() {
     let why = document(&bench, "quarantine/notes.txt.error.json").await;
     assert_eq!((&why["outcome"], &why["error_type"]), (&json!("refused"), &json!("Dataset.NotParquet")));
     let mut damaged = month().to_vec();
-    // The first column's pages, which lie right behind the leading magic bytes.
+    // The pages of the first column, which follow the leading magic bytes.
     damaged[8..60].fill(0xff);
     let refused = drop_file(&bench, "incoming/damaged.parquet", Bytes::from(damaged)).await.unwrap();
     assert!(matches!(refused, FileOutcome::Refused { .. }), "{refused:?}");

@@ -1,5 +1,5 @@
-//! How old the champions and the last retraining are. Reported twice a day, since alarms look back a week at most and would not
-//! notice that a month went by without a retraining.
+//! Ages of the champions and of the last retraining. They are reported twice a day, since alarms look back a week at
+//! most and would not notice a month without a retraining.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use registry::{Registry, RegistryError};
 use serde::Serialize;
 use store::{Store, StoreError};
 
-/// Runs that are looked at, from the last one back: two years of a schedule.
+/// Maximum number of run records that are read, latest first: two years of a monthly schedule.
 const RUNS_MAX: usize = 24;
 
-/// How old things are, hours.
+/// Ages in hours.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Age {
-    /// Of the champion that has served longest; none while there is no champion of durations.
+    /// Age of the champion that has served longest; none without a duration champion.
     pub model_hours: Option<f64>,
-    /// Since the last retraining that failed in nothing and had something to do; none if there never was one.
+    /// Time since the last retraining that had something to do and did not fail; none if there never was one.
     pub retraining_hours: Option<f64>,
 }
 
@@ -27,7 +27,7 @@ impl Age {
     /// Measures the age of the champions and the runs on `models` as of `now`.
     ///
     /// # Errors
-    /// [`RegistryError`] where the store does not answer.
+    /// [`RegistryError`] if the store cannot be read.
     pub async fn measure(models: &Arc<dyn Store>, now: DateTime<Utc>) -> Result<Self, RegistryError> {
         let registry = Registry::new(Arc::clone(models));
         let hours = |since: DateTime<Utc>| (now - since).num_seconds() as f64 / 3600.0;
@@ -49,7 +49,7 @@ impl Age {
         Ok(Self { model_hours: ages.into_iter().reduce(f64::max), retraining_hours: last.map(hours) })
     }
 
-    /// What is known, as metrics. Missing data alarms.
+    /// Returns the known ages as metrics. A missing metric raises its alarm.
     pub fn metrics(&self) -> Vec<(Metric, f64)> {
         let known = [
             (Metric::ModelAgeHours, self.model_hours),
@@ -62,9 +62,9 @@ impl Age {
 async fn last_retraining(models: &Arc<dyn Store>) -> Result<Option<DateTime<Utc>>, StoreError> {
     let runs = Runs::new(Arc::clone(models));
     let mut last = None;
-    // The name of a run begins with the day that it is as of, which need not be the day on which it ran.
+    // A name begins with the day that the run is as of, which need not be the day on which it ran.
     for name in runs.names().await?.iter().rev().take(RUNS_MAX) {
-        // A record of another build's form, or half of one, is none of a run that ended well.
+        // An unreadable record, such as one of another build, does not count as a success.
         let Ok(Some(run)) = runs.read(name).await else { continue };
         last = last.max(run.ended_well().then_some(run.started));
     }

@@ -1,7 +1,8 @@
-//! The card of a model: what it is, from what, how good, and where it is weak. One content, three forms: `card.json` by the
-//! schema of the Model Card Toolkit (v0.0.2) for programs, `card.md` for terminals, `card.html` for people.
+//! The card of a model: what it is, what it was trained on, how good it is, and where it is weak. It has three forms:
+//! `card.json` by the schema of the Model Card Toolkit (v0.0.2) for programs, `card.md` for terminals, `card.html` for
+//! people.
 //!
-//! What is measured, `model::card` measures; here it is put into words, tables and plots.
+//! `model::card` measures; this module puts the results into words, tables and plots.
 
 mod content;
 mod toolkit;
@@ -14,29 +15,29 @@ use registry::runs::Fingerprint;
 use report::Report;
 use serde_json::Value;
 
-/// What a card tells.
+/// The content of a card.
 pub(crate) struct Card<'a> {
     pub(crate) run: &'a str,
-    /// When the run began that made the model.
+    /// When the run that made the model began.
     pub(crate) made: DateTime<Utc>,
     pub(crate) trained: &'a Trained,
     pub(crate) assessed: &'a Assessment,
     pub(crate) findings: &'a Findings,
     pub(crate) data: &'a [Fingerprint],
-    /// The champion beside which it was judged, if there was one.
+    /// The champion with which it was compared, if there was one.
     pub(crate) previous: Option<Previous<'a>>,
 }
 
-/// The champion before it.
+/// The champion with which a model was compared.
 pub(crate) struct Previous<'a> {
     pub(crate) version: &'a str,
     pub(crate) artifact: &'a Artifact,
-    /// On the same rows.
+    /// Measured on the same rows.
     pub(crate) metrics: &'a Metrics,
 }
 
 impl Card<'_> {
-    /// The files of the card, by name.
+    /// Returns `card.json`, `card.md` and `card.html`.
     pub(crate) fn files(&self) -> (Value, String, String) {
         let title = format!("{} model {}", self.trained.artifact.lineage.target, self.trained.version);
         let report = Report { title, sections: content::sections(self) };

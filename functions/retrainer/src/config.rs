@@ -1,4 +1,4 @@
-//! What the retrainer is told by its environment.
+//! The environment variables of the retrainer.
 
 use std::str::FromStr;
 
@@ -12,7 +12,7 @@ use store::StoreUri;
 use crate::learn::Learning;
 use crate::{Settings, Tracker};
 
-/// Every variable it reads.
+/// Every variable that the retrainer reads.
 pub const VARIABLES: [Variable; 11] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
     Variable {
@@ -47,10 +47,10 @@ pub const VARIABLES: [Variable; 11] = [
     Variable { name: "MLFLOW_TRACKING_TOKEN", meaning: "bearer token instead", default: Some("") },
 ];
 
-/// Where those of tracking begin.
+/// Index of the first variable that concerns tracking.
 const TRACKING_FROM: usize = 6;
 
-/// The same, read.
+/// The values of [`VARIABLES`], parsed.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // see VARIABLES
 pub struct Config {
@@ -64,10 +64,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration of this process.
+    /// Reads the configuration from the environment of this process.
     ///
     /// # Errors
-    /// [`EnvError`], naming all that is missing or what cannot be meant.
+    /// [`EnvError`], which names every variable that is missing, or one whose value is invalid.
     pub fn from_env() -> Result<Self, EnvError> {
         let env = Env::of_process(&VARIABLES)?;
         Ok(Self {
@@ -81,7 +81,7 @@ impl Config {
         })
     }
 
-    /// How to retrain.
+    /// Returns the settings of a retraining.
     pub fn settings(&self) -> Settings {
         let params = FitParams { seed: self.seed, ..FitParams::default() };
         let policy = PromotionPolicy { seed: self.seed, ..PromotionPolicy::default() };
@@ -91,7 +91,7 @@ impl Config {
     }
 }
 
-/// The tracking server that the environment of this process names.
+/// Creates a tracker from the environment of this process; none if it names no tracking server.
 ///
 /// # Errors
 /// [`EnvError`].
@@ -99,7 +99,7 @@ pub fn tracker_of_process() -> Result<Option<Tracker>, EnvError> {
     tracker(&Env::of_process(&VARIABLES[TRACKING_FROM..])?)
 }
 
-/// A tracking server that cannot be meant is said and done without: it never keeps models from being retrained.
+/// Creates the tracker. An invalid one is logged and left out: tracking never keeps models from being retrained.
 fn tracker(env: &Env) -> Result<Option<Tracker>, EnvError> {
     let uri: String = env.get("MLFLOW_TRACKING_URI")?;
     if uri.is_empty() {
@@ -119,7 +119,7 @@ fn tracker(env: &Env) -> Result<Option<Tracker>, EnvError> {
     }
 }
 
-/// Spans of months: `1,3,12`.
+/// Window lengths in months, separated by commas: `1,3,12`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Windows(pub Vec<u32>);
 

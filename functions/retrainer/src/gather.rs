@@ -1,4 +1,4 @@
-//! The months of a plan, read whole, as they were when the plan was made, with their fingerprints.
+//! Reads the months of a plan, pinned to the bytes that were there when it was made, and fingerprints them.
 
 use dataset::{Limits, ReadError, read_all};
 use model::LabelledTrips;
@@ -15,27 +15,27 @@ use crate::plan::{MonthFile, Plan};
 /// The trips of a plan.
 #[derive(Debug)]
 pub struct Gathered {
-    /// To learn from, oldest first.
+    /// Training months, oldest first.
     pub train: Vec<LabelledTrips>,
-    /// To judge on.
+    /// The holdout month.
     pub judge: HoldoutMonth,
-    /// Where each came from, training first, then the month to judge on.
+    /// Fingerprints of the files that were used, the holdout month last.
     pub fingerprints: Vec<Fingerprint>,
     /// Training months that were left out: unreadable, or refused by a gate.
     pub left_out: Vec<LeftOut>,
-    /// What the gates measured of every month that was read, in the same order, the month to judge on last.
+    /// Results of the gates for every month that was read, in the same order, the holdout month last.
     pub inspections: Vec<Inspection>,
 }
 
-/// The month that all are judged on. Its trips come out once, and only against models that are finished: what could still
-/// learn from them never sees them.
+/// The holdout month. Its trips are released once, in exchange for finished candidates, so that nothing that still
+/// learns sees them.
 #[derive(Debug)]
 pub struct HoldoutMonth {
     trips: LabelledTrips,
 }
 
 impl HoldoutMonth {
-    /// The trips, for what was learned without them.
+    /// Returns the trips and the candidates that were learned without them.
     pub fn open(self, finished: Vec<Comparison>) -> (LabelledTrips, Vec<Comparison>) {
         (self.trips, finished)
     }
@@ -44,36 +44,36 @@ impl HoldoutMonth {
 /// Why a plan could not be gathered.
 #[derive(Debug, thiserror::Error)]
 pub enum GatherError {
-    /// The store did not read.
+    /// The store failed to read.
     #[error("gathering {key}")]
     Store {
-        /// Which file.
+        /// The key of the file.
         key: String,
-        /// Why not.
+        /// The reason.
         #[source]
         source: StoreError,
     },
-    /// It holds no trips.
+    /// The file is not a readable month of trips.
     #[error("gathering {key}")]
     Read {
-        /// Which file.
+        /// The key of the file.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         source: ReadError,
     },
-    /// None of the training months could be read, or passed the gates.
+    /// No training month could be read and passed the gates.
     #[error("none of the {} months to learn from can be used: {}", left_out.len(), reasons(left_out))]
     NothingLeft {
-        /// Every one.
+        /// Every training month.
         left_out: Vec<LeftOut>,
     },
-    /// The month to judge on did not pass the gates.
+    /// The holdout month did not pass the gates.
     #[error("{key}, the month to judge on, is refused: {reason}")]
     Refused {
-        /// Which file.
+        /// The key of the file.
         key: String,
-        /// Every check that it fails.
+        /// Every check that failed.
         reason: String,
     },
 }
@@ -96,9 +96,9 @@ fn reasons(left_out: &[LeftOut]) -> String {
     left_out.iter().map(|one| format!("{}: {}", one.key, one.reason)).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads the months of `plan`, each through the gates beside those accepted before it. A training month that cannot be read
-/// or is refused is left out and named, so that one bad file does not stop retraining for a year; without the month to
-/// judge on there is no judgement, so that is an error.
+/// Reads the months of `plan`, and checks each with the gates against the months accepted before it. A training month
+/// that cannot be read or is refused is left out and named, so that one bad file does not stop retraining for a year.
+/// The holdout month is needed to judge, so there it is an error.
 ///
 /// # Errors
 /// [`GatherError`].

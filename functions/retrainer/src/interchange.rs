@@ -1,4 +1,4 @@
-//! A model as MLflow loads it: an ONNX file, a few lines of Python around it, and the `MLmodel` that names both.
+//! Exports a model for MLflow: an ONNX file, a Python wrapper around it, and the `MLmodel` that names both.
 
 use bytes::Bytes;
 use model::Artifact;
@@ -9,15 +9,15 @@ use serde_json::json;
 const WRAPPER: &str = include_str!("../pyfunc/tripcast_pyfunc.py");
 const REQUIREMENTS: &str = "mlflow-skinny\nnumpy\nonnxruntime>=1.21\npandas\n";
 
-/// The files of an MLflow model, by their path below it.
+/// Returns the files of an MLflow model, by their path inside it.
 ///
 /// # Errors
 /// [`OnnxError`] for models without an ONNX form.
 pub(crate) fn mlflow_model(artifact: &Artifact) -> Result<Vec<(String, Bytes)>, OnnxError> {
     let onnx = to_onnx(artifact)?;
-    // Two versions in one process share modules by name: another wrapper is another module.
+    // Python caches modules by name: two wrappers in one process need two names.
     let module = format!("tripcast_pyfunc_{}", &sha256_hex(WRAPPER.as_bytes())[..8]);
-    // YAML that is JSON: what has to be quoted is.
+    // JSON is valid YAML, and quotes whatever YAML needs quoted.
     let document = json!({
         "flavors": {
             "python_function": {

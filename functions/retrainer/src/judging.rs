@@ -1,4 +1,4 @@
-//! Judging what was learned: challengers and champion on the same rows, then publishing and promoting.
+//! Judges challengers and champion on the same rows, then publishes and promotes.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::learn::Comparison;
 
 use crate::{RESERVE_LAST, RetrainError, compute};
 
-/// Judges what was learned beside the champion, publishes it, and promotes what is to be promoted.
+/// Compares the candidates with the champion, publishes them, and promotes the one that the decision names, if any.
 pub(crate) async fn judge(
     registry: &Registry,
     comparison: Comparison,
@@ -85,12 +85,12 @@ pub(crate) async fn judge(
     })
 }
 
-/// What was measured of champion and challengers on the same rows.
+/// Champion and challengers, scored on the same rows.
 struct Measured {
     rows: Holdout,
     candidates: Vec<Trained>,
     challengers: Vec<Challenger>,
-    /// Of each candidate.
+    /// One for each candidate.
     findings: Vec<Findings>,
     incumbent: Option<(HoldoutScore, Artifact)>,
 }
@@ -116,7 +116,7 @@ impl Measured {
     }
 }
 
-/// The champion, if there is one that can be read.
+/// Reads the champion; none if there is none or it cannot be read.
 async fn read_champion(
     registry: &Registry,
     target: Target,
@@ -128,7 +128,7 @@ async fn read_champion(
         Err(error) if error.is_transient() => return Err(error.into()),
         Err(error) => Err(chain(&error)),
     };
-    // No function can serve what cannot be read either: whatever is measured is better.
+    // No function can serve an unreadable champion either, so any candidate that can be measured is better.
     let log_reason = |reason: &String| {
         tracing::warn!(%target, version = %champion.alias.version, reason, "the champion cannot be read");
     };
@@ -159,7 +159,7 @@ async fn publish(
     Ok(())
 }
 
-/// The profile of the months that a model was learned from: what monitoring compares later trips with.
+/// Returns the profile of the months that a model was learned from, with which monitoring compares later trips.
 fn training_profile(run: &Run, lineage: &Lineage) -> Profile {
     let is_learned = |sha256: &str| lineage.data.iter().any(|file| file.sha256 == sha256);
     let mut profile = Profile::default();

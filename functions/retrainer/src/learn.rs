@@ -1,5 +1,5 @@
-//! Learning one target from the months of a plan: windows are validated, parameters are searched for, and every family
-//! enters the comparison with one model. The month to judge on is not here.
+//! Learns one target from the months of a plan: validates windows, searches for parameters, and fits one candidate per
+//! family. The holdout month is not available here.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -12,38 +12,38 @@ use registry::runs::{LearningCurve, Trial, TrialOutcome, WindowTried};
 use crate::plan::{Window, windows};
 use crate::search::Search;
 
-/// The search looks at this many months: what does well on them does well on a year.
+/// The search validates on fits of this many months: parameters that do well on them do well on a year.
 const SEARCH_MONTHS: usize = 3;
-/// Of the time there is: the rest is for the last fit, of all months, which takes about as long as its validation fit.
+/// Share of the time for validation and search. The final fit takes about as long as its validation fit.
 const VALIDATION_SHARE: f64 = 0.6;
-/// Less than this share better than what the search began with is chance.
+/// Relative gain in loss below which the search keeps its initial parameters, as chance explains it.
 const SEARCH_GAIN_MIN: f64 = 0.002;
 
 /// How to learn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Learning {
-    /// Spans of months to choose from.
+    /// Window lengths to choose from, months.
     pub windows: Vec<u32>,
-    /// What is fitted with, and what the search starts from.
+    /// Parameters of every fit; the search starts from them.
     pub params: FitParams,
-    /// Sets of parameters of boosted trees to try beside those.
+    /// Number of further sets of parameters of boosted trees to try.
     pub trials: usize,
-    /// Threads at most; 0 for as many as the machine runs at once.
+    /// Maximum number of threads; 0 for as many as the machine runs at once.
     pub threads: usize,
 }
 
-/// What was learned for one target before anything was judged.
+/// The candidates for one target, before they are judged.
 #[derive(Debug)]
 pub struct Comparison {
-    /// Which target.
+    /// The target.
     pub target: Target,
-    /// One model a family, the boosted one first.
+    /// One model per family, the boosted one first.
     pub candidates: Vec<Trained>,
-    /// How it came to them.
+    /// How the candidates were chosen.
     pub curve: LearningCurve,
 }
 
-/// Learns `target` from `files`, oldest first, until `until`; what is not done then is left out or cut short.
+/// Learns `target` from `files`, oldest first, until `until`; work that is not done by then is left out or cut short.
 ///
 /// # Errors
 /// [`TrainError`], if not even one model could be fitted.
@@ -73,10 +73,10 @@ struct Learner<'a> {
     target: Target,
     files: &'a [LabelledTrips],
     how: &'a Learning,
-    /// What was found by then is fitted.
+    /// End of validation and search; the best fit found by then is taken.
     validate_until: Instant,
     until: Instant,
-    /// The examples of each file.
+    /// The examples of each file, by its index.
     by_month: Vec<Examples>,
 }
 
@@ -85,7 +85,7 @@ impl Learner<'_> {
         Instant::now() >= self.validate_until
     }
 
-    /// With one month there is nothing to validate on but its own days.
+    /// Fits every family to a single month, which has no later month to validate on, only its own days.
     fn learn_one_month(&self, mut curve: LearningCurve) -> Result<Comparison, TrainError> {
         let mut control = before(self.until);
         let mut work = Work { threads: self.how.threads, control: &mut control };
@@ -116,7 +116,7 @@ impl Learner<'_> {
         Ok(Comparison { target: self.target, candidates, curve })
     }
 
-    /// Validates every window on the last months; the best one, or the only one there was time for.
+    /// Validates every window on the last months, as long as time allows, and returns the best with its validation fit.
     fn choose_window(
         &self,
         windows: &[Window],
@@ -134,7 +134,7 @@ impl Learner<'_> {
             }
             let validation_fit = validate(window)?;
             enter_window(curve, *window, &validation_fit);
-            // Of two that do alike the wider one is steadier. What was cut short was not tried.
+            // Of two windows that do equally well the wider one is steadier. A fit that was cut short is no evidence.
             if !validation_fit.cut && validation_fit.loss <= best.1.loss {
                 best = (*window, validation_fit);
             }
@@ -142,7 +142,8 @@ impl Learner<'_> {
         Ok(best)
     }
 
-    /// Tries other parameters on the last months of the window; the validation fit of better ones on all of it, if there are any.
+    /// Tries other parameters on the last months of the window. Returns the validation fit of the best ones on the
+    /// whole window, or none if they are no better.
     fn search(
         &self,
         window: Window,
@@ -216,12 +217,12 @@ impl Learner<'_> {
     }
 }
 
-/// Goes on until then.
+/// Returns a control that stops a fit at `until`.
 fn before(until: Instant) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + use<> {
     move |_| if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// Enters a window that was validated.
+/// Records a validated window in the curve.
 fn enter_window(curve: &mut LearningCurve, window: Window, validation_fit: &ValidationFit) {
     let (months, loss, rounds) = (window.months, validation_fit.loss, validation_fit.rounds);
     tracing::info!(target = %validation_fit.target, months, loss, "validated");

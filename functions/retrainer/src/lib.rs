@@ -1,11 +1,11 @@
-//! The retrainer: a day in, a better model out, or a recorded reason why not.
+//! The retrainer learns models as of a day, and promotes a better one or records why not.
 //!
-//! One walk, front to back: [`plan`] chooses months (pure); [`gather`] reads them, pinned; every target is learned
-//! ([`learn`]); only then the month to judge on is opened, and challengers and champion are asked about the same rows; what the
-//! decision (pure, `model::decision`) says is published and promoted; the run is recorded. Promotion is a compare-and-swap: a
-//! race that is lost ends cleanly.
+//! [`plan`] chooses months (pure); [`gather`] reads them, pinned; [`learn`] fits the candidates of every target. Only
+//! then is the holdout month opened, and challengers and champion predict the same rows. What the decision (pure,
+//! `model::decision`) allows is promoted, and the run is recorded. Promotion is a compare-and-swap: a lost race ends
+//! cleanly.
 //!
-//! It does not know how a model is fitted (`model`), nor how the registry keeps it (`registry`).
+//! Deliberately absent: how a model is fitted (`model`), and how the registry stores it (`registry`).
 
 pub mod age;
 mod card;
@@ -48,7 +48,7 @@ pub use track::Tracker;
 /// Why a retraining failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RetrainError {
-    /// The event asks for nothing that is known.
+    /// The event is of an unknown kind.
     #[error(transparent)]
     Event(#[from] EventError),
     /// The months could not be listed, or the run not recorded.
@@ -57,16 +57,16 @@ pub enum RetrainError {
     /// The months could not be read.
     #[error("retraining")]
     Gather(#[from] GatherError),
-    /// Nothing could be learned.
+    /// No model could be fitted.
     #[error("retraining")]
     Train(#[from] TrainError),
-    /// No family learns the target.
+    /// No family fits the target.
     #[error("no model of {target} was learned")]
     NoChallenger {
-        /// Which target.
+        /// The target.
         target: Target,
     },
-    /// The registry did not do it.
+    /// The registry failed, or refused.
     #[error("retraining")]
     Registry(#[from] RegistryError),
 }
@@ -91,33 +91,33 @@ impl Classified for RetrainError {
     }
 }
 
-/// How to retrain.
+/// Settings of a retraining.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Which taxis to learn from.
+    /// The taxis to learn from.
     pub taxi: String,
     /// How to learn.
     pub learning: Learning,
-    /// What a challenger has to reach.
+    /// What a challenger has to achieve.
     pub policy: PromotionPolicy,
 }
 
-/// Left of a function's time when learning ends: for judging, publishing and promoting.
+/// Time kept after learning: for judging, publishing and promoting.
 const RESERVE: Duration = Duration::from_secs(120);
-/// Left when nothing is promoted any more: what is begun then may be cut off in the middle.
+/// Nothing is promoted in the last seconds, since it may be cut off in the middle.
 const RESERVE_LAST: Duration = Duration::from_secs(10);
 
-/// What an event is answered with.
+/// The response to an event.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    /// What was retrained.
+    /// The record of the retraining.
     Run(Box<Run>),
-    /// How old things are.
+    /// The ages of the champions and of the last retraining.
     Age(Age),
 }
 
-/// The function with its ports; clones share them.
+/// The retrainer with its ports; clones share them.
 #[derive(Debug, Clone)]
 pub struct Retrainer {
     data: Arc<dyn Store>,
@@ -127,17 +127,17 @@ pub struct Retrainer {
 }
 
 impl Retrainer {
-    /// A retrainer on these stores.
+    /// Creates a retrainer on these stores.
     pub fn new(data: Arc<dyn Store>, models: Arc<dyn Store>, settings: Settings) -> Self {
         Self { data, models, settings, tracker: None }
     }
 
-    /// The same, which tells `tracker` of every run too.
+    /// Sets the tracker that logs every run.
     pub fn tracked_by(self, tracker: Option<Tracker>) -> Self {
         Self { tracker, ..self }
     }
 
-    /// Answers one Lambda event.
+    /// Handles one Lambda event.
     ///
     /// # Errors
     /// [`RetrainError`].
@@ -169,13 +169,11 @@ impl Retrainer {
         Ok(age)
     }
 
-    /// Retrains `targets` as of `now` in a run called after the day and `request`, with a number where there is one of that name
-    /// already. Learning ends two minutes before
-    /// `deadline`, and nothing is promoted in the last ten seconds.
+    /// Retrains `targets` as of `now` in a run named after the day and `request`, with a number if that name is taken.
+    /// Learning ends two minutes before `deadline`, and nothing is promoted in the last ten seconds.
     ///
     /// # Errors
-    /// [`RetrainError`], the first, after every target was tried and the run recorded. That there is nothing to learn from is
-    /// no error but a run that says so.
+    /// The first [`RetrainError`], after all targets were tried and the run recorded. Nothing to do is no error.
     pub async fn retrain(
         &self,
         now: NaiveDate,
@@ -215,7 +213,7 @@ impl Retrainer {
         failure.map_or(Ok(run), Err)
     }
 
-    /// What lies where months are learned from.
+    /// Lists the objects that may be months to learn from.
     async fn available(&self) -> Result<Vec<ObjectMeta>, StoreError> {
         let mut available = self.data.list(layout::HISTORY).await?;
         available.extend(self.data.list(layout::INCOMING).await?);
@@ -236,7 +234,7 @@ impl Retrainer {
         let train = Arc::new(gathered.train);
         let mut comparisons = Vec::new();
         for (number, &target) in targets.iter().enumerate() {
-            // Each has an even share of the time that is left.
+            // Each target has an even share of the time that is left.
             let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
             let (train, learning) = (Arc::clone(&train), self.settings.learning.clone());
             let learned = compute(move || learn(target, &train, &learning, Instant::now() + share));
@@ -260,19 +258,19 @@ impl Retrainer {
     }
 }
 
-/// Runs what takes a processor for seconds or minutes on a thread where nothing waits for it.
+/// Runs work that takes seconds or minutes of CPU time on a thread of its own, so that it blocks no async task.
 pub(crate) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Work that has begun is not cancelled, and what has not begun only when the runtime ends.
+            // Work that has begun is never cancelled; other work is only when the runtime ends.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// One target's failure is not the other's: it is recorded, and told at the end.
+/// Records the failure of one target, which does not stop the other, and keeps the first to return at the end.
 fn fail(run: &mut Run, target: Option<Target>, error: RetrainError, first: &mut Option<RetrainError>) {
     run.failed.push(Failed { target, error_type: error.error_type().into(), detail: chain(&error) });
     first.get_or_insert(error);

@@ -1,78 +1,78 @@
-//! Which months to learn from and which to judge on. Pure: the day and what is there in, a plan or a reason out.
+//! Chooses the training months and the holdout month. Pure: takes the day and the files, returns a plan or a reason.
 
 use chrono::NaiveDate;
 use model::{Month, TaxiMonth};
 use registry::layout;
 use store::{ETag, ObjectKey, ObjectMeta};
 
-/// How many months before the last full one may be judged on: the TLC publishes a month about two months after it.
+/// How many months the holdout month may lie before the last full one: the TLC publishes about two months late.
 const LATE_MONTHS_MAX: u32 = 3;
 
-/// A month of trips on the store, pinned.
+/// A month of trips on the store, pinned by its ETag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonthFile {
-    /// Which month.
+    /// The month.
     pub month: Month,
-    /// Where it is.
+    /// The key of the file.
     pub key: ObjectKey,
-    /// What it was when the plan was made.
+    /// The ETag when the plan was made.
     pub etag: ETag,
 }
 
-/// What to do.
+/// The months of a retraining.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The months that there are to learn from, oldest first.
+    /// The training months that are available, oldest first.
     pub train: Vec<MonthFile>,
-    /// Months between them, or after the one to judge on, that are not there.
+    /// Months after the first training month, up to the last full one, that are not available.
     pub missing: Vec<Month>,
-    /// The month to judge on: the last full one that is there. Nothing is learned, chosen or calibrated on it.
+    /// The holdout month: the latest full one that is available. Nothing is learned, chosen or calibrated on it.
     pub judge: MonthFile,
 }
 
-/// What is learned from in one span of months.
+/// A span of months to learn from, as indices into the training months.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// How many calendar months it spans at most.
+    /// The calendar months that it spans at most.
     pub months: u32,
-    /// The first of the months there are to learn from, when it is validated.
+    /// The first month of its validation fit.
     pub validation_fit_from: usize,
-    /// The end of those, itself not included: this month and those after it tell how well it did, and calibrate it.
+    /// The end of its validation fit, exclusive: the months from here on validate and calibrate it.
     pub validation_fit_to: usize,
-    /// The first when everything is learned from.
+    /// The first month of the final fit, which goes to the last month.
     pub fit_from: usize,
 }
 
 /// Why there is nothing to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// No month to judge on has been published.
+    /// No holdout month has been published.
     #[error(
         "there are no {taxi} trips of {month}, the last full month, nor of the {LATE_MONTHS_MAX} before it: expected \
          {taxi}_tripdata_{month}.parquet in history/ or incoming/"
     )]
     NothingToJudgeOn {
-        /// Which taxis.
+        /// The taxis.
         taxi: String,
-        /// Which month.
+        /// The last full month.
         month: Month,
     },
-    /// There is no earlier month.
+    /// No month before the holdout month is available.
     #[error("there are no {taxi} trips of the {months} months before {month} to learn from")]
     NothingToLearnFrom {
-        /// Which taxis.
+        /// The taxis.
         taxi: String,
-        /// How many months are looked at.
+        /// How many months were looked for.
         months: u32,
-        /// Before which one.
+        /// The holdout month.
         month: Month,
     },
 }
 
-/// The plan as of `now`: judge on the last full month, or where that is not there yet on the latest of the three before it;
-/// learn from those before that which the widest of `windows` (months) reaches, and from the two before those when it is
-/// validated. Of a month that lies in both places the one in `history/`
-/// counts: it was put there to be learned from. Other taxis' months are not looked at.
+/// Makes the plan as of `now`. The holdout month is the last full month, or else the latest of the three before it that
+/// is available. Training months are those before it that the widest of `windows` (months) spans, and two more for its
+/// validation fit. If a month is in both places, the one in `history/` counts: it was put there to be learned from.
+/// Other taxis' months are ignored.
 ///
 /// # Errors
 /// [`PlanError`].
@@ -105,17 +105,17 @@ pub fn plan(
     Ok(Plan { train, missing, judge })
 }
 
-/// The windows of `wanted` months that differ from each other, over the months there are to learn from, oldest first. None
-/// where there is only one month: nothing is left to validate on.
+/// Returns the windows of `wanted` months that differ from each other, over the available training `months`, oldest
+/// first. A single month yields none: nothing is left to validate on.
 ///
-/// It is validated on two months, where there are months enough: one month may be an easy one, and what is promoted serves a
-/// month that begins a month after what it learned from, since the one between judged it.
+/// A window is validated on two months if there are enough: one month may be an easy one, and a promoted model serves a
+/// month that begins a month after its last training month, since the one between is the holdout month.
 pub fn windows(months: &[Month], wanted: &[u32]) -> Vec<Window> {
     let on_two = windows_after(months, wanted, 2);
     if on_two.is_empty() { windows_after(months, wanted, 1) } else { on_two }
 }
 
-/// Windows that end `lag` months before the last month.
+/// Returns windows whose validation fit ends `lag` months before the last month.
 fn windows_after(months: &[Month], wanted: &[u32], lag: u32) -> Vec<Window> {
     let Some(last) = months.last() else { return Vec::new() };
     let validation_fit_to = months.partition_point(|month| *month <= last.minus(lag));
@@ -129,7 +129,7 @@ fn windows_after(months: &[Month], wanted: &[u32], lag: u32) -> Vec<Window> {
     let mut wanted = wanted.to_vec();
     wanted.sort_unstable();
     for window in wanted.into_iter().filter(|of| *of > 0).map(window) {
-        // Of two that validate alike the wider one: nothing speaks against the months it has more.
+        // Of two windows with the same validation fit the wider one is kept: nothing speaks against more months.
         windows.retain(|known| known.validation_fit_from != window.validation_fit_from);
         if window.validation_fit_from < validation_fit_to {
             windows.push(window);
@@ -240,7 +240,7 @@ mod tests {
             (0..14).map(|after| Month::new(2019, 12).unwrap().plus(after).to_string()).collect();
         let year: Vec<&str> = year.iter().map(String::as_str).collect();
         assert_eq!(windows_of(&year), [(1, 11, 12, 13), (3, 9, 12, 11), (12, 0, 12, 2)]);
-        // Two months before the last is missing: a window of one month has nothing to learn from.
+        // The second month before the last is missing: a window of one month has nothing to learn from.
         assert_eq!(windows_of(&["2020-09", "2020-10", "2021-01"]), [(12, 0, 2, 0)]);
         assert_eq!(windows_of(&[]), []);
     }

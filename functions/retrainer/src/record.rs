@@ -1,4 +1,4 @@
-//! What the record of a run begins and ends with.
+//! Fills in the parts of a run's record that are known when it begins and when it ends.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use registry::runs::Run;
 
 use crate::Settings;
 
-/// The git revision that release builds are given; none where there was no git.
+/// The git revision of a release build; none if it was built outside of git.
 const REVISION: Option<&str> = option_env!("TRIPCAST_REVISION");
 
-/// The record of a run as of `now`, called after that day and `request`, that begins at this moment.
+/// Creates the record of a run as of `now`, named after that day and `request`, that begins at this moment.
 pub(crate) fn begun(now: NaiveDate, request: &str, settings: &Settings) -> Run {
     Run {
         run: format!("{now}-{request}"),
@@ -33,27 +33,27 @@ pub(crate) fn begun(now: NaiveDate, request: &str, settings: &Settings) -> Run {
     }
 }
 
-/// Enters what a run took.
+/// Records the time, memory and cost of a run.
 pub(crate) fn account(run: &mut Run, took: Duration) {
     run.seconds = took.as_secs_f64();
     run.memory_peak_bytes = memory_peak_bytes();
     run.cost_usd_estimated = cost_usd(took);
 }
 
-/// What Lambda says of the function itself, by AWS's names.
+/// A variable that Lambda sets.
 const VARIABLES: [Variable; 1] =
     [Variable { name: "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", meaning: "memory in MB", default: Some("0") }];
 
 /// US dollars for a gigabyte of memory for a second: list price of x86_64 and arm64 in us-east-1, 2026-11.
 const USD_A_GB_SECOND: f64 = if cfg!(target_arch = "aarch64") { 0.000_013_333_4 } else { 0.000_016_666_7 };
 
-/// What `took` costs on Lambda at its list price; none elsewhere.
+/// Returns the price of `took` on Lambda in US dollars, at its list price; none elsewhere.
 fn cost_usd(took: Duration) -> Option<f64> {
     let memory_mb: f64 = Env::of_process(&VARIABLES).ok()?.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok()?;
     (memory_mb > 0.0).then(|| memory_mb / 1024.0 * took.as_secs_f64() * USD_A_GB_SECOND)
 }
 
-/// The most memory this process has held, bytes; none where the system does not say.
+/// Returns the peak memory of this process in bytes; none where the system does not report it.
 fn memory_peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

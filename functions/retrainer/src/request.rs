@@ -6,16 +6,16 @@ use platform::event::EventError;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What a retraining is asked for.
+/// The parameters of a retraining.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RetrainRequest {
-    /// The day to retrain as of; none is today.
+    /// The day to retrain as of; none means today.
     pub now: Option<NaiveDate>,
-    /// The target; none is every target.
+    /// The target; none means every target.
     pub target: Option<Target>,
 }
 
-/// What invokes the retrainer.
+/// An event that invokes the retrainer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetrainerEvent {
     /// To retrain.
@@ -24,11 +24,11 @@ pub enum RetrainerEvent {
     ReportAge,
 }
 
-/// Decodes an event: our own `{"now": "2021-03-15", "target": "tip"}`, both optional, or what EventBridge Scheduler
-/// sends (its `time` is the day), to retrain; `{"report": "age"}` to report ages.
+/// Decodes an event. `{"now": "2021-03-15", "target": "tip"}`, both optional, or the event of EventBridge Scheduler
+/// (its `time` is the day) starts a retraining; `{"report": "age"}` reports ages.
 ///
 /// # Errors
-/// [`EventError`] for a day or a target that is none, and for anything else.
+/// [`EventError`] for an invalid day or target, and for any other event.
 pub fn retrainer_event(event: &Value) -> Result<RetrainerEvent, EventError> {
     if *event == serde_json::json!({"report": "age"}) {
         return Ok(RetrainerEvent::ReportAge);

@@ -1,8 +1,9 @@
-//! Which parameters of boosted trees to try next: TPE, with pruning of what falls behind.
+//! Chooses the parameters of boosted trees to try next by TPE, and prunes trials that fall behind.
 //!
-//! Bergstra, Bardenet, Bengio and Kégl 2011, "Algorithms for Hyper-Parameter Optimization", by the crate `tpe`, one estimator
-//! a parameter. What is drawn depends on the seed, the number of the trial and what was told, and on nothing else. A trial is
-//! pruned by the median rule (Golovin et al. 2017, "Google Vizier"): when it is behind the median of those that came to an end.
+//! TPE: Bergstra, Bardenet, Bengio and Kégl 2011, "Algorithms for Hyper-Parameter Optimization", in the crate `tpe`,
+//! with one estimator per parameter. A draw depends only on the seed, the number of the trial and the earlier trials.
+//! Pruning follows the median rule (Golovin et al. 2017, "Google Vizier"): a trial is pruned when it is worse than the
+//! median of the complete ones.
 
 use model::candidates::boosted::BoostedParams;
 use rand::SeedableRng;
@@ -10,7 +11,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use registry::runs::{Trial, TrialOutcome};
 use tpe::{TpeOptimizerBuilder, parzen_estimator, range};
 
-/// Each parameter with its range, on a logarithmic scale: around what is known to do well on a month and on a year.
+/// Each parameter with its range, drawn on a logarithmic scale: around values that do well on a month and on a year.
 const SPACE: [(Parameter, f64, f64); 4] = [
     (Parameter::Leaves, 15.0, 255.0),
     (Parameter::LearningRate, 0.04, 0.2),
@@ -18,11 +19,11 @@ const SPACE: [(Parameter, f64, f64); 4] = [
     (Parameter::L2, 0.5, 50.0),
 ];
 
-/// Trials drawn at random before the estimators have a say.
+/// Number of trials, the first included, before the estimators use their results.
 const STARTUP: usize = 4;
-/// Trials that have come to an end before others are pruned.
+/// Number of complete trials before others are pruned.
 const PEERS_MIN: usize = 2;
-/// No trial is pruned before this share of what the best one learned: slow learners start late.
+/// No trial is pruned before its rounds times rate reach this share of the greatest complete one: some start slowly.
 const WARMUP_SHARE: f64 = 1.0 / 3.0;
 
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ enum Parameter {
     L2,
 }
 
-/// The trials so far.
+/// A search with its trials so far.
 #[derive(Debug)]
 pub struct Search {
     seed: u64,
@@ -41,12 +42,12 @@ pub struct Search {
 }
 
 impl Search {
-    /// A search from `first`, which was tried already.
+    /// Starts a search from `first`, a trial that has ended.
     pub fn new(seed: u64, first: Trial) -> Self {
         Self { seed, trials: vec![first] }
     }
 
-    /// What to try next.
+    /// Returns the parameters to try next.
     pub fn ask(&self) -> BoostedParams {
         let mut params = self.trials[0].params.clone();
         for (dimension, (parameter, low, high)) in SPACE.into_iter().enumerate() {
@@ -56,14 +57,14 @@ impl Search {
         params
     }
 
-    /// Notes what was tried.
+    /// Records a trial that has ended.
     pub fn tell(&mut self, trial: Trial) {
         self.trials.push(trial);
     }
 
-    /// Whether a trial that learns at `rate` and has come to `losses` is behind.
+    /// Returns whether a trial with learning rate `rate` and these `losses` so far, one per round, is to be pruned.
     pub fn is_behind(&self, rate: f64, losses: &[f64]) -> bool {
-        // Rounds of different learning rates are not alike; what was learned in all is.
+        // Trials with different learning rates are compared at the same rounds times learning rate.
         let learned = losses.len() as f64 * rate;
         let complete = self.trials.iter().filter(|trial| matches!(trial.outcome, TrialOutcome::Complete(_)));
         let mut peers: Vec<f64> = Vec::new();
@@ -80,7 +81,7 @@ impl Search {
         best(losses).is_some_and(|best| best > peers[peers.len() / 2])
     }
 
-    /// The best trial that came to an end, with its figure; the older of two that did alike.
+    /// Returns the complete trial with the lowest finite loss, and that loss; the earlier one of a tie.
     pub fn best(&self) -> Option<(&Trial, f64)> {
         let complete = self.trials.iter().filter_map(|trial| match trial.outcome {
             TrialOutcome::Complete(loss) if loss.is_finite() => Some((trial, loss)),
@@ -89,13 +90,13 @@ impl Search {
         complete.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// Every trial, in order.
+    /// Returns every trial, in order.
     pub fn into_trials(self) -> Vec<Trial> {
         self.trials
     }
 
     fn draw(&self, dimension: usize, low: f64, high: f64) -> f64 {
-        // A generator of its own for every draw: what one dimension draws does not move the others.
+        // Every draw has its own generator, so that the dimensions do not influence each other.
         let number = ((self.trials.len() as u64) << 8) | dimension as u64;
         let mut random =
             Xoshiro256PlusPlus::seed_from_u64(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -106,14 +107,14 @@ impl Search {
         if self.trials.len() >= STARTUP {
             for (rank, trial) in self.ranked().into_iter().enumerate() {
                 let at = libm::log(SPACE[dimension].0.get(&trial.params));
-                // It sorts by what it is told, so ranks say all; a default outside of the range says nothing here.
+                // `tell` only sorts by value, so ranks suffice; it refuses a default outside of the range.
                 let _ = estimator.tell(at, rank as f64);
             }
         }
         estimator.ask(&mut random).unwrap_or(low)
     }
 
-    /// Complete ones by their figure, then pruned ones, those that came far first.
+    /// Returns complete trials by their loss, then pruned ones, those that learned most first, then cut ones.
     fn ranked(&self) -> Vec<&Trial> {
         let key = |trial: &Trial| match trial.outcome {
             TrialOutcome::Complete(loss) => (0, loss),
@@ -154,7 +155,7 @@ fn best(losses: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// A loss with its least at 60 leaves, a rate of 0.08 and 30 rows, falling with what was learned.
+    /// Returns losses that are least at 60 leaves, a rate of 0.08 and 30 rows, and fall with rounds times rate.
     fn losses(params: &BoostedParams) -> Vec<f64> {
         let off = |value: f64, best: f64| (value / best).ln().powi(2);
         let floor = 1.0

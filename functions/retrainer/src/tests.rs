@@ -6,7 +6,7 @@ use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
 
-/// A month of 600 card trips of `minutes` (by zone) whose tip depends on the zone.
+/// Builds a month of 600 card trips of `minutes` (by zone) whose tip depends on the zone.
 fn month(month: &str, minutes: impl Fn(u16) -> i64) -> Vec<u8> {
     let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
     for row in 0..600u16 {
@@ -93,14 +93,14 @@ async fn a_later_model_is_promoted_only_if_it_is_better_on_the_same_rows() {
     seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
     seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 5)).await;
     retrain(&bench, "2021-03-15", "one").await;
-    // The city slowed down: what learns from February too is better on March.
+    // Trips became slower: a model that learns from February too is better on March.
     seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 15)).await;
     seed(&bench, "2021-03", month("2021-03", |zone| i64::from(zone) + 15)).await;
     let better = &retrain(&bench, "2021-04-15", "two").await.targets[0];
     assert!(better.promoted, "{better:?}");
     let champion = better.champion.as_ref().unwrap();
     assert_eq!(champion.metrics.rows, better.challenger.metrics.rows);
-    // And back: what learned from the slow months is worse than the champion on a month of the old kind.
+    // Trips become fast again: a model of the slow months is worse than the champion.
     seed(&bench, "2021-03", month("2021-03", |zone| i64::from(zone) + 40)).await;
     seed(&bench, "2021-04", month("2021-04", |zone| i64::from(zone) + 5)).await;
     let worse = &retrain(&bench, "2021-05-15", "three").await.targets[0];
@@ -216,7 +216,7 @@ async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     assert_eq!((&run["targets"][0]["promoted"], &run["failed"][0]["target"]), (&json!(true), &json!("tip")));
 }
 
-/// By hand, twice on one day: the second one's record stands beside the first one's. What is cut off says so.
+/// Two retrainings on one day each keep their record, and one that did not end is recorded as such.
 #[tokio::test]
 async fn no_run_overwrites_the_record_of_another() {
     let bench = bench();
@@ -254,7 +254,7 @@ async fn the_age_of_champions_and_of_the_last_retraining_is_reported() {
     seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
     seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
     retrain(&bench, "2021-03-15", "one").await;
-    // A later one had nothing to do: that is none.
+    // The later run had nothing to do, so it does not count.
     retrain(&bench, "2021-05-15", "two").await;
     let in_two_days = Utc::now() + chrono::TimeDelta::hours(48);
     let age = Age::measure(&models, in_two_days).await.unwrap();

@@ -1,4 +1,4 @@
-//! Telling a tracking server of a run, for those who keep all their experiments there.
+//! Logs runs to an MLflow tracking server.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use store::json::{Arrays, leaves};
 
 use crate::interchange::mlflow_model;
 
-/// Tells a tracking server of every run; if it does not listen, that is logged and nothing else.
+/// Logs every run to a tracking server; a failure is logged and has no other effect.
 #[derive(Debug, Clone)]
 pub struct Tracker {
     tracking: Tracking,
     experiment: String,
 }
 
-/// What is left of the function's time for its own end.
+/// Time kept for the function's own end.
 const RESERVE: Duration = Duration::from_secs(5);
 
 impl Tracker {
-    /// Tells `tracking`, under this name of an experiment.
+    /// Creates a tracker that logs to `tracking`, under this name of an experiment.
     pub fn new(tracking: Tracking, experiment: String) -> Self {
         Self { tracking, experiment }
     }
@@ -50,7 +50,7 @@ impl Tracker {
         }
     }
 
-    /// The model with its card and the record: below `model/` what is registered.
+    /// Returns the record of the run and the files of the model; what is registered lies below `model/`.
     async fn files(&self, run: &Run, retrained: &Retrained, registry: &Registry) -> Vec<(String, Bytes)> {
         let (target, version) = (retrained.target, &retrained.version);
         let mut files = Vec::new();

@@ -1,11 +1,11 @@
-//! What the scorer is told by its environment.
+//! The environment variables of the scorer.
 
 use std::time::Duration;
 
 use platform::env::{Env, EnvError, Variable};
 use store::StoreUri;
 
-/// Every variable it reads.
+/// Every variable that the scorer reads.
 pub const VARIABLES: [Variable; 6] = [
     Variable {
         name: "MODEL_STORE",
@@ -31,7 +31,7 @@ pub const VARIABLES: [Variable; 6] = [
     },
 ];
 
-/// The same, read.
+/// The values of [`VARIABLES`], parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // see VARIABLES
 pub struct Config {
@@ -44,10 +44,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration of this process.
+    /// Reads the configuration from the environment of this process.
     ///
     /// # Errors
-    /// [`EnvError`], naming all that is missing or what cannot be meant.
+    /// [`EnvError`], which names every variable that is missing, or one whose value is invalid.
     pub fn from_env() -> Result<Self, EnvError> {
         let env = Env::of_process(&VARIABLES)?;
         Ok(Self {

@@ -1,11 +1,11 @@
-//! The scorer: messages with trips in, predictions out, nothing lost.
+//! The scorer predicts trips that arrive as messages, and loses none of them.
 //!
-//! One walk, front to back: [`Scorer::handle`] takes the Lambda event apart; [`score`] decodes each message, predicts
-//! all of them at once and sends the answers; a message ends only by an acknowledgement, as a prediction or in the
-//! dead-letter queue. Whatever is not acknowledged comes back. What looks at a batch after it has
-//! ended, such as challengers in the [`shadow`], is in [`observers`] and cannot fail anything.
+//! [`Scorer::handle`] decodes the Lambda event; [`score`] decodes each message, predicts all of them at once and sends
+//! the predictions. A message ends only by an acknowledgement, as a prediction or in the dead-letter queue; SQS
+//! delivers every other one again. [`observers`], such as the [`shadow`] of challengers, look at a batch after it has
+//! ended and cannot fail it.
 //!
-//! It does not know where models come from (`registry`), nor what a feature is (`model`).
+//! Deliberately absent: where models come from (`registry`), and what a feature is (`model`).
 
 pub mod config;
 pub mod observers;
@@ -29,18 +29,18 @@ use platform::telemetry::{Metric, emit};
 use registry::{ModelError, Models};
 use serde_json::{Value, json};
 
-/// The detail of a rejection is for people; SQS counts it towards the message's size.
+/// Limit of the detail of a rejection, which is for people; SQS counts it towards the size of the message.
 const DETAIL_BYTES_MAX: usize = 1024;
-/// Names, types and values of a dead letter's attributes, with room to spare.
+/// Upper bound of the names, types and values of a dead letter's attributes.
 const ATTRIBUTES_BYTES_MAX: usize = 2048;
 
-/// Why a whole batch comes back.
+/// Why a whole batch fails, so that SQS delivers it again.
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
-    /// The event is no batch of SQS messages.
+    /// The event is not a batch of SQS messages.
     #[error("scoring a batch")]
     Event(#[from] EventError),
-    /// There is nothing to answer with.
+    /// No models could be loaded.
     #[error("scoring a batch")]
     Models(#[from] ModelError),
 }
@@ -57,7 +57,7 @@ impl Classified for ScoreError {
     }
 }
 
-/// The function with its ports; clones share them.
+/// The scorer with its ports; clones share them.
 #[derive(Debug, Clone)]
 pub struct Scorer {
     models: Models,
@@ -67,7 +67,7 @@ pub struct Scorer {
     observers: Vec<Arc<dyn Observer>>,
 }
 
-/// Where answers and rejections go.
+/// Where predictions and rejections are sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports<'a> {
     /// Takes predictions.
@@ -79,18 +79,18 @@ pub struct Ports<'a> {
 /// How a batch ended.
 #[derive(Debug, Clone)]
 pub struct ScoredBatch {
-    /// Message by message.
+    /// The state of each message.
     pub outcomes: BatchOutcomes,
     /// Predictions that were acknowledged.
     pub predicted: usize,
     /// Rejections that were acknowledged.
     pub rejected: usize,
-    /// What the champions predicted, if they were asked.
+    /// What the champions predicted; none if they were not used.
     pub predicted_batch: Option<Predicted>,
 }
 
 impl Scorer {
-    /// A scorer on these ports, which begins nothing within `deadline_reserve` of its deadline.
+    /// Creates a scorer on these ports, which starts no work within `deadline_reserve` of its deadline.
     pub fn new(
         models: Models,
         predictions: impl Sink + 'static,
@@ -106,17 +106,17 @@ impl Scorer {
         }
     }
 
-    /// Adds what looks at batches after they have ended.
+    /// Adds an observer of batches that have ended.
     #[must_use]
     pub fn observed_by(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.push(Arc::new(observer));
         self
     }
 
-    /// Answers one Lambda event: the messages that must come back.
+    /// Handles one Lambda event and returns the messages that have failed, which SQS delivers again.
     ///
     /// # Errors
-    /// [`ScoreError`]: all of them must.
+    /// [`ScoreError`], in which case all messages are delivered again.
     pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<SqsBatchResponse, ScoreError> {
         let started = Instant::now();
         let deadline = Deadline::from_context(&event.context);
@@ -131,7 +131,7 @@ impl Scorer {
             (Metric::MessagesFailed, scored.outcomes.failed() as f64),
             (Metric::BatchMilliseconds, started.elapsed().as_secs_f64() * 1e3),
         ];
-        // After the clock: nobody waits for it but Lambda.
+        // Not part of the measured time: the messages have ended already.
         if let Some(predicted) = &scored.predicted_batch {
             let left = deadline.left().saturating_sub(self.deadline_reserve);
             let batch = EndedBatch { event: &context.request_id, predicted, outcomes: &scored.outcomes };
@@ -143,12 +143,12 @@ impl Scorer {
     }
 }
 
-/// Predicts every message that can be, and sends the others away with their reason, models or not. Stops beginning
-/// work when `may_go_on` says no; what was not begun comes back.
+/// Rejects the messages that can never be predicted, even without models, and predicts the others. Starts no further
+/// work once `may_go_on` returns false; messages that were not started stay failed.
 ///
 /// # Errors
-/// [`ModelError`] if nothing of the batch could be ended for want of models. If something was, that must not come back,
-/// so the others do one by one.
+/// [`ModelError`] if there are no models and nothing was rejected. If something was rejected, that must not be
+/// delivered again, so the other messages fail one by one.
 pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     messages: &[Message],
     bundle: impl FnOnce() -> F,
@@ -192,7 +192,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     for (row, (at, request)) in accepted.iter().enumerate() {
         match Outgoing::json(&Prediction::new(&bundle, request, &predictions, row)) {
             Ok(message) => answered.push((*at, message)),
-            // It comes back, as whatever is not acknowledged does.
+            // The message stays failed and is delivered again.
             Err(error) => {
                 tracing::error!(message = at, error_message = chain(&error), "no message of a prediction")
             }
@@ -203,11 +203,11 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
     Ok(scored)
 }
 
-/// Calls to a queue that wait for their answer at the same time.
+/// Maximum number of concurrent calls to a queue.
 const CALLS_AT_ONCE: usize = 4;
 
-/// Sends each message and clears those that were acknowledged; how many were. Asks before every call whether it may go
-/// on: what was acknowledged must be reported before the deadline, or it comes back with the others.
+/// Sends each message, clears those that were acknowledged and returns their number. Calls `may_go_on` before every
+/// call, because acknowledgements must be reported before the deadline, or the messages are delivered again.
 async fn send(
     sink: &dyn Sink,
     messages: Vec<(usize, Outgoing)>,
@@ -234,7 +234,7 @@ async fn send(
     }
 }
 
-/// A call with its results, one for each of its messages.
+/// Makes one call and returns it with its results, one for each of its messages.
 async fn answered<'a>(
     sink: &dyn Sink,
     call: &'a [(usize, Outgoing)],
@@ -246,7 +246,7 @@ fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
     let (reason, detail) = (rejection.reason.code(), sendable(&rejection.detail, DETAIL_BYTES_MAX));
     tracing::info!(message_id = message.id, reason, detail, "rejected");
     Outgoing {
-        // SQS takes no empty body, and none that leaves no room for the attributes.
+        // SQS accepts no empty body, and the body must leave room for the attributes.
         body: match message.body.as_str() {
             "" => "(empty)".into(),
             body => sendable(body, BYTES_A_CALL - ATTRIBUTES_BYTES_MAX),

@@ -1,4 +1,4 @@
-//! Wiring of the scorer: configuration in, ports made once, events to the handler.
+//! Entry point: reads the configuration, creates the ports once and passes events to the handler.
 
 use model::Bundle;
 use platform::queue::SqsSink;

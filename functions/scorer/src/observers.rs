@@ -1,5 +1,5 @@
-//! What looks at a batch after its messages have ended: challengers in the shadow, for one. Observers share a budget of time, and
-//! none can fail or delay a batch.
+//! Observers look at a batch after its messages have ended, as the shadow of challengers does. They share a budget of
+//! time, and none can fail or delay a batch.
 
 use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
@@ -12,34 +12,34 @@ use model::{Bundle, PredictionBatch, Trip, TripRequest};
 use platform::outcome::BatchOutcomes;
 use platform::telemetry::Metric;
 
-/// All observers together end within this, or are cut short: Lambda learns the outcome of a batch only after them.
+/// Time limit for all observers of a batch together: Lambda learns the outcome of the batch only after them.
 const BUDGET: Duration = Duration::from_secs(3);
 
-/// What the champions were asked and predicted.
+/// The input and the output of the champions for one batch.
 #[derive(Debug, Clone)]
 pub struct Predicted {
     /// The champions.
     pub bundle: Arc<Bundle>,
-    /// The rides, each with its place in the batch of messages.
+    /// The rides, each with the index of its message in the batch.
     pub requests: Vec<(usize, TripRequest)>,
-    /// The same as trips, `[n_rides]`.
+    /// The rides as trips, `[n_rides]`.
     pub trips: Vec<Trip>,
     /// The predictions, `[n_rides]`.
     pub predictions: PredictionBatch,
 }
 
 impl Predicted {
-    /// The rides, by their row, whose prediction was acknowledged.
+    /// Returns the rides whose prediction was acknowledged, each with its row.
     pub fn acknowledged(&self, outcomes: &BatchOutcomes) -> impl Iterator<Item = (usize, &TripRequest)> {
         let rides = self.requests.iter().enumerate();
         rides.filter(|(_, (at, _))| outcomes.is_cleared(*at)).map(|(row, (_, request))| (row, request))
     }
 }
 
-/// A batch that has ended.
+/// A batch whose messages have ended.
 #[derive(Debug, Clone, Copy)]
 pub struct EndedBatch<'a> {
-    /// Lambda's name for the event.
+    /// Lambda's request id of the event.
     pub event: &'a str,
     /// What was predicted.
     pub predicted: &'a Predicted,
@@ -47,44 +47,44 @@ pub struct EndedBatch<'a> {
     pub outcomes: &'a BatchOutcomes,
 }
 
-/// Until when observers may work.
+/// The time until which observers may work.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     until: Instant,
 }
 
 impl Budget {
-    /// What is left of it; zero once it is spent.
+    /// Returns the time left, zero once the budget is spent.
     pub fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// Lets other tasks run, and the budget end this one: to be awaited between pieces of work of a few milliseconds, since a
-    /// task that never waits cannot be cut short.
+    /// Yields to other tasks, and lets the time limit end this one. Observers await it every few milliseconds of work,
+    /// since a task that never waits cannot be cancelled.
     pub async fn checkpoint(&self) {
         tokio::task::yield_now().await;
         if self.left().is_zero() {
-            // The time limit around the observer ends it here.
+            // The time limit around the observer cancels it here.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Looks at batches that have ended.
+/// An observer of batches that have ended.
 #[async_trait]
 pub trait Observer: Debug + Send + Sync {
-    /// The metric that counts its failures.
+    /// Returns the metric that counts its failures.
     fn failures(&self) -> Metric;
 
-    /// Looks at a batch; metrics of what it did. Dropped in the middle when the budget is spent.
+    /// Looks at a batch and returns metrics of its work. It is cancelled at an await when the budget is spent.
     ///
     /// # Errors
-    /// Why it did not work out, for the log.
+    /// The reason, for the log.
     async fn observe(&self, batch: EndedBatch<'_>, budget: Budget) -> Result<Vec<(Metric, f64)>, String>;
 }
 
-/// Lets every observer look at a batch, one after the other, while the budget and `left` of the invocation last. What they did as
-/// metrics; a failure is logged and counted, and costs nothing else.
+/// Runs every observer on a batch, one after the other, within the budget and the time `left` to the invocation.
+/// Returns their metrics; a failure is logged and counted, and has no other effect.
 pub(crate) async fn observe(
     observers: &[Arc<dyn Observer>],
     batch: EndedBatch<'_>,
@@ -93,7 +93,7 @@ pub(crate) async fn observe(
     let budget = Budget { until: Instant::now() + left.min(BUDGET) };
     let mut metrics = Vec::new();
     for observer in observers {
-        // A panic goes no further either: the messages have ended, and must not come back for it.
+        // Panics are caught too: the messages have ended, and must not be delivered again because of one.
         let observed = AssertUnwindSafe(observer.observe(batch, budget)).catch_unwind();
         let error_message = match tokio::time::timeout(budget.left(), observed).await {
             Ok(Ok(Ok(done))) => {
@@ -114,7 +114,7 @@ pub(crate) async fn observe(
 mod tests {
     use super::*;
 
-    /// Works in small pieces for ever, fails, or panics.
+    /// An observer that works in small pieces for ever, fails, or panics.
     #[derive(Debug)]
     enum Bad {
         Endless,
@@ -151,7 +151,7 @@ mod tests {
         let observers: [Arc<dyn Observer>; 3] =
             [Arc::new(Bad::Failing), Arc::new(Bad::Panicking), Arc::new(Bad::Endless)];
         let left = Duration::from_millis(40);
-        // It comes back at all: that no piece of work is cut in the middle makes it end a little later.
+        // That `observe` returns at all is the test; the last piece of work may overrun the limit a little.
         let metrics = observe(&observers, batch, left).await;
         assert_eq!(metrics, [(Metric::ChallengerFailures, 1.0); 3]);
     }

@@ -1,5 +1,5 @@
-//! What challengers in the shadow would have predicted, kept beside what the champions did predict: one object an event,
-//! `answers/<day>/<request id>.jsonl`, a line a ride. Labels that come later are joined by `id`.
+//! Writes what challengers in the shadow predict beside what the champions predicted: one object per event,
+//! `answers/<day>/<request id>.jsonl`, with one line per ride. Labels that come later are joined by `id`.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use store::{Condition, Store, StoreError, json};
 
 use crate::observers::{Budget, EndedBatch, Observer};
 
-/// Trips that a challenger predicts before the budget is looked at again: milliseconds for the largest models.
+/// Trips that a challenger predicts between two checkpoints of the budget: milliseconds for the largest models.
 const TRIPS_AT_ONCE: usize = 256;
 
-/// Asks challengers in the shadow, and keeps their predictions.
+/// An observer that predicts with the challengers and stores their predictions.
 #[derive(Debug, Clone)]
 pub struct ShadowScorer {
     shadows: Shadows,
@@ -24,13 +24,13 @@ pub struct ShadowScorer {
 }
 
 impl ShadowScorer {
-    /// Asks `shadows`, and keeps what they predict on `store`.
+    /// Creates an observer that predicts with `shadows` and writes to `store`.
     pub fn new(shadows: Shadows, store: Arc<dyn Store>) -> Self {
         Self { shadows, store }
     }
 
-    /// Has every challenger predict the rides whose prediction was acknowledged, and keeps that under the event's name. How many
-    /// predictions were kept; no object where there is no challenger.
+    /// Predicts every acknowledged ride with every challenger, and writes the predictions under the request id. Returns
+    /// how many were written; without challengers there is no object.
     async fn keep(&self, batch: EndedBatch<'_>, budget: Budget) -> Result<usize, StoreError> {
         let shadows = self.shadows.current().await;
         let lines = lines(batch, &shadows, budget).await;
@@ -62,7 +62,7 @@ impl Observer for ShadowScorer {
     }
 }
 
-/// What the champions predicted of a ride, and what each challenger would have.
+/// One ride with the predictions of the champions and of each challenger.
 #[derive(Debug, Serialize)]
 struct Line {
     challengers: Vec<ChallengerPrediction>,
@@ -70,7 +70,7 @@ struct Line {
     answered: Prediction,
 }
 
-/// What a challenger would have predicted, in the fields of a prediction.
+/// The prediction of a challenger, in the fields of a [`Prediction`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 enum ChallengerPrediction {
@@ -78,7 +78,7 @@ enum ChallengerPrediction {
     Tip { target: Target, tip_probability: f64, version: ModelVersion },
 }
 
-/// A line for each ride whose prediction was acknowledged; none without challengers.
+/// Returns a line for each ride whose prediction was acknowledged; none without challengers.
 async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec<Line> {
     if shadows.is_empty() {
         return Vec::new();
@@ -101,7 +101,7 @@ async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec
     acknowledged.map(line).collect()
 }
 
-/// What a challenger predicts of each trip.
+/// Returns the prediction of a challenger for each trip.
 fn predict(shadow: &Shadow, trips: &[Trip]) -> Vec<ChallengerPrediction> {
     let (target, version) = (shadow.model.target(), shadow.version.clone());
     match &*shadow.model {

@@ -19,7 +19,7 @@ pub(crate) fn artifact() -> Bytes {
     artifact_of([10.0, 20.0])
 }
 
-/// A model that answers these for the zones 130 and 131.
+/// Builds the artifact of a model that predicts these minutes for the zones 130 and 131.
 fn artifact_of(minutes: [f64; 2]) -> Bytes {
     let trip = |zone| Trip { pickup_zone: Zone::new(zone), dropoff_zone: Zone::new(205), ..Trip::default() };
     let trips = vec![trip(130), trip(131)];
@@ -96,7 +96,7 @@ async fn the_deadline_is_asked_for_before_every_call() {
     let (one, sinks): (_, (MemorySink, MemorySink)) = (batch("scorer-sqs"), Default::default());
     let many: Vec<Message> = (0..75).map(|at| Message { id: format!("m{at}"), ..one[0].clone() }).collect();
     let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
-    // Four calls of ten are under way at once.
+    // Four calls of ten messages are in flight at once.
     let near = || sinks.0.sent().len() < 20;
     let scored = score(&many, || async { Ok(Arc::new(bundle())) }, ports, near).await.unwrap();
     assert_eq!(scored.predicted, sinks.0.sent().len());

@@ -1,10 +1,9 @@
-//! Whether a month of trips may be learned from or judged on. Pure: a month and the months accepted before it in, checks with
-//! their figures out.
+//! Checks whether a month of trips may be used. Pure: takes a month and those accepted before it, returns checks.
 //!
-//! A bad month does more harm than a missing one: what learned from it is judged well on the next bad one. The bounds stand
-//! where no clean month of 2020 to 2025 comes near them, lockdown included, and where months that were spoiled on purpose lie
-//! beyond them (`docs/DESIGN.md` has the figures of both). They allow for what chance does to a month of few rows, such as a
-//! sample: a figure beyond its bound that chance may have put there is too few rows to judge by, and refuses nothing.
+//! A bad month does more harm than a missing one: a model that learned from it is judged well on the next bad one. No
+//! clean month of 2020 to 2025 comes near the bounds, lockdown included, and months that were spoiled on purpose exceed
+//! them (`docs/DESIGN.md` has the figures of both). The bounds allow for chance in a month of few rows, such as a
+//! sample: a figure beyond its bound that chance may have put there is inconclusive, and refuses nothing.
 
 mod figures;
 mod noise;
@@ -18,50 +17,50 @@ use crate::profile::{Counts, Profile};
 use figures::{CARD_TRIPS_MIN, ZONES_MIN};
 pub use figures::{Median, MonthFigures};
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As expected.
+    /// The figure is as expected.
     Passed,
-    /// Not as expected, but chance alone may do that with so few rows; the month is used.
+    /// The figure is not as expected, but chance alone may explain that with so few rows; the month is used.
     TooFewRows,
-    /// Worth knowing; the month is used.
+    /// The figure is unusual; the month is used.
     Warning,
     /// The month must not be used.
     Refused,
 }
 
-/// One check of a month, with its figure.
+/// One check of a month.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// A stable name.
     pub name: Cow<'static, str>,
-    /// What was measured; none where it cannot be.
+    /// The measured value; none if it cannot be measured.
     pub figure: Option<f64>,
-    /// How far chance alone may move the figure with as many rows as there are.
+    /// How far chance alone may move the figure with this many rows.
     pub noise: f64,
-    /// What is expected.
+    /// The expected range.
     pub expected: String,
-    /// What was found.
+    /// The result.
     pub verdict: Verdict,
 }
 
 /// All checks of a month.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
-    /// What was measured.
+    /// The measured figures.
     #[serde(rename = "profile")]
     pub figures: MonthFigures,
-    /// Check by check.
+    /// The checks, in a fixed order.
     pub checks: Vec<Check>,
 }
 
-/// A month this many months back says what to expect; beside an older one the same only warns.
+/// A month at most this many months back can refuse the next one by comparison; an older one only warns.
 const RECENT_MONTHS: u32 = 3;
 
 impl Inspection {
-    /// Inspects a month beside those `accepted` before it, oldest first.
+    /// Checks a month against those `accepted` before it, oldest first.
     pub fn new(figures: MonthFigures, accepted: &[MonthFigures]) -> Self {
         let last = accepted.last();
         let mut checks = vec![rows(&figures, accepted)];
@@ -75,14 +74,14 @@ impl Inspection {
         Self { figures, checks }
     }
 
-    /// Why the month must not be used, if so: every check that refuses it.
+    /// Returns the descriptions of every check that refuses the month; none if it may be used.
     pub fn refusal(&self) -> Option<String> {
         let refused = self.checks.iter().filter(|check| check.verdict == Verdict::Refused);
         let description: Vec<String> = refused.map(Check::description).collect();
         (!description.is_empty()).then(|| description.join("; "))
     }
 
-    /// What is worth knowing: warnings, and what too few rows leave open.
+    /// Returns warnings, and checks that are inconclusive for lack of rows.
     pub fn warnings(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| matches!(check.verdict, Verdict::Warning | Verdict::TooFewRows))
     }
@@ -96,12 +95,12 @@ struct Measured {
 }
 
 impl Measured {
-    /// A figure that does not depend on which trips were drawn.
+    /// A figure without sampling noise.
     fn exact(figure: f64) -> Self {
         Self { figure: Some(figure), noise: 0.0 }
     }
 
-    /// A ratio of medians.
+    /// Returns the ratio of two medians.
     fn ratio(here: Option<Median>, before: Option<Median>) -> Self {
         let Some((here, before)) = here.zip(before.filter(|before| before.value > 0.0)) else {
             return Self { figure: None, noise: 0.0 };
@@ -113,7 +112,7 @@ impl Measured {
 }
 
 impl Check {
-    /// In words.
+    /// Describes the check in a sentence.
     pub fn description(&self) -> String {
         let found = self.figure.map_or("nothing".into(), |figure| format!("{figure:.4}"));
         let description = format!("{} is {found}, expected {}", self.name, self.expected);
@@ -132,7 +131,7 @@ impl Check {
         let verdict = match beyond {
             beyond if beyond <= 0.0 => Verdict::Passed,
             beyond if beyond <= noise => Verdict::TooFewRows,
-            // Also what is no number.
+            // NaN comes here, too.
             _ => otherwise,
         };
         let expected = match (low, high) {
@@ -151,13 +150,13 @@ impl Check {
         Self::within(name, measured, low, f64::INFINITY, otherwise)
     }
 
-    /// A share of `rows` that should be at most `high`.
+    /// Checks that a share of `rows` is at most `high`.
     fn share(name: &'static str, figure: Option<f64>, rows: f64, high: f64, otherwise: Verdict) -> Self {
         Self::at_most(name, Measured { figure, noise: noise::of_share(high, rows) }, high, otherwise)
     }
 }
 
-/// Fewer rows than this say nothing about how trips are spread.
+/// Minimum number of rows for checks of how trips are distributed.
 const ROWS_MIN: u64 = 1000;
 
 fn is_recent(one: &MonthFigures, of: &MonthFigures) -> bool {
@@ -167,7 +166,7 @@ fn is_recent(one: &MonthFigures, of: &MonthFigures) -> bool {
     }
 }
 
-/// Rows beside the months shortly before; without any there is nothing to hold them against but enough.
+/// Compares the rows with the median of the months shortly before; warns if there are none.
 fn rows(figures: &MonthFigures, accepted: &[MonthFigures]) -> Check {
     let name = "rows_beside_recent_months";
     let recent = accepted.iter().filter(|one| is_recent(one, figures));
@@ -191,7 +190,7 @@ fn rows(figures: &MonthFigures, accepted: &[MonthFigures]) -> Check {
     }
 }
 
-/// What a month has to be by itself.
+/// Returns the checks of a month by itself.
 fn alone(figures: &MonthFigures) -> Vec<Check> {
     use Verdict::{Refused, TooFewRows, Warning};
     let rows = figures.rows as f64;
@@ -237,12 +236,12 @@ fn alone(figures: &MonthFigures) -> Vec<Check> {
     ]
 }
 
-/// The share of trips that may be in other zones than the month before.
+/// The largest share of trips that may be in other zones than in the month before.
 const ZONES_MOVED_MAX: f64 = 0.15;
-/// The least correlation of distance and duration.
+/// The smallest correlation of the logarithms of distance and duration.
 const FOLLOWS_MIN: f64 = 0.6;
 
-/// What a month has to be beside the last one that was accepted, and all of them.
+/// Returns the checks of a month against the last accepted one, and against all of them.
 fn beside(
     figures: &MonthFigures,
     last: &MonthFigures,
@@ -290,13 +289,13 @@ fn tips_follow_zones(figures: &MonthFigures, accepted: &[MonthFigures], otherwis
     Check { expected, verdict: Verdict::TooFewRows, ..check }
 }
 
-/// The least correlation of the zones' shares of tipped trips with those of the months before.
+/// The smallest correlation of the zones' shares of tipped trips with those of the accepted months.
 const TIPS_FOLLOW_MIN: f64 = 0.4;
 
-/// Cells of a code of one byte.
+/// Number of cells for a code of one byte.
 const CODES: usize = 256;
 
-/// The share of trips of a category that no accepted month has.
+/// Checks the share of trips of categories that no accepted month has.
 fn unseen(
     name: &'static str,
     counts: fn(&Profile) -> &Counts,
@@ -317,7 +316,7 @@ fn unseen(
     Check::at_most(name, Measured { figure: Some(share), noise }, SHARE_MAX, Verdict::Warning)
 }
 
-/// The share of trips that would have to be in other zones: half the sum of differences.
+/// Returns the total variation distance: half the sum of absolute differences.
 fn total_variation(here: &[f64], before: &[f64]) -> f64 {
     here.iter().zip(before).map(|(here, before)| (here - before).abs()).sum::<f64>() / 2.0
 }

@@ -1,8 +1,8 @@
-//! What trips look like, and whether that is as expected. Pure: trips and figures in, checks with their figures out.
+//! Describes trips and checks whether they are as expected. Pure: takes trips and counts, returns checks.
 //!
-//! Map: [`profile`] counts trips, predictions and outcomes; [`gates`] decide whether a month may be learned from or judged on.
+//! Map: [`profile`] counts trips, predictions and outcomes; [`gates`] checks whether a month may be used.
 //!
-//! Deliberately absent: files, stores, clocks and every metric's name in CloudWatch.
+//! Deliberately absent: files, stores, clocks, and names of CloudWatch metrics.
 
 pub mod gates;
 pub mod profile;

@@ -1,6 +1,6 @@
-//! What trips look like, as exact counts: profiles of parts merge into the profile of the whole, whatever the parts and their order.
+//! Counts what trips look like. Profiles of parts merge into that of the whole, whatever the parts and their order.
 //!
-//! Shares, quantiles and correlations are methods; only integers are stored, sums of logarithms as fixed-point integers, so that
+//! Shares, quantiles and correlations are methods. Only integers are stored, sums of logarithms in fixed point, so that
 //! merging is associative to the bit.
 
 mod counts;
@@ -18,7 +18,7 @@ pub use counts::{Counts, Grid, Histogram, Sparse};
 /// The version of the stored form.
 const VERSION: u32 = 1;
 
-/// The same as a field, so that no other version is read.
+/// [`VERSION`] as a field: a profile of another version is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 struct FormVersion;
@@ -37,24 +37,24 @@ impl From<FormVersion> for u32 {
     }
 }
 
-/// Miles in hundredths up to 30.
+/// Miles in hundredths, up to 30.
 pub const MILES: Grid = Grid { cells_a_unit: 100.0, first: 0, last: 3000, is_exact: true };
-/// Seconds of the durations that are judged.
+/// Seconds of the durations that [`Rules::judges`] accepts, up to an hour.
 pub const SECONDS: Grid = Grid { cells_a_unit: 1.0, first: 0, last: 3600, is_exact: true };
 /// Natural logarithm of miles over straight miles, in steps of 0.2 %, from a quarter to eight.
 pub const DETOUR: Grid = Grid { cells_a_unit: 500.0, first: -700, last: 1050, is_exact: false };
-/// Predicted minutes in tenths up to two hours.
+/// Predicted minutes in tenths, up to two hours.
 pub const MINUTES: Grid = Grid { cells_a_unit: 10.0, first: 0, last: 1200, is_exact: false };
-/// Predicted less actual minutes, in tenths, up to an hour either way.
+/// Predicted minus actual minutes in tenths, up to an hour either way.
 pub const ERRORS: Grid = Grid { cells_a_unit: 10.0, first: -600, last: 600, is_exact: false };
 /// Predicted probability of a tip in hundredths.
 pub const PROBABILITIES: Grid = Grid { cells_a_unit: 100.0, first: 0, last: 100, is_exact: false };
-/// Dollars of a tip in cents up to 20.
+/// Dollars of a tip in cents, up to 20.
 const CENTS: Grid = Grid { cells_a_unit: 100.0, first: 0, last: 2000, is_exact: true };
-/// Sums of logarithms are kept in these parts of one.
+/// Fixed-point scale of the sums of logarithms.
 const FIXED_POINT: f64 = (1u64 << 20) as f64;
 
-/// What was predicted of one trip.
+/// The predictions for one trip.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripPrediction {
     /// Duration, minutes.
@@ -65,7 +65,7 @@ pub struct TripPrediction {
     pub tip_probability: Option<f64>,
 }
 
-/// Exact counts over rows; the default is the profile of no rows.
+/// Exact counts over rows; the default is the profile of zero rows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -74,9 +74,9 @@ pub struct Profile {
     pub rows: u64,
     /// Rejected rows by the code of their reason.
     pub rejected: Sparse,
-    /// Rows that are predicted although something is missing or odd, by the names of [`Trip::flags`].
+    /// Rows that are predicted although a value is missing or odd, by the names of [`Trip::flags`].
     pub flags: Sparse,
-    /// Rows with an unknown or unplaced zone at either end.
+    /// Rows with a zone that is unknown or has no place on the map, at either end.
     pub unplaced: u64,
     /// Rows without a number of passengers.
     pub no_passengers: u64,
@@ -98,9 +98,9 @@ pub struct Profile {
     pub miles: Histogram,
     /// Logarithm of miles over straight miles between zones at least a mile apart, [`DETOUR`].
     pub detours: Histogram,
-    /// What is known of rows afterwards.
+    /// Counts of what is known only after a trip.
     pub outcomes: Outcomes,
-    /// What was predicted.
+    /// Counts of predictions.
     pub predictions: Predictions,
 }
 
@@ -108,37 +108,37 @@ pub struct Profile {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcomes {
-    /// Rows that came with an outcome, whatever of it is missing.
+    /// Rows that came with an outcome, even an incomplete one.
     pub rows: u64,
     /// Rows without a pickup or a drop-off time.
     pub no_time: u64,
-    /// Rows whose drop-off lies before the pickup.
+    /// Rows whose drop-off is before the pickup.
     pub negative: u64,
     /// Rows with a duration that is not judged, see [`Rules::judges`].
     pub not_judged: u64,
     /// Rows with a pickup outside the month of their file.
     pub outside_month: u64,
-    /// Rows that are a reversal or the charge that it takes back; see `model::rules::reversals`.
+    /// Rows that are a reversal or the charge that it reverses; see `model::rules::reversals`.
     pub reversed: u64,
     /// Durations that are judged, [`SECONDS`].
     pub seconds: Histogram,
-    /// Sums over rows whose distance and duration are both possible.
+    /// Sums over rows with a judged duration and a possible distance.
     pub logarithms: Logarithms,
     /// Rows by `payment_type`.
     pub payments: Counts,
     /// Card trips with a recorded tip by pickup zone, `Zone::index`.
     pub card_trips: Counts,
-    /// Those of them that were tipped.
+    /// Those that were tipped, by pickup zone.
     pub tipped: Counts,
-    /// Rows with a known way of payment that is not card, and a recorded tip.
+    /// Rows with a known payment type that is not card, and a recorded tip.
     pub paid_otherwise: u64,
-    /// Those of them with a tip above 0.
+    /// Those with a tip above 0.
     pub tipped_otherwise: u64,
-    /// Tips of rows without a way of payment, cents.
+    /// Tips of rows without a payment type, in cents.
     pub tips_without_payment: Histogram,
 }
 
-/// Sums of x, the logarithm of miles, and y, that of minutes, in parts of 2^-20.
+/// Sums of x, the logarithm of miles, and y, the logarithm of minutes, in units of 2^-20.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Logarithms {
@@ -150,7 +150,7 @@ pub struct Logarithms {
     xy: i64,
 }
 
-/// Counts of what was predicted, and of how far off it was where the outcome is known.
+/// Counts of predictions, and of their errors where the outcome is known.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predictions {
@@ -160,20 +160,20 @@ pub struct Predictions {
     pub minutes: Histogram,
     /// Widths of the intervals, [`MINUTES`].
     pub widths: Histogram,
-    /// Predicted less actual duration of rows that are judged, [`ERRORS`].
+    /// Predicted minus actual duration of judged rows, [`ERRORS`].
     pub errors: Histogram,
-    /// Those of them whose actual duration lies inside the interval.
+    /// Judged rows whose actual duration lies inside the interval.
     pub covered: u64,
     /// Predicted probabilities of a tip, [`PROBABILITIES`].
     pub tip_probabilities: Histogram,
-    /// The same of card trips with a recorded tip.
+    /// Those of card trips with a recorded tip.
     pub card_probabilities: Histogram,
-    /// The same of card trips that were tipped.
+    /// Those of card trips that were tipped.
     pub tipped_probabilities: Histogram,
 }
 
 impl Profile {
-    /// Counts the rows of a file with their outcomes, and no predictions.
+    /// Counts the rows of a file with their outcomes, without predictions.
     pub fn from_trips(file: &LabelledTrips) -> Self {
         let mut profile = Self::default();
         for (row, trip) in file.trips.iter().enumerate() {
@@ -192,7 +192,7 @@ impl Profile {
         self.rejected.add(reason.code(), rows);
     }
 
-    /// Counts one trip, with what was predicted of it, and with its outcome and the month of its file.
+    /// Counts one trip, with its prediction, and with its outcome and the month of its file.
     pub fn add(
         &mut self,
         trip: &Trip,
@@ -234,7 +234,7 @@ impl Profile {
         }
     }
 
-    /// Adds the counts of another part. Associative and commutative, with [`Profile::default`] as zero.
+    /// Adds the counts of another part. It is associative and commutative, with [`Profile::default`] as zero.
     pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
         self.unplaced += other.unplaced;
@@ -258,12 +258,12 @@ impl Profile {
         self.predictions.merge(&other.predictions);
     }
 
-    /// Rows that were not rejected.
+    /// Returns the rows that were not rejected.
     pub fn accepted(&self) -> u64 {
         self.rows - self.rejected.total()
     }
 
-    /// `rows` as a share of all rows; 0 of no rows.
+    /// Returns `rows` as a share of all rows; 0 without any.
     pub fn share(&self, rows: u64) -> f64 {
         rows as f64 / (self.rows as f64).max(1.0)
     }
@@ -346,13 +346,13 @@ impl Logarithms {
         self.xy += other.xy;
     }
 
-    /// Pearson correlation of x and y; 0 where one of both does not vary, none of no rows.
+    /// Returns the Pearson correlation of x and y; 0 if either does not vary, none without rows.
     pub fn correlation(&self) -> Option<f64> {
         let n = self.n as f64;
         let mean = |sum: i64| sum as f64 / FIXED_POINT / n;
         let (x, y) = (mean(self.x), mean(self.y));
         let (both, one, other) = (mean(self.xy) - x * y, mean(self.xx) - x * x, mean(self.yy) - y * y);
-        // Below a part of the fixed point it is rounding that varies.
+        // A smaller variance is rounding of the fixed point.
         let varies = |variance: f64| variance > 2.0 / FIXED_POINT;
         (self.n > 0).then(|| if varies(one) && varies(other) { both / (one * other).sqrt() } else { 0.0 })
     }

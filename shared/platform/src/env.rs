@@ -1,4 +1,4 @@
-//! Configuration: environment variables, declared in one list a function and read once.
+//! Configuration by environment variables, which each function declares in one list and reads once.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,28 +9,28 @@ use std::str::FromStr;
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// What it means, with its unit.
+    /// Its meaning, with its unit.
     pub meaning: &'static str,
-    /// The value that counts where it is not set; a variable without one must be set.
+    /// The value if it is not set; a variable without a default must be set.
     pub default: Option<&'static str>,
 }
 
 /// Why a function cannot be configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvError {
-    /// Variables that must be set are not: all of them.
+    /// Every variable that must be set but is not.
     #[error("environment variables are not set: {}", list(.0))]
     Missing(Vec<Variable>),
-    /// A value that cannot be meant.
+    /// The value of a variable is invalid.
     #[error("environment variable {name}={value:?}: expected {meaning} ({detail})")]
     Value {
-        /// Which variable.
+        /// The variable.
         name: &'static str,
         /// Its value.
         value: String,
         /// What the variable means.
         meaning: &'static str,
-        /// Why the value cannot mean that.
+        /// Why the value is invalid.
         detail: String,
     },
 }
@@ -39,7 +39,7 @@ fn list(missing: &[Variable]) -> String {
     missing.iter().map(|one| format!("{} ({})", one.name, one.meaning)).collect::<Vec<_>>().join(", ")
 }
 
-/// The values of a function's variables.
+/// The values of the variables of a function.
 #[derive(Debug, Clone)]
 pub struct Env {
     values: BTreeMap<&'static str, (&'static str, String)>,
@@ -49,7 +49,7 @@ impl Env {
     /// Reads `variables` from the environment of this process.
     ///
     /// # Errors
-    /// [`EnvError::Missing`], naming every one that is missing. An empty value counts as missing.
+    /// [`EnvError::Missing`], which names every missing variable. An empty value counts as missing.
     pub fn of_process(variables: &[Variable]) -> Result<Self, EnvError> {
         #[allow(clippy::disallowed_methods)] // here, and nowhere else
         Self::from_lookup(variables, |name| std::env::var(name).ok())
@@ -74,10 +74,10 @@ impl Env {
         if missing.is_empty() { Ok(Self { values }) } else { Err(EnvError::Missing(missing)) }
     }
 
-    /// The value of `name`, which was declared.
+    /// Parses the value of `name`, which was declared.
     ///
     /// # Errors
-    /// [`EnvError::Value`] if it is no `T`; a name that was not declared has the value of an empty text.
+    /// [`EnvError::Value`] if it is not a valid `T`; the value of a name that was not declared is an empty text.
     pub fn get<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, EnvError> {
         let (meaning, value) = self
             .values

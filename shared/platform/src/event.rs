@@ -1,24 +1,24 @@
-//! What wakes a function, decoded from JSON by our own envelopes: the crates' types fail on shapes that AWS sends. An event of
-//! another kind fails the invocation by its name, so that nothing of it is acknowledged.
+//! Decodes the events of a function from JSON with our own types, since those of the crates fail on shapes that AWS
+//! sends. An event of another kind is an error that names it, so that nothing in it is acknowledged.
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// An object that appeared in a bucket. Its key is decoded.
+/// An object that was created in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectCreated {
     /// The bucket.
     pub bucket: String,
-    /// The key as it is in the bucket.
+    /// The key as it is in the bucket, decoded.
     pub key: String,
-    /// The version, where the bucket keeps versions and the event says so.
+    /// The version, if the bucket keeps versions and the event names it.
     pub version: Option<String>,
     /// The ETag, without quotes.
     pub etag: Option<String>,
 }
 
-/// An event of another shape than was expected.
+/// An event of an unexpected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
 pub struct EventError {
@@ -27,13 +27,13 @@ pub struct EventError {
 }
 
 impl EventError {
-    /// `event` is not what was `expected`.
+    /// Creates the error for an `event` that is not what was `expected`.
     pub fn new(expected: &'static str, event: &Value) -> Self {
         Self { expected, found: kind_of(event) }
     }
 }
 
-/// Names of AWS's event sources, as records and EventBridge have them.
+/// Names of AWS's event sources, as in records and EventBridge events, with a description.
 const SOURCES: [(&str, &str); 6] = [
     ("aws:sqs", "an SQS event"),
     ("aws:kinesis", "a Kinesis event"),
@@ -43,11 +43,11 @@ const SOURCES: [(&str, &str); 6] = [
     ("aws.s3", "an EventBridge event of S3"),
 ];
 
-/// What an event is, by its source; else its fields and as much of it as is enough to recognise it by, but no more: it may hold
-/// what should not be logged.
+/// Describes an event by its source, if known, and its first 200 characters: enough to recognise it, but no more, as it
+/// may hold what should not be logged.
 fn kind_of(event: &Value) -> String {
     let record = &event["Records"][0];
-    // SNS alone writes it with a capital.
+    // Only SNS writes `EventSource` with a capital.
     let source = [&record["eventSource"], &record["EventSource"], &event["source"]]
         .into_iter()
         .find_map(Value::as_str);
@@ -62,18 +62,17 @@ fn kind_of(event: &Value) -> String {
 /// A message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The queue's name for it, not empty.
+    /// The id that the queue gave it, not empty.
     pub id: String,
-    /// Its text; where the record's body is no text, that value as JSON.
+    /// Its text; a body that is not a text is given as JSON.
     pub body: String,
 }
 
-/// The messages of an SQS event. Of each record only the id and the body are looked at, so that a field that Lambda adds one
-/// day fails nothing.
+/// Returns the messages of an SQS event. Only the id and the body of a record are read, so that new fields do no harm.
 ///
 /// # Errors
-/// [`EventError`] for any other event, and for a record without an id or a body: what cannot be reported as failed, or is not
-/// what was sent, must not be acknowledged.
+/// [`EventError`] for any other event, and for a record without an id or a body: such a record cannot be reported as
+/// failed, or has been altered, so it must not be acknowledged.
 pub fn trip_messages(event: &Value) -> Result<Vec<Message>, EventError> {
     const EXPECTED: &str = "an SQS event whose Records have messageId and body";
     let records = event["Records"].as_array().ok_or_else(|| EventError::new(EXPECTED, event))?;
@@ -141,11 +140,11 @@ impl InBucket {
     }
 }
 
-/// The objects that an event tells of: EventBridge "Object Created" (raw keys), classic S3 notifications (form-encoded
-/// keys, several records), or none for the `s3:TestEvent` that S3 sends when a notification is set up.
+/// Returns the objects that an event names: EventBridge "Object Created" (raw keys), classic S3 notifications
+/// (form-encoded keys, several records), or none for the `s3:TestEvent` that S3 sends when a notification is set up.
 ///
 /// # Errors
-/// [`EventError`] for anything else.
+/// [`EventError`] for any other event.
 pub fn objects_created(event: &Value) -> Result<Vec<ObjectCreated>, EventError> {
     let unknown = || EventError::new("an EventBridge \"Object Created\" event or an S3 notification", event);
     if event["Event"] == "s3:TestEvent" {

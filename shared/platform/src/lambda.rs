@@ -1,4 +1,4 @@
-//! Running a handler: panics and errors of one event cost that event, under stable names.
+//! Runs a handler, so that a panic or an error fails only its event, under a stable name.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -11,31 +11,31 @@ use serde_json::Value;
 
 use model::{Classified, chain};
 
-/// When an invocation ends, whatever it is doing.
+/// The time at which Lambda ends an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     at_ms: u64,
 }
 
 impl Deadline {
-    /// The deadline of an invocation.
+    /// Returns the deadline of an invocation.
     pub fn from_context(context: &Context) -> Self {
         Self { at_ms: context.deadline }
     }
 
-    /// A deadline `left` from now.
+    /// Creates a deadline `left` from now.
     pub fn after(left: Duration) -> Self {
         Self { at_ms: crate::telemetry::now_ms() + left.as_millis() as u64 }
     }
 
-    /// What is left of it; zero once it has passed.
+    /// Returns the time left, zero once the deadline has passed.
     pub fn left(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Duration::from_millis(self.at_ms).saturating_sub(now)
     }
 }
 
-/// Why a function did not start. `main` prints an error by its `Debug`, which is made to be read here.
+/// Why a function did not start. `main` prints errors by `Debug`, so that is the readable form here.
 pub struct StartError(String);
 
 impl std::fmt::Debug for StartError {
@@ -60,11 +60,11 @@ impl From<crate::env::EnvError> for StartError {
     }
 }
 
-/// Serves events until Lambda ends the process. The event is JSON as it came: what it is, the handler decides, so that
-/// no shape of event can fail before our code runs.
+/// Serves events until Lambda ends the process. The handler decodes the raw JSON, so that no shape of event can fail
+/// before our code runs.
 ///
 /// # Errors
-/// [`StartError`] when the runtime interface cannot be reached.
+/// [`StartError`] if the runtime interface cannot be reached.
 pub async fn run<H, F, R, E>(handler: H) -> Result<(), StartError>
 where
     H: Fn(LambdaEvent<Value>) -> F + Clone + Send + 'static,
@@ -80,7 +80,7 @@ where
     .map_err(|error| StartError(format!("serving events: {}", chain(error.as_ref()))))
 }
 
-// A panic unwinds to here and no further: it is reported under a name of its own, and the next event is served.
+// Catches panics and reports them under a name of their own, so that the next event is served.
 async fn guarded<F, R, E>(start: impl FnOnce() -> F) -> Result<R, Diagnostic>
 where
     F: Future<Output = Result<R, E>>,
@@ -91,7 +91,7 @@ where
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             let (error_type, error_message) = (error.error_type().to_string(), chain(&error));
-            // The runtime logs what it posts as an error; this line is for who looks for its parts.
+            // The runtime logs the error that it posts as one text; this line has its parts as fields.
             tracing::warn!(error_type, error_message, transient = error.is_transient(), "the event failed");
             Err(Diagnostic { error_type, error_message })
         }

@@ -1,10 +1,9 @@
-//! Lambda's side of a function: how it is configured and woken, how it answers, logs and sends.
+//! The Lambda side of a function: configuration, events, responses, logs, metrics and messages.
 //!
-//! Map: [`env`] reads configuration, [`telemetry`] writes logs and metrics, [`lambda`] runs a handler; [`event`] is what wakes a
-//! function, [`outcome`] how each message ended; [`queue`] sends messages.
+//! Map: [`env`] reads configuration, [`telemetry`] writes logs and metrics, [`lambda`] runs a handler; [`event`]
+//! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages.
 //!
-//! Deliberately absent: objects and models (`store`, `registry`), Parquet, and what a trip is worth. No AWS type is in an
-//! interface that a walk sees.
+//! Deliberately absent: objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
 
 pub mod env;
 pub mod event;

@@ -1,9 +1,9 @@
-//! How each message of a batch ended: failed until it is proved otherwise.
+//! The outcome of each message of a batch: failed until it is acknowledged.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 
-/// The state of every message of one batch. A message starts as failed; only an acknowledgement clears it, so that
-/// whatever goes wrong in between, it comes back.
+/// The state of every message of one batch. A message starts as failed and only an acknowledgement clears it, so that
+/// it is delivered again whatever goes wrong in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchOutcomes {
     pending: Vec<String>,
@@ -11,30 +11,30 @@ pub struct BatchOutcomes {
 }
 
 impl BatchOutcomes {
-    /// A batch of messages with these ids, all failed.
+    /// Creates a batch of messages with these ids, all failed.
     pub fn new(message_ids: Vec<String>) -> Self {
         let cleared = vec![false; message_ids.len()];
         Self { pending: message_ids, cleared }
     }
 
-    /// Message number `at` has ended well: predicted or rejected, and acknowledged.
+    /// Clears message number `at`, which was predicted or rejected, and acknowledged.
     pub fn clear(&mut self, at: usize) {
         if let Some(cleared) = self.cleared.get_mut(at) {
             *cleared = true;
         }
     }
 
-    /// Whether message number `at` has ended well.
+    /// Returns whether message number `at` was cleared.
     pub fn is_cleared(&self, at: usize) -> bool {
         self.cleared.get(at).copied().unwrap_or_default()
     }
 
-    /// How many messages are still failed.
+    /// Returns how many messages are still failed.
     pub fn failed(&self) -> usize {
         self.cleared.iter().filter(|cleared| !**cleared).count()
     }
 
-    /// The answer to Lambda: the messages that must come back.
+    /// Returns the response to Lambda, which lists the failed messages for redelivery.
     pub fn response(&self) -> SqsBatchResponse {
         let failed = self.pending.iter().zip(&self.cleared).filter(|(_, cleared)| !**cleared);
         let mut response = SqsBatchResponse::default();

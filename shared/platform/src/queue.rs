@@ -1,4 +1,4 @@
-//! Messages out: in tens, at most 1 MiB a call, each acknowledged or failed on its own.
+//! Sends messages in calls of at most ten and 1 MiB; each message is acknowledged or fails on its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use model::chain;
 
-/// SQS takes at most ten messages a call.
+/// SQS accepts at most ten messages per call.
 pub const ENTRIES_A_CALL: usize = 10;
-/// SQS takes at most 1 MiB a message and a call, attributes included.
+/// SQS accepts at most 1 MiB per message and per call, attributes included.
 pub const BYTES_A_CALL: usize = 1 << 20;
-/// A batch of messages has seconds to live: a call that hangs must not take them all.
+/// Time limits of an attempt and a call: a batch has seconds, and a call that hangs must not take them all.
 const ATTEMPT_SECONDS_MAX: u64 = 3;
 const CALL_SECONDS_MAX: u64 = 8;
 
@@ -25,27 +25,26 @@ const CALL_SECONDS_MAX: u64 = 8;
 pub struct Outgoing {
     /// Its text, not empty.
     pub body: String,
-    /// Named texts beside it; empty ones are not sent, since SQS takes none.
+    /// Named texts beside it; empty ones are not sent, since SQS accepts none.
     pub attributes: Vec<(&'static str, String)>,
 }
 
 impl Outgoing {
-    /// A message without attributes.
+    /// Creates a message without attributes.
     pub fn new(body: String) -> Self {
         Self { body, attributes: Vec::new() }
     }
 
-    /// A message that is a JSON document. U+FFFE and U+FFFF, which SQS refuses, are escaped: they can stand only in
-    /// texts.
+    /// Creates a message from a JSON document, with U+FFFE and U+FFFF, which SQS refuses, escaped in its strings.
     ///
     /// # Errors
-    /// For what has no form in JSON, such as a map with keys that are no texts.
+    /// If the document has no form in JSON, such as a map with keys that are not texts.
     pub fn json(document: &impl Serialize) -> Result<Self, serde_json::Error> {
         let text = serde_json::to_string(document)?;
         Ok(Self::new(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")))
     }
 
-    /// What it counts towards SQS's limits.
+    /// Returns the bytes that count towards SQS's limits.
     fn bytes(&self) -> usize {
         let attribute = |(name, value): &(&str, String)| name.len() + value.len() + "String".len();
         self.body.len() + self.attributes.iter().map(attribute).sum::<usize>()
@@ -60,14 +59,14 @@ pub struct SendError {
     detail: String,
 }
 
-/// Where messages go.
+/// A destination of messages.
 #[async_trait]
 pub trait Sink: std::fmt::Debug + Send + Sync {
-    /// Sends every message; one result each, in their order. An error is of that message alone.
+    /// Sends every message and returns one result for each, in order. An error concerns that message alone.
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), SendError>>;
 }
 
-/// A queue of SQS.
+/// An SQS queue.
 #[derive(Debug, Clone)]
 pub struct SqsSink {
     client: Client,
@@ -75,7 +74,7 @@ pub struct SqsSink {
 }
 
 impl SqsSink {
-    /// The queue at `url`.
+    /// Creates a sink for the queue at `url`.
     pub fn new(config: &SdkConfig, url: String) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
@@ -99,7 +98,7 @@ impl SqsSink {
             Ok(answer) => answer,
             Err(error) => return vec![Err(failed(chain(&error))); messages.len()],
         };
-        // Sent is what SQS names as sent; whatever it does not name, was not.
+        // Only what SQS names as successful was sent; a message that it does not name was not.
         let mut results = vec![Err(failed("the queue did not acknowledge it".into())); messages.len()];
         let at = |id: &str| id.parse::<usize>().ok();
         for sent in &answer.successful {
@@ -138,7 +137,7 @@ fn entry(
     entry.build()
 }
 
-/// Runs of messages that fit one call each, in order.
+/// Splits messages into runs that fit one call each, in order.
 fn calls(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     let (mut calls, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, message) in messages.iter().enumerate() {
@@ -155,7 +154,7 @@ fn calls(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     calls
 }
 
-/// The characters of `text` that SQS takes (those of XML 1.0), at most `limit` bytes; others become a question mark.
+/// Returns the first `limit` bytes of `text` at most, with `?` for characters that SQS refuses (not in XML 1.0).
 pub fn sendable(text: &str, limit: usize) -> String {
     let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     let mut sendable = String::new();
@@ -168,7 +167,7 @@ pub fn sendable(text: &str, limit: usize) -> String {
     sendable
 }
 
-/// A sink in memory that refuses what it is told to, shared by its clones: for tests.
+/// A sink in memory for tests, shared by its clones, that can refuse messages.
 #[derive(Debug, Clone, Default)]
 pub struct MemorySink {
     state: Arc<Mutex<MemoryState>>,
@@ -181,12 +180,12 @@ struct MemoryState {
 }
 
 impl MemorySink {
-    /// Refuses, from now on, every message that contains `text`; none if none.
+    /// Refuses, from now on, every message that contains `text`; with none, no message.
     pub fn refuse(&self, text: Option<&str>) {
         self.state().refuse = text.map(String::from);
     }
 
-    /// What was sent so far.
+    /// Returns the messages that were sent so far.
     pub fn sent(&self) -> Vec<Outgoing> {
         self.state().sent.clone()
     }

@@ -1,4 +1,4 @@
-//! Logs by tracing, metrics as lines of the CloudWatch embedded metric format.
+//! Logs with `tracing`, and metrics as lines of the CloudWatch embedded metric format.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use crate::env::{Env, Variable};
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "tripcast";
 
-/// Every metric that is emitted: dashboards and alarms name no other.
+/// Every metric that is emitted; dashboards and alarms use no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray)]
 #[allow(missing_docs)] // the names say it; units are in `unit`
 pub enum Metric {
@@ -37,23 +37,23 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The name in CloudWatch.
+    /// Returns the name in CloudWatch.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// CloudWatch's name of the unit.
+    /// Returns CloudWatch's name of the unit.
     pub fn unit(self) -> &'static str {
         match self {
             Self::BatchMilliseconds | Self::FileMilliseconds | Self::RetrainingMilliseconds => "Milliseconds",
-            // CloudWatch has no hours.
+            // CloudWatch has no unit for hours.
             Self::ModelAgeHours | Self::HoursSinceRetraining => "None",
             _ => "Count",
         }
     }
 }
 
-/// What a metric may be told apart by, besides its function.
+/// A dimension of a metric, besides its function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 #[allow(missing_docs)]
@@ -63,7 +63,7 @@ pub enum Dimension {
     Taxi,
 }
 
-/// What Lambda says of logs, by the names that are AWS's.
+/// Variables of logging that Lambda sets, and `RUST_LOG`.
 const VARIABLES: [Variable; 4] = [
     Variable {
         name: "AWS_LAMBDA_FUNCTION_NAME",
@@ -75,22 +75,21 @@ const VARIABLES: [Variable; 4] = [
     Variable { name: "RUST_LOG", meaning: "the level where Lambda says none", default: Some("INFO") },
 ];
 
-/// Starts logging to stdout: JSON where Lambda asks for it, from the level of `AWS_LAMBDA_LOG_LEVEL` on (else that of
-/// `RUST_LOG`, else INFO). lambda_runtime's own subscriber would do the same and filter by regular expressions besides,
-/// which are 200 KB of a package.
+/// Starts logging to stdout: JSON if Lambda requests it, at the level of `AWS_LAMBDA_LOG_LEVEL` (else of `RUST_LOG`,
+/// else INFO). lambda_runtime's own subscriber also filters by regular expressions, which take 200 KB of a package.
 pub fn init() {
     let env = Env::of_process(&VARIABLES).ok();
     let value = |name| env.as_ref().and_then(|env| env.get::<String>(name).ok()).unwrap_or_default();
     let level = level_of(&value("AWS_LAMBDA_LOG_LEVEL"), &value("RUST_LOG"));
     let logs = tracing_subscriber::fmt().with_target(false).without_time().with_max_level(level);
-    // Refused only where logging has been started before.
+    // Fails only if logging has been started before.
     let _ = match value("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
         true => logs.json().try_init(),
         false => logs.try_init(),
     };
 }
 
-/// The first that is a level. Lambda's FATAL is what we call an error.
+/// Returns the first valid level, else INFO. Lambda's FATAL is our ERROR.
 fn level_of(by_lambda: &str, otherwise: &str) -> LevelFilter {
     let level = |name: &str| match name {
         "FATAL" => Some(LevelFilter::ERROR),
@@ -100,13 +99,13 @@ fn level_of(by_lambda: &str, otherwise: &str) -> LevelFilter {
     level(by_lambda).or_else(|| level(otherwise)).unwrap_or(LevelFilter::INFO)
 }
 
-/// Emits metrics of one piece of work of `function`, with `notes` beside them for who reads the log. On Lambda they are of the
-/// function by its name in its stack: two stacks of one account must not answer for each other.
+/// Emits metrics of one piece of work of `function`, with `notes` for readers of the log. On Lambda the function's
+/// deployed name replaces `function`, so that two stacks of one account are kept apart.
 pub fn emit(function: &str, metrics: &[(Metric, f64)], notes: &Value) {
     emit_by(function, &[], metrics, notes);
 }
 
-/// Emits metrics of the function as a whole, and once more of the part of its work that `dimensions` name.
+/// Emits metrics for the function as a whole, and again for the part of its work that `dimensions` name.
 pub fn emit_by(function: &str, dimensions: &[(Dimension, &str)], metrics: &[(Metric, f64)], notes: &Value) {
     static ON_LAMBDA: OnceLock<String> = OnceLock::new();
     let on_lambda = ON_LAMBDA.get_or_init(|| {
@@ -115,11 +114,11 @@ pub fn emit_by(function: &str, dimensions: &[(Dimension, &str)], metrics: &[(Met
     });
     let function = if on_lambda.is_empty() { function } else { on_lambda };
     let line = line(function, dimensions, metrics, notes, now_ms());
-    // A metric that cannot be written must not fail the work that it is about.
+    // A metric that cannot be written must not fail the work that it measures.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,4 +1,4 @@
-//! Challengers in the shadow: models that are asked about every message beside the champion, and never answer it.
+//! Challengers in the shadow: models that predict every message beside the champion, for comparison only.
 //!
 //! ```text
 //! <target>/aliases/challengers.json    created by IfAbsent, changed by IfMatch; `seq` only grows
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::{Registry, RegistryError, store_error};
 use store::{Condition, ETag, Get, ObjectKey, StoreError, json};
 
-/// Which models are asked in the shadow.
+/// The list of models in the shadow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challengers {
     /// 1 for the first list, one more for each change.
     pub seq: u64,
     /// The models, in the order in which they were added.
     pub versions: Vec<ModelVersion>,
-    /// Since when, RFC 3339, UTC.
+    /// When it was last changed, RFC 3339, UTC.
     pub since: String,
     /// Why it was changed.
     pub reason: String,
@@ -26,14 +26,14 @@ pub struct Challengers {
 /// A change of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// This model too.
+    /// Adds this model.
     Add(ModelVersion),
-    /// Not this model any more.
+    /// Removes this model.
     Remove(ModelVersion),
 }
 
 impl Registry {
-    /// The challengers of `target` with the ETag of their list; none if there never were any.
+    /// Reads the challengers of `target` with the ETag of their list; none if there never were any.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -42,7 +42,7 @@ impl Registry {
         read.map_err(store_error("reading the challengers", target))
     }
 
-    /// The challengers of `target` if their list has not `known` as its ETag; none if it has, or if there is none.
+    /// Reads the challengers of `target` if the ETag of their list is not `known`; none if it is, or without a list.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -59,11 +59,11 @@ impl Registry {
         }
     }
 
-    /// Changes the challengers of `target`: all of `changes`, in order, or nothing.
+    /// Applies all of `changes` to the challengers of `target`, in order, or none of them.
     ///
     /// # Errors
-    /// [`RegistryError::UnknownVersion`] for a model to add that is not published; [`RegistryError::Contended`] if others
-    /// keep changing the list; [`RegistryError::Store`].
+    /// [`RegistryError::UnknownVersion`] for a model to add that is not published; [`RegistryError::Contended`] if
+    /// other writers keep changing the list; [`RegistryError::Store`].
     pub async fn challenge(
         &self,
         target: Target,
@@ -93,7 +93,7 @@ impl Registry {
             let next = Challengers { seq, versions, since, reason };
             match json::write(&*self.store, &key(target)?, &next, condition).await {
                 Ok(_) => return Ok(next),
-                // Somebody else changed the list meanwhile: the change is made to theirs.
+                // Another writer changed the list meanwhile, so the changes are applied to the new list.
                 Err(StoreError::Precondition { .. }) => (),
                 Err(error) => return Err(store_error("changing the challengers", target)(error)),
             }

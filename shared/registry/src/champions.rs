@@ -1,4 +1,4 @@
-//! The champions, warm: loaded once, looked after at most every so often, never dropped for a failed reload.
+//! Keeps the champions in memory: loads them on first use, then checks for new ones, and survives failed reloads.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::{Champion, Registry, RegistryError};
 
-/// Why there is nothing to answer with.
+/// Why there are no models to predict with.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No duration model has been promoted.
@@ -19,10 +19,10 @@ pub enum ModelError {
     /// The registry cannot be read.
     #[error("loading the champions")]
     Registry(#[from] RegistryError),
-    /// The registry does not answer.
+    /// The registry did not respond in time.
     #[error("the registry did not answer within {} s", RELOAD_SECONDS_MAX)]
     Timeout,
-    /// A champion cannot be served by this build.
+    /// The duration champion cannot be served by this build.
     #[error("loading the champions")]
     Bundle(#[from] BundleError),
     /// The tip champion cannot be served by this build.
@@ -31,7 +31,7 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// Whether durations can be answered all the same.
+    /// Returns whether the error concerns tips alone, so that durations can still be predicted.
     fn is_only_the_tip(&self) -> bool {
         match self {
             Self::Tip(_) => true,
@@ -51,20 +51,20 @@ impl Classified for ModelError {
         }
     }
     fn is_transient(&self) -> bool {
-        // A champion may be promoted, or mended, while a message waits.
+        // A champion may be promoted, or repaired, while a message waits.
         true
     }
 }
 
-/// A reload that takes longer is given up for now: the messages at hand have an answer already.
+/// A reload that takes longer is abandoned until the next check: there are champions to predict with.
 const RELOAD_SECONDS_MAX: u64 = 3;
 
-/// What came of looking after the champions.
+/// The result of a check for new champions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// Others serve from now on.
+    /// Other champions serve from now on.
     Done,
-    /// It failed: the last good ones keep serving.
+    /// A champion could not be loaded; the last good ones keep serving.
     Failed,
 }
 
@@ -81,24 +81,24 @@ pub struct Models {
 struct Loaded {
     bundle: Arc<Bundle>,
     duration: Champion,
-    /// The tip champion that is in the bundle.
+    /// The tip champion in the bundle.
     tip: Option<Champion>,
-    /// The alias of a tip champion that is no use to this build: it is not fetched again until it changes.
+    /// ETag of a tip champion that this build cannot use; it is not fetched again until it changes.
     tip_refused: Option<ETag>,
     looked: Instant,
 }
 
 impl Models {
-    /// The champions of `registry`, asked for at most every `refresh`. `on_reload` is called with what came of a reload and the
-    /// bundle that serves from then on.
+    /// Creates a cache of the champions of `registry`, which checks for new ones at most every `refresh`. `on_reload`
+    /// is called with the result of a reload and the bundle that serves from then on.
     pub fn new(registry: Registry, refresh: Duration, on_reload: fn(Reload, &Bundle)) -> Self {
         Self { registry, refresh, on_reload, state: Arc::default() }
     }
 
-    /// The champions to answer a whole batch with. The last good ones keep serving if a reload fails.
+    /// Returns the champions for a whole batch, loading them on first use; those in memory survive a failed reload.
     ///
     /// # Errors
-    /// [`ModelError`], only while nothing has been loaded yet.
+    /// [`ModelError`], only as long as nothing has been loaded.
     pub async fn bundle(&self) -> Result<Arc<Bundle>, ModelError> {
         let mut state = self.state.lock().await;
         let Some(loaded) = state.as_mut() else {
@@ -107,7 +107,7 @@ impl Models {
             return Ok(Arc::clone(&state.insert(loaded).bundle));
         };
         if loaded.looked.elapsed() >= self.refresh {
-            // Looked at now, whatever comes of it: a store in trouble is not asked at every batch.
+            // Recorded before the check, so that a failing store is not asked at every batch.
             loaded.looked = Instant::now();
             let limit = Duration::from_secs(RELOAD_SECONDS_MAX);
             let changed =
@@ -122,7 +122,7 @@ impl Models {
                         }
                         *loaded = new;
                     }
-                    // At every look, so that an alarm rings until it is mended.
+                    // At every check, so that the alarm lasts until it is repaired.
                     if is_tip_behind {
                         (self.on_reload)(Reload::Failed, &loaded.bundle);
                     }
@@ -153,8 +153,8 @@ impl Models {
         Ok(self.read(duration, tip, None).await?.0)
     }
 
-    /// The bundle of these champions, and whether `tip` is not in it. A tip model that cannot be read does not take the durations
-    /// with it: the one before it goes on, if there is one, or tips are not answered.
+    /// Loads the bundle of these champions, and returns whether `tip` is missing from it. If the tip model cannot be
+    /// read, `tip_before` takes its place, or else tips are not predicted.
     async fn read(
         &self,
         duration: Champion,
@@ -172,8 +172,8 @@ impl Models {
                 Err(error) if error.is_only_the_tip() => {
                     log_unusable_tip(&error);
                     is_behind = true;
-                    // Bytes that are missing or damaged may be put back under the same alias; a model that is no use to this
-                    // build stays what it is.
+                    // Bytes that are missing or damaged may be restored under the same alias; a model that this build
+                    // cannot use stays unusable.
                     if matches!(error, ModelError::Tip(_)) {
                         tip_refused.get_or_insert(tip.etag);
                     }
@@ -193,8 +193,8 @@ impl Models {
         })
     }
 
-    /// What has changed since it was looked at last, none if nothing has; and whether the registry's tip champion is another than
-    /// the one that serves.
+    /// Returns what has changed since the last check, none if nothing has, and whether the bundle lacks the registry's
+    /// tip champion.
     async fn changed(&self, loaded: &Loaded) -> Result<(Option<Loaded>, bool), ModelError> {
         let duration = self.registry.champion_if_changed(Target::Duration, &loaded.duration.etag).await?;
         let known = loaded.tip_refused.as_ref().or(loaded.tip.as_ref().map(|tip| &tip.etag));
@@ -203,7 +203,7 @@ impl Models {
             None => self.registry.champion(Target::Tip).await,
         };
         let (tip, is_damaged) = match tip {
-            // A damaged alias of tips does not keep new durations from serving.
+            // A damaged alias of tips does not keep a new duration champion from serving.
             Err(error) if !error.is_transient() => {
                 log_unusable_tip(&error);
                 (None, true)
@@ -244,7 +244,7 @@ mod tests {
         constant_duration(minutes).into()
     }
 
-    /// A tip model, grown from trips of two zones.
+    /// Builds a tip model from trips of two zones.
     fn tip_artifact() -> Bytes {
         let trip = |row: u16| Trip {
             pickup_zone: Zone::new(row % 2 + 1),
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(cold().bundle().await.unwrap().duration_version(), &one, "nor does a damaged alias");
     }
 
-    /// A store that counts how often each key was read whole.
+    /// A store that counts the full reads of each key.
     #[derive(Debug, Clone, Default)]
     struct Counting {
         store: MemoryStore,
@@ -355,7 +355,7 @@ mod tests {
         registry.promote(Target::Tip, &junk, None, "", "").await.unwrap();
         let key = format!("tip/versions/{junk}/model.bin");
         let fetched = || store.reads.lock().unwrap().get(&key).copied().unwrap_or_default();
-        // Promoting reads it, too.
+        // A promotion reads it, too.
         let before = fetched();
         for looks in 1..=3 {
             assert_eq!(models.bundle().await.unwrap().tip_version(), None);
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(models.bundle().await.unwrap().duration_version(), &two, "durations go on changing");
         assert_eq!((fetched() - before, failed()), (1, 4), "and it is not fetched for that");
 
-        // Bytes that are not there yet, or were damaged, are asked for at every look, and serve once they are there.
+        // Missing or damaged bytes are fetched at every check, and serve once they are restored.
         let missing = ObjectKey::new("tip/aliases/champion.json").unwrap();
         let alias = registry.champion(Target::Tip).await.unwrap().unwrap().alias;
         let good = tip_artifact();

@@ -1,4 +1,4 @@
-//! What can go wrong with models on a store.
+//! Errors of the registry.
 
 use chrono::{DateTime, Utc};
 use model::{ModelVersion, Target};
@@ -6,62 +6,62 @@ use model::{ModelVersion, Target};
 use model::Classified;
 use store::StoreError;
 
-/// Why the registry did not do it.
+/// Why an operation of the registry failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// The store did not.
+    /// The store failed.
     #[error("{doing} of {target}")]
     Store {
-        /// What was done.
+        /// The operation.
         doing: &'static str,
-        /// Of which target.
+        /// The target.
         target: Target,
-        /// The store's reason.
+        /// The reason.
         #[source]
         source: StoreError,
     },
     /// There is no such model.
     #[error("there is no {target} model {version} in the registry")]
     UnknownVersion {
-        /// Of which target.
+        /// The target.
         target: Target,
-        /// The version asked for.
+        /// The requested version.
         version: ModelVersion,
     },
     /// The bytes are not those that were published.
     #[error("{target} model {version}: its bytes have version {found}; the store was altered")]
     Altered {
-        /// Of which target.
+        /// The target.
         target: Target,
-        /// The version asked for.
+        /// The requested version.
         version: ModelVersion,
         /// The version of the bytes.
         found: ModelVersion,
     },
-    /// Another promotion was first.
+    /// The champion was changed meanwhile.
     #[error("the champion of {target} was changed by somebody else meanwhile: nothing was done")]
     Lost {
-        /// Of which target.
+        /// The target.
         target: Target,
     },
-    /// Others kept writing: nobody has won, and nothing was done.
+    /// Other writers kept interfering; nothing was changed.
     #[error("the aliases of {target} are being changed by others: nothing was done")]
     Contended {
-        /// Of which target.
+        /// The target.
         target: Target,
     },
-    /// Nobody served yet.
+    /// There was no champion yet.
     #[error("{target} had no champion at {time}")]
     NoneThen {
-        /// Of which target.
+        /// The target.
         target: Target,
-        /// When.
+        /// The time that was asked about.
         time: DateTime<Utc>,
     },
     /// There is no earlier champion.
     #[error("{target} has no earlier champion to go back to")]
     NoPrevious {
-        /// Of which target.
+        /// The target.
         target: Target,
     },
 }

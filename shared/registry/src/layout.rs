@@ -1,36 +1,36 @@
-//! Where things lie in the bucket of trips and in that of models: one place for every prefix and key.
+//! The layout of the bucket of trips and of that of models: every prefix and key, but for those of [`crate::Registry`].
 //!
-//! Predictions lie below Hive's partitions `bundle=` and `month=`, since SQL engines read every object below a prefix; what is no
-//! Parquet file of predictions lies elsewhere.
+//! Predictions lie below Hive's partitions `bundle=` and `month=`. SQL engines read every object below a prefix, so
+//! other objects lie elsewhere.
 
 use chrono::NaiveDate;
 use model::month::TaxiMonth;
 use store::{ObjectKey, StoreError};
 
-/// Training data that triggers nothing.
+/// Training data; a new object here starts nothing.
 pub const HISTORY: &str = "history/";
-/// Dropped files, which trigger a prediction; labelled ones are training data, too.
+/// Dropped files, each of which starts a prediction; labelled ones are training data, too.
 pub const INCOMING: &str = "incoming/";
 /// Predictions of dropped files.
 pub const PREDICTIONS: &str = "predictions/";
-/// What was predicted of each file, counted.
+/// Summaries of the predictions of each file.
 pub const SUMMARIES: &str = "summaries/";
-/// Rejected rows, and the reasons for files that were refused whole.
+/// Rejected rows, and error reports of files that were refused as a whole.
 pub const QUARANTINE: &str = "quarantine/";
-/// What challengers would have answered, day by day.
+/// Predictions of challengers, day by day.
 pub const ANSWERS: &str = "answers/";
 /// Records of retrainings, in the bucket of models.
 pub const RUNS: &str = "runs/";
-/// The month of a file whose name says none, as Hive writes a partition without a value.
+/// The month of a file whose name has none, as Hive writes a partition without a value.
 const NO_MONTH: &str = "__HIVE_DEFAULT_PARTITION__";
 const RECORD: &str = "/run.json";
 
-/// Where a month may lie that is learned from, the place that is preferred first.
+/// Returns the keys where a training month may be, the preferred one first.
 pub fn training_months(month: &TaxiMonth) -> [String; 2] {
     [HISTORY, INCOMING].map(|folder| format!("{folder}{}", month.file_name()))
 }
 
-/// Where the predictions by `bundle` of the dropped file `below` (its key below [`INCOMING`]) go.
+/// Returns the key of the predictions by `bundle` of the dropped file `below` (its key below [`INCOMING`]).
 ///
 /// # Errors
 /// [`StoreError::Key`] if the key is too long.
@@ -38,7 +38,7 @@ pub fn predictions(bundle: &str, month: Option<model::Month>, below: &str) -> Re
     ObjectKey::new(format!("{PREDICTIONS}{}", partitions(bundle, month, below)))
 }
 
-/// Where the summary of those predictions goes.
+/// Returns the key of the summary of those predictions.
 ///
 /// # Errors
 /// [`StoreError::Key`] if the key is too long.
@@ -51,7 +51,7 @@ fn partitions(bundle: &str, month: Option<model::Month>, below: &str) -> String 
     format!("bundle={bundle}/month={month}/{below}")
 }
 
-/// Where the rejected rows of the dropped file `below` go.
+/// Returns the key of the rejected rows of the dropped file `below`.
 ///
 /// # Errors
 /// [`StoreError::Key`] if the key is too long.
@@ -59,7 +59,7 @@ pub fn rejected(below: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{QUARANTINE}{below}"))
 }
 
-/// Where the reason goes if the dropped file `below` was refused whole.
+/// Returns the key of the error report of the dropped file `below`, which was refused as a whole.
 ///
 /// # Errors
 /// [`StoreError::Key`] if the key is too long.
@@ -67,15 +67,15 @@ pub fn error(below: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{QUARANTINE}{below}.error.json"))
 }
 
-/// Where the answers of challengers to one event go.
+/// Returns the key of the predictions of challengers for one event, by its request id.
 ///
 /// # Errors
-/// [`StoreError::Key`] if the event's name is too long.
+/// [`StoreError::Key`] if the request id is too long.
 pub fn answers(day: NaiveDate, event: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{ANSWERS}{day}/{event}.jsonl"))
 }
 
-/// Where the record of a retraining lies.
+/// Returns the key of the record of a retraining.
 ///
 /// # Errors
 /// [`StoreError::Key`] if its name is too long.
@@ -83,7 +83,7 @@ pub fn run(name: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{RUNS}{name}{RECORD}"))
 }
 
-/// The name of the retraining whose record lies at `key`; none for another object.
+/// Returns the name of the retraining whose record has this `key`; none for another object.
 pub fn run_name(key: &ObjectKey) -> Option<&str> {
     key.as_str().strip_prefix(RUNS)?.strip_suffix(RECORD)
 }

@@ -1,15 +1,15 @@
-//! Models on a store: immutable versions, an alias that is the commit, a history that only grows.
+//! Stores models: immutable versions, an alias whose write is the commit, and an append-only history.
 //!
 //! ```text
 //! <target>/versions/<version>/{card.json,card.md,card.html,profile.json,model.bin}   create-only, model.bin last
 //! <target>/aliases/champion.json                              created by IfAbsent, changed by IfMatch
-//! <target>/aliases/challengers.json                           who is asked in the shadow, the same way
+//! <target>/aliases/challengers.json                           the models in the shadow, likewise
 //! <target>/history/<seq>.json                                 create-only: what the alias was at seq
 //! ```
-//! `seq` only grows, also in a rollback: old bytes of the alias would bring back their old ETag, and a stale writer
-//! would then win. Whoever moves the alias from seq n writes `history/n` first; a promoter that dies in between leaves
-//! a record of what still is, which the next one finds equal to its own and passes. A rollback says which entry it restores,
-//! so that the history can be walked back step by step. [`Models`] keeps the champions in memory for who serves, [`Shadows`] the
+//! `seq` only grows, also in a rollback: old bytes of the alias would have their old ETag again, and a stale writer
+//! would then win. A promoter writes `history/n` before it moves the alias from seq n; if it fails in between, the
+//! record describes the present alias, and the next promoter accepts it. A rollback names the entry that it restores,
+//! so that the history can be walked back step by step. [`Models`] keeps the champions in memory, [`Shadows`] the
 //! challengers.
 
 mod challengers;
@@ -37,27 +37,27 @@ pub use error::RegistryError;
 use runs::Fingerprint;
 pub use shadow::{Shadow, Shadows};
 
-/// Which model answers.
+/// The alias that names the champion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alias {
-    /// 1 for the first champion, one more for each change.
+    /// 1 for the first champion, and one more for each change.
     pub seq: u64,
-    /// The model.
+    /// The version of the champion.
     pub version: ModelVersion,
     /// sha256 of its artifact, hex.
     pub sha256: String,
-    /// The champion before it.
+    /// The version of the champion before it.
     pub previous: Option<ModelVersion>,
-    /// When, RFC 3339, UTC.
+    /// When it was promoted, RFC 3339, UTC.
     pub since: String,
-    /// Why: a decision's reason, or who rolled back.
+    /// The reason of the decision or of the rollback.
     pub reason: String,
-    /// Of a rollback: the seq whose champion it brought back. The next rollback goes on from there.
+    /// For a rollback, the seq of the entry that it restored; the next rollback continues from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<u64>,
 }
 
-/// An alias as it was read, with what is needed to change exactly that.
+/// An alias with the ETag of the object that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Champion {
     /// The alias.
@@ -66,21 +66,21 @@ pub struct Champion {
     pub etag: ETag,
 }
 
-/// The files of a model that was published without having been judged: a card with nothing in it.
+/// The files of a model that is published without being judged: an empty card.
 pub static NO_CARD: [(&str, Bytes); 1] = [("card.json", Bytes::from_static(b"null"))];
 
-/// Where a model comes from. All of it is none for a model that was published without having been judged.
+/// The origin of a model; all fields are none for a model that was published without being judged.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The retraining that made it.
+    /// The name of the retraining that made it.
     pub run: Option<String>,
-    /// The files that it was learned from, and the one that it was judged on, last.
+    /// The files that the retraining used, the holdout month last.
     pub data: Option<Vec<Fingerprint>>,
-    /// Its figures on that one.
+    /// Its metrics on the holdout month.
     pub validate: Option<Judgement>,
 }
 
-/// The part of a card by the Model Card Toolkit's schema that is read here.
+/// The part of a card (Model Card Toolkit) that is read here.
 #[derive(Deserialize)]
 struct Card {
     model_details: ModelDetails,
@@ -92,22 +92,22 @@ struct ModelDetails {
     tripcast: Provenance,
 }
 
-/// A write beside another one is tried again at most so often.
+/// Maximum number of attempts of a write that others interfere with.
 const ATTEMPTS: usize = 20;
 
-/// The models of a store.
+/// The models on a store.
 #[derive(Debug, Clone)]
 pub struct Registry {
     store: Arc<dyn Store>,
 }
 
 impl Registry {
-    /// The models on `store`.
+    /// Opens the models on `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// The champion of `target`, if there is one.
+    /// Reads the champion of `target`, if there is one.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -117,7 +117,7 @@ impl Registry {
         Ok(found.map(|(alias, etag)| Champion { alias, etag }))
     }
 
-    /// The champion of `target` if it is not the one with `known` ETag any more; none if it is, or if there is none.
+    /// Reads the champion of `target` if its ETag is not `known`; none if it is, or if there is no champion.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -138,7 +138,7 @@ impl Registry {
         }
     }
 
-    /// The artifact of a version, checked to be that version's.
+    /// Reads the artifact of a version and verifies its hash.
     ///
     /// # Errors
     /// [`RegistryError::UnknownVersion`], [`RegistryError::Altered`], [`RegistryError::Store`].
@@ -157,7 +157,7 @@ impl Registry {
         Ok(object.bytes)
     }
 
-    /// The card of a version.
+    /// Reads the card of a version.
     ///
     /// # Errors
     /// [`RegistryError::UnknownVersion`], [`RegistryError::Store`].
@@ -168,7 +168,7 @@ impl Registry {
         Ok(found.ok_or_else(unknown)?.0)
     }
 
-    /// Where a version comes from, by its card.
+    /// Reads the origin of a version from its card.
     ///
     /// # Errors
     /// [`RegistryError::UnknownVersion`], [`RegistryError::Store`].
@@ -184,7 +184,7 @@ impl Registry {
         Ok(found.ok_or_else(unknown)?.0.map(|card| card.model_details.tripcast).unwrap_or_default())
     }
 
-    /// The names of the files of a version.
+    /// Lists the names of the files of a version.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -201,7 +201,7 @@ impl Registry {
             .collect())
     }
 
-    /// One file of a version.
+    /// Reads one file of a version.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -215,8 +215,8 @@ impl Registry {
         Ok(read.map_err(store_error("reading a model's file", target))?.bytes)
     }
 
-    /// Publishes an artifact with the files that stand beside it, by name, `card.json` among them; what is there already stays as it
-    /// is, since a version is its bytes.
+    /// Publishes an artifact with its other files by name, `card.json` among them. Files that exist stay as they are,
+    /// since a version is the hash of its artifact.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -227,7 +227,7 @@ impl Registry {
         files: &[(&str, Bytes)],
     ) -> Result<ModelVersion, RegistryError> {
         let version = ModelVersion::from_bytes(&artifact);
-        // The model comes last: where it is, its files are beside it.
+        // The model is written last: where it exists, its other files do.
         for (name, bytes) in files.iter().chain(&[("model.bin", artifact)]) {
             let key = version_key(target, &version, name)?;
             self.create(&key, bytes.clone()).await.map_err(store_error("publishing a model", target))?;
@@ -235,7 +235,7 @@ impl Registry {
         Ok(version)
     }
 
-    /// Every published version of `target`, with its size in bytes.
+    /// Lists every published version of `target`, with its size in bytes.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -246,11 +246,11 @@ impl Registry {
         Ok(found.iter().filter_map(|meta| Some((version(meta.key.as_str())?, meta.bytes))).collect())
     }
 
-    /// Makes `version` the champion, if the champion still is `expected` (none: if there is none yet).
+    /// Makes `version` the champion, if the champion still is `expected` (none: if there is no champion yet).
     ///
     /// # Errors
-    /// [`RegistryError::Lost`] if it is not, and then nothing was done; [`RegistryError::UnknownVersion`];
-    /// [`RegistryError::Store`].
+    /// [`RegistryError::Lost`] if it is another, in which case nothing is changed; [`RegistryError::Contended`];
+    /// [`RegistryError::UnknownVersion`]; [`RegistryError::Altered`]; [`RegistryError::Store`].
     pub async fn promote(
         &self,
         target: Target,
@@ -293,14 +293,14 @@ impl Registry {
                 Ok(_) => return Ok(next),
                 Err(error @ StoreError::Precondition { .. }) => {
                     let present = self.champion(target).await?;
-                    // A write whose answer was lost is sent again by the SDK, and then fails on what it wrote itself.
+                    // The SDK repeats a write whose response was lost; the repeat then fails on the first write.
                     if present.as_ref().is_some_and(|present| present.alias == next) {
                         return Ok(next);
                     }
                     if present.as_ref() != expected {
                         return Err(RegistryError::Lost { target });
                     }
-                    // S3 answers 409 to a write beside another that may still fail: nobody has won yet.
+                    // S3 responds with 409 to a write beside another one that may still fail: neither has won yet.
                     tracing::debug!(%target, error_message = chain(&error), "promoting again");
                 }
                 Err(error) => return Err(store_error("promoting a model", target)(error)),
@@ -309,8 +309,7 @@ impl Registry {
         Err(RegistryError::Contended { target })
     }
 
-    /// Brings back the champion before the present one. After a rollback the next one goes on from there: twice is two
-    /// champions back, and never forward again.
+    /// Restores the champion before the present one. Repeated rollbacks go further back each time, and never forward.
     ///
     /// # Errors
     /// [`RegistryError::NoPrevious`], and those of [`Registry::promote`].
@@ -319,7 +318,7 @@ impl Registry {
         let Some(champion) = self.champion(target).await? else { return Err(none) };
         let history = self.history(target).await?;
         let at = |seq: u64| history.iter().find(|alias| alias.seq == seq);
-        // An alias that restores another stands for that one.
+        // An alias that restores an entry is treated as that entry.
         let stands_for = |alias: &Alias| alias.restores.unwrap_or(alias.seq);
         let earlier = stands_for(&champion.alias).checked_sub(1).and_then(at).map(stands_for).and_then(at);
         let Some(earlier) = earlier else { return Err(none) };
@@ -327,7 +326,7 @@ impl Registry {
         self.change(target, &version, Some(&champion), reason, since, restores).await
     }
 
-    /// The champion of `target` at `time`: the last one that was promoted at or before it.
+    /// Returns the champion of `target` at `time`: the last one that was promoted at or before it.
     ///
     /// # Errors
     /// [`RegistryError::NoneThen`] if there was none yet; [`RegistryError::Store`].
@@ -338,7 +337,7 @@ impl Registry {
         history.into_iter().rfind(began).ok_or(RegistryError::NoneThen { target, time })
     }
 
-    /// Every champion of `target` there was, oldest first, the present one last.
+    /// Returns every champion of `target`, oldest first, the present one last.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -351,7 +350,7 @@ impl Registry {
             aliases.extend(read.map_err(store_error("reading the history", target))?.map(|(alias, _)| alias));
         }
         let present = self.champion(target).await?.map(|champion| champion.alias);
-        // A promoter that died left a record of what still is.
+        // A promoter that failed may have left a record of the present alias.
         aliases.retain(|alias| present.as_ref().is_none_or(|present| alias.seq < present.seq));
         aliases.extend(present);
         aliases.sort_unstable_by_key(|alias| alias.seq);
@@ -365,12 +364,12 @@ impl Registry {
         self.create(&key, entry).await.map_err(store_error("recording the history", target))
     }
 
-    /// Creates what is not there yet; what is there stays as it is.
+    /// Creates an object; one that exists stays as it is.
     async fn create(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             match self.store.put(key, bytes.clone(), Condition::IfAbsent).await {
                 Ok(_) => return Ok(()),
-                // Somebody else is writing it, and may fail to: only what can be seen is there.
+                // Another writer is creating it, and may fail: only a visible object counts as created.
                 Err(StoreError::Precondition { .. }) => match self.store.head(key).await {
                     Ok(_) => return Ok(()),
                     Err(StoreError::NotFound { .. }) => (),

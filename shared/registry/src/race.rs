@@ -1,5 +1,5 @@
-//! Sixty-four promoters at once, on a store that refuses, loses answers and times out: of every round one wins, the alias always
-//! names a complete model, and the history has no hole.
+//! Sixty-four concurrent promoters on a store that refuses, loses responses and times out: one wins each round, the
+//! alias always names a complete model, and the history has no gap.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,31 +13,31 @@ const TARGET: Target = Target::Duration;
 const PROMOTERS: usize = 64;
 const ROUNDS: u64 = 1000;
 
-/// A linearizable store behind a bad line. What goes wrong is drawn by the number of the call.
+/// A linearizable store behind an unreliable connection. The number of a call determines its fault.
 #[derive(Debug, Clone)]
 struct BadLine {
     store: MemoryStore,
     calls: Arc<AtomicU64>,
 }
 
-/// What becomes of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     Done,
-    /// S3's 409: another write is in flight, which may fail too.
+    /// S3's 409: another write is in flight, which may also fail.
     Conflict,
-    /// It never arrived.
+    /// The call never arrived.
     Timeout,
-    /// It was done, but the answer never arrived.
+    /// The call was executed, but its response was lost.
     LostReply,
-    /// It seemed to have timed out, and is done later.
+    /// The call timed out, and is executed later.
     Late,
 }
 
 impl BadLine {
     async fn fate(&self) -> Fate {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        // Weyl's sequence on the golden ratio: even, and of no pattern that calls could fall in with.
+        // Weyl's sequence on the golden ratio: evenly distributed, without a pattern that calls could follow.
         let drawn = (call.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 100;
         for _ in 0..drawn % 3 {
             tokio::task::yield_now().await;
@@ -101,7 +101,7 @@ impl Store for BadLine {
     }
 }
 
-/// Tries until it is done or somebody else was first.
+/// Repeats a promotion until it succeeds or another promoter has won.
 async fn stubborn(registry: &Registry, round: u64, number: usize, expected: Option<&Champion>) -> bool {
     let model = Bytes::from(format!("model {number} of round {round}"));
     let version = loop {
@@ -120,7 +120,7 @@ async fn stubborn(registry: &Registry, round: u64, number: usize, expected: Opti
     }
 }
 
-/// The alias as a reader finds it, and that its model is there whole. It reads on a good line: nothing may excuse a failure.
+/// Returns the seq of the alias, after checking that its model is complete. It reads without injected faults.
 async fn complete(store: &MemoryStore) -> Option<u64> {
     let registry = Registry::new(Arc::new(store.clone()));
     let alias = registry.champion(TARGET).await.unwrap()?.alias;

@@ -1,5 +1,5 @@
-//! Records of retrainings: what was read, tried, measured and decided, and what it took. A record stands in the store from the
-//! beginning of its run, whatever becomes of it.
+//! Records of retrainings: what was read, tried, measured and decided, and the resources it took. A record exists from
+//! the beginning of its run, however the run ends.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use store::{Condition, Store, StoreError, json};
 
 use crate::layout;
 
-/// Runs of one name and day; more than this is a mistake of the caller.
+/// Limit of runs of one name and day; more are a mistake of the caller.
 const SAME_NAMES_MAX: usize = 1000;
 
-/// The records on a store of models.
+/// The records in a store of models.
 #[derive(Debug, Clone)]
 pub struct Runs {
     store: Arc<dyn Store>,
 }
 
 impl Runs {
-    /// The records on `store`.
+    /// Opens the records on `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Creates the record of a run that begins, under a name that no other has: `run` is renamed to `<name>-2` and so on where
-    /// there is one already. Until [`Runs::end`] writes it again, the record says that the run has not ended.
+    /// Creates the record of a run that begins. If its name is taken, `run` is renamed to `<name>-2` and so on. Until
+    /// [`Runs::end`] writes the record again, it states that the run has not ended.
     ///
     /// # Errors
     /// Those of the store.
@@ -48,7 +48,7 @@ impl Runs {
             match json::write(&*self.store, &key, &begun, Condition::IfAbsent).await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Precondition { .. }) => {
-                    // The SDK repeats a write whose response was lost, and that then fails on what it wrote itself.
+                    // The SDK repeats a write whose response was lost; the repeat then fails on the first write.
                     let present = json::read::<Run>(&*self.store, &key).await;
                     if present.is_ok_and(|found| found.is_some_and(|(one, _)| one.started == begun.started)) {
                         return Ok(());
@@ -60,7 +60,7 @@ impl Runs {
         Err(StoreError::Precondition { operation: "recording", key: layout::run(&name)?.to_string() })
     }
 
-    /// Writes the record of a run that has begun and now has ended.
+    /// Writes the final record of a run that was begun.
     ///
     /// # Errors
     /// Those of the store.
@@ -68,15 +68,15 @@ impl Runs {
         json::write(&*self.store, &layout::run(&run.run)?, run, Condition::Always).await.map(drop)
     }
 
-    /// The record of the run called `name`, if there is one.
+    /// Reads the record of the run called `name`, if there is one.
     ///
     /// # Errors
-    /// Those of the store; [`StoreError::Json`] for what is no record of this build's form.
+    /// Those of the store; [`StoreError::Json`] if the record does not have the form of this build.
     pub async fn read(&self, name: &str) -> Result<Option<Run>, StoreError> {
         Ok(json::read::<Run>(&*self.store, &layout::run(name)?).await?.map(|(run, _)| run))
     }
 
-    /// The names of all runs in ascending order; a name begins with the day of its run.
+    /// Returns the names of all runs in ascending order; a name begins with the day of its run.
     ///
     /// # Errors
     /// Those of the store.
@@ -87,7 +87,7 @@ impl Runs {
 }
 
 impl Run {
-    /// Whether the run had something to do and nothing of it failed.
+    /// Returns whether the run had something to do and no part of it failed.
     pub fn ended_well(&self) -> bool {
         self.nothing_to_do.is_none() && self.failed.is_empty()
     }
@@ -96,141 +96,141 @@ impl Run {
 /// The error type in the record of a run that has not ended.
 const NOT_ENDED: &str = "Retraining.NotEnded";
 
-/// What became of a retraining; also its record.
+/// The record of a retraining.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its name.
     pub run: String,
-    /// The day it was as of.
+    /// The day that the run is as of.
     pub now: NaiveDate,
-    /// Which taxis.
+    /// The taxis.
     pub taxi: String,
     /// When it began, to the millisecond.
     pub started: DateTime<Utc>,
-    /// How long it took.
+    /// How long it took, seconds.
     pub seconds: f64,
-    /// The most memory that the process has held so far, bytes; none where the system does not say.
+    /// The peak memory of the process so far, bytes; none where the system does not report it.
     pub memory_peak_bytes: Option<u64>,
-    /// What that costs at Lambda's list price; none elsewhere.
+    /// The cost in US dollars at Lambda's list price; none elsewhere.
     pub cost_usd_estimated: Option<f64>,
-    /// The version of this code, and the revision that it was built from.
+    /// The version of this code, and the git revision that it was built from.
     pub code_version: String,
-    /// What every random choice is seeded by.
+    /// The seed of every random choice.
     pub seed: u64,
-    /// Why nothing was trained, if nothing was.
+    /// Why nothing was trained, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nothing_to_do: Option<String>,
-    /// What was read.
+    /// The files that were used, the holdout month last.
     pub data: Vec<Fingerprint>,
-    /// What could not be.
+    /// The training months that were left out.
     pub left_out: Vec<LeftOut>,
-    /// What the gates found of every month that was read, the month to judge on last.
+    /// The results of the gates for every month that was read, the holdout month last.
     pub gates: Vec<Inspection>,
-    /// Months that are not there, between those that are.
+    /// Months after the first training month, up to the last full one, that are not available.
     pub missing: Vec<Month>,
-    /// Target by target.
+    /// The result for each target.
     pub targets: Vec<Retrained>,
-    /// What failed, if anything did.
+    /// The parts that failed, if any.
     pub failed: Vec<Failed>,
 }
 
 /// A part of a retraining that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
-    /// Which target's; none if all were to share it.
+    /// The target; none if the failure concerns all.
     pub target: Option<Target>,
-    /// A stable name.
+    /// The stable name of the error.
     pub error_type: Cow<'static, str>,
-    /// With its causes.
+    /// The error with its causes.
     pub detail: String,
 }
 
-/// What became of one target.
+/// The result of a retraining for one target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Retrained {
-    /// Which target.
+    /// The target.
     pub target: Target,
-    /// What kind of model the best challenger is.
+    /// The family of the best challenger.
     pub family: Family,
     /// The best challenger; all are published.
     pub version: ModelVersion,
-    /// What it was fitted with.
+    /// The parameters of its fit.
     pub params: FitParams,
-    /// How the fit went.
+    /// The summary of its fit.
     pub course: FitSummary,
-    /// What was tried to come to it.
+    /// What was tried before its fit.
     pub learning: LearningCurve,
-    /// How it does on the month to judge on.
+    /// Its performance on the holdout month.
     pub challenger: Judged,
-    /// How the champion does on the same rows, if there was one that this build can read.
+    /// The performance of the champion on the same rows, if there was one that this build can read.
     pub champion: Option<Judged>,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// Whether a challenger is the champion now. A promotion that lost a race, or came too late, is not.
+    /// Whether a challenger is the champion now; false if the promotion lost a race or came too late.
     pub promoted: bool,
 }
 
-/// Figures on the rows that are judged on.
+/// Metrics of a model on the holdout month.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// Which model.
+    /// The model.
     pub version: ModelVersion,
-    /// The rules that chose the rows.
+    /// The rules that selected the rows.
     pub rules: Rules,
-    /// The figures.
+    /// The metrics.
     #[serde(flatten)]
     pub metrics: Metrics,
 }
 
-/// What was read of one month: enough to say which bytes a model is from.
+/// The identity of the file of one month: it shows which bytes a model was learned from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// Which month.
+    /// The month.
     pub month: Month,
-    /// Where it was read.
+    /// Its key.
     pub key: String,
     /// Its ETag.
     pub etag: String,
     /// sha256 of its bytes, hex.
     pub sha256: String,
-    /// Its rows, before any rule.
+    /// Its rows, before any rule is applied.
     pub rows: u64,
 }
 
-/// A month that could not be learned from.
+/// A training month that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// Where it is.
+    /// Its key.
     pub key: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// What was tried, for the record.
+/// The windows and parameters that were tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LearningCurve {
-    /// Every window that was validated, on the last training months.
+    /// Every window that was validated on the last training months.
     pub windows: Vec<WindowTried>,
-    /// The window that was taken, months; none where there was only one month.
+    /// The window that was chosen, months; none if there was only one month.
     pub window: Option<u32>,
-    /// What the search tried, the parameters it began with first.
+    /// The trials of the search, the initial parameters first.
     pub trials: Vec<Trial>,
-    /// Of the validation fit that was taken: the loss after each round, see `trees::boost::Objective::loss`.
+    /// The loss of the chosen validation fit after each round, see `trees::boost::Objective::loss`.
     pub losses: Vec<f64>,
     /// Whether time ran out before everything was tried.
     pub cut: bool,
 }
 
-/// How one window did.
+/// The validation of one window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowTried {
-    /// Months it spans at most.
+    /// The months that it spans at most.
     pub months: u32,
-    /// How many of them there were.
+    /// The number of months that its validation fit learned from.
     pub files: usize,
-    /// The figure that decides on the last training months, which it did not see: RMSE in minutes, or log loss.
+    /// The deciding metric on the last training months, which the fit did not see: RMSE in minutes, or log loss.
     pub loss: f64,
-    /// Trees that were best.
+    /// The number of trees with the lowest loss.
     pub rounds: Option<u32>,
 }
 
@@ -238,9 +238,9 @@ pub struct WindowTried {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrialOutcome {
-    /// With this figure, smaller is better.
+    /// It ended with this loss; smaller is better.
     Complete(f64),
-    /// It fell behind.
+    /// It fell behind, and was stopped.
     Pruned,
     /// Time ran out.
     Cut,
@@ -249,7 +249,7 @@ pub enum TrialOutcome {
 /// One set of parameters that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// What was tried.
+    /// The parameters.
     pub params: BoostedParams,
     /// How it ended.
     pub outcome: TrialOutcome,

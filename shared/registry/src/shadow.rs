@@ -1,5 +1,5 @@
-//! Challengers in the shadow, warm: asked about the messages that the champions answer, for whoever compares them later.
-//! Nothing here can fail a batch: a challenger that cannot be loaded is logged and left out.
+//! Keeps the challengers of the shadow in memory. Nothing here can fail a batch: a challenger that cannot be loaded is
+//! logged and left out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,12 @@ use crate::{Registry, RegistryError};
 use model::{Classified, chain};
 use store::ETag;
 
-/// A challenger, ready to be asked.
+/// A challenger that is loaded.
 #[derive(Debug, Clone)]
 pub struct Shadow {
     /// Its version.
     pub version: ModelVersion,
-    /// The same as a model.
+    /// Its model.
     pub model: Arc<Model>,
 }
 
@@ -26,12 +26,12 @@ pub struct Shadow {
 pub struct Shadows {
     registry: Registry,
     refresh: Duration,
-    /// When the registry was asked last. Whoever holds it asks; the others go on with what is known.
+    /// When the registry was last checked. Whoever holds the lock checks it; others use what is known.
     asking: Arc<AsyncMutex<Option<Instant>>>,
     known: Arc<Mutex<Known>>,
 }
 
-/// What has been read so far. Each model counts as soon as it is there: who is interrupted goes on from it the next time.
+/// What has been read so far. Each model is kept as soon as it is loaded, so an interrupted check goes on from there.
 #[derive(Debug, Default)]
 struct Known {
     lists: BTreeMap<Target, (ETag, Vec<ModelVersion>)>,
@@ -39,17 +39,17 @@ struct Known {
 }
 
 impl Shadows {
-    /// The challengers of `registry`, asked for at most every `refresh`.
+    /// Creates a cache of the challengers of `registry`, which checks for changes at most every `refresh`.
     pub fn new(registry: Registry, refresh: Duration) -> Self {
         Self { registry, refresh, asking: Arc::default(), known: Arc::default() }
     }
 
-    /// The challengers there are now; those known so far where the registry does not answer, or another is asking it.
+    /// Returns the present challengers, or those known so far if the registry fails or another task is checking it.
     pub async fn current(&self) -> Vec<Shadow> {
         if let Ok(mut asked) = self.asking.try_lock()
             && asked.is_none_or(|asked| asked.elapsed() >= self.refresh)
         {
-            // Noted first: a store in trouble is not asked at every batch.
+            // Recorded before the check, so that a failing store is not asked at every batch.
             *asked = Some(Instant::now());
             for target in Target::ALL {
                 if let Err(error) = self.look(target).await {
@@ -88,7 +88,7 @@ impl Shadows {
         Ok(())
     }
 
-    /// One that cannot be loaded is asked for again the next time; the others do not wait for it.
+    /// Loads one model. A failure is logged, does not delay the others, and is tried again at the next check.
     async fn load(&self, target: Target, version: &ModelVersion) -> Option<Model> {
         let bytes = self.registry.artifact(target, version).await;
         let bytes = bytes.inspect_err(|error| log_failure(target, error.error_type(), error)).ok()?;

@@ -46,7 +46,7 @@ async fn a_stale_promoter_loses_and_changes_nothing() {
     let stale = registry.champion(TARGET).await.unwrap();
     promote(&registry, &two).await;
     registry.rollback(TARGET, "", SINCE).await.unwrap();
-    // The champion is what it was when the stale one read it, but not the same alias.
+    // The version of the champion is what the stale reader saw, but the alias is another.
     let lost = registry.promote(TARGET, &two, stale.as_ref(), "", SINCE).await;
     assert!(matches!(lost, Err(RegistryError::Lost { .. })), "{lost:?}");
     assert_eq!(registry.champion(TARGET).await.unwrap().unwrap().alias.seq, 3);
@@ -72,7 +72,7 @@ async fn an_answer_that_was_lost_is_recognised() {
     let (registry, _) = registry();
     let one = publish(&registry, b"one").await;
     let alias = promote(&registry, &one).await;
-    // The SDK sends the same create again: it fails, on our own alias.
+    // The SDK sends the same create again, which fails on our own alias.
     let again = registry.promote(TARGET, &one, None, "better", SINCE).await.unwrap();
     assert_eq!(again, alias);
 }
@@ -104,7 +104,7 @@ async fn rolling_back_walks_back_and_never_forward() {
     assert_eq!((&first.version, first.restores), (&versions[1], Some(2)));
     assert_eq!((&second.version, second.restores), (&versions[0], Some(1)));
     assert!(matches!(back().await, Err(RegistryError::NoPrevious { .. })));
-    // A promotion after a rollback goes back to what was served before it.
+    // After a promotion that follows a rollback, a rollback goes back to what served before it.
     promote(&registry, &versions[2]).await;
     let third = back().await.unwrap();
     assert_eq!((third.seq, &third.version, third.restores), (7, &versions[0], Some(1)));

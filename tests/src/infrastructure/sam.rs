@@ -1,11 +1,11 @@
-//! template.yaml as facts.
+//! Reads template.yaml as facts.
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
 
 use super::{Collected, Facts, closed, many, scalar, snake};
 
-/// template.yaml as JSON, short forms of intrinsic functions written out.
+/// Returns template.yaml as JSON, with the short forms of intrinsic functions expanded.
 pub fn template() -> Value {
     let path = crate::root().join("template.yaml");
     let documents = Yaml::load_from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -30,7 +30,7 @@ fn to_json(yaml: &Yaml) -> Value {
     }
 }
 
-/// `!GetAtt Queue.Arn` means `{"Fn::GetAtt": ["Queue", "Arn"]}`; `!Ref` and `!Condition` have no namespace.
+/// Expands `!GetAtt Queue.Arn` to `{"Fn::GetAtt": ["Queue", "Arn"]}`; `!Ref` and `!Condition` have no namespace.
 fn intrinsic(name: &str, value: Value) -> Value {
     match (name, value) {
         ("Ref" | "Condition", value) => json!({name: value}),
@@ -42,7 +42,7 @@ fn intrinsic(name: &str, value: Value) -> Value {
     }
 }
 
-/// What template.yaml makes.
+/// Returns the facts of template.yaml.
 pub fn of_sam() -> Facts {
     let template = template();
     let sam = Sam { template: &template };
@@ -64,14 +64,14 @@ pub fn of_sam() -> Facts {
     into.facts
 }
 
-/// What a resource may say beside its properties.
+/// The fields that a resource may have.
 const RESOURCE_FIELDS: [&str; 6] =
     ["Type", "Properties", "Metadata", "Condition", "DeletionPolicy", "UpdateReplacePolicy"];
 
-/// What all functions share.
+/// The settings that all functions share.
 const GLOBALS: [&str; 5] = ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing"];
 
-/// The properties of resources that the comparison reads; a URL of a function, a managed policy or a network would be others.
+/// The properties of resources that the comparison reads: no function URLs, managed policies or networks.
 const PROPERTIES: [(&str, &[&str]); 12] = [
     (
         "AWS::Serverless::Function",
@@ -137,7 +137,7 @@ const PROPERTIES: [(&str, &[&str]); 12] = [
     ("AWS::CloudWatch::Dashboard", &["DashboardName", "DashboardBody"]),
 ];
 
-/// The properties of events that the comparison knows.
+/// The properties of events that the comparison reads.
 const EVENT_PROPERTIES: [&str; 14] = [
     "BatchSize",
     "DeadLetterConfig",
@@ -243,7 +243,7 @@ impl Sam<'_> {
     fn event(&self, name: &str, function: &str, event: &Value, into: &mut Collected) {
         let of = &event["Properties"];
         let kind = event["Type"].as_str().unwrap();
-        // SAM and its linters pass a misspelt property of an event by.
+        // SAM and its linters ignore a misspelt property of an event.
         closed(name, of, &EVENT_PROPERTIES);
         let fact = |field: &str| format!("trigger.{name}.{field}");
         into.put(fact("function"), format!("{{{function}.arn}}"));
@@ -257,7 +257,7 @@ impl Sam<'_> {
                 into.put(fact("window_s"), self.text(&of["MaximumBatchingWindowInSeconds"]));
                 into.put(fact("concurrency"), self.text(&of["ScalingConfig"]["MaximumConcurrency"]));
                 into.list(fact("responses"), self.texts(&of["FunctionResponseTypes"]));
-                // A filter is said or there is none; ours has none, and a new one must be in both.
+                // There is no filter now; a new one must be in both.
                 into.tree(&fact("filter"), &of["FilterCriteria"]);
             }
             "EventBridgeRule" => into.tree(&fact("pattern"), &self.resolved(&of["Pattern"])),
@@ -415,7 +415,7 @@ impl Sam<'_> {
         }
     }
 
-    /// A value with its references as `{name.attribute}`.
+    /// Formats a value, with references as `{name.attribute}`.
     fn text(&self, value: &Value) -> String {
         if let Some(name) = value["Ref"].as_str() {
             return self.reference(name);

@@ -1,10 +1,10 @@
-//! infra/terraform as facts.
+//! Reads infra/terraform as facts.
 
 use serde_json::{Map, Value};
 
 use super::{Collected, Facts, closed, many, scalar};
 
-/// What infra/terraform makes.
+/// Returns the facts of infra/terraform.
 pub fn of_terraform() -> Facts {
     let terraform = Terraform { all: files() };
     let mut into = Collected::default();
@@ -24,7 +24,7 @@ pub fn of_terraform() -> Facts {
     into.facts
 }
 
-/// All files of the folder as one body; each is parsed alone, so that an error names its file.
+/// Reads all files of the folder as one body; each is parsed alone, so that an error names its file.
 fn files() -> Value {
     let folder = crate::root().join("infra/terraform");
     let mut all = Map::new();
@@ -50,7 +50,7 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     }
 }
 
-/// The arguments of resources that the comparison reads; a network, a layer, an inline or a managed policy would be others.
+/// The arguments of resources that the comparison reads: no networks, layers, inline or managed policies.
 const FIELDS: [(&str, &[&str]); 6] = [
     (
         "aws_lambda_function",
@@ -164,7 +164,7 @@ impl Terraform {
         }
     }
 
-    /// SAM grants this by itself: that the rule, and nobody else, may invoke the function.
+    /// Checks that the rule, and no other caller, may invoke the function; SAM grants this by itself.
     fn permission(&self, name: &str, of: &Value) {
         let rule = format!("${{aws_cloudwatch_event_rule.{name}.arn}}");
         assert_eq!(of["source_arn"], rule, "{name}");
@@ -200,7 +200,7 @@ impl Terraform {
         }
     }
 
-    /// The policy document that `reference` is the JSON of.
+    /// Returns the policy document whose JSON is `reference`.
     fn document(&self, reference: &Value) -> &Value {
         let name = reference.as_str().unwrap();
         let name =
@@ -210,7 +210,7 @@ impl Terraform {
     }
 }
 
-/// Fields by their path in a resource.
+/// Adds fields by their path in a resource.
 fn fields(kind: &str, name: &str, of: &Value, into: &mut Collected, wanted: &[(&str, &str)]) {
     for (field, path) in wanted {
         let value = path.split('.').fold(of, |value, step| &value[step]);
@@ -385,7 +385,7 @@ fn bucket(kind: &str, name: &str, of: &Value, into: &mut Collected) {
     fields("bucket", name, of, into, wanted);
 }
 
-/// What `jsonencode(...)` encodes, with references as text.
+/// Returns the argument of `jsonencode(...)`, with references as text.
 fn encoded(value: &Value) -> Value {
     let Some(call) = value.as_str() else { return Value::Null };
     let inside = call.strip_prefix("${jsonencode(").and_then(|rest| rest.strip_suffix(")}"));
@@ -407,7 +407,7 @@ fn texts(values: &Value) -> Vec<String> {
     many(values).into_iter().map(text).collect()
 }
 
-/// A value with its references as `{name.attribute}`.
+/// Formats a value, with references as `{name.attribute}`.
 fn text(value: &Value) -> String {
     let Value::String(written) = value else { return scalar(value) };
     let mut parts = written.split("${");

@@ -1,4 +1,4 @@
-//! What a card says, section by section.
+//! The content of a card, section by section.
 
 use model::card::{SliceFigure, figure_name};
 use model::performance::Figures;
@@ -10,7 +10,7 @@ use store::json::{Arrays, leaves};
 
 use super::{Card, Previous};
 
-/// What nobody should be surprised by later.
+/// The known limits of every model.
 const LIMITS: [&str; 5] = [
     "Trips of a city that changed: what was learned ends with the months listed under Data, and a closure, a storm or a new fare is not known before a month with it was learned from.",
     "The distance is a planned one where answers are given, and the metered one where it was learned; the table of distances says what that costs.",
@@ -19,7 +19,7 @@ const LIMITS: [&str; 5] = [
     "Zones tell neighbourhoods apart, and with them who lives there. No answer may be used to refuse a trip or a passenger.",
 ];
 
-/// All sections, in the order in which they are read.
+/// Returns all sections in reading order.
 pub(super) fn sections(card: &Card<'_>) -> Vec<Section> {
     let mut sections = vec![summary(card), slices(card), parts(card), distances(card), rules(card)];
     sections.extend(importance(card));
@@ -42,7 +42,7 @@ fn target(card: &Card<'_>) -> Target {
     card.trained.artifact.lineage.target
 }
 
-/// What it predicts, in a sentence.
+/// Returns what the model predicts, in a sentence.
 pub(super) fn overview(target: Target) -> &'static str {
     match target {
         Target::Duration => {
@@ -118,7 +118,7 @@ fn slices(card: &Card<'_>) -> Section {
     let figures = &card.findings.slices;
     let range =
         |of: &SliceFigure| Range { label: slice_name(of), at: of.figure, lower: of.lower, upper: of.upper };
-    // A handful of trips says nothing, and would stretch the scale.
+    // Slices of a few trips carry no information, and would stretch the scale.
     let shown = figures.iter().filter(|of| of.rows >= 30);
     let unit = figure_name(target(card));
     let row = |of: &SliceFigure| {
@@ -282,7 +282,7 @@ fn difference(card: &Card<'_>) -> Section {
     Section { title, paragraphs, tables: vec![figures, changed], ..Section::default() }
 }
 
-/// What was chosen otherwise, by its path in the lineage, with what it was and what it is.
+/// Returns what differs between the lineages, as rows of path, old value and new value.
 pub(super) fn changes(card: &Card<'_>, previous: &Previous<'_>) -> Vec<Vec<String>> {
     let (before, now) = (&previous.artifact.lineage, &card.trained.artifact.lineage);
     let as_json = |lineage: &model::Lineage| {

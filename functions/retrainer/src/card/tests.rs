@@ -27,7 +27,7 @@ fn month(name: &str) -> LabelledTrips {
     LabelledTrips { month: name.parse().ok(), trips, outcomes, ..LabelledTrips::default() }
 }
 
-/// The card of a model of the first month, judged on the second beside one with other parameters.
+/// Builds the card of a model of the first month, judged on the second beside one with other parameters.
 fn card_of(target: Target, family: Family) -> (Value, String, String) {
     let (january, february) = ([month("2021-01")], [month("2021-02")]);
     let fit = |ridge: f64| {

@@ -1,6 +1,6 @@
-//! A card by the schema of the Model Card Toolkit, version 0.0.2. The schema closes only its outermost object; what programs
-//! of ours read stands in `model_details.tripcast`. Plots are in `card.html`: the schema's own reference to a graphic
-//! points nowhere, so that a card with one cannot be validated.
+//! Writes a card by the schema of the Model Card Toolkit, version 0.0.2. Only its outermost object is closed, so what
+//! our own programs read is in `model_details.tripcast`. Plots are in `card.html`: the schema's reference to a graphic
+//! cannot be resolved, so a card with one cannot be validated.
 
 use model::performance::Figures;
 use model::{Judgement, Metrics, Rules};
@@ -47,7 +47,7 @@ pub(super) fn document(card: &Card<'_>) -> Value {
     })
 }
 
-/// What our own programs read; `registry::Provenance` is a part of it.
+/// Returns the part that our own programs read; `registry::Provenance` is a part of it.
 fn tripcast(card: &Card<'_>) -> Value {
     let lineage = &card.trained.artifact.lineage;
     json!({

@@ -1,4 +1,4 @@
-//! The figures of a month that its gates look at, computed from the counts of its profile.
+//! Computes the figures of a month that its gates check from the counts of its profile.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,35 +12,35 @@ use model::trip::Zone;
 /// Figures of a month: shares are of all its rows unless stated otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MonthFigures {
-    /// Which month.
+    /// The month.
     pub month: Option<Month>,
-    /// Rows of the file, those that say nothing included.
+    /// Rows of the file, rejected ones included.
     pub rows: u64,
-    /// Rows that say nothing.
+    /// Rejected rows.
     pub rejected_share: f64,
-    /// No pickup or no drop-off time.
+    /// Rows without a pickup or drop-off time.
     pub no_time_share: f64,
-    /// No zone, or none that lies in the city, at either end.
+    /// Rows with an unknown zone, or one outside of the city, at either end.
     pub unknown_zone_share: f64,
-    /// No distance, or an impossible one.
+    /// Rows with no distance, or an impossible one.
     pub impossible_distance_share: f64,
-    /// No number of passengers.
+    /// Rows without a number of passengers.
     pub no_passengers_share: f64,
-    /// No way of payment.
+    /// Rows without a payment type.
     pub no_payment_share: f64,
     /// Pickups outside the month.
     pub outside_month_share: f64,
-    /// Drop-offs before the pickup.
+    /// Rows whose drop-off is before the pickup.
     pub negative_duration_share: f64,
     /// Reversals and the charges that they take back.
     pub reversal_share: f64,
-    /// Shorter than a minute or longer than an hour.
+    /// Durations shorter than a minute or longer than an hour.
     pub not_judged_share: f64,
-    /// Of the durations from a minute to an hour, the share of the commonest one, to the second.
+    /// The most frequent duration, to the second, as a share of those from a minute to an hour.
     pub same_duration_share: Option<f64>,
     /// Correlation of the logarithms of distance and duration, where both are possible.
     pub duration_follows_distance: Option<f64>,
-    /// Median of miles over straight miles, between different zones a mile apart and more.
+    /// Median of miles over straight miles, between zones at least a mile apart.
     pub detour_ratio: Option<Median>,
     /// Median of the possible distances.
     pub median_miles: Option<Median>,
@@ -48,25 +48,25 @@ pub struct MonthFigures {
     pub median_minutes: Option<Median>,
     /// Card trips.
     pub card_share: f64,
-    /// Share of card trips that were tipped.
+    /// Tipped card trips, as a share of card trips.
     pub tip_base_rate: Option<f64>,
-    /// Of trips paid in a known way but not by card, the share with a tip.
+    /// Trips with a tip, as a share of those paid in a known way but not by card.
     pub tips_not_by_card_share: Option<f64>,
-    /// Of trips without a way of payment, the share of the commonest tip that is not 0: 2.75 in 2021-01.
+    /// The most frequent tip above 0, as a share of trips without a payment type: 2.75 in 2021-01.
     pub same_tip_without_payment_share: Option<f64>,
-    /// The counts that all of them are computed from; not written with the figures.
+    /// The counts from which the figures are computed; not serialized.
     #[serde(skip)]
     pub profile: Profile,
 }
 
-/// A median with its standard error; written as the median alone.
+/// A median with its standard error; only the median is serialized.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(from = "f64", into = "f64")]
 pub struct Median {
     /// The median.
     pub value: f64,
-    /// Its standard error, 0 where it was read: half of what lies between the order statistics half a square root of n to either side, which holds
-    /// for every distribution (its rank is binomial).
+    /// Its standard error, 0 if it was deserialized: half the difference between the order statistics half a square
+    /// root of n to either side, which holds for every distribution (the rank of the median is binomial).
     pub error: f64,
 }
 
@@ -82,18 +82,18 @@ impl From<f64> for Median {
     }
 }
 
-/// A zone counts in a comparison of tips from this many card trips on.
+/// Minimum number of card trips of a zone in a comparison of tips.
 pub(super) const CARD_TRIPS_MIN: f64 = 50.0;
-/// Fewer zones say nothing about where people tip.
+/// Minimum number of zones in a comparison of tips.
 pub(super) const ZONES_MIN: usize = 20;
 
 impl MonthFigures {
-    /// The figures of a file of trips.
+    /// Computes the figures of a file of trips.
     pub fn from_trips(file: &LabelledTrips) -> Self {
         Self::new(file.month, Profile::from_trips(file))
     }
 
-    /// The figures of `month` from its counts.
+    /// Computes the figures of `month` from its counts.
     pub fn new(month: Option<Month>, profile: Profile) -> Self {
         let outcomes = &profile.outcomes;
         let share = |rows: u64| profile.share(rows);
@@ -128,25 +128,25 @@ impl MonthFigures {
         }
     }
 
-    /// Share of the rows that were not rejected in each of the cells `0..n_cells` of some counts.
+    /// Returns the shares of the accepted rows in the cells `0..n_cells` of some counts.
     pub(super) fn shares(&self, counts: fn(&Profile) -> &Counts, n_cells: usize) -> Vec<f64> {
         let rows = (self.profile.accepted() as f64).max(1.0);
         counts(&self.profile).table(n_cells).into_iter().map(|count| count as f64 / rows).collect()
     }
 
-    /// Card trips from a known zone.
+    /// Returns the number of card trips with a tip amount and a known pickup zone.
     pub(super) fn card_trips(&self) -> f64 {
         self.profile.outcomes.card_trips.total() as f64
     }
 
-    /// Card trips from a zone, and those of them that were tipped.
+    /// Returns the card trips from a zone, and the tipped ones among them.
     fn tips_of(&self, zone: i32) -> (f64, f64) {
         let outcomes = &self.profile.outcomes;
         (outcomes.card_trips.get(zone) as f64, outcomes.tipped.get(zone) as f64)
     }
 
-    /// Correlation of the zones' shares of tipped trips with those of the months before, weighted by card trips; none
-    /// where fewer than [`ZONES_MIN`] zones can be compared.
+    /// Correlates the zones' shares of tipped trips with those of the accepted months, weighted by card trips; none if
+    /// fewer than [`ZONES_MIN`] zones can be compared.
     pub(super) fn tips_follow_zones(&self, accepted: &[Self]) -> Measured {
         let mut zones = Vec::new();
         for zone in 0..Zone::COUNT as i32 {
@@ -172,7 +172,7 @@ impl MonthFigures {
     }
 }
 
-/// Tips of a zone: shares of tipped trips, and the card trips that they are of.
+/// Shares of tipped trips of a zone, here and in the accepted months, each with its number of card trips.
 struct ZoneTips {
     before: f64,
     before_trips: f64,
@@ -180,13 +180,13 @@ struct ZoneTips {
     trips: f64,
 }
 
-/// The least variance between zones' shares of tipped trips in the clean months of 2020 to 2025, sampling noise taken off (they
-/// have 0.0030 to 0.057).
+/// Lower bound of the variance between zones' shares of tipped trips in the clean months of 2020 to 2025, without
+/// sampling noise (they have 0.0030 to 0.057).
 const TIPS_BETWEEN_ZONES: f64 = 0.003;
 
-/// By what factor chance weakens the correlation of shares that are of so few card trips each: the root of the product of their
-/// reliabilities (Spearman's formula). How much zones really differ is known from clean months, and is not measured here: in months whose
-/// tips were mixed up they differ by chance alone.
+/// Returns the factor by which sampling noise weakens the correlation: the root of the product of the reliabilities of
+/// both shares (Spearman's formula). The true variance between zones is taken from clean months rather than measured,
+/// since in months with mixed-up tips zones differ by chance alone.
 fn weakened(zones: &[ZoneTips]) -> f64 {
     let weight: f64 = zones.iter().map(|zone| zone.trips).sum();
     let mean =
@@ -199,7 +199,7 @@ fn weakened(zones: &[ZoneTips]) -> f64 {
     (reliability(&|zone| zone.before_trips) * reliability(&|zone| zone.trips)).sqrt()
 }
 
-/// The median of a histogram as `unit` writes its values.
+/// Returns the median of a histogram, with its values converted by `unit`.
 fn median(values: &Histogram, grid: Grid, unit: impl Fn(f64) -> f64) -> Option<Median> {
     let (n, middle) = (values.total(), values.total() / 2);
     let at = |rank: u64| values.at_rank(rank, grid).map(&unit);
@@ -209,7 +209,7 @@ fn median(values: &Histogram, grid: Grid, unit: impl Fn(f64) -> f64) -> Option<M
     Some(Median { value, error })
 }
 
-/// Correlation of points `(x, y, weight)`; 0 where one of both does not vary, none of no points.
+/// Returns the weighted correlation of points `(x, y, weight)`; 0 if x or y does not vary, none without points.
 fn correlation(points: &[(f64, f64, f64)]) -> Option<f64> {
     let weight: f64 = points.iter().map(|point| point.2).sum();
     let mean = |of: fn(&(f64, f64, f64)) -> f64| {

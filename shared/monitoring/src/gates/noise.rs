@@ -1,31 +1,31 @@
-//! How far chance alone moves a figure of a month that is a random sample of trips.
+//! Computes how far chance alone moves a figure of a month that is a random sample of trips.
 //!
-//! Every function returns an allowance in the figure's own unit: a sample of the stated size lies further from the figure
-//! of all trips about once in a thousand times.
+//! Every function returns an allowance in the unit of the figure: the figure of a sample exceeds that of all trips by
+//! more than this about once in a thousand times.
 
 use std::f64::consts::{PI, SQRT_2};
 
-/// Standard errors of an allowance.
+/// Number of standard errors in an allowance.
 const ERRORS: f64 = 3.0;
 
-/// Of a share that is `share` of all trips, measured on `rows`: the standard error of a binomial share.
+/// Returns the allowance of a share (binomial) that is `share` of all trips, measured on `rows`.
 pub(super) fn of_share(share: f64, rows: f64) -> f64 {
     ERRORS * (share * (1.0 - share) / rows.max(1.0)).sqrt()
 }
 
-/// Of a Pearson correlation that is `correlation` between all trips, measured on `points`.
+/// Returns the allowance of a Pearson correlation that is `correlation` over all trips, measured on `points`.
 pub(super) fn of_correlation(correlation: f64, points: f64) -> f64 {
     ERRORS * (1.0 - correlation * correlation) / (points - 1.0).max(1.0).sqrt()
 }
 
-/// Of a figure with this standard error.
+/// Returns the allowance of a figure with this standard error.
 pub(super) fn of_error(error: f64) -> f64 {
     ERRORS * error
 }
 
-/// Of the total variation between two lists of shares that is `bound` between all trips, measured on these rows. Every share is taken to
-/// have moved by the same part of itself; what is measured of each is then a folded normal variable, whose mean lies above the
-/// true difference, a little for many rows and a lot for few.
+/// Returns the allowance of the total variation between two lists of shares that is `bound` over all trips, measured on
+/// these rows. Every share is assumed to have moved by the same fraction of itself; its measured difference is a folded
+/// normal variable, whose mean is above the true difference, a little for many rows and a lot for few.
 pub(super) fn of_total_variation(bound: f64, one: (&[f64], f64), other: (&[f64], f64)) -> f64 {
     let ((one, n), (other, m)) = (one, other);
     let (n, m) = (n.max(1.0), m.max(1.0));
@@ -47,8 +47,8 @@ pub(super) fn of_total_variation(bound: f64, one: (&[f64], f64), other: (&[f64],
     (mean - bound).max(0.0) + ERRORS * variance.sqrt()
 }
 
-/// Of the share of trips whose category was not seen before, where `singles` of the `seen` rows were the only ones of theirs:
-/// as many of the next trips are of unseen categories (Good and Turing's estimate), and a share `bound` on top of it.
+/// Returns the allowance of the share of trips in unseen categories, where `singles` of the `seen` rows are the only
+/// ones of theirs: Good and Turing's estimate, and the allowance of a share `bound` on top of it.
 pub(super) fn of_unseen(bound: f64, singles: f64, seen: f64, rows: f64) -> f64 {
     let unseen = singles / seen.max(1.0);
     unseen + of_share((bound + unseen).min(0.5), rows)
@@ -58,7 +58,7 @@ pub(super) fn of_unseen(bound: f64, singles: f64, seen: f64, rows: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// A sequence without pattern in 0 to 1, the same every time (splitmix64).
+    /// Returns a reproducible sequence of random numbers in 0 to 1 (splitmix64).
     fn draws(seed: u64) -> impl FnMut() -> f64 {
         let mut state = seed;
         move || {
@@ -70,7 +70,7 @@ mod tests {
         }
     }
 
-    /// `rows` trips over zones with these weights, as shares.
+    /// Draws `rows` trips over zones with these weights, and returns the shares of the zones.
     fn sample(weights: &[f64], rows: usize, draw: &mut impl FnMut() -> f64) -> Vec<f64> {
         let total: f64 = weights.iter().sum();
         let mut shares = vec![0.0; weights.len()];
@@ -85,12 +85,13 @@ mod tests {
         shares
     }
 
-    /// Samples of trips spread over 260 zones as trips are. Those of the same trips stay within the bound and its allowance whatever their
-    /// size; for whole months hardly anything is allowed beyond the bound, so that a distance a little above it is seen.
+    /// Draws samples over 260 zones. Two samples of the same distribution stay within the bound and its allowance,
+    /// whatever their size. For whole months the allowance is so small that a distance a little above the bound is
+    /// detected.
     #[test]
     fn samples_of_the_same_zones_stay_within_their_allowance() {
         let weights: Vec<f64> = (0..260).map(|zone| 1.0 / (10.0 + f64::from(zone))).collect();
-        // Every other zone by 36 % less or more: a distance of 0.18.
+        // Every other zone has 36 % more or fewer trips: a distance of 0.18.
         let elsewhere: Vec<f64> =
             (0..).zip(&weights).map(|(zone, of)| of * if zone % 2 == 0 { 1.36 } else { 0.64 }).collect();
         let mut draw = draws(1);

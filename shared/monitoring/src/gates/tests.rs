@@ -2,7 +2,7 @@ use super::*;
 use model::request::local_time;
 use model::{LabelledTrips, Outcome, Trip, Zone};
 
-/// `rows` trips of `month` between places some miles apart, at 24 miles an hour and a wait.
+/// Builds `rows` trips of `month` between places some miles apart, at 24 miles an hour plus a wait.
 fn month(of: &str, rows: usize) -> LabelledTrips {
     let mut file = LabelledTrips { month: of.parse().ok(), ..LabelledTrips::default() };
     for row in 0..rows {
@@ -85,7 +85,7 @@ fn every_spoiled_column_is_named() {
     check(&turned, &[&january], &["tips_follow_zones"]);
 }
 
-/// The first month has nothing beside it: that its tips were spoiled gives the next one no allowance.
+/// The first month has no month to be compared with; that its tips were spoiled too must not excuse the next one.
 #[test]
 fn a_spoiled_month_after_a_spoiled_one_is_refused() {
     let spoiled = |of: &str, tip: &dyn Fn(usize) -> f64| {
@@ -95,7 +95,7 @@ fn a_spoiled_month_after_a_spoiled_one_is_refused() {
     };
     let none = |_: usize| 0.0;
     check(&spoiled("2023-02", &none), &[&spoiled("2023-01", &none)], &["tips_follow_zones is 0.0000"]);
-    // Zones go round in 37; a step of 7919 through the rows mixes them up, differently in the second month.
+    // The zones repeat every 37 rows; a step of 7919 rows mixes them, and another step mixes the second month.
     let mixed = |step: usize| move |row: usize| f64::from(u8::from(row * step % 40_009 < 22_000));
     check(&spoiled("2023-02", &mixed(104_729)), &[&spoiled("2023-01", &mixed(7919))], &["tips_follow_zones"]);
 }

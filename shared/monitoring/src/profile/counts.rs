@@ -1,21 +1,21 @@
-//! Exact counts by cell, which merge by addition.
+//! Exact counts by cell; they merge by addition.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Rows by cell number, dense between the first and the last cell that has any. Two equal sets of counts have the same form, so
-/// that merging in any order gives the same bytes.
+/// Rows by cell number, dense between the first and the last non-empty cell. Equal counts have the same form, so that
+/// merging in any order gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Counts {
     /// Number of the first cell.
     from: i32,
-    /// Rows of it and of those after it; the first and the last are not 0.
+    /// Rows of that cell and those after it; the first and the last are not 0.
     rows: Vec<u64>,
 }
 
-/// Cells lie between this number and its negative: what is read must not make a merge fill the memory.
+/// Limit of the cells, and of the distance of the first from 0: a stored value must not exhaust the memory.
 const CELLS_MAX: usize = 1 << 14;
 
 #[derive(Deserialize)]
@@ -67,62 +67,62 @@ impl Counts {
         other.iter().for_each(|(cell, rows)| self.add(cell, rows));
     }
 
-    /// Rows of `cell`.
+    /// Returns the rows of `cell`.
     pub fn get(&self, cell: i32) -> u64 {
         let at = usize::try_from(i64::from(cell) - i64::from(self.from)).ok();
         at.and_then(|at| self.rows.get(at)).copied().unwrap_or_default()
     }
 
-    /// Cells with their rows, in ascending order.
+    /// Iterates over the cells with their rows, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (i32, u64)> {
         (self.from..).zip(self.rows.iter().copied())
     }
 
-    /// Rows of all cells.
+    /// Returns the rows of all cells.
     pub fn total(&self) -> u64 {
         self.rows.iter().sum()
     }
 
-    /// Rows of the cell that has the most; 0 without any.
+    /// Returns the rows of the fullest cell; 0 without any.
     pub fn most(&self) -> u64 {
         self.rows.iter().copied().max().unwrap_or_default()
     }
 
-    /// Rows of the cells `0..n`.
+    /// Returns the rows of the cells `0..n`.
     pub fn table(&self, n: usize) -> Vec<u64> {
         (0..n as i32).map(|cell| self.get(cell)).collect()
     }
 }
 
-/// Values in cells of equal width, those beyond the outermost cells counted beside them.
+/// Values in cells of equal width; those beyond the outermost cells are only counted.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Histogram {
-    /// By cell.
+    /// Rows by cell.
     pub cells: Counts,
     /// Rows below the first possible cell.
     pub below: u64,
     /// Rows above the last possible cell.
     pub above: u64,
-    /// The greatest value that was added; none without any.
+    /// The greatest value; none without any.
     pub max: Option<f64>,
 }
 
-/// The cells that a histogram may have: cell `c` holds the values nearest to `c` cell widths.
+/// The cells of a histogram: cell `c` holds the values nearest to `c` cell widths.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
-    /// Cells in one unit of the value.
+    /// Number of cells in one unit of the value.
     pub cells_a_unit: f64,
     /// Number of the first possible cell.
     pub first: i32,
     /// Number of the last possible cell.
     pub last: i32,
-    /// Whether values lie in the middle of their cells; else they are taken to be spread evenly over them.
+    /// Whether values lie in the middle of their cells; otherwise they are assumed to be spread evenly over them.
     pub is_exact: bool,
 }
 
 impl Histogram {
-    /// Adds one value, which has to be finite.
+    /// Adds one value, which must be finite.
     pub fn add(&mut self, value: f64, grid: Grid) {
         let cell = (value * grid.cells_a_unit).round();
         if cell < f64::from(grid.first) {
@@ -146,13 +146,13 @@ impl Histogram {
         };
     }
 
-    /// How many values were added.
+    /// Returns how many values were added.
     pub fn total(&self) -> u64 {
         self.below + self.cells.total() + self.above
     }
 
-    /// The value at `rank` in ascending order, from 0: within the width of its cell; the outermost cell for what lies below, the
-    /// greatest value for what lies above. None where there are not as many values.
+    /// Returns the value at `rank` in ascending order, from 0, to the width of a cell: the first possible cell for
+    /// values below it, the greatest value for those above the last. None if there are not as many values.
     pub fn at_rank(&self, rank: u64, grid: Grid) -> Option<f64> {
         let Some(mut rank) = rank.checked_sub(self.below) else {
             return Some(f64::from(grid.first) / grid.cells_a_unit);
@@ -168,7 +168,7 @@ impl Histogram {
     }
 }
 
-/// Rows by value, for values of which there are few.
+/// Rows by name, for a small number of names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sparse(BTreeMap<String, u64>);
@@ -188,12 +188,12 @@ impl Sparse {
         other.0.iter().for_each(|(name, rows)| self.add(name, *rows));
     }
 
-    /// Rows of all names.
+    /// Returns the rows of all names.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Rows of `name`.
+    /// Returns the rows of `name`.
     pub fn get(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or_default()
     }

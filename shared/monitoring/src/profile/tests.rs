@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Trips of every kind: known and unknown places, possible and impossible distances, with and without outcome and prediction.
+/// Generates trips with known and unknown zones and distances, with and without outcome and prediction.
 fn rows() -> impl Strategy<Value = Vec<(Trip, Option<TripPrediction>, Option<Outcome>)>> {
     let minute = 0..60_000i64;
     let row = (
@@ -76,7 +76,7 @@ proptest! {
         prop_assert_eq!(&serde_json::from_str::<Profile>(&text).unwrap(), &whole);
     }
 
-    /// The oracle: a sorted list of the values, rounded to their cells.
+    /// The expected value comes from a sorted list of the values, rounded to their cells.
     #[test]
     fn a_rank_is_the_value_of_a_sorted_list(values in prop::collection::vec(-5.0..40.0f64, 1..60)) {
         let mut histogram = Histogram::default();

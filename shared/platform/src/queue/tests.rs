@@ -37,7 +37,7 @@ fn a_document_is_sent_without_the_characters_that_sqs_refuses() {
     assert_eq!(serde_json::from_str::<Value>(&sent).unwrap(), document);
 }
 
-/// A queue that speaks the SQS protocol and answers as told.
+/// Starts a server that speaks the SQS protocol and responds with `answer`.
 async fn queue(answer: impl Fn(Value) -> Response + Clone + Send + Sync + 'static) -> SqsSink {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -68,7 +68,7 @@ async fn each_message_is_acknowledged_refused_or_forgotten_on_its_own() {
         let entries = call["Entries"].as_array().unwrap().clone();
         assert_eq!(entries[0]["MessageAttributes"]["reason"]["StringValue"], "undecodable");
         assert!(entries[0]["MessageAttributes"]["empty"].is_null());
-        // The first is sent, the second refused, the third not mentioned.
+        // The first is sent, the second refused, and the third not named in the response.
         let refused = json!({"Id": entries[1]["Id"], "SenderFault": true, "Code": "InvalidParameterValue"});
         let sent = acknowledge(entries[0]["Id"].as_str().unwrap());
         Json(json!({"Successful": [sent], "Failed": [refused]})).into_response()
