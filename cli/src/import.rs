@@ -140,7 +140,7 @@ fn table(report: &Report) -> Vec<String> {
         format!("{} columns, {} golden rows predicted alike", report.columns, report.golden_rows),
     ];
     if !report.interval_is_known {
-        lines.push("its interval is not known: state interval_half_width_min under [output]".into());
+        lines.push("its interval is unknown: set interval_half_width_min under [output]".into());
     }
     lines.push(format!("written to {}", report.out.display()));
     lines

@@ -236,7 +236,7 @@ fn who_served(who: &WhoServed) -> Vec<String> {
 fn challengers(list: &Challengers) -> String {
     let versions: Vec<&str> = list.versions.iter().map(ModelVersion::as_str).collect();
     match versions.is_empty() {
-        true => format!("{:>4}  nobody challenges", list.seq),
+        true => format!("{:>4}  no challengers", list.seq),
         false => format!("{:>4}  {}", list.seq, versions.join(", ")),
     }
 }

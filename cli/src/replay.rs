@@ -174,7 +174,7 @@ async fn live(
         let why =
             decisions.last().and_then(|last| last.nothing_to_do.as_deref()).unwrap_or("nothing was promoted");
         return Err(format!(
-            "no champion came of {taxi} trips of {} to {} in {folder}, so there is nothing to replay: {why}",
+            "no model was promoted from {taxi} trips of {} to {} in {folder}, so there is nothing to replay: {why}",
             args.from, args.to
         )
         .into());
@@ -217,7 +217,7 @@ fn path_of(folder: &Path, taxi: &str, month: Month) -> PathBuf {
 async fn drop_month(data: &MemoryStore, folder: &Path, taxi: &str, month: Month) -> Result<(), Failure> {
     let path = path_of(folder, taxi, month);
     if !path.exists() {
-        tracing::warn!(%month, "there is no such month: the replay goes on without it");
+        tracing::warn!(%month, "the month is missing: the replay continues without it");
         return Ok(());
     }
     let name = TaxiMonth { taxi: taxi.into(), month }.file_name();

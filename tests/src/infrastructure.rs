@@ -22,7 +22,7 @@ pub fn about<'a>(facts: &'a Facts, prefix: &'a str) -> impl Iterator<Item = (&'a
 
 /// Returns one fact.
 pub fn fact<'a>(facts: &'a Facts, name: &str) -> &'a str {
-    facts.get(name).unwrap_or_else(|| panic!("the deployment does not say {name}"))
+    facts.get(name).unwrap_or_else(|| panic!("the deployment has no {name}"))
 }
 
 /// Splits a list that [`Collected::list`] joined.
@@ -42,7 +42,7 @@ impl Collected {
         // An absent value and an empty one are the same.
         if !value.is_empty() {
             let before = self.facts.insert(name.clone(), value);
-            assert!(before.is_none(), "{name} is said twice");
+            assert!(before.is_none(), "{name} is defined twice");
         }
     }
 

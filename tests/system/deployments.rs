@@ -16,7 +16,7 @@ const ONLY_ONE: [(&str, &str); 6] = [
     ("parameter.tags.", "the tags, which SAM's command line has"),
     // A number that may be null in one, a text that may be empty in the other.
     ("parameter.scorer_reserved_concurrency.", "no such number is null or empty"),
-    ("parameter.permissions_boundary.", "the same, described for whoever reads it there"),
+    ("parameter.permissions_boundary.", "the same, described for its readers there"),
 ];
 
 /// Returns both deployments, each with its name.
@@ -64,7 +64,7 @@ fn functions_are_told_what_they_read_and_nothing_else() {
             assert!(unknown.is_empty(), "{which}: {} does not read {unknown:?}", function.name);
             for variable in function.variables.iter().filter(|variable| variable.default.is_none()) {
                 let (function, variable) = (&function.name, variable.name.as_str());
-                assert!(set.contains(variable), "{which}: {function} is not told {variable}");
+                assert!(set.contains(variable), "{which}: {function} does not get {variable}");
             }
         }
     }
@@ -232,7 +232,7 @@ fn alarms_tell_somebody_of_something_that_is_told() {
                 "{which}: {alarm}"
             );
             if of("namespace") == NAMESPACE {
-                assert!(emitted.contains(&of("metric")), "{which}: {alarm}: nobody emits {}", of("metric"));
+                assert!(emitted.contains(&of("metric")), "{which}: {alarm}: no function emits {}", of("metric"));
                 let of_stack =
                     |one: &Function| of("dimension.function") == format!("{{{}.name}}", one.resource);
                 assert!(functions().iter().any(of_stack), "{which}: {alarm} is of no function of the stack");

@@ -293,7 +293,7 @@ async fn a_later_month_replaces_a_champion_while_a_challenger_is_watched() {
     let kept = loop {
         match stack.data().list("answers/").await.unwrap().into_iter().next() {
             Some(meta) => break stack.wait_for(meta.key.as_str(), 5).await,
-            None => assert!(Instant::now() < until, "no answers of the challenger"),
+            None => assert!(Instant::now() < until, "no predictions of the challenger"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };

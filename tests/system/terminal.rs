@@ -70,7 +70,7 @@ fn a_download_that_broke_off_goes_on_and_is_not_made_twice() {
         || tripcast(&["data", "fetch", "--month", "2021-01", "--to", text(&to), "--from", &url, "--json"]);
     let broken = fetch();
     assert_eq!(broken.status.code(), Some(1));
-    assert!(stderr(&broken).contains("run the same command again to go on"), "{}", stderr(&broken));
+    assert!(stderr(&broken).contains("run the same command again to continue"), "{}", stderr(&broken));
     assert!(!to.join("green_tripdata_2021-01.parquet").exists(), "half a month is no month");
     let fetched = document(&fetch());
     assert_eq!(fetched[0]["sha256"], sha256_hex(&file).as_str());

@@ -112,7 +112,7 @@ async fn fetch(client: &Client, url: &str, file: &Path) -> Result<Entry, Failure
         .map_err(|error| format!("cannot fetch {url}: {}; {advice}", model::chain(&error.without_url())))?;
     let resumed = response.status() == StatusCode::PARTIAL_CONTENT;
     if !response.status().is_success() {
-        return Err(format!("cannot fetch {url}: the server answered {}; {advice}", response.status()).into());
+        return Err(format!("cannot fetch {url}: the server responded with {}; {advice}", response.status()).into());
     }
     let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
     std::fs::write(&tag, etag)?;
@@ -121,14 +121,14 @@ async fn fetch(client: &Client, url: &str, file: &Path) -> Result<Entry, Failure
     let bar = progress(total.unwrap_or_default(), &files::name_of(file));
     bar.set_position(if resumed { begun } else { 0 });
     receive(response, &mut to, &bar).await.map_err(|error| {
-        format!("{url} ended early: {}; run the same command again to go on", model::chain(error.as_ref()))
+        format!("{url} ended early: {}; run the same command again to continue", model::chain(error.as_ref()))
     })?;
     bar.finish_and_clear();
     let bytes = std::fs::read(&part)?;
     if total.is_some_and(|total| total != bytes.len() as u64) {
         let total = total.unwrap_or_default();
         return Err(format!(
-            "{url} ended early: {} of {total} bytes; run the same command again to go on",
+            "{url} ended early: {} of {total} bytes; run the same command again to continue",
             bytes.len()
         )
         .into());

@@ -113,7 +113,7 @@ fn table(report: &Report) -> Vec<String> {
         format!("  {name:24} {:>9} rows kept", kept.rows)
     };
     lines.extend(report.kept.iter().map(kept));
-    lines.extend(report.gates.warnings().map(|check| format!("  worth knowing: {}", check.description())));
+    lines.extend(report.gates.warnings().map(|check| format!("  warning: {}", check.description())));
     lines.push(match report.gates.refusal() {
         Some(reason) => format!("  a retraining refuses it: {reason}"),
         None => "  a retraining uses it".into(),

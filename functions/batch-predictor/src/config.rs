@@ -13,10 +13,10 @@ pub const VARIABLES: [Variable; 4] = [
         meaning: "store of the models: s3://bucket or a directory",
         default: None,
     },
-    Variable { name: "TAXI", meaning: "colour of the taxis that the models are of", default: Some("green") },
+    Variable { name: "TAXI", meaning: "colour of the taxis that the models were trained on", default: Some("green") },
     Variable {
         name: "MODEL_REFRESH_SECONDS",
-        meaning: "seconds after which the champions are asked for again",
+        meaning: "seconds between checks for new champions",
         default: Some("0"),
     },
 ];

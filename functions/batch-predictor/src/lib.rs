@@ -59,7 +59,7 @@ pub enum PredictError {
         source: ModelError,
     },
     /// The deadline came first; no part of the predictions is visible.
-    #[error("predicting {key}: it was not done before the deadline, and was given up")]
+    #[error("predicting {key}: aborted, since it was not done before the deadline")]
     OutOfTime {
         /// The key of the file.
         key: String,

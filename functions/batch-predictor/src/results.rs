@@ -111,7 +111,7 @@ impl<'a> Results<'a> {
     /// Aborts the upload. If that fails, the bucket's lifecycle rule removes the parts.
     pub(crate) async fn abandon(self) {
         if let Err(error) = self.upload.abort().await {
-            tracing::warn!(key = %self.predictions, error_message = chain(&error), "the upload was not given up");
+            tracing::warn!(key = %self.predictions, error_message = chain(&error), "the upload was not aborted");
         }
     }
 

@@ -27,7 +27,7 @@ pub const VARIABLES: [Variable; 11] = [
     },
     Variable {
         name: "TRAINING_WINDOWS",
-        meaning: "spans of months to choose from, by commas",
+        meaning: "window lengths in months, separated by commas",
         default: Some("1,3,12"),
     },
     Variable {
@@ -38,7 +38,7 @@ pub const VARIABLES: [Variable; 11] = [
     Variable { name: "SEED", meaning: "seed of every random choice", default: Some("42") },
     Variable {
         name: "MLFLOW_TRACKING_URI",
-        meaning: "MLflow server that is told of every run; none if empty",
+        meaning: "MLflow server to which every run is logged; none if empty",
         default: Some(""),
     },
     Variable { name: "MLFLOW_EXPERIMENT_NAME", meaning: "its experiment", default: Some("tripcast") },

@@ -69,7 +69,7 @@ pub enum GatherError {
         left_out: Vec<LeftOut>,
     },
     /// The holdout month did not pass the gates.
-    #[error("{key}, the month to judge on, is refused: {reason}")]
+    #[error("{key}, the holdout month, is refused: {reason}")]
     Refused {
         /// The key of the file.
         key: String,

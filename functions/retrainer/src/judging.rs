@@ -50,14 +50,14 @@ pub(crate) async fn judge(
     }
     let is_late = deadline.left() <= RESERVE_LAST;
     if let Some(version) = decision.promote.take_if(|_| is_late) {
-        decision.reason = format!("not promoted, {version} came too late: {}", decision.reason);
+        decision.reason = format!("not promoted, no time was left to promote {version}: {}", decision.reason);
     }
     let promoted = match &decision.promote {
         Some(version) => promote(registry, target, version, champion.as_ref(), &decision).await?,
         None => false,
     };
     if decision.promote.is_some() && !promoted {
-        decision.reason = format!("not promoted, somebody else was first: {}", decision.reason);
+        decision.reason = format!("not promoted, another promotion was first: {}", decision.reason);
     }
     let judged = |version: &ModelVersion, metrics: &Metrics| Judged {
         version: version.clone(),

@@ -160,7 +160,7 @@ async fn a_month_that_a_gate_refuses_is_not_learned_from_and_not_judged_on() {
         .await
         .unwrap_err();
     assert_eq!((refused.error_type(), refused.is_transient()), ("Retraining.MonthRefused", false));
-    assert!(chain(&refused).contains("the month to judge on, is refused"), "{}", chain(&refused));
+    assert!(chain(&refused).contains("the holdout month, is refused"), "{}", chain(&refused));
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn without_time_nothing_is_promoted() {
         bench.retrainer.retrain("2021-03-15".parse().unwrap(), &Target::ALL, "one", late).await.unwrap();
     for target in &run.targets {
         assert!(target.learning.cut && !target.promoted, "{target:?}");
-        assert!(target.decision.reason.contains("came too late"), "{}", target.decision.reason);
+        assert!(target.decision.reason.contains("no time was left"), "{}", target.decision.reason);
     }
     let registry = Registry::new(Arc::new(bench.models.clone()));
     assert_eq!(registry.champion(Target::Duration).await.unwrap(), None);

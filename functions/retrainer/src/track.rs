@@ -46,7 +46,7 @@ impl Tracker {
                 Ok(Err(error)) => chain(&error),
                 Err(_) => "there was no time left".into(),
             };
-            tracing::warn!(target = %retrained.target, error_message, "the run was not tracked; its record stands in the store");
+            tracing::warn!(target = %retrained.target, error_message, "the run was not tracked; its record is in the store");
         }
     }
 

@@ -14,14 +14,14 @@ pub const VARIABLES: [Variable; 6] = [
     },
     Variable {
         name: "DATA_STORE",
-        meaning: "store that keeps the answers of challengers: s3://bucket or a directory",
+        meaning: "store for the predictions of challengers: s3://bucket or a directory",
         default: None,
     },
     Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue that predictions are sent to", default: None },
     Variable { name: "DLQ_URL", meaning: "queue that rejected messages are sent to", default: None },
     Variable {
         name: "MODEL_REFRESH_SECONDS",
-        meaning: "seconds after which the champions are asked for again",
+        meaning: "seconds between checks for new champions",
         default: Some("30"),
     },
     Variable {

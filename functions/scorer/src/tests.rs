@@ -182,7 +182,7 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
     let scorer = Scorer::new(models, predictions.clone(), MemorySink::default(), Duration::ZERO)
         .observed_by(ShadowScorer::new(shadows, Arc::new(answers.clone())));
     scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
-    assert_eq!(answers.list("").await.unwrap(), [], "nobody challenges");
+    assert_eq!(answers.list("").await.unwrap(), [], "no challengers");
     let both = [Change::Add(other.clone()), Change::Add(broken)];
     registry.challenge(Target::Duration, &both, "to compare", "").await.unwrap();
     let mut second = event(sample("scorer-sqs"));

@@ -133,7 +133,7 @@ pub enum ArtifactError {
     #[error("reading or writing the model's parameters")]
     Model(#[source] postcard::Error),
     /// It does not answer as it did when it was written.
-    #[error("the model answers golden trips differently here than where it was written: it must not serve")]
+    #[error("the model predicts golden trips differently here than where it was written: it must not serve")]
     Golden,
     /// The lineage names another target than the model has.
     #[error("the model's lineage says {lineage}, its parameters are of {model}")]

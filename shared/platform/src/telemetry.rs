@@ -72,7 +72,7 @@ const VARIABLES: [Variable; 4] = [
     },
     Variable { name: "AWS_LAMBDA_LOG_FORMAT", meaning: "JSON or Text", default: Some("Text") },
     Variable { name: "AWS_LAMBDA_LOG_LEVEL", meaning: "level from which on to log", default: Some("") },
-    Variable { name: "RUST_LOG", meaning: "the level where Lambda says none", default: Some("INFO") },
+    Variable { name: "RUST_LOG", meaning: "level if Lambda sets none", default: Some("INFO") },
 ];
 
 /// Starts logging to stdout: JSON if Lambda requests it, at the level of `AWS_LAMBDA_LOG_LEVEL` (else of `RUST_LOG`,

@@ -20,7 +20,7 @@ pub enum ModelError {
     #[error("loading the champions")]
     Registry(#[from] RegistryError),
     /// The registry did not respond in time.
-    #[error("the registry did not answer within {} s", RELOAD_SECONDS_MAX)]
+    #[error("the registry did not respond within {} s", RELOAD_SECONDS_MAX)]
     Timeout,
     /// The duration champion cannot be served by this build.
     #[error("loading the champions")]

@@ -39,7 +39,7 @@ pub enum RegistryError {
         found: ModelVersion,
     },
     /// The champion was changed meanwhile.
-    #[error("the champion of {target} was changed by somebody else meanwhile: nothing was done")]
+    #[error("the champion of {target} was changed concurrently: nothing was done")]
     Lost {
         /// The target.
         target: Target,

@@ -103,7 +103,7 @@ impl Shadows {
 }
 
 fn log_failure(target: Target, error_type: &str, error: &dyn std::error::Error) {
-    tracing::warn!(%target, error_type, error_message = chain(error), "a challenger cannot be asked");
+    tracing::warn!(%target, error_type, error_message = chain(error), "a challenger cannot be loaded");
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     for (name, value) in from {
         match (into.get_mut(name), value) {
             (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
-            (Some(_), _) => panic!("{name} is said twice"),
+            (Some(_), _) => panic!("{name} is defined twice"),
             (None, value) => drop(into.insert(name.clone(), value.clone())),
         }
     }

@@ -13,10 +13,10 @@ use super::{Card, Previous};
 /// The known limits of every model.
 const LIMITS: [&str; 5] = [
     "Trips of a city that changed: what was learned ends with the months listed under Data, and a closure, a storm or a new fare is not known before a month with it was learned from.",
-    "The distance is a planned one where answers are given, and the metered one where it was learned; the table of distances says what that costs.",
-    "Durations are judged between 1 and 60 minutes, the course's filter. Trips beyond are answered all the same, and intervals cover fewer of them.",
+    "The distance is a planned one in predictions, and the metered one in training; the table of distances says what that costs.",
+    "Durations are judged between 1 and 60 minutes, the course's filter. Other trips are predicted, too, and intervals cover fewer of them.",
     "Tips are known only where the passenger paid by card: the probability is of those, not of cash.",
-    "Zones tell neighbourhoods apart, and with them who lives there. No answer may be used to refuse a trip or a passenger.",
+    "Zones tell neighbourhoods apart, and with them who lives there. No prediction may be used to refuse a trip or a passenger.",
 ];
 
 /// Returns all sections in reading order.
@@ -65,12 +65,12 @@ fn summary(card: &Card<'_>) -> Section {
         ),
     ];
     paragraphs.push(match card.assessed.objections.as_slice() {
-        [] => "Nothing spoke against it.".into(),
+        [] => "There were no objections.".into(),
         objections => format!("Not promoted, because: {}.", objections.join("; ")),
     });
     let rows = vec![
         row(format!("learned from, {} rules", lineage.params.rules.name()), &card.trained.train),
-        row("judged on, course rules".into(), &card.assessed.metrics),
+        row("holdout month, course rules".into(), &card.assessed.metrics),
     ];
     let tables = vec![Table { head: head(lineage.target), rows }];
     Section { title: "Summary", paragraphs, tables, ..Section::default() }
@@ -132,7 +132,7 @@ fn slices(card: &Card<'_>) -> Section {
     Section {
         title: "Error by slice",
         paragraphs: vec![format!(
-            "{unit}, on the month it was judged on, with 95 % bounds by a bootstrap over days."
+            "{unit}, on the holdout month, with 95 % bounds by a bootstrap over days."
         )],
         plots: vec![Plot::ranges(unit, shown.map(range).collect())],
         tables: vec![Table {
@@ -147,13 +147,13 @@ fn parts(card: &Card<'_>) -> Section {
     let parts = &card.findings.parts;
     let is_duration = target(card) == Target::Duration;
     let (predicted, actual) = if is_duration {
-        ("minutes that were said", "minutes that it took")
+        ("predicted minutes", "actual minutes")
     } else {
-        ("probability that was said", "share that was tipped")
+        ("predicted probability", "actual share tipped")
     };
     let point = |x: f64, y: f64, error: f64| Point { x, y, error };
     let honest = parts.iter().map(|part| point(part.predicted, part.actual, part.actual_error)).collect();
-    let mut plots = vec![Plot::points("Said and true", predicted, actual, honest).with_diagonal()];
+    let mut plots = vec![Plot::points("Predicted and actual", predicted, actual, honest).with_diagonal()];
     let mut head = vec!["part", "trips", predicted, actual];
     if is_duration {
         let of = |value: &dyn Fn(&model::card::Part) -> Option<f64>| -> Vec<Point> {
@@ -186,7 +186,7 @@ fn parts(card: &Card<'_>) -> Section {
     Section {
         title: if is_duration { "Reliability and intervals" } else { "Reliability" },
         paragraphs: vec![
-            "Trips in ten parts of about as many, in the order of what was said of them; two standard errors.".into(),
+            "Trips in ten parts of about as many, in the order of their predictions; two standard errors.".into(),
         ],
         plots,
         tables: vec![Table { head, rows }],
@@ -239,7 +239,7 @@ fn importance(card: &Card<'_>) -> Option<Section> {
     };
     (!found.is_empty()).then(|| Section {
         title: "What it looks at",
-        paragraphs: vec!["Shapley values (TreeSHAP) of a sample of the trips it was judged on.".into()],
+        paragraphs: vec!["Shapley values (TreeSHAP) of a sample of trips of the holdout month.".into()],
         plots: vec![Plot::bars(
             unit,
             found.iter().map(|of| Range::bar(of.feature, of.mean_absolute)).collect(),
@@ -268,7 +268,7 @@ fn difference(card: &Card<'_>) -> Section {
     let mut paragraphs = vec![format!("Beside {}, the champion when it was judged.", previous.version)];
     if let Some(comparison) = &card.assessed.comparison {
         paragraphs.push(format!(
-            "On the same rows it is {:+.2} % better, at least {:+.2} % with the confidence that is asked for.",
+            "On the same rows it is {:+.2} % better, at least {:+.2} % at the required confidence.",
             100.0 * comparison.improvement,
             100.0 * comparison.improvement_bound
         ));
@@ -303,7 +303,7 @@ fn data(card: &Card<'_>) -> Section {
     Section {
         title: "Data",
         paragraphs: vec![
-            "Months of trip records of the New York Taxi and Limousine Commission; the last one was judged on, and nothing was learned from it.".into(),
+            "Months of trip records of the New York Taxi and Limousine Commission; the last one is the holdout month, and nothing was learned from it.".into(),
         ],
         tables: vec![Table {
             head: vec!["month", "rows", "sha256 of the file"],

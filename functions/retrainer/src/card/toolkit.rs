@@ -19,7 +19,7 @@ pub(super) fn document(card: &Card<'_>) -> Value {
             "overview": content::overview(lineage.target),
             "documentation": format!("{} model of {} features (schema {}); see card.html.",
                 lineage.family.name(), model::features::NAMES.len(), lineage.feature_schema),
-            "owners": [{"name": "whoever runs this tripcast"}],
+            "owners": [{"name": "the operator of this deployment"}],
             "version": {
                 "name": card.trained.version,
                 "date": card.made,
@@ -131,7 +131,7 @@ fn considerations() -> Value {
         "limitations": described(&content::limits().collect::<Vec<_>>()),
         "tradeoffs": described(&["Intervals are as wide as trips like it were off: sure where trips are alike, wide where they are rare."]),
         "ethical_considerations": [{
-            "name": "Answers differ by neighbourhood.",
+            "name": "Predictions differ by neighbourhood.",
             "mitigation_strategy": "Errors are shown by borough, and a model that is surely worse for one of them is not promoted.",
         }],
     })

@@ -21,25 +21,25 @@ const SHORTER_MAX_MIN: f64 = 0.5;
 pub(super) fn objections(model: &Model, predicted: &[f64], examples: &Examples) -> Vec<String> {
     let mut objections = Vec::new();
     if examples.is_empty() {
-        return vec!["there are no rows to judge on".into()];
+        return vec!["the holdout has no rows".into()];
     }
     if let Some(odd) = predicted.iter().find(|predicted| !predicted.is_finite()) {
-        return vec![format!("it answers {odd}")];
+        return vec![format!("it predicts {odd}")];
     }
     let (mean, spread) = mean_and_spread(predicted);
     let (label_mean, label_spread) = mean_and_spread(&examples.labels);
     if (mean - label_mean).abs() > MEAN_OFF_MAX * label_mean {
-        objections.push(format!("its mean answer is {mean:.3}, the mean of what was {label_mean:.3}"));
+        objections.push(format!("its mean prediction is {mean:.3}, the mean of the actual values {label_mean:.3}"));
     }
     if spread < SPREAD_MIN * label_spread {
         objections.push(format!(
-            "its answers hardly differ: by {spread:.3}, what was differs by {label_spread:.3}"
+            "its predictions hardly differ: by {spread:.3}, actual values differ by {label_spread:.3}"
         ));
     }
     if let Model::Duration(_) = model {
         let most = predicted.iter().copied().fold(0.0, f64::max);
         if most > MINUTES_MAX {
-            objections.push(format!("it answers {most:.0} minutes for a trip of at most an hour"));
+            objections.push(format!("it predicts {most:.0} minutes for a trip of at most an hour"));
         }
         objections.extend(shorter_by_a_longer_way(model, examples));
     }
@@ -66,5 +66,5 @@ fn shorter_by_a_longer_way(model: &Model, examples: &Examples) -> Option<String>
     let by_miles = MILES.map(minutes_over);
     let shorter = by_miles.windows(2).flat_map(|pair| pair[0].iter().zip(&pair[1]).map(|(a, b)| a - b));
     let most = shorter.fold(0.0, f64::max);
-    (most > SHORTER_MAX_MIN).then(|| format!("a longer way is said to take {most:.1} minutes less"))
+    (most > SHORTER_MAX_MIN).then(|| format!("a longer way is predicted to take {most:.1} minutes less"))
 }
