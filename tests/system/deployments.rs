@@ -232,7 +232,11 @@ fn alarms_tell_somebody_of_something_that_is_told() {
                 "{which}: {alarm}"
             );
             if of("namespace") == NAMESPACE {
-                assert!(emitted.contains(&of("metric")), "{which}: {alarm}: no function emits {}", of("metric"));
+                assert!(
+                    emitted.contains(&of("metric")),
+                    "{which}: {alarm}: no function emits {}",
+                    of("metric")
+                );
                 let of_stack =
                     |one: &Function| of("dimension.function") == format!("{{{}.name}}", one.resource);
                 assert!(functions().iter().any(of_stack), "{which}: {alarm} is of no function of the stack");

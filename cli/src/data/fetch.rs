@@ -112,7 +112,9 @@ async fn fetch(client: &Client, url: &str, file: &Path) -> Result<Entry, Failure
         .map_err(|error| format!("cannot fetch {url}: {}; {advice}", model::chain(&error.without_url())))?;
     let resumed = response.status() == StatusCode::PARTIAL_CONTENT;
     if !response.status().is_success() {
-        return Err(format!("cannot fetch {url}: the server responded with {}; {advice}", response.status()).into());
+        return Err(
+            format!("cannot fetch {url}: the server responded with {}; {advice}", response.status()).into()
+        );
     }
     let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
     std::fs::write(&tag, etag)?;

@@ -13,7 +13,11 @@ pub const VARIABLES: [Variable; 4] = [
         meaning: "store of the models: s3://bucket or a directory",
         default: None,
     },
-    Variable { name: "TAXI", meaning: "colour of the taxis that the models were trained on", default: Some("green") },
+    Variable {
+        name: "TAXI",
+        meaning: "colour of the taxis that the models were trained on",
+        default: Some("green"),
+    },
     Variable {
         name: "MODEL_REFRESH_SECONDS",
         meaning: "seconds between checks for new champions",

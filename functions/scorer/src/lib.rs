@@ -183,7 +183,11 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         Err(error) if scored.rejected == 0 => return Err(error),
         Err(error) => {
             let (error_type, error_message) = (error.error_type(), chain(&error));
-            tracing::error!(error_type, error_message, "no models: messages that were not rejected will be delivered again");
+            tracing::error!(
+                error_type,
+                error_message,
+                "no models: messages that were not rejected will be delivered again"
+            );
             return Ok(scored);
         }
     };
@@ -194,7 +198,11 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
             Ok(message) => answered.push((*at, message)),
             // The message stays failed and is delivered again.
             Err(error) => {
-                tracing::error!(message = at, error_message = chain(&error), "a prediction could not be encoded")
+                tracing::error!(
+                    message = at,
+                    error_message = chain(&error),
+                    "a prediction could not be encoded"
+                )
             }
         }
     }

@@ -148,7 +148,9 @@ pub enum MapError {
     )]
     NoGolden,
     /// The import does not predict what the library did.
-    #[error("golden row {row}: the model predicts {found}, expected {expected} as the source library predicts")]
+    #[error(
+        "golden row {row}: the model predicts {found}, expected {expected} as the source library predicts"
+    )]
     Golden {
         /// Which row, from 0; the model's own come first.
         row: usize,

@@ -131,9 +131,7 @@ fn slices(card: &Card<'_>) -> Section {
     };
     Section {
         title: "Error by slice",
-        paragraphs: vec![format!(
-            "{unit}, on the holdout month, with 95 % bounds by a bootstrap over days."
-        )],
+        paragraphs: vec![format!("{unit}, on the holdout month, with 95 % bounds by a bootstrap over days.")],
         plots: vec![Plot::ranges(unit, shown.map(range).collect())],
         tables: vec![Table {
             head: vec!["slice", "rows", unit, "95 % bounds"],
@@ -186,7 +184,8 @@ fn parts(card: &Card<'_>) -> Section {
     Section {
         title: if is_duration { "Reliability and intervals" } else { "Reliability" },
         paragraphs: vec![
-            "Trips in ten parts of about as many, in the order of their predictions; two standard errors.".into(),
+            "Trips in ten parts of about as many, in the order of their predictions; two standard errors."
+                .into(),
         ],
         plots,
         tables: vec![Table { head, rows }],

@@ -29,7 +29,8 @@ pub(super) fn objections(model: &Model, predicted: &[f64], examples: &Examples) 
     let (mean, spread) = mean_and_spread(predicted);
     let (label_mean, label_spread) = mean_and_spread(&examples.labels);
     if (mean - label_mean).abs() > MEAN_OFF_MAX * label_mean {
-        objections.push(format!("its mean prediction is {mean:.3}, the mean of the actual values {label_mean:.3}"));
+        objections
+            .push(format!("its mean prediction is {mean:.3}, the mean of the actual values {label_mean:.3}"));
     }
     if spread < SPREAD_MIN * label_spread {
         objections.push(format!(

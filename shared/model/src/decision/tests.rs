@@ -142,9 +142,11 @@ fn constant(minutes: f64) -> Model {
 fn a_broken_model_is_refused_with_the_reason() {
     let judged = month("2023-02", 3.0, 0.0, 0.9);
     let rows = Holdout::new(Target::Duration, std::slice::from_ref(&judged));
-    for (minutes, says) in
-        [(0.0, "its mean prediction is 0.000"), (0.19, "its mean prediction is 0.190"), (17.0, "hardly differ")]
-    {
+    for (minutes, says) in [
+        (0.0, "its mean prediction is 0.000"),
+        (0.19, "its mean prediction is 0.190"),
+        (17.0, "hardly differ"),
+    ] {
         let broken = challenger(&rows, "broken", Family::Imported, &constant(minutes));
         let decision = decide(&rows, None, vec![broken], &PromotionPolicy::default());
         assert_eq!(decision.promote, None, "{minutes}");
