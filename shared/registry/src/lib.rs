@@ -16,6 +16,7 @@ mod challengers;
 mod champions;
 mod error;
 pub mod layout;
+mod provenance;
 pub mod runs;
 mod shadow;
 
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::artifact::sha256_hex;
-use model::{Judgement, ModelVersion, Target};
+use model::{ModelVersion, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ use store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
 pub use challengers::{Challengers, Change};
 pub use champions::{ModelError, Models, Reload};
 pub use error::RegistryError;
-use runs::Fingerprint;
+pub use provenance::Provenance;
 pub use shadow::{Shadow, Shadows};
 
 /// The alias that names the champion.
@@ -68,29 +69,6 @@ pub struct Champion {
 
 /// The files of a model that is published without being judged: an empty card.
 pub static NO_CARD: [(&str, Bytes); 1] = [("card.json", Bytes::from_static(b"null"))];
-
-/// The origin of a model; all fields are none for a model that was published without being judged.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Provenance {
-    /// The name of the retraining that made it.
-    pub run: Option<String>,
-    /// The files that the retraining used, the holdout month last.
-    pub data: Option<Vec<Fingerprint>>,
-    /// Its metrics on the holdout month.
-    pub validate: Option<Judgement>,
-}
-
-/// The part of a card (Model Card Toolkit) that is read here.
-#[derive(Deserialize)]
-struct Card {
-    model_details: ModelDetails,
-}
-
-#[derive(Deserialize)]
-struct ModelDetails {
-    #[serde(default)]
-    tripcast: Provenance,
-}
 
 /// Maximum number of attempts of a write that others interfere with.
 const ATTEMPTS: usize = 20;
@@ -166,22 +144,6 @@ impl Registry {
         let found = read.map_err(store_error("reading a card", target))?;
         let unknown = || RegistryError::UnknownVersion { target, version: version.clone() };
         Ok(found.ok_or_else(unknown)?.0)
-    }
-
-    /// Reads the origin of a version from its card.
-    ///
-    /// # Errors
-    /// [`RegistryError::UnknownVersion`], [`RegistryError::Store`].
-    pub async fn provenance(
-        &self,
-        target: Target,
-        version: &ModelVersion,
-    ) -> Result<Provenance, RegistryError> {
-        let key = version_key(target, version, "card.json")?;
-        let read = json::read::<Option<Card>>(&*self.store, &key).await;
-        let found = read.map_err(store_error("reading a card", target))?;
-        let unknown = || RegistryError::UnknownVersion { target, version: version.clone() };
-        Ok(found.ok_or_else(unknown)?.0.map(|card| card.model_details.tripcast).unwrap_or_default())
     }
 
     /// Lists the names of the files of a version.

@@ -1,46 +1,13 @@
 //! Reads template.yaml as facts.
 
-use saphyr::{LoadableYamlNode, Scalar, Yaml};
-use serde_json::{Value, json};
+mod document;
+mod values;
+
+use serde_json::Value;
+
+pub use document::template;
 
 use super::{Collected, Facts, closed, many, scalar, snake};
-
-/// Returns template.yaml as JSON, with the short forms of intrinsic functions expanded.
-pub fn template() -> Value {
-    let path = crate::root().join("template.yaml");
-    let documents = Yaml::load_from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let [document] = documents.as_slice() else { panic!("template.yaml is one document") };
-    to_json(document)
-}
-
-fn to_json(yaml: &Yaml) -> Value {
-    match yaml {
-        Yaml::Value(Scalar::Null) => Value::Null,
-        Yaml::Value(Scalar::Boolean(value)) => json!(value),
-        Yaml::Value(Scalar::Integer(value)) => json!(value),
-        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
-        Yaml::Value(Scalar::String(value)) => json!(value),
-        Yaml::Sequence(items) => items.iter().map(to_json).collect(),
-        Yaml::Mapping(fields) => {
-            let field = |(name, value): (&Yaml, &Yaml)| (name.as_str().unwrap().into(), to_json(value));
-            Value::Object(fields.iter().map(field).collect())
-        }
-        Yaml::Tagged(tag, value) => intrinsic(&tag.suffix, to_json(value)),
-        other => panic!("template.yaml holds {other:?}"),
-    }
-}
-
-/// Expands `!GetAtt Queue.Arn` to `{"Fn::GetAtt": ["Queue", "Arn"]}`; `!Ref` and `!Condition` have no namespace.
-fn intrinsic(name: &str, value: Value) -> Value {
-    match (name, value) {
-        ("Ref" | "Condition", value) => json!({name: value}),
-        ("GetAtt", Value::String(path)) => {
-            let (resource, attribute) = path.split_once('.').unwrap();
-            json!({"Fn::GetAtt": [resource, attribute]})
-        }
-        (name, value) => json!({format!("Fn::{name}"): value}),
-    }
-}
 
 /// Returns the facts of template.yaml.
 pub fn of_sam() -> Facts {
@@ -396,84 +363,5 @@ impl Sam<'_> {
         for (variable, value) in substituted[1].as_object().unwrap() {
             into.put(format!("dashboard.{name}.variable.{variable}"), self.text(value));
         }
-    }
-
-    fn texts(&self, values: &Value) -> Vec<String> {
-        many(values).into_iter().map(|value| self.text(value)).collect()
-    }
-
-    fn resolved(&self, value: &Value) -> Value {
-        match value {
-            Value::Object(fields) if fields.keys().any(|key| key == "Ref" || key.starts_with("Fn::")) => {
-                self.text(value).into()
-            }
-            Value::Object(fields) => {
-                fields.iter().map(|(name, value)| (name.clone(), self.resolved(value))).collect()
-            }
-            Value::Array(values) => values.iter().map(|value| self.resolved(value)).collect(),
-            other => other.clone(),
-        }
-    }
-
-    /// Formats a value, with references as `{name.attribute}`.
-    fn text(&self, value: &Value) -> String {
-        if let Some(name) = value["Ref"].as_str() {
-            return self.reference(name);
-        }
-        if let Some(got) = value.get("Fn::GetAtt") {
-            let parts: Vec<String> = match got {
-                Value::String(joined) => joined.split('.').map(String::from).collect(),
-                parts => many(parts).into_iter().map(scalar).collect(),
-            };
-            return self.attribute(&parts[0], &parts[1]);
-        }
-        match &value["Fn::Sub"] {
-            Value::String(text) => self.substituted(text),
-            _ => scalar(value),
-        }
-    }
-
-    fn reference(&self, name: &str) -> String {
-        match name {
-            "AWS::StackName" => return "{stack}".into(),
-            "AWS::Region" => return "{region}".into(),
-            "AWS::AccountId" => return "{account}".into(),
-            "AWS::Partition" => return "{partition}".into(),
-            _ => (),
-        }
-        let Some(resource) = self.template["Resources"].get(name) else {
-            return format!("{{var.{}}}", snake(name));
-        };
-        let attribute = match resource["Type"].as_str().unwrap() {
-            "AWS::SQS::Queue" => "url",
-            "AWS::SNS::Topic" => "arn",
-            "AWS::KMS::Key" => "id",
-            _ => "name",
-        };
-        format!("{{{}.{attribute}}}", snake(name))
-    }
-
-    fn attribute(&self, resource: &str, attribute: &str) -> String {
-        match (self.template["Resources"][resource]["Type"].as_str(), attribute) {
-            // CloudFormation's ARN of a log group is that of its streams.
-            (Some("AWS::Logs::LogGroup"), "Arn") => format!("{{{}.arn}}:*", snake(resource)),
-            (_, "Arn") => format!("{{{}.arn}}", snake(resource)),
-            (_, "QueueName") => format!("{{{}.name}}", snake(resource)),
-            (_, other) => panic!("{resource}.{other}: the comparison does not know what that is"),
-        }
-    }
-
-    fn substituted(&self, text: &str) -> String {
-        let mut parts = text.split("${");
-        let mut whole = parts.next().unwrap_or_default().to_string();
-        for part in parts {
-            let (name, rest) = part.split_once('}').unwrap();
-            whole.push_str(&match name.split_once('.') {
-                Some((resource, attribute)) => self.attribute(resource, attribute),
-                None => self.reference(name),
-            });
-            whole.push_str(rest);
-        }
-        whole
     }
 }

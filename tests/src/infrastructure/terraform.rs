@@ -1,8 +1,11 @@
 //! Reads infra/terraform as facts.
 
+mod values;
+
 use serde_json::{Map, Value};
 
 use super::{Collected, Facts, closed, many, scalar};
+use values::{encoded, text, texts};
 
 /// Returns the facts of infra/terraform.
 pub fn of_terraform() -> Facts {
@@ -383,57 +386,4 @@ fn bucket(kind: &str, name: &str, of: &Value, into: &mut Collected) {
         other => panic!("{name} is a {other}: the comparison does not know what that is"),
     };
     fields("bucket", name, of, into, wanted);
-}
-
-/// Returns the argument of `jsonencode(...)`, with references as text.
-fn encoded(value: &Value) -> Value {
-    let Some(call) = value.as_str() else { return Value::Null };
-    let inside = call.strip_prefix("${jsonencode(").and_then(|rest| rest.strip_suffix(")}"));
-    let inside = inside.unwrap_or_else(|| panic!("{call} is no call of jsonencode"));
-    let body: Value = hcl::from_str(&format!("it = {inside}")).unwrap();
-    resolved(&body["it"])
-}
-
-fn resolved(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), resolved(value))).collect(),
-        Value::Array(values) => values.iter().map(resolved).collect(),
-        Value::String(_) => text(value).into(),
-        other => other.clone(),
-    }
-}
-
-fn texts(values: &Value) -> Vec<String> {
-    many(values).into_iter().map(text).collect()
-}
-
-/// Formats a value, with references as `{name.attribute}`.
-fn text(value: &Value) -> String {
-    let Value::String(written) = value else { return scalar(value) };
-    let mut parts = written.split("${");
-    let mut whole = parts.next().unwrap_or_default().to_string();
-    for part in parts {
-        let (reference, rest) = part.split_once('}').unwrap();
-        whole.push_str(&named(reference));
-        whole.push_str(rest);
-    }
-    whole
-}
-
-fn named(reference: &str) -> String {
-    let steps: Vec<&str> = reference.split('.').collect();
-    match steps.as_slice() {
-        ["var", "name"] => "{stack}".into(),
-        ["var", variable] => format!("{{var.{variable}}}"),
-        ["data", "aws_region", ..] => "{region}".into(),
-        ["data", "aws_caller_identity", ..] => "{account}".into(),
-        ["data", "aws_partition", ..] => "{partition}".into(),
-        ["aws_lambda_function", name, "function_name"] | ["aws_s3_bucket", name, "bucket"] => {
-            format!("{{{name}.name}}")
-        }
-        ["aws_kms_key", name, "key_id"] => format!("{{{name}.id}}"),
-        ["aws_cloudwatch_dashboard", name, "dashboard_name"] => format!("{{{name}.name}}"),
-        [kind, name, attribute] if kind.starts_with("aws_") => format!("{{{name}.{attribute}}}"),
-        _ => panic!("{reference}: the comparison does not know what that is"),
-    }
 }

@@ -1,0 +1,87 @@
+//! Values of template.yaml as texts: references written as `{resource.attribute}`, intrinsic functions resolved.
+
+use serde_json::Value;
+
+use super::super::{many, scalar, snake};
+use super::Sam;
+
+impl Sam<'_> {
+    pub(super) fn texts(&self, values: &Value) -> Vec<String> {
+        many(values).into_iter().map(|value| self.text(value)).collect()
+    }
+
+    pub(super) fn resolved(&self, value: &Value) -> Value {
+        match value {
+            Value::Object(fields) if fields.keys().any(|key| key == "Ref" || key.starts_with("Fn::")) => {
+                self.text(value).into()
+            }
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), self.resolved(value))).collect()
+            }
+            Value::Array(values) => values.iter().map(|value| self.resolved(value)).collect(),
+            other => other.clone(),
+        }
+    }
+
+    /// Formats a value, with references as `{name.attribute}`.
+    pub(super) fn text(&self, value: &Value) -> String {
+        if let Some(name) = value["Ref"].as_str() {
+            return self.reference(name);
+        }
+        if let Some(got) = value.get("Fn::GetAtt") {
+            let parts: Vec<String> = match got {
+                Value::String(joined) => joined.split('.').map(String::from).collect(),
+                parts => many(parts).into_iter().map(scalar).collect(),
+            };
+            return self.attribute(&parts[0], &parts[1]);
+        }
+        match &value["Fn::Sub"] {
+            Value::String(text) => self.substituted(text),
+            _ => scalar(value),
+        }
+    }
+
+    pub(super) fn reference(&self, name: &str) -> String {
+        match name {
+            "AWS::StackName" => return "{stack}".into(),
+            "AWS::Region" => return "{region}".into(),
+            "AWS::AccountId" => return "{account}".into(),
+            "AWS::Partition" => return "{partition}".into(),
+            _ => (),
+        }
+        let Some(resource) = self.template["Resources"].get(name) else {
+            return format!("{{var.{}}}", snake(name));
+        };
+        let attribute = match resource["Type"].as_str().unwrap() {
+            "AWS::SQS::Queue" => "url",
+            "AWS::SNS::Topic" => "arn",
+            "AWS::KMS::Key" => "id",
+            _ => "name",
+        };
+        format!("{{{}.{attribute}}}", snake(name))
+    }
+
+    pub(super) fn attribute(&self, resource: &str, attribute: &str) -> String {
+        match (self.template["Resources"][resource]["Type"].as_str(), attribute) {
+            // CloudFormation's ARN of a log group is that of its streams.
+            (Some("AWS::Logs::LogGroup"), "Arn") => format!("{{{}.arn}}:*", snake(resource)),
+            (_, "Arn") => format!("{{{}.arn}}", snake(resource)),
+            (_, "QueueName") => format!("{{{}.name}}", snake(resource)),
+            (_, other) => panic!("{resource}.{other}: the comparison does not know what that is"),
+        }
+    }
+
+    pub(super) fn substituted(&self, text: &str) -> String {
+        let mut parts = text.split("${");
+        let mut whole = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            let (name, rest) = part.split_once('}').unwrap();
+            whole.push_str(&match name.split_once('.') {
+                Some((resource, attribute)) => self.attribute(resource, attribute),
+                None => self.reference(name),
+            });
+            whole.push_str(rest);
+        }
+        whole
+    }
+}
