@@ -1,8 +1,8 @@
 //! A model as bytes: immutable, self-describing, refused unless every byte is as written.
 //!
-//! Layout, integers little endian: `TRIPCAST`, u32 format version, u32 length of the lineage, the lineage (JSON),
-//! u64 length of the model, the model (postcard) with what it answers to golden trips, sha256 of everything before. Nothing in
-//! it tells a time, a key or a run, so the same inputs give the same bytes, and the bytes are the model's identity.
+//! Layout, integers little endian: `TRIPCAST`, u32 format version, u32 length of the lineage, the lineage (JSON), u64
+//! length of the model, the model (postcard) with its predictions for golden trips, sha256 of everything before. It
+//! contains no time, key or run, so the same inputs give the same bytes, and the bytes are the model's identity.
 
 mod golden;
 
@@ -26,18 +26,18 @@ const DIGEST_BYTES: usize = 32;
 pub struct ModelVersion(String);
 
 impl ModelVersion {
-    /// The version of an artifact with these bytes.
+    /// Computes the version of an artifact with these bytes.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(sha256_hex(bytes)[..12].to_string())
     }
 
-    /// The 12 digits.
+    /// Returns the 12 digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// sha256 of `bytes`, 64 hex digits.
+/// Computes the sha256 of `bytes`, 64 hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
@@ -71,14 +71,14 @@ impl From<ModelVersion> for String {
     }
 }
 
-/// What a model was made from: enough to make it again, and nothing else.
+/// The origin of a model: enough to fit it again, and nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lineage {
     /// What it predicts.
     pub target: Target,
     /// What kind of model it is.
     pub family: Family,
-    /// What was chosen before fitting.
+    /// Parameters chosen before fitting.
     pub params: FitParams,
     /// How the fit went.
     pub course: FitSummary,
@@ -100,16 +100,16 @@ pub struct DataFingerprint {
 /// Why bytes are not a model that this code can serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
-    /// The magic bytes are others.
+    /// The magic bytes differ.
     #[error("not a tripcast model: expected it to start with TRIPCAST")]
     Magic,
     /// A newer or older layout.
     #[error("model format {found}: this build reads format {FORMAT_VERSION}")]
     FormatVersion {
-        /// What the bytes say.
+        /// The version in the bytes.
         found: u32,
     },
-    /// Fewer or more bytes than the lengths say.
+    /// Fewer or more bytes than the lengths state.
     #[error("the model is truncated or has bytes to spare: {bytes} bytes")]
     Length {
         /// How many there are.
@@ -126,19 +126,19 @@ pub enum ArtifactError {
         /// Ours.
         expected: String,
     },
-    /// The lineage is no such JSON.
+    /// The lineage is not the expected JSON.
     #[error("reading the model's lineage")]
     Lineage(#[source] serde_json::Error),
-    /// The model part is not what its lineage says, or not valid.
+    /// The model part cannot be read or written.
     #[error("reading or writing the model's parameters")]
     Model(#[source] postcard::Error),
-    /// It does not answer as it did when it was written.
+    /// It does not predict as when it was written.
     #[error("the model predicts golden trips differently here than where it was written: it must not serve")]
     Golden,
     /// The lineage names another target than the model has.
     #[error("the model's lineage says {lineage}, its parameters are of {model}")]
     Target {
-        /// What the lineage says.
+        /// The lineage's target.
         lineage: Target,
         /// What the model predicts.
         model: Target,
@@ -148,14 +148,14 @@ pub enum ArtifactError {
 /// A model with its lineage, ready to serve or to store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Artifact {
-    /// What it was made from.
+    /// Its origin.
     pub lineage: Lineage,
-    /// What it answers with.
+    /// The model.
     pub model: Model,
 }
 
 impl Artifact {
-    /// The artifact of `candidate`, fitted with `params` on `files`.
+    /// Creates the artifact of `candidate`, fitted with `params` on `files`.
     pub fn new(candidate: Candidate, params: FitParams, files: &[LabelledTrips]) -> Self {
         let fingerprint = |file: &LabelledTrips| DataFingerprint {
             sha256: file.sha256.clone(),
@@ -172,7 +172,7 @@ impl Artifact {
         Self { lineage, model: candidate.model }
     }
 
-    /// The bytes to store, and their version.
+    /// Returns the bytes to store, and their version.
     ///
     /// # Errors
     /// [`ArtifactError::Lineage`] or [`ArtifactError::Model`] if it cannot be written.
@@ -306,7 +306,7 @@ mod tests {
         let artifact = artifact();
         let model = postcard::to_stdvec(&(&artifact.model, golden::predictions(&artifact.model))).unwrap();
         let (bytes, _) = artifact.to_bytes().unwrap();
-        // The last answer, one bit off, under a checksum that is right.
+        // Flips one bit of the last prediction, under a valid checksum.
         let at = bytes.len() - DIGEST_BYTES - model.len();
         let mut off = bytes[..bytes.len() - DIGEST_BYTES].to_vec();
         assert_eq!(&off[at..], model);

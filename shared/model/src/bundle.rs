@@ -1,4 +1,4 @@
-//! The pair of models that serves: pinned once for a batch of messages or a file, so that all answers agree.
+//! The pair of models that serves: pinned once for a batch of messages or a file, so that all predictions agree.
 
 use sha2::{Digest, Sha256};
 
@@ -34,7 +34,7 @@ pub enum BundleError {
     /// A model of the other target.
     #[error("expected a {expected} model, found a {found} model ({version})")]
     Target {
-        /// Where it was to serve.
+        /// The expected target.
         expected: Target,
         /// What it predicts.
         found: Target,
@@ -44,7 +44,7 @@ pub enum BundleError {
 }
 
 impl BundleError {
-    /// Which of the models it is about.
+    /// Returns the target of the affected model.
     pub fn target(&self) -> Target {
         match self {
             Self::Artifact { target, .. } => *target,
@@ -71,7 +71,7 @@ impl Bundle {
         Ok(Self { duration, tip })
     }
 
-    /// Answers for every trip, in one pass a model.
+    /// Predicts every trip, in one pass per model.
     pub fn predict(&self, trips: &[Trip]) -> PredictionBatch {
         let answers = self.duration.1.predict(trips);
         PredictionBatch {
@@ -82,17 +82,17 @@ impl Bundle {
         }
     }
 
-    /// The version of the duration model.
+    /// Returns the version of the duration model.
     pub fn duration_version(&self) -> &ModelVersion {
         &self.duration.0
     }
 
-    /// The version of the tip model, if there is one.
+    /// Returns the version of the tip model, if any.
     pub fn tip_version(&self) -> Option<&ModelVersion> {
         self.tip.as_ref().map(|(version, _)| version)
     }
 
-    /// The versions of both models.
+    /// Returns the versions of both models.
     pub fn versions(&self) -> Versions {
         Versions { duration: self.duration_version().clone(), tip: self.tip_version().cloned() }
     }

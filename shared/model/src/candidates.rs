@@ -1,9 +1,8 @@
-//! What can be learned: each candidate is fitted on examples and answers for any trip.
+//! Candidates: each is fitted on examples and predicts every trip.
 //!
-//! Fitting is a [`ValidationFit`] on trips kept aside, which says how often to split and how wide intervals are, and then a fit of
-//! all. [`linear`] is the course's model of duration, solved exactly; [`tip_tree`] is one tree by linfa-trees, whose
-//! rules can be read; [`boosted`] are boosted trees for both targets. Predicting is total: a candidate answers for every
-//! trip.
+//! A fit is a [`ValidationFit`] on trips kept aside, which finds the number of rounds and the width of intervals, and
+//! then a fit of all. [`linear`] is the course's model of duration, solved exactly; [`tip_tree`] is one tree by
+//! linfa-trees, whose rules can be read; [`boosted`] are boosted trees for both targets.
 
 pub mod boosted;
 pub mod calibration;
@@ -39,12 +38,12 @@ pub enum Family {
     Tree,
     /// Boosted trees, for both.
     Boosted,
-    /// What another library trained; nothing is learned here.
+    /// A model that another library trained; nothing is learned here.
     Imported,
 }
 
 impl Family {
-    /// The name in cards, keys and messages.
+    /// Returns the name in cards, keys and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Linear => "linear",
@@ -54,7 +53,7 @@ impl Family {
         }
     }
 
-    /// The families that can learn `target`, the most accurate first.
+    /// Returns the families that can learn `target`, the most accurate first.
     pub fn for_target(target: Target) -> &'static [Self] {
         match target {
             Target::Duration => &[Self::Boosted, Self::Linear],
@@ -63,10 +62,10 @@ impl Family {
     }
 }
 
-/// What is chosen before fitting; part of a model's identity.
+/// Parameters chosen before fitting; part of a model's identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitParams {
-    /// Which rows were kept; decides also how the linear candidate reads distances.
+    /// Rules that chose the rows; they also decide how the linear candidate reads distances.
     pub rules: Rules,
     /// Seeds every random choice.
     pub seed: u64,
@@ -74,19 +73,19 @@ pub struct FitParams {
     pub ridge: f64,
     /// Depth at which the tree stops.
     pub tree_max_depth: u32,
-    /// Weight (about: rows) that every leaf of the tree keeps.
+    /// Least weight of a leaf of the tree, in average rows.
     pub tree_min_leaf: u32,
     /// The tree's structure is grown on at most this many rows.
     pub tree_sample_rows: u32,
-    /// What is chosen for boosted trees.
+    /// Parameters of boosted trees.
     pub boosted: BoostedParams,
 }
 
-/// How a fit is carried out, which changes nothing of what is fitted, and whether it goes on.
+/// How a fit runs, which does not change the result, and whether it goes on.
 pub struct Work<'a> {
     /// Threads at most; 0 for as many as the machine runs at once.
     pub threads: usize,
-    /// Asked after each round of boosting whether to go on; a fit that is stopped is that of the rounds so far.
+    /// Called after each round of boosting, returns whether to go on; a stopped fit keeps the rounds so far.
     pub control: &'a mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
 }
 
@@ -113,23 +112,23 @@ pub enum FitError {
     /// The family does not learn this target.
     #[error("the {} family does not learn {target}: expected one of {}", family.name(), names(*target))]
     Family {
-        /// What was asked for.
+        /// The requested family.
         family: Family,
-        /// What it does not learn.
+        /// The target.
         target: Target,
     },
     /// There is nothing to learn from.
     #[error("no examples of {target} to learn from: every row was refused by the training rules")]
     NoExamples {
-        /// What was to be learned.
+        /// The target.
         target: Target,
     },
     /// All labels are the same.
     #[error("all {rows} examples of {target} have the same label: there is nothing to tell apart")]
     OneClass {
-        /// What was to be learned.
+        /// The target.
         target: Target,
-        /// How many there are.
+        /// Number of examples.
         rows: usize,
     },
     /// Boosting refused the examples or its parameters.
@@ -157,53 +156,53 @@ fn names(target: Target) -> String {
 /// A fitted model of a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Model {
-    /// Answers minutes with a 90 % interval.
+    /// Predicts minutes with a 90 % interval.
     Duration(DurationModel),
-    /// Answers P(tip > 0 | paid by card).
+    /// Predicts P(tip > 0 | paid by card).
     Tip(TipModel),
 }
 
-/// What answers expected minutes.
+/// A model of the expected minutes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Estimate {
     /// Zone-pair intercepts and a slope.
     Linear(LinearModel),
     /// Boosted trees.
     Boosted(BoostedTrees),
-    /// What another library trained.
+    /// A model that another library trained.
     Imported(ImportedModel),
 }
 
-/// A model of duration: an estimate and how far the truth strays from it.
+/// A model of duration: an estimate and the interval around it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DurationModel {
-    /// Answers the expected minutes.
+    /// Predicts the expected minutes.
     pub estimate: Estimate,
-    /// Says how far the truth may stray from it.
+    /// Predicts how far the actual minutes may be from them.
     pub interval: Interval,
 }
 
-/// What answers P(tip > 0 | paid by card), not yet calibrated.
+/// A model of P(tip > 0 | paid by card), not yet calibrated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TipEstimate {
     /// One tree by linfa-trees.
     Tree(TipTree),
     /// Boosted trees.
     Boosted(BoostedTrees),
-    /// What another library trained.
+    /// A model that another library trained.
     Imported(ImportedModel),
 }
 
-/// A model of tips: an estimate, and how it has to be read to come true.
+/// A model of tips: an estimate and its calibration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TipModel {
-    /// Tells trips apart.
+    /// Predicts scores of trips.
     pub estimate: TipEstimate,
-    /// Makes probabilities of what it says.
+    /// Turns them into calibrated probabilities.
     pub calibration: Calibration,
 }
 
-/// What a duration model answers, in columns.
+/// The predictions of a duration model, in columns.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DurationPredictions {
     /// Expected minutes.
@@ -215,7 +214,7 @@ pub struct DurationPredictions {
 }
 
 impl Model {
-    /// What the model predicts.
+    /// Returns what the model predicts.
     pub fn target(&self) -> Target {
         match self {
             Self::Duration(_) => Target::Duration,
@@ -225,7 +224,7 @@ impl Model {
 }
 
 impl DurationModel {
-    /// Minutes and interval of every trip.
+    /// Predicts minutes and interval of every trip.
     pub fn predict(&self, trips: &[Trip]) -> DurationPredictions {
         let rows = FeatureRows::from_trips(trips);
         let minutes = match &self.estimate {
@@ -233,7 +232,7 @@ impl DurationModel {
             Estimate::Boosted(trees) => trees.predict_features(&rows.values),
             Estimate::Imported(model) => model.predict(trips),
         };
-        // A short trip of a pair that was seen once, over a long distance, would take less than no time.
+        // The linear model predicts negative minutes for short trips of a pair that was seen only over a long distance.
         let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.max(0.0)).collect();
         let (lower_min, upper_min) = self.interval.around(&rows, &minutes);
         DurationPredictions { minutes, lower_min, upper_min }
@@ -241,7 +240,7 @@ impl DurationModel {
 }
 
 impl TipModel {
-    /// P(tip > 0 | paid by card) of every trip.
+    /// Predicts P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
         let predicted = self.estimate.probabilities(trips);
         predicted.into_iter().map(|p| self.calibration.calibrate(p)).collect()
@@ -258,7 +257,7 @@ impl TipEstimate {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a well mixed number for each row, the same on every machine.
+/// Mixes `seed` into a random number by SplitMix64 (Steele, Lea, Flood 2014), the same on every machine.
 pub(crate) fn split_mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

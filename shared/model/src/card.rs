@@ -1,5 +1,5 @@
-//! What a model card tells, measured on the rows that were judged on: Mitchell et al. 2019, "Model Cards for Model
-//! Reporting". What is done with it (a document, a page) is not here.
+//! The content of a model card, measured on the holdout: Mitchell et al. 2019, "Model Cards for Model Reporting".
+//! Writing it as a document or a page is done elsewhere.
 
 mod tree_rules;
 
@@ -19,44 +19,44 @@ use crate::trip::{Trip, possible_miles};
 
 pub use tree_rules::tree_rules;
 
-/// Days are drawn as often; see `decision::bootstrap`.
+/// Resamples of the days; see `decision::bootstrap`.
 const RESAMPLES: usize = 1000;
-/// Of the bounds beside a figure.
+/// Confidence of the bounds of a metric.
 const CONFIDENCE: f64 = 0.95;
-/// Answers are parted in as many parts of about as many trips, in their order.
+/// Trips are divided by prediction into as many parts of about equal size.
 const PARTS: usize = 10;
 /// Trips that are explained.
 const TRIPS_EXPLAINED: usize = 200;
-/// Trips that are asked about once more with another distance.
+/// Trips that are predicted again with other distances.
 const TRIPS_VARIED: usize = 20_000;
-/// A planned distance is off by up to this share of it, where it is varied.
+/// Varied distances are off by up to this share.
 const DISTANCE_NOISE: f64 = 0.2;
 
-/// What was measured of one model.
+/// Measurements of one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Findings {
-    /// The figure that decides, over all rows and by slice, those with the most rows of a kind first.
+    /// The deciding metric over all rows, then by slice in alphabetical order.
     pub slices: Vec<SliceFigure>,
-    /// What was said beside what was, in order of what was said.
+    /// Mean predicted and actual values, in order of the predictions.
     pub parts: Vec<Part>,
-    /// The same figures by other rules.
+    /// The metrics by each set of rules.
     pub rule_sets: Vec<Judgement>,
-    /// Of durations: how all trips that were served are covered, however long they took.
+    /// For durations: how intervals cover all served trips, however long they took.
     pub all_served: Option<Coverage>,
-    /// What each feature is worth, on a sample; empty for models that are not explained by feature.
+    /// The importance of each feature, on a sample; empty for models that are not explained by feature.
     pub importance: Vec<Importance>,
-    /// The figure that decides, where the distance is another.
+    /// The deciding metric with other distances.
     pub sensitivity: Vec<Sensitivity>,
     /// The rules of a model that is one tree; else empty.
     pub tree_rules: Vec<String>,
 }
 
-/// The figure that decides on some rows, with its bounds by a bootstrap over days.
+/// The deciding metric on some rows, with its bounds by a bootstrap over days.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SliceFigure {
-    /// What the rows are parted by; `all` for all of them.
+    /// What the rows are grouped by; `all` for all of them.
     pub by: String,
-    /// Which part.
+    /// The group.
     pub value: String,
     /// How many rows.
     pub rows: u64,
@@ -68,24 +68,24 @@ pub struct SliceFigure {
     pub upper: f64,
 }
 
-/// Trips of which much the same was said.
+/// Trips with similar predictions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
     /// How many.
     pub rows: u64,
-    /// Mean of what was said: minutes, or a probability.
+    /// Mean predicted value: minutes, or a probability.
     pub predicted: f64,
-    /// Mean of what was: minutes, or the share of tipped trips.
+    /// Mean actual value: minutes, or the share of tipped trips.
     pub actual: f64,
     /// Two standard errors of that.
     pub actual_error: f64,
-    /// Of durations: the share inside the interval.
+    /// For durations: the share inside the interval.
     pub coverage: Option<f64>,
-    /// Of durations: the interval's mean width, minutes.
+    /// For durations: the interval's mean width, minutes.
     pub width_min: Option<f64>,
 }
 
-/// How intervals cover.
+/// Coverage of intervals.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Coverage {
     /// How many trips.
@@ -96,10 +96,10 @@ pub struct Coverage {
     pub width_min: f64,
 }
 
-/// The figure that decides on the same trips with other distances.
+/// The deciding metric on the same trips with other distances.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sensitivity {
-    /// What the distance is.
+    /// Which distance is used.
     pub distance: &'static str,
     /// How many trips.
     pub rows: u64,
@@ -108,7 +108,7 @@ pub struct Sensitivity {
 }
 
 impl Holdout {
-    /// What a card tells of `model`, which `scored` is of; `files` are what the rows were taken from.
+    /// Measures what a card shows of `model`, whose score is `scored`; the holdout was taken from `files`.
     pub fn findings(&self, model: &Model, scored: &HoldoutScore, files: &[LabelledTrips]) -> Findings {
         let explained = sample(&self.examples, TRIPS_EXPLAINED);
         let explainer = ModelExplainer::new(model).ok();
@@ -136,7 +136,7 @@ impl Holdout {
                 n_rows += 1;
             }
             let figures = resamples.figure(&by_day, loss, (1.0 - CONFIDENCE) / 2.0);
-            // JSON has no NaN, and of no rows there is no figure.
+            // JSON has no NaN, and without rows there is no metric.
             let [figure, lower, upper] = if n_rows == 0 { [0.0; 3] } else { figures };
             SliceFigure { by: by.into(), value: value.into(), rows: n_rows, figure, lower, upper }
         };
@@ -148,7 +148,7 @@ impl Holdout {
     }
 }
 
-/// Every so manieth of them, at most `count`.
+/// Returns every n-th example, at most `count`.
 fn sample(examples: &Examples, count: usize) -> Examples {
     let step = examples.len().div_ceil(count).max(1);
     examples.filter(|row| row % step == 0)
@@ -206,7 +206,7 @@ fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
         Sensitivity { distance, rows: examples.len() as u64, figure }
     };
     let pair = |row: usize| (examples.trips[row].pickup_zone, examples.trips[row].dropoff_zone);
-    // Even between -1 and 1, by the row: the same for every model.
+    // Uniform in -1..1, by the row: the same for every model.
     let uniform = |row: usize| (split_mix(row as u64) >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
     vec![
         figure("as metered", &|_, miles| miles),
@@ -220,7 +220,7 @@ fn sensitivity(model: &Model, examples: &Examples) -> Vec<Sensitivity> {
 
 type Pair = (Option<crate::Zone>, Option<crate::Zone>);
 
-/// The median of the possible distances between each two zones.
+/// Computes the median of the possible distances between each two zones.
 fn pair_medians(trips: &[Trip]) -> HashMap<Pair, f64> {
     let mut miles: HashMap<Pair, Vec<f64>> = HashMap::new();
     for trip in trips.iter() {
@@ -235,7 +235,7 @@ fn pair_medians(trips: &[Trip]) -> HashMap<Pair, f64> {
     miles.into_iter().map(|(pair, of)| (pair, median(of))).collect()
 }
 
-/// What the figure that decides is called, with its unit.
+/// Returns the name of the deciding metric, with its unit.
 pub fn figure_name(target: Target) -> &'static str {
     match target {
         Target::Duration => "RMSE, minutes",
@@ -251,7 +251,7 @@ mod tests {
     use crate::request::local_time;
     use crate::trip::{Trip, Zone};
 
-    /// Three weeks of trips between two zones: the longer the farther, and now and then later than said.
+    /// Three weeks of trips between three zones: the duration grows with the distance, by up to 4 minutes more.
     fn file() -> LabelledTrips {
         let (mut trips, mut outcomes) = (Vec::new(), Vec::new());
         for row in 0..2100u32 {

@@ -1,7 +1,7 @@
-//! Which challenger becomes champion, if any. Pure: answers on the same rows in, a decision with its reasons out.
+//! Decides which challenger becomes champion, if any: a pure function from scores on the same rows to a decision.
 //!
-//! A challenger has to be sound ([`sanity`]), clearly better, and nowhere clearly worse. Clearly means: by a bootstrap over
-//! days ([`bootstrap`]), since trips of one day share its weather and its traffic.
+//! A challenger has to be sound ([`sanity`]), clearly better overall, and clearly worse in no slice. Clearly means: by
+//! a bootstrap over days ([`bootstrap`]), since trips of one day share its weather and its traffic.
 
 mod bootstrap;
 mod sanity;
@@ -20,20 +20,20 @@ use crate::rules::Rules;
 use bootstrap::PairedLosses;
 pub(crate) use bootstrap::Resamples;
 
-/// What a challenger has to reach.
+/// How much better a challenger has to be, and on which slices it must not be worse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PromotionPolicy {
-    /// It has to be better by at least this share of the champion's figure.
+    /// Least improvement, as a share of the champion's metric.
     pub improvement_min: f64,
-    /// How sure it has to be that it is better at all; shared among the challengers (Bonferroni 1936).
+    /// Confidence that it is better at all; the error is split among the challengers (Bonferroni 1936).
     pub confidence: f64,
-    /// Slices with fewer rows have no say.
+    /// Slices with fewer rows are not compared.
     pub slice_rows_min: usize,
     /// A slice vetoes if it is surely worse by more than this share.
     pub slice_loss_max: f64,
     /// Resamples of the bootstrap.
     pub resamples: usize,
-    /// Seeds them.
+    /// Seed of the resamples.
     pub seed: u64,
 }
 
@@ -50,75 +50,75 @@ impl Default for PromotionPolicy {
     }
 }
 
-/// The rows that all models are judged on, by the course's rules, with the days and slices they belong to.
+/// The rows that all models are judged on, chosen by [`Rules::Course`], with their days and slices.
 #[derive(Debug)]
 pub struct Holdout {
     pub(crate) target: Target,
     pub(crate) examples: Examples,
-    /// Which of the days each row is of.
+    /// Number of each row's day, `0..n_days`.
     pub(crate) days: Vec<usize>,
     pub(crate) n_days: usize,
     pub(crate) slices: BTreeMap<(&'static str, &'static str), Vec<usize>>,
 }
 
-/// What a model said of the judging rows.
+/// How a model does on the holdout.
 #[derive(Debug)]
 pub struct HoldoutScore {
-    /// Its figures.
+    /// Its metrics.
     pub metrics: Metrics,
     pub(crate) losses: Vec<f64>,
     unsound: Vec<String>,
 }
 
-/// A challenger with what it said.
+/// A challenger with its score.
 #[derive(Debug)]
 pub struct Challenger {
     /// Its version.
     pub version: ModelVersion,
     /// Its family.
     pub family: Family,
-    /// What it said.
+    /// Its score on the holdout.
     pub scored: HoldoutScore,
-    /// What else is wrong with it, found by whoever loaded and timed it.
+    /// Other defects, found when it was loaded and timed.
     pub defects: Vec<String>,
 }
 
-/// A challenger beside the champion on the same rows.
+/// A challenger compared with the champion on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairedComparison {
-    /// By which share of the champion's figure it is better.
+    /// Improvement as a share of the champion's metric; negative if worse.
     pub improvement: f64,
-    /// It is better by at least this share, as surely as [`PromotionPolicy::confidence`] says.
+    /// Lower bound of the improvement, at [`PromotionPolicy::confidence`].
     pub improvement_bound: f64,
-    /// By slice, those with enough rows.
+    /// The slices with enough rows.
     pub slices: Vec<SliceComparison>,
 }
 
-/// The same in one slice.
+/// The same comparison in one slice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceComparison {
-    /// What the rows are parted by.
+    /// What the rows are grouped by.
     pub by: String,
-    /// Which part.
+    /// The group.
     pub value: String,
     /// How many rows.
     pub rows: u64,
-    /// By which share it is worse there; negative where it is better.
+    /// Share by which the challenger is worse there; negative where it is better.
     pub loss: f64,
-    /// It is worse by at least this share.
+    /// Lower bound of that share.
     pub loss_bound: f64,
 }
 
-/// What was found of one challenger.
+/// The assessment of one challenger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
     /// The challenger.
     pub version: ModelVersion,
     /// Its family.
     pub family: Family,
-    /// Its figures.
+    /// Its metrics.
     pub metrics: Metrics,
-    /// Beside the champion, if there is one.
+    /// The comparison with the champion, if there is one.
     pub comparison: Option<PairedComparison>,
     /// Why it cannot become champion; empty if it can.
     pub objections: Vec<String>,
@@ -127,23 +127,23 @@ pub struct Assessment {
 /// What to do, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Who becomes champion, if anybody.
+    /// The version that becomes champion, if any.
     pub promote: Option<ModelVersion>,
-    /// For people and for the record.
+    /// The reasons, for people and the record.
     pub reason: String,
-    /// Every challenger.
+    /// Every challenger, the best metric first.
     pub challengers: Vec<Assessment>,
 }
 
 impl Decision {
-    /// What was found of the challenger `version`.
+    /// Returns the assessment of challenger `version`.
     pub fn assessment(&self, version: &ModelVersion) -> Option<&Assessment> {
         self.challengers.iter().find(|one| one.version == *version)
     }
 }
 
 impl Holdout {
-    /// The rows of `files` that count.
+    /// Collects the rows of `files` that [`Rules::Course`] keeps.
     pub fn new(target: Target, files: &[LabelledTrips]) -> Self {
         let (examples, _) = Rules::Course.examples(target, files);
         let numbers: Vec<i32> = (0..examples.len()).map(|row| day_number(&examples.trips, row)).collect();
@@ -156,12 +156,12 @@ impl Holdout {
         Self { target, examples, days, n_days: known.len(), slices }
     }
 
-    /// What is to be predicted.
+    /// Returns the target to predict.
     pub fn target(&self) -> Target {
         self.target
     }
 
-    /// Asks `model` about every row.
+    /// Scores the predictions of `model`.
     pub fn score(&self, model: &Model) -> HoldoutScore {
         let predictions = Predictions::new(model, &self.examples.trips, 0);
         let (predicted, labels) = (predictions.values(), &self.examples.labels);
@@ -174,7 +174,7 @@ impl Holdout {
         }
     }
 
-    /// `challenger` beside `champion`, where `challengers` are compared in all.
+    /// Compares `challenger`, one of a number of `challengers`, with `champion`.
     pub fn compare(
         &self,
         champion: &HoldoutScore,
@@ -214,8 +214,8 @@ impl Holdout {
     }
 }
 
-/// Judges `challengers` against the champion, all on `rows`. Without a champion the best sound one becomes it. Of tips, none
-/// that the tree of linfa-trees beats, which can be read: it is the floor.
+/// Judges `challengers` against the champion, all on `rows`. Without a champion, the best sound one is promoted. Tip
+/// models must beat the linfa-trees tree among them, which can be read: it is the floor.
 pub fn decide(
     rows: &Holdout,
     champion: Option<(&ModelVersion, &HoldoutScore)>,

@@ -1,4 +1,4 @@
-//! How good a model is on a set of examples, and by slice.
+//! Metrics of a model on a set of examples, and by slice.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,33 @@ use crate::performance::{Metrics, Performance};
 use crate::trip::{DISTANCE_BAND_ENDS, Trip, distance_band, possible_miles};
 use crate::zones;
 
-/// Fewer trips than this are predicted before another thread has begun.
+/// Trips per thread at least, else fewer threads are used.
 const PART_ROWS_MIN: usize = 5_000;
 
-/// Figures on a part of the examples.
+/// Metrics on a part of the examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
-    /// What the examples are parted by.
+    /// What the examples are grouped by.
     pub by: String,
-    /// Which part.
+    /// The group.
     pub value: String,
-    /// The figures there.
+    /// The metrics there.
     #[serde(flatten)]
     pub metrics: Metrics,
 }
 
-/// What a model predicts of each trip of a batch.
+/// A model's predictions for the trips of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predictions {
-    /// Of a duration model.
+    /// Predictions of a duration model.
     Duration(DurationPredictions),
-    /// Of a tip model: probabilities, `[n_trips]`.
+    /// Probabilities of a tip model, `[n_trips]`.
     Tip(Vec<f64>),
 }
 
 impl Predictions {
-    /// Predicts every trip on `threads` threads, 0 for as many as the machine runs at once: the prediction of a trip does not
-    /// depend on those beside it.
+    /// Predicts every trip on `threads` threads, 0 for as many as the machine runs at once: the prediction of a trip
+    /// does not depend on those beside it.
     pub fn new(model: &Model, trips: &[Trip], threads: usize) -> Self {
         let machine = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { machine() } else { threads };
@@ -64,7 +64,7 @@ impl Predictions {
         }
     }
 
-    /// Appends those of the same model to further trips.
+    /// Appends the predictions of the same model for further trips.
     fn append(&mut self, further: Self) {
         match (self, further) {
             (Self::Duration(all), Self::Duration(further)) => {
@@ -78,7 +78,7 @@ impl Predictions {
         }
     }
 
-    /// What is compared with labels: minutes, or probabilities, `[n_trips]`.
+    /// Returns what is compared with labels: minutes, or probabilities, `[n_trips]`.
     pub fn values(&self) -> &[f64] {
         match self {
             Self::Duration(durations) => &durations.minutes,
@@ -86,7 +86,7 @@ impl Predictions {
         }
     }
 
-    /// The 90 % interval of trip `row`, minutes; none of a tip.
+    /// Returns the 90 % interval of trip `row`, minutes; `None` for a tip model.
     ///
     /// # Panics
     /// When there is no such trip.
@@ -97,7 +97,7 @@ impl Predictions {
         }
     }
 
-    /// Figures on the named rows, beside the labels of all trips.
+    /// Computes the metrics on `rows`; `labels` are those of all trips.
     pub(crate) fn measure(&self, labels: &[f64], rows: impl IntoIterator<Item = usize>) -> Metrics {
         let target = match self {
             Self::Duration(_) => Target::Duration,
@@ -110,14 +110,13 @@ impl Predictions {
     }
 }
 
-/// Figures of `model` on all `examples`; for `threads` see [`Predictions::new`].
+/// Computes the metrics of `model` on all `examples`; for `threads` see [`Predictions::new`].
 pub fn evaluate(model: &Model, examples: &Examples, threads: usize) -> Metrics {
     let predictions = Predictions::new(model, &examples.trips, threads);
     predictions.measure(&examples.labels, 0..examples.len())
 }
 
-/// Figures of `model` by pickup borough, hour band, distance band and airport trips; parts without rows are left
-/// out.
+/// Computes the metrics of `model` by pickup borough, hour band, distance band and airport; empty groups are left out.
 pub fn slices(model: &Model, examples: &Examples) -> Vec<Slice> {
     let predictions = Predictions::new(model, &examples.trips, 0);
     let mut parts: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
@@ -134,7 +133,7 @@ pub fn slices(model: &Model, examples: &Examples) -> Vec<Slice> {
     parts.iter().map(slice).collect()
 }
 
-/// The slices that a trip belongs to: `(by, value)`.
+/// Returns the slices that a trip belongs to: `(by, value)`.
 pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 4] {
     use chrono::Timelike;
     let hour_band = match trip.pickup.map(|at| at.hour()) {

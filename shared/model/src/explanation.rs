@@ -1,4 +1,4 @@
-//! Why a model answers what it does: what each feature of a trip adds to the answer.
+//! Explains predictions: what each feature of a trip adds to them.
 
 use serde::Serialize;
 use trees::{Explainer, TooDeep};
@@ -9,25 +9,25 @@ use crate::features::{self, FeatureRows};
 use crate::outcome::Target;
 use crate::trip::Trip;
 
-/// What makes up one answer: `expected` and all that is added to it are the trees' sum.
+/// The parts of one prediction: `expected` and all contributions add up to the trees' sum.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
-    /// What the numbers are in.
+    /// Unit of the numbers.
     pub unit: &'static str,
-    /// The sum for a trip of which nothing is known.
+    /// The sum if no feature is known.
     pub expected: f64,
-    /// The sum for this trip. Minutes are answered within 1 to 60, log odds as a probability after calibration.
+    /// The sum for this trip. Minutes are predicted within 1 to 60, log odds as a probability after calibration.
     pub sum: f64,
-    /// By feature, those that add or take most first; features that the trees never ask are left out.
+    /// By feature, the largest absolute ones first; features that no split uses are left out.
     pub contributions: Vec<Contribution>,
 }
 
-/// What one feature adds to an answer.
+/// What one feature adds to a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contribution {
     /// Its name, see [`features::NAMES`].
     pub feature: &'static str,
-    /// Its value; none where it is missing.
+    /// Its value; `None` where it is missing.
     pub value: Option<f32>,
     /// What it adds: its Shapley value.
     pub adds: f64,
@@ -38,19 +38,19 @@ pub struct Contribution {
 pub struct Importance {
     /// Its name, see [`features::NAMES`].
     pub feature: &'static str,
-    /// How much it adds or takes on average over the trips that were looked at.
+    /// Mean absolute contribution over the examined trips.
     pub mean_absolute: f64,
-    /// How many splits ask for it.
+    /// Number of splits by it.
     pub splits: u32,
 }
 
 /// A model that cannot be explained.
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
-    /// Only boosted trees know how many trips lie behind each answer.
+    /// Only boosted trees keep the number of training rows in each leaf.
     #[error("a {family} model is not explained by feature: expected a boosted one")]
     Family {
-        /// What it is.
+        /// The family.
         family: &'static str,
     },
     /// The trees are too deep.
@@ -58,7 +58,7 @@ pub enum ExplainError {
     TooDeep(#[from] TooDeep),
 }
 
-/// Explains the answers of one model.
+/// Explains the predictions of one model.
 #[derive(Debug)]
 pub struct ModelExplainer {
     unit: &'static str,
@@ -67,7 +67,7 @@ pub struct ModelExplainer {
 }
 
 impl ModelExplainer {
-    /// Of boosted trees.
+    /// Creates the explainer of boosted trees.
     ///
     /// # Errors
     /// See [`ExplainError`].
@@ -77,17 +77,17 @@ impl ModelExplainer {
         Ok(Self { unit: unit(model.target()), explainer: trees.explainer()?, splits })
     }
 
-    /// What the contributions are in: minutes, or log odds of a tip.
+    /// Returns the unit of the contributions: minutes, or log odds of a tip.
     pub fn unit(&self) -> &'static str {
         self.unit
     }
 
-    /// Why each of `trips` is answered as it is, in their order.
+    /// Explains the predictions for `trips`, in their order.
     pub fn explain(&self, trips: &[Trip]) -> Vec<Explanation> {
         FeatureRows::from_trips(trips).rows().map(|row| self.explain_row(row)).collect()
     }
 
-    /// How much each feature matters over `trips`, the most important first; features that are never asked are left out.
+    /// Computes how much each feature matters over `trips`, the most important first, without those that no split uses.
     pub fn importance(&self, trips: &[Trip]) -> Vec<Importance> {
         let rows = FeatureRows::from_trips(trips);
         let mut sums = vec![0.0; features::NAMES.len()];
@@ -118,7 +118,7 @@ impl ModelExplainer {
         Explanation { unit: self.unit, expected, sum: expected + adds.iter().sum::<f64>(), contributions }
     }
 
-    /// Positions of the features that a split asks for.
+    /// Returns the positions of the features that splits use.
     fn feature_columns(&self) -> impl Iterator<Item = usize> {
         (0..features::NAMES.len()).filter(|&at| self.splits[at] > 0)
     }

@@ -36,7 +36,7 @@ pub const DISTANCE: usize = 2;
 /// Changes whenever a feature's meaning does, even if its name stays.
 const REVISION: u32 = 1;
 
-/// Names the meaning of a feature row: 12 hex digits. An artifact of another schema is refused.
+/// Hashes the meaning of a feature row to 12 hex digits. An artifact of another schema is refused.
 pub fn schema_hash() -> String {
     let described = format!("{REVISION}:{}", NAMES.join(","));
     hex::encode(Sha256::digest(described.as_bytes()))[..12].to_string()
@@ -50,30 +50,30 @@ pub struct FeatureRows {
 }
 
 impl FeatureRows {
-    /// The features of every trip of a batch.
+    /// Computes the features of every trip of a batch.
     pub fn from_trips(trips: &[Trip]) -> Self {
         let mut values = Vec::with_capacity(trips.len() * NAMES.len());
         trips.iter().for_each(|trip| values.extend_from_slice(&row(trip)));
         Self { values }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / NAMES.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The rows in order, `NAMES.len()` values each.
+    /// Returns the rows in order, `NAMES.len()` values each.
     pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
         self.values.chunks_exact(NAMES.len())
     }
 }
 
-/// The features of one trip, in the order of [`NAMES`]; NaN for missing.
+/// Computes the features of one trip, in the order of [`NAMES`]; NaN for missing.
 pub fn row(trip: &Trip) -> [f32; NAMES.len()] {
     let or_nan = |value: Option<f32>| value.unwrap_or(f32::NAN);
     let code = |value: Option<u8>| or_nan(value.map(f32::from));

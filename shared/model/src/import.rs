@@ -1,4 +1,4 @@
-//! From a foreign model and a map of its columns to a model of trips.
+//! Turns a foreign model and a map of its columns into a model of trips.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ use crate::candidates::{
 use crate::features;
 use crate::outcome::Target;
 
-/// How far a golden row's prediction may be off, relative to it or to 1: XGBoost sums in f32.
+/// Tolerance of a golden row's prediction, relative to the larger of it and 1: XGBoost sums in f32.
 const GOLDEN_TOLERANCE: f64 = 1e-5;
-/// Half the width of the interval, minutes, of a duration model of which nothing is known: all that is judged.
+/// Half the width of an interval that the map does not state, minutes: the longest duration that is judged.
 const UNKNOWN_HALF_WIDTH_MIN: f64 = 60.0;
 
 /// What each column of a foreign model means: the file that `--features` names.
@@ -27,16 +27,15 @@ pub struct FeatureMap {
     /// The names of the model's columns in order, where the model's file has none (XGBoost trained without names).
     #[serde(default)]
     pub column_names: Vec<String>,
-    /// Source column to meaning.
+    /// The meaning of each source column.
     pub columns: BTreeMap<String, Meaning>,
-    /// What stands in a one-hot column where the value is another one. A sparse matrix given to XGBoost means missing;
-    /// to others, 0.
+    /// The value of a one-hot column for another category: 0, or missing, as in a sparse matrix given to XGBoost.
     #[serde(default)]
     pub one_hot_absent: Absent,
     /// What the prediction means.
     #[serde(default)]
     pub output: OutputMeaning,
-    /// Rows with what the source library said of them.
+    /// Rows with the source library's predictions.
     #[serde(default)]
     pub golden: Vec<GoldenRow>,
 }
@@ -50,16 +49,16 @@ pub struct Meaning {
     /// The features that it joins, as in the course's `PU_DO`.
     #[serde(default)]
     pub features: Vec<String>,
-    /// What stands between joined features.
+    /// The text between joined features.
     #[serde(default = "underscore")]
     pub separator: String,
     /// The unit of a distance.
     #[serde(default)]
     pub unit: Option<Unit>,
-    /// Our code to the source's.
+    /// The source's code for each of ours.
     #[serde(default)]
     pub codes: BTreeMap<String, f32>,
-    /// How missing is written; NaN if not stated.
+    /// The source's number for a missing value; NaN if not stated.
     pub missing: Option<f32>,
 }
 
@@ -80,14 +79,14 @@ pub enum Unit {
     Hours,
 }
 
-/// What stands for a category that a row does not have.
+/// The value of a category that a row does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Absent {
     /// The number 0.
     #[default]
     Zero,
-    /// Nothing.
+    /// A missing value.
     Missing,
 }
 
@@ -104,7 +103,7 @@ pub struct OutputMeaning {
     pub interval_half_width_min: Option<f64>,
 }
 
-/// A row with what the source library said of it.
+/// A row with the source library's prediction.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GoldenRow {
@@ -123,10 +122,10 @@ pub enum GoldenValue {
     Text(String),
 }
 
-/// Why a foreign model does not become one of trips.
+/// Why a foreign model cannot be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum MapError {
-    /// The map says nothing, or nothing that can be meant, of a column.
+    /// The map gives a column no meaning, or an invalid one.
     #[error("column {column:?}: {detail}")]
     Column {
         /// The source column.
@@ -137,12 +136,12 @@ pub enum MapError {
     /// The map's names do not fit the model.
     #[error("column_names has {names} names for a model of {columns} columns")]
     Names {
-        /// How many are named.
+        /// Number of names.
         names: usize,
-        /// How many there are.
+        /// Number of columns.
         columns: usize,
     },
-    /// There is nothing to check the import with.
+    /// There are no golden rows to check the import with.
     #[error(
         "no golden rows: expected rows with the source library's own predictions, as [[golden]] in the map"
     )]
@@ -154,15 +153,15 @@ pub enum MapError {
     Golden {
         /// Which row, from 0; the model's own come first.
         row: usize,
-        /// What the import says.
+        /// The import's prediction.
         found: f64,
-        /// What the library said.
+        /// The library's prediction.
         expected: f64,
     },
-    /// The unit is none of a duration.
+    /// The unit is not one of duration.
     #[error("output.unit {unit:?}: expected minutes, seconds or hours")]
     OutputUnit {
-        /// What was stated.
+        /// The stated unit.
         unit: Unit,
     },
     /// The trees do not fit their columns.
@@ -173,7 +172,7 @@ pub enum MapError {
     Parts(String),
 }
 
-/// A model of `target` from a foreign one.
+/// Imports a foreign model as a model of `target`.
 ///
 /// # Errors
 /// See [`MapError`].
@@ -280,7 +279,7 @@ fn codes_of(meaning: &Meaning) -> Result<Vec<(f32, f32)>, String> {
     meaning.codes.iter().map(code).collect()
 }
 
-/// Columns that no split asks are left out: of a thousand one-hot columns trees ask a few.
+/// Leaves out columns that no split uses: of a thousand one-hot columns, trees use a few.
 fn only_asked(
     columns: Vec<MappedColumn>,
     ensemble: &Ensemble,
@@ -332,7 +331,7 @@ fn check_golden(foreign: &Foreign, map: &FeatureMap) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Whether a value, as a `DictVectorizer` writes it, is `text`.
+/// Returns whether a value, as a `DictVectorizer` writes it, is `text`.
 fn says(value: &Value, text: &str) -> bool {
     matches!(value, Value::Text(value) if value == text)
 }

@@ -1,13 +1,14 @@
-//! The core: what a trip is, what is learned from trips, and what is answered.
+//! The core: trips, what is learned from them, and what is predicted.
 //!
-//! In the order data meets them: [`request`] decodes a message into a [`Trip`]; [`trip`] and [`outcome`] hold
-//! trips, and what became of them, in columns; [`rules`] choose rows; [`features`] turn trips into numbers;
-//! [`candidates`] learn, or are [`import`]ed; [`training`] walks files through them; [`evaluation`] measures; [`explanation`] says why; [`decision`] judges; [`card`] measures what a model card tells; [`artifact`] is a model as bytes;
-//! [`bundle`] is the pair of models that serves, [`prediction`] what consumers see of its answers; [`error`] is what every error at an edge says of itself.
+//! In the order of the data: [`request`] decodes a message into a [`Trip`]; [`trip`] and [`outcome`] hold trips and
+//! their outcomes in columns; [`rules`] choose rows; [`features`] turn trips into numbers; [`candidates`] learn, or are
+//! [`import`]ed; [`training`] fits and judges them on files; [`evaluation`] measures; [`explanation`] explains;
+//! [`decision`] promotes; [`card`] measures what a model card shows; [`artifact`] is a model as bytes; [`bundle`] is
+//! the pair of models that serves, [`prediction`] its output; [`error`] classifies errors.
 //!
-//! Deliberately absent: files, networks, clocks, the environment, and every AWS or Arrow type; and threads, but to learn and to
-//! answer many trips while a model is measured. What is known only after a trip (payment, fare, tip) lives in [`outcome`]
-//! and cannot reach [`features`], by type.
+//! Deliberately absent: files, networks, clocks, the environment, and every AWS or Arrow type; and threads, except to
+//! fit models and to predict many trips while a model is measured. What is known only after a trip (payment, fare, tip)
+//! lives in [`outcome`] and cannot reach [`features`], by type.
 
 pub mod artifact;
 pub mod bundle;

@@ -15,43 +15,43 @@ pub struct Month {
 }
 
 impl Month {
-    /// Month `month` (1..=12) of `year`, if there is such a month.
+    /// Returns month `month` (1..=12) of `year` (0..=9999), if there is such a month.
     pub fn new(year: i32, month: u32) -> Option<Self> {
         ((1..=12).contains(&month) && (0..=9999).contains(&year))
             .then(|| Self { index: year * 12 + month as i32 - 1 })
     }
 
-    /// The month that `date` lies in.
+    /// Returns the month that `date` lies in.
     pub fn from_date(date: NaiveDate) -> Self {
         Self { index: date.year() * 12 + date.month0() as i32 }
     }
 
-    /// The year.
+    /// Returns the year.
     pub fn year(self) -> i32 {
         self.index.div_euclid(12)
     }
 
-    /// The month of the year, 1..=12.
+    /// Returns the month of the year, 1..=12.
     pub fn month(self) -> u32 {
         self.index.rem_euclid(12) as u32 + 1
     }
 
-    /// The month `count` months earlier.
+    /// Returns the month `count` months earlier.
     pub fn minus(self, count: u32) -> Self {
         Self { index: self.index - count as i32 }
     }
 
-    /// The month `count` months later.
+    /// Returns the month `count` months later.
     pub fn plus(self, count: u32) -> Self {
         Self { index: self.index + count as i32 }
     }
 
-    /// Noon of the 15th.
+    /// Returns noon of the 15th.
     pub fn middle(self) -> Option<NaiveDateTime> {
         NaiveDate::from_ymd_opt(self.year(), self.month(), 15)?.and_hms_opt(12, 0, 0)
     }
 
-    /// Whether `time` lies in this month.
+    /// Returns whether `time` lies in this month.
     pub fn contains(self, time: NaiveDateTime) -> bool {
         Self::from_date(time.date()) == self
     }
@@ -96,7 +96,7 @@ pub struct TaxiMonth {
 }
 
 impl TaxiMonth {
-    /// The TLC's name for its file.
+    /// Returns the TLC's name for its file.
     pub fn file_name(&self) -> String {
         format!("{self}.parquet")
     }

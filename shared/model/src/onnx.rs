@@ -1,14 +1,15 @@
-//! A model as ONNX, for whoever does not serve with this code: raw columns in, answers out.
+//! A model as ONNX, for serving without this code: raw columns in, predictions out.
 //!
-//! The graph does what [`crate::features`] and [`crate::candidates`] do, in operators of ai.onnx 18 and ai.onnx.ml 5: features
-//! are computed in f32 as they are here, trees are summed in f64. onnxruntime runs it from 1.21 on.
+//! The graph does what [`crate::features`] and [`crate::candidates`] do, in operators of ai.onnx 18 and ai.onnx.ml 5:
+//! features are computed in f32 as they are here, trees are summed in f64. onnxruntime runs it from 1.21 on.
 //!
-//! Inputs, all `[N]`: `PULocationID`, `DOLocationID`, `year`, `month`, `day`, `hour`, `minute` int64 (New York local time; a year of 0
-//! for a time that is not known); `trip_distance` (miles), `VendorID`, `RatecodeID`, `passenger_count`, `trip_type` float, NaN for
-//! missing. Outputs, all `[N]` f64: `duration`, `lower`, `upper` in minutes, or `probability`.
+//! Inputs, all `[N]`: `PULocationID`, `DOLocationID`, `year`, `month`, `day`, `hour`, `minute` int64 (New York local
+//! time; a year of 0 for a time that is not known); `trip_distance` (miles), `VendorID`, `RatecodeID`,
+//! `passenger_count`, `trip_type` float, NaN for missing. Outputs, all `[N]` f64: `duration`, `lower`, `upper` in
+//! minutes, or `probability`.
 
 mod graph;
-// The derive documents nothing, and the names are those of the standard.
+// The derived code has no docs, and the names are those of the standard.
 #[allow(missing_docs)]
 mod proto;
 
@@ -23,19 +24,19 @@ use crate::trip::Zone;
 use crate::zones;
 use graph::{BOOL, Builder, DOUBLE, Edge, FLOAT, INT64};
 
-/// What onnxruntime 1.21 reads.
+/// The version that onnxruntime 1.21 reads.
 const IR_VERSION: i64 = 10;
 const OPSET: i64 = 18;
 const OPSET_ML: i64 = 5;
 
-/// A model that has no such form.
+/// A model that cannot be written as ONNX.
 #[derive(Debug, thiserror::Error)]
 #[error("a {family} model is not written as ONNX: expected trees that were trained here")]
 pub struct OnnxError {
     family: &'static str,
 }
 
-/// The bytes of an ONNX file that answers as `artifact` does: within 1e-9 minutes, or 1e-9 of a probability, of f32 columns.
+/// Writes an ONNX file that predicts f32 columns as `artifact` does: within 1e-9 minutes, or 1e-9 of a probability.
 ///
 /// # Errors
 /// [`OnnxError`] for linear and imported models.
@@ -71,7 +72,7 @@ struct Rows {
     features: Edge,
     /// Miles where they are possible, else NaN, f32.
     miles: Edge,
-    /// Rows of a table by zone: 0 for none.
+    /// Rows of pickup and drop-off in a table by zone: 0 for no zone.
     ends: [Edge; 2],
 }
 
@@ -136,12 +137,12 @@ impl Rows {
     }
 }
 
-/// A table of 266 rows: none first, then every zone.
+/// Builds a table of 266 rows: no zone first, then every zone.
 fn by_zone<T>(of: impl Fn(Option<Zone>) -> T) -> Vec<T> {
     (0..=Zone::COUNT as u16).map(|id| of(Zone::new(id))).collect()
 }
 
-/// The row of such a table for a column of zones.
+/// Returns the row of such a table for a column of zones.
 fn zone_row(graph: &mut Builder, name: &str) -> Edge {
     let (zero, last) = (graph.int(0), graph.int(Zone::COUNT as i64));
     let id = graph.input(name, INT64);
@@ -159,7 +160,7 @@ fn code(graph: &mut Builder, name: &str) -> Edge {
     graph.op("Where", &[&valid, &value, &nan])
 }
 
-/// 0 for Monday, by Zeller's congruence (1882).
+/// Computes the weekday, 0 for Monday, by Zeller's congruence (1882).
 fn weekday(graph: &mut Builder, year: &Edge, month: &Edge, day: &Edge) -> Edge {
     let [one, three, four, five, seven, twelve, thirteen, hundred, four_hundred] =
         [1, 3, 4, 5, 7, 12, 13, 100, 400].map(|value| graph.int(value));
@@ -188,7 +189,7 @@ fn quarter(graph: &mut Builder, hour: &Edge, minute: &Edge) -> Edge {
     graph.op("Div", &[&minutes, &fifteen])
 }
 
-/// As [`zones::straight_miles`] does it, operation by operation.
+/// Computes [`zones::straight_miles`], operation by operation.
 fn straight_miles(graph: &mut Builder, from: [&Edge; 2], to: [&Edge; 2]) -> Edge {
     let (shrinks, a_degree) = (graph.float(zones::LONGITUDE_SHRINKS), graph.float(zones::MILES_A_DEGREE));
     let north = graph.op("Sub", &[to[0], from[0]]);
@@ -230,7 +231,7 @@ fn interval_of(
     let to = graph.cast(&to, BOOL);
     let airport = graph.int(interval::row_of(Zone::new(1), None) as i64);
     let row = graph.op("Where", &[&to, &airport, &row]);
-    // How many ends of bands a distance lies beyond; what is not stated has a band of its own.
+    // The band counts the band ends below a distance; trips without a distance have a band of their own.
     let mut band = graph.int(0);
     for end in crate::trip::DISTANCE_BAND_ENDS.map(|end| end as f32) {
         let end = graph.float(end);

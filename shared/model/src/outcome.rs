@@ -1,4 +1,4 @@
-//! What became of trips: known only afterwards, so a source of labels and never of features.
+//! Outcomes of trips: known only afterwards, so a source of labels and never of features.
 
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ impl Target {
     /// Every target, in the order they are trained.
     pub const ALL: [Self; 2] = [Self::Duration, Self::Tip];
 
-    /// The name in keys and messages.
+    /// Returns the name in keys and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Duration => "duration",
@@ -36,7 +36,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// What became of one trip.
+/// The outcome of one trip.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Outcome {
     /// When it ended, New York local time.
@@ -49,7 +49,7 @@ pub struct Outcome {
     pub payment_type: Option<u8>,
 }
 
-/// The trips of one file with what became of them.
+/// The trips of one file with their outcomes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LabelledTrips {
     /// The month the file is of, if its name says so.
@@ -60,17 +60,17 @@ pub struct LabelledTrips {
     pub trips: Vec<Trip>,
     /// Their outcomes.
     pub outcomes: Vec<Outcome>,
-    /// Rows of the file that say nothing.
+    /// Rejected rows of the file, by reason.
     pub rejections: RejectionCounts,
 }
 
-/// Duration of trip `row` in minutes, from whole microseconds; none without both times.
+/// Computes a duration in minutes, from whole microseconds; `None` without both times.
 pub fn duration_min(pickup: Option<NaiveDateTime>, dropoff: Option<NaiveDateTime>) -> Option<f64> {
     Some((dropoff? - pickup?).num_microseconds()? as f64 / 60e6)
 }
 
 impl LabelledTrips {
-    /// The label of row `row`: minutes for a duration; 1 or 0 for tipped or not. None where it was not recorded.
+    /// Returns the label of row `row`: minutes for a duration; 1 or 0 for tipped or not. `None` if not recorded.
     pub fn label(&self, target: Target, row: usize) -> Option<f64> {
         match target {
             Target::Duration => duration_min(self.trips[row].pickup, self.outcomes[row].dropoff),
@@ -78,7 +78,7 @@ impl LabelledTrips {
         }
     }
 
-    /// The named rows as examples of `target`; rows without a label are left out.
+    /// Returns `rows` as examples of `target`; rows without a label are left out.
     pub fn examples(&self, target: Target, rows: &[usize]) -> Examples {
         let labelled = rows.iter().filter_map(|&row| Some((self.trips[row], self.label(target, row)?)));
         let mut examples = Examples::default();
@@ -90,7 +90,7 @@ impl LabelledTrips {
     }
 }
 
-/// Trips with the answer beside each: what candidates learn from and are judged on.
+/// Trips with their labels: what candidates learn from and are judged on.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Examples {
     /// The trips.
@@ -100,12 +100,12 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// How many there are.
+    /// Returns the number of examples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -116,7 +116,7 @@ impl Examples {
         self.labels.extend_from_slice(&other.labels);
     }
 
-    /// The examples whose position and trip `keep` accepts.
+    /// Returns the examples at positions that `keep` accepts.
     pub fn filter(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.len()).filter(|&row| keep(row)).collect();
         Self { trips: select(&self.trips, &rows), labels: select(&self.labels, &rows) }

@@ -1,20 +1,20 @@
-//! How good predictions are: the figures of each target, gathered as rows pass by.
+//! Quality of predictions: the metrics of each target, accumulated row by row.
 
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Target;
 
-/// Figures on a set of examples.
+/// Metrics on a set of examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// How many examples.
+    /// Number of examples.
     pub rows: u64,
-    /// The target's own figures.
+    /// The target's own metrics.
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// The figures of a target.
+/// The metrics of a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Figures {
@@ -26,7 +26,7 @@ pub enum Figures {
         mae: f64,
         /// Share of the variance explained.
         r2: f64,
-        /// Share of truths inside the 90 % interval.
+        /// Share of actual durations inside the 90 % interval.
         coverage: f64,
         /// Mean width of that interval, minutes.
         interval_width_min: f64,
@@ -41,16 +41,16 @@ pub enum Figures {
         brier: f64,
         /// Share of tipped trips.
         base_rate: f64,
-        /// Expected calibration error (Naeini, Cooper and Hauskrecht 2015): how far the share of tipped trips is from
-        /// the mean probability, over ten parts of about as many trips in order of probability, weighted by trips. None
-        /// in figures of earlier builds.
+        /// Expected calibration error (Naeini, Cooper and Hauskrecht 2015): the distance between the share of tipped
+        /// trips and the mean probability, over ten bins of about as many trips in order of probability, weighted by
+        /// trips. `None` in metrics of earlier builds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ece: Option<f64>,
     },
 }
 
 impl Figures {
-    /// The one figure that decides, smaller is better, with its name: RMSE or log loss.
+    /// Returns name and value of the metric that decides, RMSE or log loss; smaller is better.
     pub fn deciding(&self) -> (&'static str, f64) {
         match self {
             Self::Duration { rmse, .. } => ("rmse", *rmse),
@@ -59,17 +59,17 @@ impl Figures {
     }
 }
 
-/// What an error costs; the figure that decides is made of its mean.
+/// The loss of one prediction; the deciding metric is made of its mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// Squared minutes; the figure is their root.
+    /// Squared minutes; the metric is the root of their mean.
     Squared,
     /// Negative log likelihood.
     Log,
 }
 
 impl Loss {
-    /// The loss of a target's predictions.
+    /// Returns the loss of a target's predictions.
     pub fn of_target(target: Target) -> Self {
         match target {
             Target::Duration => Self::Squared,
@@ -77,7 +77,7 @@ impl Loss {
         }
     }
 
-    /// The loss of one prediction.
+    /// Computes the loss of one prediction.
     pub fn row(self, predicted: f64, actual: f64) -> f64 {
         match self {
             Self::Squared => (predicted - actual).powi(2),
@@ -88,7 +88,7 @@ impl Loss {
         }
     }
 
-    /// The figure that decides, of a mean loss.
+    /// Computes the deciding metric from a mean loss.
     pub fn figure(self, mean: f64) -> f64 {
         match self {
             Self::Squared => mean.sqrt(),
@@ -96,7 +96,7 @@ impl Loss {
         }
     }
 
-    /// The figure that decides over predictions; NaN of none.
+    /// Computes the deciding metric over predictions; NaN without any.
     pub fn mean(self, predicted: &[f64], actual: &[f64]) -> f64 {
         let rows = predicted.iter().zip(actual);
         let sum: f64 = rows.map(|(predicted, actual)| self.row(*predicted, *actual)).sum();
@@ -104,13 +104,13 @@ impl Loss {
     }
 }
 
-/// The figures of a target as rows pass by. Of durations it keeps sums; of tips every probability, since the order of all of them
-/// makes the AUC.
+/// Accumulates the metrics of a target row by row. Durations need sums only; tips need every probability, since the AUC
+/// depends on their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Performance {
     target: Target,
     rows: u64,
-    /// Sum of predicted less actual.
+    /// Sum of predicted minus actual.
     signed: f64,
     absolute: f64,
     squared: f64,
@@ -119,12 +119,12 @@ pub struct Performance {
     mean_actual: f64,
     /// Sum of the squares of actual values about their mean (Welford 1962).
     actual_squares: f64,
-    /// Of tips: predicted probability and actual outcome, 1 or 0.
+    /// For tips: predicted probability and actual outcome, 1 or 0.
     probabilities: Vec<(f64, f64)>,
 }
 
 impl Performance {
-    /// The performance on no rows.
+    /// Creates the performance on no rows.
     pub fn new(target: Target) -> Self {
         Self {
             target,
@@ -140,7 +140,7 @@ impl Performance {
         }
     }
 
-    /// Adds one row: minutes with their interval, or a probability beside 1 for tipped and 0 for not.
+    /// Adds one row: minutes with their interval, or a probability with 1 for tipped and 0 for not.
     pub fn add(&mut self, predicted: f64, interval: Option<(f64, f64)>, actual: f64) {
         self.rows += 1;
         self.signed += predicted - actual;
@@ -158,22 +158,22 @@ impl Performance {
         }
     }
 
-    /// Rows that were added.
+    /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Rows whose actual value lies inside the interval.
+    /// Counts rows whose actual value lies inside the interval.
     pub fn covered(&self) -> u64 {
         self.covered
     }
 
-    /// Mean of predicted less actual, in the unit of the target; 0 of no rows.
+    /// Returns mean predicted minus actual, in the unit of the target; 0 without rows.
     pub fn bias(&self) -> f64 {
         self.signed / self.rows.max(1) as f64
     }
 
-    /// The figures; zeros of no rows.
+    /// Computes the metrics; without rows, zeros and an AUC of 0.5.
     pub fn metrics(&self) -> Metrics {
         let figures = match self.target {
             Target::Duration => self.duration_figures(),
@@ -210,11 +210,11 @@ impl Performance {
     }
 }
 
-/// Parts that probabilities are compared in.
+/// Bins of the calibration error.
 const CALIBRATION_PARTS: usize = 10;
 
-/// Expected calibration error of probabilities beside the actual outcomes (1 or 0), see [`Figures::Tip`]; 0 of no rows. Equal
-/// probabilities stay in one part, so that their order does not matter.
+/// Computes the expected calibration error of (probability, outcome 1 or 0), see [`Figures::Tip`]; 0 without rows.
+/// Equal probabilities stay in one bin, so that their order does not matter.
 fn calibration_error(mut rows: Vec<(f64, f64)>) -> f64 {
     rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let per_part = rows.len().div_ceil(CALIBRATION_PARTS).max(1);
@@ -230,7 +230,7 @@ fn calibration_error(mut rows: Vec<(f64, f64)>) -> f64 {
     (off + f64::abs(part)) / rows.len().max(1) as f64
 }
 
-/// Probability that a tipped example scores above one that is not (Mann and Whitney 1947); 0.5 with one class.
+/// Computes the probability that a tipped example scores above another (Mann and Whitney 1947); 0.5 with one class.
 fn auc(mut scored: Vec<(f64, bool)>) -> f64 {
     scored.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let positives = scored.iter().filter(|(_, positive)| *positive).count() as f64;
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn probabilities_that_come_true_are_calibrated() {
-        // Of 1,000 trips at each of 20 probabilities as many are tipped as that says.
+        // Of 1,000 trips at each of 20 probabilities p, a share of `p * share` is tipped.
         let honest = |share: f64| {
             (0..20_000).map(move |row| {
                 let predicted = (f64::from(row / 1000) + 0.5) / 20.0;

@@ -1,4 +1,4 @@
-//! A prediction as consumers see it: the course's shape and more. What is written is read alike.
+//! A prediction as consumers see it: the course's fields and more. It is read back as it is written.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use crate::bundle::{Bundle, DURATION_MODEL_NAME};
 use crate::request::{RideId, TripRequest};
 use crate::{ModelVersion, PredictionBatch};
 
-/// The answer to a trip request. Its JSON is part of the contract; fields are written in alphabetical order.
+/// The prediction for a trip request. Its JSON is part of the contract; fields are written in alphabetical order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// Names request and answer, 64 hex digits: see [`TripRequest::prediction_id`]. Consumers drop repeats by it.
+    /// Identifies request and prediction, 64 hex digits: see [`TripRequest::prediction_id`]. It marks repeats.
     pub id: String,
     /// The name of the duration model.
     pub model: String,
-    /// What is predicted.
+    /// The predicted values.
     pub prediction: RidePrediction,
     /// The version of the duration model.
     pub version: ModelVersion,
@@ -21,7 +21,7 @@ pub struct Prediction {
     pub versions: Versions,
 }
 
-/// What is predicted of a ride.
+/// The predicted values of a ride.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RidePrediction {
     /// How long it will take, minutes.
@@ -30,11 +30,11 @@ pub struct RidePrediction {
     pub ride_duration_interval: [f64; 2],
     /// The ride, named as it was in the request.
     pub ride_id: RideId,
-    /// Whether its driver will be tipped if it is paid by card; none until there is a tip model.
+    /// Probability that its driver is tipped if it is paid by card; `None` without a tip model.
     pub tip_probability: Option<f64>,
 }
 
-/// Which models answered.
+/// Which models predicted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     /// The model of duration.
@@ -44,7 +44,7 @@ pub struct Versions {
 }
 
 impl Prediction {
-    /// The answer to `request`, which is row `row` of what `bundle` predicted.
+    /// Creates the prediction for `request`, which is row `row` of what `bundle` predicted.
     pub fn new(bundle: &Bundle, request: &TripRequest, predicted: &PredictionBatch, row: usize) -> Self {
         Self {
             id: request.prediction_id(),
@@ -65,7 +65,7 @@ impl Prediction {
 mod tests {
     use super::*;
 
-    /// As the scorer has written it from its first release on, to the byte.
+    /// The JSON that the scorer has written since its first release, to the byte.
     const WRITTEN: &str = r#"{"id":"ab","model":"ride_duration_prediction_model","prediction":{"ride_duration":12.8,"ride_duration_interval":[8.1,21.4],"ride_id":256,"tip_probability":null},"version":"9f3c1a7be2d0","versions":{"duration":"9f3c1a7be2d0","tip":"77ab01c4d9e2"}}"#;
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub enum Reason {
     /// Not JSON, or not of a message's shape.
     Undecodable,
-    /// A ride id that is neither an integer nor a text.
+    /// A ride id that is neither a 64 bit integer nor a text of 1 to 1024 bytes.
     InvalidRideId,
     /// No pickup zone is stated.
     MissingPickupZone,
@@ -21,16 +21,16 @@ pub enum Reason {
     InvalidZone,
     /// Training and judging only: duration missing, below 1 or above 60 minutes.
     Duration,
-    /// Training only: a pickup outside the file's month.
+    /// Strict rules only: a pickup outside the file's month.
     OutsideMonth,
-    /// Training only: a charge and its reversal, or the reversal.
+    /// Strict rules only: a charge and its reversal, or the reversal.
     Reversal,
     /// Tip only: not paid by card, so the tip is not recorded.
     NotCard,
 }
 
 impl Reason {
-    /// The code, lower case with underscores.
+    /// Returns the code, lower case with underscores.
     pub fn code(self) -> &'static str {
         self.into()
     }
@@ -46,7 +46,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A rejection for `reason`, explained by `detail`.
+    /// Creates a rejection for `reason`, explained by `detail`.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
@@ -70,17 +70,17 @@ impl RejectionCounts {
         }
     }
 
-    /// Rows dropped for `reason`.
+    /// Returns the rows dropped for `reason`.
     pub fn get(&self, reason: Reason) -> u64 {
         self.0.get(&reason).copied().unwrap_or_default()
     }
 
-    /// Reasons with the rows that were dropped for them.
+    /// Returns the reasons with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
         self.0.iter().map(|(reason, count)| (*reason, *count))
     }
 
-    /// Rows dropped in all.
+    /// Returns the number of all dropped rows.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }

@@ -1,7 +1,7 @@
 //! The decoded trip message and how it becomes a [`Trip`].
 //!
-//! Only `ride_id` and the two zones must be there. Whatever else is missing, or is no such value, is a missing
-//! value and is counted by name in [`Parsed::unusable`]: a ride is predicted rather than refused.
+//! Only `ride_id` and the two zones must be there. Whatever else is absent or unusable is a missing value, and what is
+//! unusable is counted by name in [`Parsed::unusable`]: a ride is predicted rather than refused.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::trip::{Trip, Zone, possible_miles};
 /// Part of every prediction id: changes when the meaning of a message does.
 pub const MESSAGE_SCHEMA_VERSION: u32 = 1;
 
-/// A ride id comes back in every answer, which has to fit a message itself.
+/// A ride id comes back in every prediction, which has to fit a message itself.
 const RIDE_ID_BYTES_MAX: usize = 1024;
 
 /// The ride's name, an integer or a text, kept as it came.
@@ -56,7 +56,7 @@ pub struct Ride {
 
 impl Ride {
     fn from_fields(fields: &Map<String, Value>) -> Self {
-        // Of several spellings the first that states something counts.
+        // The first spelling with a value counts.
         let stated = |names: &[&str]| {
             let found = names.iter().filter_map(|name| fields.get(*name)).find(|value| !value.is_null());
             found.map_or(Stated::Missing, Stated::from_json)
@@ -74,7 +74,7 @@ impl Ride {
     }
 }
 
-/// One value of a message before it means anything.
+/// One value of a message before it is interpreted.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Stated {
     /// Not there, or null.
@@ -102,9 +102,9 @@ impl fmt::Display for Stated {
 /// A trip, and the fields of its message that had a value which could not be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
-    /// What can be predicted.
+    /// The trip.
     pub trip: Trip,
-    /// Names of the fields that became missing.
+    /// Names of those fields.
     pub unusable: Vec<&'static str>,
 }
 
@@ -112,18 +112,19 @@ fn undecodable(found: String) -> Rejection {
     Rejection::new(Reason::Undecodable, format!("expected {{\"ride_id\": ..., \"ride\": {{...}}}}: {found}"))
 }
 
-/// What SNS forwards in an envelope of its own.
+/// Returns the message inside an SNS notification, if `message` is one.
 fn forwarded_by_sns(message: &Map<String, Value>) -> Option<&str> {
     let is_envelope = message.get("Type")? == "Notification" && message.contains_key("TopicArn");
     message.get("Message").and_then(Value::as_str).filter(|_| is_envelope)
 }
 
 impl TripRequest {
-    /// Decodes one message. A topic of SNS wraps what it forwards to a queue, unless raw delivery is on: the message inside counts.
+    /// Decodes one message. An SNS topic wraps what it forwards to a queue, unless raw delivery is on: the message
+    /// inside counts.
     ///
     /// # Errors
-    /// [`Reason::Undecodable`] for what is not JSON or not of the message's shape, [`Reason::InvalidRideId`] for a
-    /// ride id that is neither an integer nor a text.
+    /// [`Reason::Undecodable`] for what is not JSON or not of the message's shape, [`Reason::InvalidRideId`] for a ride
+    /// id that is neither a 64 bit integer nor a text of 1 to 1024 bytes.
     pub fn decode(body: &str) -> Result<Self, Rejection> {
         let message: Value = serde_json::from_str(body).map_err(|error| undecodable(error.to_string()))?;
         if let Value::String(text) = &message {
@@ -133,7 +134,7 @@ impl TripRequest {
         }
         let message = message.as_object().ok_or_else(|| undecodable("it is no object".into()))?;
         if let Some(inner) = forwarded_by_sns(message) {
-            // One envelope: a message that comes through two topics is nothing that SNS makes.
+            // Only one envelope: SNS does not forward a message through two topics.
             return match serde_json::from_str::<Value>(inner) {
                 Ok(Value::Object(inner)) => Self::from_fields(&inner),
                 _ => Err(undecodable("the Message of an SNS notification is no JSON object".into())),
@@ -164,11 +165,11 @@ impl TripRequest {
         Ok(Self { ride_id, ride: Ride::from_fields(ride) })
     }
 
-    /// The trip that the message means.
+    /// Converts the message to a trip.
     ///
     /// # Errors
-    /// [`Reason::MissingPickupZone`] and its like where a zone is not stated at all or is no whole number. A
-    /// number that is no zone is a missing value, not an error.
+    /// [`Reason::MissingPickupZone`] or its like where a zone is not stated, [`Reason::InvalidZone`] where it is no
+    /// whole number. A number that is no zone is a missing value, not an error.
     pub fn parse(&self) -> Result<Parsed, Rejection> {
         let ride = &self.ride;
         let mut unusable = Vec::new();
@@ -193,11 +194,10 @@ impl TripRequest {
         Ok(Parsed { trip, unusable })
     }
 
-    /// The prediction's id, 64 hex digits: sha256 of the request in canonical form and of
+    /// Computes the prediction's id, 64 hex digits: sha256 of the request in canonical form and of
     /// [`MESSAGE_SCHEMA_VERSION`], not of any model. A resent ride keeps it, a corrected one gets another.
     pub fn prediction_id(&self) -> String {
-        // One line of JSON, fields in this order, numbers as f64, times in one spelling: what the request says,
-        // not how it was written.
+        // One line of JSON, fields in this order, numbers as f64, times in one spelling: the content, not its spelling.
         let ride = &self.ride;
         let pickup =
             ride.pickup_datetime.datetime().map(|at| Stated::Text(at.format("%FT%T%.6f").to_string()));
@@ -256,12 +256,12 @@ impl Stated {
     }
 }
 
-/// A small whole number such as a vendor or a passenger count; anything else is none.
+/// Converts a small whole number such as a vendor or a passenger count; anything else is `None`.
 pub fn code(number: f64) -> Option<u8> {
     (number.fract() == 0.0 && (0.0..=255.0).contains(&number)).then_some(number as u8)
 }
 
-/// New York local time, with a `T` or a blank, with or without seconds and their fraction.
+/// Parses New York local time, with a `T` or a blank, with or without seconds and their fraction.
 pub fn local_time(text: &str) -> Option<NaiveDateTime> {
     ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
         .iter()
@@ -300,7 +300,7 @@ fn zone(
     Ok(zone)
 }
 
-/// The zone with that number, if it is one.
+/// Returns the zone with that number, if there is one.
 pub fn zone_from(number: f64) -> Option<Zone> {
     (number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number))
         .then(|| Zone::new(number as u16))?

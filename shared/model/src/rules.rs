@@ -1,7 +1,7 @@
-//! Three separate lists of rules: what is served, what is trained on, what is judged on.
+//! Three separate lists of rules: for serving, for training and for judging.
 //!
-//! They are separate because throwing odd rows out of training makes the model worse on them, and they are
-//! served all the same: trained without zero-mile trips (3 % of traffic), the RMSE on them doubles.
+//! They are separate because dropping odd rows from training makes the model worse on them, and they are served all the
+//! same: trained without zero-mile trips (3 % of traffic), the RMSE on them doubles.
 //!
 //! *Accepting* (serving) is where rows are read: [`crate::request`] for messages, the reader of files for rows.
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::rejection::{Reason, RejectionCounts};
 
-/// Which rows are trained on. Judging always uses [`Rules::Course`], so that figures compare.
+/// Which rows are trained on. Decisions always judge by [`Rules::Course`], so that metrics compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rules {
@@ -31,7 +31,7 @@ pub const JUDGED_MIN: (f64, f64) = (1.0, 60.0);
 pub const CARD: u8 = 1;
 
 impl Rules {
-    /// The name in JSON and on the command line.
+    /// Returns the name in JSON and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Course => "course",
@@ -39,7 +39,7 @@ impl Rules {
         }
     }
 
-    /// The rows of one file that these rules keep for `target`, and why the others were dropped.
+    /// Returns the rows of one file that these rules keep for `target`, and why the others were dropped.
     pub fn rows(self, target: Target, file: &LabelledTrips) -> (Vec<usize>, RejectionCounts) {
         let reversed = if self == Self::Strict { reversals(file) } else { Vec::new() };
         let mut dropped = RejectionCounts::default();
@@ -53,7 +53,7 @@ impl Rules {
         (rows.collect(), dropped)
     }
 
-    /// The examples that these rules keep of all `files`, in order.
+    /// Returns the examples that these rules keep of all `files`, in order.
     pub fn examples(self, target: Target, files: &[LabelledTrips]) -> (Examples, RejectionCounts) {
         let (mut examples, mut dropped) = (Examples::default(), RejectionCounts::default());
         for file in files {
@@ -64,7 +64,7 @@ impl Rules {
         (examples, dropped)
     }
 
-    /// Whether a trip of this duration is judged: the course's filter.
+    /// Returns whether a trip of this duration is judged: the course's filter.
     pub fn judges(minutes: f64) -> bool {
         (JUDGED_MIN.0..=JUDGED_MIN.1).contains(&minutes)
     }
@@ -87,8 +87,8 @@ impl Rules {
     }
 }
 
-/// Rows that are a reversal (negative fare) or the charge it takes back: the same vendor, times, zones and
-/// distance with a fare of the other sign, one charge for each reversal.
+/// Marks reversals (negative fare) and the charges they take back: the same vendor, times, zones and distance without a
+/// negative fare, one charge for each reversal.
 pub fn reversals(file: &LabelledTrips) -> Vec<bool> {
     let negative = |row: usize| file.outcomes[row].fare_amount.is_some_and(|dollars| dollars < 0.0);
     let key = |row: usize| {

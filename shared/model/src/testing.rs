@@ -5,10 +5,10 @@ use crate::candidates::{Candidate, Family, FitParams, Work, go_on};
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::trip::{Trip, Zone};
 
-/// The bytes of a model of `family`, fitted to `trips` with a label each.
+/// Returns the bytes of a model of `family`, fitted to `trips` with a label each.
 ///
 /// # Panics
-/// Where nothing can be fitted to them.
+/// If nothing can be fitted to them.
 #[allow(clippy::unwrap_used)]
 pub fn artifact(target: Target, family: Family, trips: Vec<Trip>, labels: Vec<f64>) -> Vec<u8> {
     let (examples, params) = (Examples { trips, labels }, FitParams::default());
@@ -17,7 +17,7 @@ pub fn artifact(target: Target, family: Family, trips: Vec<Trip>, labels: Vec<f6
     Artifact::new(candidate, params, &[LabelledTrips::default()]).to_bytes().unwrap().0
 }
 
-/// The bytes of a duration model that predicts `minutes` for every trip.
+/// Returns the bytes of a duration model that predicts `minutes` for every trip.
 pub fn constant_duration(minutes: f64) -> Vec<u8> {
     let trip = Trip { pickup_zone: Zone::new(1), ..Trip::default() };
     artifact(Target::Duration, Family::Linear, vec![trip], vec![minutes])

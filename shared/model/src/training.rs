@@ -1,4 +1,4 @@
-//! Learning from files and judging on files: the same walk from a terminal and from a schedule.
+//! Training and judging on files: the same steps from a terminal and from a schedule.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::performance::Metrics;
 use crate::rejection::RejectionCounts;
 use crate::rules::Rules;
 
-/// What a function loads at its start without anybody waiting for it.
+/// The largest artifact that a function loads at its start without delaying requests.
 const BYTES_MAX: usize = 64 << 20;
 
 /// Why there is no model.
@@ -19,26 +19,26 @@ pub enum TrainError {
     /// Nothing could be learned.
     #[error("fitting the {} model of {target}", family.name())]
     Fit {
-        /// What was to be learned.
+        /// The target.
         target: Target,
-        /// By which family.
+        /// The family.
         family: Family,
-        /// Why not.
+        /// The reason.
         #[source]
         source: FitError,
     },
     /// What was learned cannot be written.
     #[error("writing the {target} model")]
     Artifact {
-        /// What was learned.
+        /// The target.
         target: Target,
-        /// Why not.
+        /// The reason.
         #[source]
         source: ArtifactError,
     },
 }
 
-/// A model, its bytes and how it does on what it learned from.
+/// A model, its bytes and its metrics on what it learned from.
 #[derive(Debug, Clone)]
 pub struct Trained {
     /// The model with its lineage.
@@ -47,14 +47,14 @@ pub struct Trained {
     pub bytes: Vec<u8>,
     /// The version those bytes have.
     pub version: ModelVersion,
-    /// Figures on the examples it learned from.
+    /// Metrics on the examples it learned from.
     pub train: Metrics,
-    /// Why the other rows were not learned from.
+    /// The other rows, by reason.
     pub dropped: RejectionCounts,
 }
 
 impl Trained {
-    /// What is wrong with the artifact, found by reading its bytes as a function would; nothing if it can serve.
+    /// Returns what is wrong with the artifact, found by reading its bytes as a function would; empty if it can serve.
     pub fn defects(&self) -> Vec<String> {
         let mut defects = Vec::new();
         if self.bytes.len() > BYTES_MAX {
@@ -69,7 +69,7 @@ impl Trained {
     }
 }
 
-/// Learns `target` from `files` by the rules in `params`.
+/// Fits `target` on `files` by the rules in `params`.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -86,7 +86,7 @@ pub fn train(
     finish(candidate, params, &examples, dropped, files, work.threads)
 }
 
-/// Learns what was validated from `files`, by the rules of its parameters.
+/// Fits the validated family on `files`, by the rules of its parameters.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -117,22 +117,22 @@ fn finish(
     Ok(Trained { artifact, bytes, version, train, dropped })
 }
 
-/// Figures of a model on rows chosen by named rules.
+/// Metrics of a model on rows chosen by named rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The rules that chose the rows.
     pub rules: Rules,
-    /// The figures.
+    /// The metrics.
     #[serde(flatten)]
     pub metrics: Metrics,
 }
 
-/// How `model` does on the rows of `files` that `rules` keep.
+/// Measures `model` on the rows of `files` that `rules` keep.
 pub fn judge(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Judgement {
     Judgement { rules, metrics: evaluate(model, &examples(model, rules, files), 0) }
 }
 
-/// The same by slice.
+/// Measures the same by slice.
 pub fn judge_slices(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Vec<Slice> {
     slices(model, &examples(model, rules, files))
 }

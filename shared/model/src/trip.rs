@@ -12,17 +12,17 @@ impl Zone {
     /// How many zones there are.
     pub const COUNT: usize = 265;
 
-    /// The zone with the TLC's number `id`, if there is one.
+    /// Returns the zone with the TLC's number `id`, if there is one.
     pub fn new(id: u16) -> Option<Self> {
         (1..=Self::COUNT as u16).contains(&id).then_some(Self(id))
     }
 
-    /// The TLC's number.
+    /// Returns the TLC's number.
     pub fn id(self) -> u16 {
         self.0
     }
 
-    /// Position in a table of all zones, `0..Zone::COUNT`.
+    /// Returns the position in a table of all zones, `0..Zone::COUNT`.
     pub fn index(self) -> usize {
         usize::from(self.0) - 1
     }
@@ -64,7 +64,7 @@ pub struct Trip {
 }
 
 impl Trip {
-    /// What of this trip is missing or odd although it can be predicted, by stable names.
+    /// Returns stable names of what is missing or odd in this trip, which can still be predicted.
     pub fn flags(&self) -> Vec<&'static str> {
         let impossible = self.distance_miles.is_some() && possible_miles(self.distance_miles).is_none();
         [
@@ -80,29 +80,29 @@ impl Trip {
     }
 }
 
-/// A distance that a taxi in New York can have planned: more than 0 and at most 100 miles. Else it is missing.
+/// Returns a distance that a taxi in New York can have planned: more than 0 and at most 100 miles.
 pub fn possible_miles(stated: Option<f64>) -> Option<f64> {
     stated.filter(|miles| *miles > 0.0 && *miles <= 100.0)
 }
 
-/// Ends of the bands of distance by which errors are compared and intervals are fitted, miles; the end belongs to its band, and
-/// one more band is open.
+/// Ends of the distance bands by which errors are compared and intervals are fitted, miles; an end belongs to its band,
+/// and one more band is open.
 pub const DISTANCE_BAND_ENDS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
 
-/// The number of the band that `miles` lies in.
+/// Returns the number of the band that `miles` lies in.
 pub fn distance_band(miles: f64) -> usize {
     DISTANCE_BAND_ENDS.iter().position(|end| miles <= *end).unwrap_or(DISTANCE_BAND_ENDS.len())
 }
 
-/// The named rows, in that order.
+/// Returns the elements of `all` at `rows`, in that order.
 ///
 /// # Panics
-/// When there is no such row.
+/// When a row is out of range.
 pub fn select<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
     rows.iter().map(|&row| all[row]).collect()
 }
 
-/// What the models predict, in columns as long as the list of trips.
+/// The predictions of a batch, in columns as long as the list of trips.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PredictionBatch {
     /// Expected duration in minutes.
@@ -111,7 +111,7 @@ pub struct PredictionBatch {
     pub lower_min: Vec<f64>,
     /// Upper end of the 90 % interval, minutes.
     pub upper_min: Vec<f64>,
-    /// P(tip > 0 | paid by card); none until there is a tip model.
+    /// P(tip > 0 | paid by card); `None` until there is a tip model.
     pub tip_probability: Option<Vec<f64>>,
 }
 

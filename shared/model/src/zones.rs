@@ -26,7 +26,7 @@ pub enum Borough {
 }
 
 impl Borough {
-    /// The borough's name in the TLC's spelling.
+    /// Returns the borough's name in the TLC's spelling.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bronx => "Bronx",
@@ -41,18 +41,18 @@ impl Borough {
     }
 }
 
-/// The borough of `zone`; a missing zone's is unknown.
+/// Returns the borough of `zone`, unknown for a missing one.
 pub fn borough(zone: Option<Zone>) -> Borough {
     zone.map_or(Borough::Unknown, |zone| table::ZONES[zone.index()].0)
 }
 
-/// Latitude and longitude in degrees (WGS84) of the middle of `zone`; none for 264, 265 and a missing zone.
+/// Returns latitude and longitude in degrees (WGS84) of the middle of `zone`; `None` for 264, 265 and a missing zone.
 pub fn centroid(zone: Option<Zone>) -> Option<(f32, f32)> {
     let (_, latitude, longitude) = table::ZONES[zone?.index()];
     (!latitude.is_nan()).then_some((latitude, longitude))
 }
 
-/// Whether `zone` is Newark (1), JFK (132) or LaGuardia (138).
+/// Returns whether `zone` is Newark (1), JFK (132) or LaGuardia (138).
 pub fn is_airport(zone: Option<Zone>) -> bool {
     zone.is_some_and(|zone| matches!(zone.id(), 1 | 132 | 138))
 }
@@ -61,8 +61,8 @@ pub(crate) const MILES_A_DEGREE: f32 = 69.0;
 // cos(40.73 degrees), the latitude of the city: a constant, since libm's cos may differ between machines.
 pub(crate) const LONGITUDE_SHRINKS: f32 = 0.757_8;
 
-/// Miles between the centroids of two zones as the crow flies (equirectangular: the error over a city is far
-/// below the size of a zone); none if either is no place.
+/// Computes the miles between the centroids of two zones as the crow flies (equirectangular: the error over a city is
+/// far below the size of a zone); `None` if either has no centroid.
 pub fn straight_miles(from: Option<Zone>, to: Option<Zone>) -> Option<f32> {
     let ((from_lat, from_lon), (to_lat, to_lon)) = (centroid(from)?, centroid(to)?);
     let (north, east) = (to_lat - from_lat, (to_lon - from_lon) * LONGITUDE_SHRINKS);

@@ -1,14 +1,14 @@
-//! Trips that every model answers when it is written, and again whenever it is loaded.
+//! Golden trips, which every model predicts when it is written, and again whenever it is loaded.
 //!
-//! A model that answers them differently is not the one that was judged: another meaning of a feature, another arithmetic of
-//! the machine, a defect of reading. It must not serve.
+//! A model that predicts them differently is not the one that was judged: a feature, the machine's arithmetic or the
+//! reader has changed. It must not serve.
 
 use chrono::{NaiveDate, NaiveDateTime};
 
 use crate::candidates::Model;
 use crate::trip::{Trip, Zone};
 
-/// Ordinary trips and odd ones: airports, unknown zones, distances that are missing, impossible or long, no time.
+/// Returns ordinary and odd trips: airports, unknown zones, missing, impossible or long distances, no time.
 fn trips() -> Vec<Trip> {
     let at = |month: u32, day: u32, hour: u32, minute: u32| -> Option<NaiveDateTime> {
         NaiveDate::from_ymd_opt(2023, month, day)?.and_hms_opt(hour, minute, 0)
@@ -42,7 +42,7 @@ fn trips() -> Vec<Trip> {
     .collect()
 }
 
-/// What `model` answers to each: minutes and both ends, or a probability.
+/// Returns the predictions of `model` for them: minutes, then both ends, or probabilities.
 pub(super) fn predictions(model: &Model) -> Vec<f64> {
     match model {
         Model::Duration(model) => {

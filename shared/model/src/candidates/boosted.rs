@@ -1,11 +1,11 @@
 //! Boosted trees for both targets: the most accurate candidate.
 //!
-//! What a trip is asked: distance, geography (straight miles and the coordinates of both zones' centroids), time and
-//! codes. Zones as categories and statistics of pairs and zones were tried and made it worse on later months
-//! (`docs/DESIGN.md` has the figures): coordinates say the same with fewer splits, and of zones that are rare too.
+//! The features are distance, geography (straight miles and the coordinates of both zones' centroids), time and codes.
+//! Zones as categories and statistics of pairs and zones were tried and made it worse on later months (`docs/DESIGN.md`
+//! has the figures): coordinates carry the same with fewer splits, for rare zones too.
 //!
-//! The number of rounds is found on trips of the training months that the trees do not see; then all are learned from with
-//! as many: see [`super::ValidationFit`]. Nothing outside the training months has a say.
+//! The number of rounds is found on trips of the training months that the trees do not see; then all are fitted with as
+//! many: see [`super::ValidationFit`]. Data outside the training months has no influence.
 
 use chrono::Datelike;
 use linfa::ParamGuard;
@@ -19,7 +19,7 @@ use crate::outcome::{Examples, Target};
 use crate::rules::JUDGED_MIN;
 use crate::trip::Trip;
 
-/// What trees of durations and tips are asked, by name in [`features::NAMES`]; with a whole year also [`MONTH`].
+/// Feature columns of the trees, by name in [`features::NAMES`]; with a whole year also [`MONTH`].
 const ASKED: [&str; 13] = [
     DISTANCE,
     "straight_miles",
@@ -36,36 +36,36 @@ const ASKED: [&str; 13] = [
     "trip_type",
 ];
 const DISTANCE: &str = "distance_miles";
-/// With less than a year of trips a month only numbers the days.
+/// The month of the year; with less than a year of trips it only numbers the days.
 const MONTH: &str = "month";
-/// A month of the year counts as seen from this share of the trips: wrong clocks show every month.
+/// Least share of the trips for a month of the year to count as seen: wrong clocks show every month.
 const MONTH_SHARE_MIN: f64 = 0.01;
 /// The position of the distance in [`ASKED`].
 const DISTANCE_AT: usize = 0;
 
-/// One in so many days is kept aside.
+/// One day in this many is kept aside.
 pub(super) const DAYS_A_FOLD: i32 = 5;
 
 const FEW_LEAVES: u32 = 31;
 const MANY_LEAVES: u32 = 127;
 const MANY_ROWS: usize = 150_000;
 
-/// What is chosen before boosting; part of a model's identity.
+/// Parameters of boosting; part of a model's identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BoostedParams {
     /// Trees at most.
     pub rounds_max: u32,
-    /// Rounds without a better figure on the unseen trips after which to stop.
+    /// Rounds without a better loss on the unseen trips after which to stop.
     pub patience: u32,
-    /// Leaves a tree has at most; none to have it found by the number of rows, see [`BoostedParams::leaves_for`].
+    /// Most leaves of a tree; `None` to choose by the number of rows, see [`BoostedParams::leaves_for`].
     pub leaves: Option<u32>,
-    /// What each tree's leaves are multiplied by.
+    /// Factor of each tree's leaf values.
     pub learning_rate: f64,
-    /// Rows that a leaf holds at least.
+    /// Least rows of a leaf.
     pub min_leaf_rows: u32,
     /// L2 penalty on leaf values.
     pub l2: f64,
-    /// Share of the rows whose distance is hidden while learning, so that a trip without one is answered well.
+    /// Share of the rows whose distance is hidden in training, so that trips without one are predicted well.
     pub hidden_distance_share: f64,
 }
 
@@ -84,8 +84,8 @@ impl Default for BoostedParams {
 }
 
 impl BoostedParams {
-    /// Leaves a tree has at most when it learns from `n_rows`: what is known of durations in detail (127 leaves from
-    /// 150,000 rows on, about three months) makes tips worse.
+    /// Returns the most leaves of a tree that learns from `n_rows`: durations take 127 leaves from 150,000 rows on
+    /// (about three months); as many make tips worse.
     pub fn leaves_for(&self, target: Target, n_rows: usize) -> u32 {
         self.leaves.unwrap_or(match target {
             Target::Duration if n_rows >= MANY_ROWS => MANY_LEAVES,
@@ -99,31 +99,31 @@ impl BoostedParams {
 pub struct BoostedTrees {
     objective: Objective,
     scorer: Scorer,
-    /// Training rows in each leaf: what explanations weigh.
+    /// Training rows in each leaf, which weigh explanations.
     leaf_rows: Vec<u32>,
 }
 
-/// Trees that stopped where they did best on trips that they did not see.
+/// Trees that stopped at their best loss on trips that they did not see.
 pub(super) struct Stopped {
     pub(super) trees: BoostedTrees,
-    /// The loss on those trips after each round, the rounds after the best one included.
+    /// The loss on those trips after each round, also after the best one.
     pub(super) losses: Vec<f64>,
-    /// Whether control ended it.
+    /// Whether [`Work::control`] stopped it.
     pub(super) cut: bool,
 }
 
 impl BoostedTrees {
-    /// Answers for every trip: minutes, or P(tip > 0 | paid by card).
+    /// Predicts every trip: minutes, or P(tip > 0 | paid by card).
     pub fn predict(&self, trips: &[Trip]) -> Vec<f64> {
         self.predict_features(&FeatureRows::from_trips(trips).values)
     }
 
-    /// How many trees there are.
+    /// Returns the number of trees.
     pub fn n_trees(&self) -> usize {
         self.scorer.ensemble().n_trees()
     }
 
-    /// What says why the trees sum to what they do, over the features of [`features::NAMES`].
+    /// Creates the explainer of the trees' sum, over the features of [`features::NAMES`].
     ///
     /// # Errors
     /// [`TooDeep`].
@@ -132,17 +132,17 @@ impl BoostedTrees {
         Explainer::new(self.scorer.ensemble().clone(), covers)
     }
 
-    /// The least and the most that is answered, if what is answered is the sum within these.
+    /// Returns the bounds that the sum is clamped to, minutes; `None` for probabilities.
     pub(crate) fn answers_within(&self) -> Option<(f64, f64)> {
         (self.objective != Objective::Logistic).then_some(JUDGED_MIN)
     }
 
-    /// The trees, over the features of [`features::NAMES`].
+    /// Returns the trees, over the features of [`features::NAMES`].
     pub fn ensemble(&self) -> &Ensemble {
         self.scorer.ensemble()
     }
 
-    /// Answers for feature rows, row-major.
+    /// Predicts feature rows, row-major.
     pub(super) fn predict_features(&self, values: &[f32]) -> Vec<f64> {
         let answer = |score: f64| match self.objective {
             Objective::Logistic => self.objective.answer(score),
@@ -166,7 +166,7 @@ impl BoostedTrees {
         Ok(Stopped { trees, cut: boosted.ended == Ended::Control, losses: boosted.validation_losses })
     }
 
-    /// Fits `examples` for `rounds` rounds; says whether control ended it before.
+    /// Fits `examples` for `rounds` rounds; returns whether control ended it before.
     pub(super) fn of_rounds(
         target: Target,
         examples: &Examples,
@@ -180,7 +180,7 @@ impl BoostedTrees {
         Ok((Self::over_all_features(&boosted, &rows.feature_columns)?, boosted.ended == Ended::Control))
     }
 
-    /// The same trees numbered by [`features::NAMES`], so that a feature row is scored as it is.
+    /// Numbers the trees' features by [`features::NAMES`], so that a feature row is scored as it is.
     fn over_all_features(boosted: &Boosted, feature_columns: &[usize]) -> Result<Self, FitError> {
         let mut trees = boosted.ensemble.described();
         for node in trees.iter_mut().flat_map(|tree: &mut Tree| &mut tree.nodes) {
@@ -193,7 +193,7 @@ impl BoostedTrees {
     }
 }
 
-/// What trees fitted on these trips are asked: positions in [`features::NAMES`].
+/// Returns the feature columns of trees fitted on these trips: positions in [`features::NAMES`].
 fn feature_columns(trips: &[Trip]) -> Vec<usize> {
     let mut by_month = [0usize; 12];
     trips.iter().filter_map(|trip| trip.pickup).for_each(|at| by_month[at.month0() as usize] += 1);
@@ -203,17 +203,18 @@ fn feature_columns(trips: &[Trip]) -> Vec<usize> {
     ASKED.into_iter().chain(month).filter_map(position).collect()
 }
 
-/// Whether a row's day is kept aside where there is no later month to validate on. A charge and its reversal are of one day, so they are never parted.
+/// Returns whether a row's day is kept aside, where no later month validates. A charge and its reversal are of one day,
+/// so they are never parted.
 pub(super) fn is_held_out(examples: &Examples, row: usize) -> bool {
     day_number(&examples.trips, row).rem_euclid(DAYS_A_FOLD) == DAYS_A_FOLD - 1
 }
 
-/// The day of a trip, or its row where the day is not known.
+/// Returns the day of a trip, or its row if the day is not known.
 pub(crate) fn day_number(trips: &[Trip], row: usize) -> i32 {
     trips[row].pickup.map_or(row as i32, |pickup| pickup.num_days_from_ce())
 }
 
-/// Small trees that learn how far off answers are, minutes: over feature rows.
+/// Fits small trees to the absolute errors of predictions, minutes, over feature rows.
 pub(super) fn expected_error(
     trips: &[Trip],
     minutes_off: &[f64],
@@ -242,7 +243,7 @@ fn error_settings() -> Settings {
 fn settings(target: Target, params: &FitParams) -> Settings {
     let chosen = &params.boosted;
     let (objective, monotone) = match target {
-        // A longer way never takes less time.
+        // A longer distance never takes less time.
         Target::Duration => (Objective::Squared, vec![(DISTANCE_AT, Monotone::Increasing)]),
         Target::Tip => (Objective::Logistic, Vec::new()),
     };
@@ -272,17 +273,17 @@ fn boost(
     params.fit(&train.labelled(), validate.as_ref(), work.threads, work.control).map_err(refused)
 }
 
-/// Rows of the asked features with labels.
+/// Rows of the feature columns, with labels.
 struct Rows {
     /// Positions in [`features::NAMES`].
     feature_columns: Vec<usize>,
-    /// `[n_rows * asked.len()]`.
+    /// `[n_rows * feature_columns.len()]`.
     values: Vec<f32>,
     labels: Vec<f32>,
 }
 
 impl Rows {
-    /// What trees learn from; the distances of some rows are hidden, so that trips without one are learned from too.
+    /// Builds training rows; some distances are hidden, so that trips without one are learned from too.
     fn learned(examples: &Examples, params: &FitParams) -> Self {
         let mut rows = Self::new(&examples.trips, &examples.labels, feature_columns(&examples.trips));
         for (row, values) in rows.values.chunks_exact_mut(rows.feature_columns.len()).enumerate() {
@@ -312,7 +313,7 @@ impl Rows {
     }
 }
 
-/// Whether the distance of this row is hidden while learning.
+/// Returns whether the distance of this row is hidden in training.
 fn is_hidden(params: &FitParams, row: usize) -> bool {
     let drawn = super::split_mix(params.seed ^ 0xD157_A4CE ^ super::split_mix(row as u64));
     (drawn >> 11) as f64 / (1u64 << 53) as f64 <= params.boosted.hidden_distance_share

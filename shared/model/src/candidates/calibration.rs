@@ -1,16 +1,16 @@
-//! How probabilities have to be read so that they come true: Platt scaling.
+//! Calibration of probabilities by Platt scaling.
 //!
-//! Platt 1999, "Probabilistic outputs for support vector machines": log odds are stretched and shifted as fits trips that
-//! the estimate did not see best. Two numbers cannot overfit a month, and keep the order of trips, so the AUC stays.
+//! Platt 1999, "Probabilistic outputs for support vector machines": log odds are scaled and shifted to fit trips that
+//! the estimate did not see. Two numbers cannot overfit a month, and they keep the order of trips, so the AUC stays.
 
 use serde::{Deserialize, Serialize};
 
-/// Fewer trips than this say too little: probabilities are taken as they are.
+/// With fewer trips, probabilities stay as they are.
 const ROWS_MIN: usize = 500;
-/// Newton's method doubles the digits each time: far more than it needs.
+/// Newton's method doubles the correct digits in each step: this is far more than it needs.
 const STEPS_MAX: usize = 50;
 
-/// Log odds are multiplied by one number and raised by another.
+/// Log odds are multiplied by one number, then another is added.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     slope: f64,
@@ -18,13 +18,13 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Takes probabilities as they are.
+    /// Leaves probabilities as they are.
     pub const NONE: Self = Self { slope: 1.0, shift: 0.0 };
-    /// Probabilities are kept this far from 0 and 1: a leaf of one class says no more than that.
+    /// Probabilities are kept this far from 0 and 1: a leaf of one class supports no more.
     pub(crate) const EDGE: f64 = 1e-6;
 
-    /// What makes `said` come true best (by log loss) for trips that were tipped (1) or not (0), as long as `said`. As
-    /// they are if there are few trips, or all were alike.
+    /// Fits `predicted` to `actual` (1 for tipped, 0 for not, of the same length) with the least log loss.
+    /// [`Self::NONE`] with fewer than 500 trips, one class, or no sound fit.
     pub fn fit(predicted: &[f64], actual: &[f64]) -> Self {
         let tipped = actual.iter().filter(|label| **label > 0.0).count();
         if predicted.len() < ROWS_MIN || tipped == 0 || tipped == actual.len() {
@@ -39,17 +39,17 @@ impl Calibration {
                 break;
             }
         }
-        // An estimate that is no better than chance, or says the opposite, is not mended by turning it around.
+        // An estimate that is no better than chance, or predicts the opposite, is not repaired by inverting it.
         let sound = found.slope.is_finite() && found.shift.is_finite() && found.slope > 0.0;
         if sound { found } else { Self::NONE }
     }
 
-    /// The calibrated probability of `p`.
+    /// Returns the calibrated probability of `p`.
     pub fn calibrate(&self, p: f64) -> f64 {
         if *self == Self::NONE { p } else { probability(self.slope * log_odds(p) + self.shift) }
     }
 
-    /// What log odds are multiplied by, and what is added then.
+    /// Returns the factor of the log odds, and what is added then.
     pub fn slope_and_shift(&self) -> (f64, f64) {
         (self.slope, self.shift)
     }
@@ -76,7 +76,7 @@ impl Calibration {
 
 fn log_odds(p: f64) -> f64 {
     let p = p.clamp(Calibration::EDGE, 1.0 - Calibration::EDGE);
-    // libm's: a model must answer alike on every machine.
+    // The logarithm is libm's: a model must predict alike on every machine.
     libm::log(p / (1.0 - p))
 }
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::candidates::split_mix;
 
-    /// Probabilities said, and labels that come true as `truth` makes of them.
+    /// Returns predicted probabilities, and labels that are 1 with probability `truth` of them.
     fn predicted_and_actual(truth: impl Fn(f64) -> f64, seed: u64) -> (Vec<f64>, Vec<f64>) {
         let uniform = |item: u64| (split_mix(seed ^ split_mix(item)) >> 11) as f64 / (1u64 << 53) as f64;
         let predicted: Vec<f64> = (0..40_000).map(|row| 0.02 + 0.96 * uniform(2 * row)).collect();

@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 use crate::trip::{Trip, Zone};
 use crate::zones;
 
-/// Number of a pair of zones; a missing zone counts as one of its own, 0.
+/// Returns the number of a pair of zones; a missing zone has number 0.
 pub fn pair(trip: &Trip) -> u32 {
     let id = |zone: Option<Zone>| zone.map_or(0, |zone| u32::from(zone.id()));
     id(trip.pickup_zone) * 266 + id(trip.dropoff_zone)
 }
 
-/// Mean metered miles seen in training, from the narrowest group that was seen: the pair of zones, the distance
-/// between their centroids, the pickup zone, everything. (Centroids go before the zone's mean: they know where
-/// the trip ends.)
+/// Mean metered miles of training trips, from the narrowest group that was seen: the pair of zones, the distance
+/// between their centroids, the pickup zone, all trips. (Centroids come before the zone's mean: they know where the
+/// trip ends.)
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DistanceFallback {
     /// Pairs seen, ascending.
     pairs: Vec<u32>,
     /// Mean miles of each pair.
     pair_miles: Vec<f64>,
-    /// Mean miles by pickup zone, position 0 for a missing one; none where none was seen.
+    /// Mean miles by pickup zone, position 0 for a missing one; `None` for zones not seen.
     zone_miles: Vec<Option<f64>>,
-    /// Metered miles a mile between centroids.
+    /// Metered miles per mile between centroids.
     detour_ratio: f64,
     /// Mean miles of all trips.
     mean_miles: f64,
@@ -47,7 +47,7 @@ impl Mean {
 }
 
 impl DistanceFallback {
-    /// Learns from trips and the miles that are believed of each, `[n_trips]`.
+    /// Fits the means to trips, each with its miles where they can be trusted.
     pub fn fit(trips: impl Iterator<Item = (Trip, Option<f64>)>) -> Self {
         let mut pairs: HashMap<u32, Mean> = HashMap::new();
         let mut zones_seen = vec![Mean::default(); Zone::COUNT + 1];
@@ -68,13 +68,13 @@ impl DistanceFallback {
             pair_miles: pairs.iter().filter_map(|(_, mean)| mean.get()).collect(),
             pairs: pairs.into_iter().map(|(pair, _)| pair).collect(),
             zone_miles: zones_seen.into_iter().map(Mean::get).collect(),
-            // Where nothing is known a taxi drives 1.3 times the straight line, as it does in this city.
+            // Without data, a taxi drives 1.3 times the straight line, as it does in this city.
             detour_ratio: if straight > 0.0 { metered / straight } else { 1.3 },
             mean_miles: all.get().unwrap_or_default(),
         }
     }
 
-    /// Expected miles of a trip that states none; always finite.
+    /// Returns the expected miles of a trip that states none; always finite.
     pub fn miles(&self, trip: &Trip) -> f64 {
         let by_pair = self.pairs.binary_search(&pair(trip)).ok().map(|at| self.pair_miles[at]);
         let by_centroid = || {

@@ -1,4 +1,4 @@
-//! A model that another library trained, asked about trips: each of its columns is made from features of a trip.
+//! A model that another library trained: each of its columns is computed from features of a trip.
 
 use serde::{Deserialize, Serialize};
 use trees::import::{Link, Reading};
@@ -7,25 +7,25 @@ use trees::{Ensemble, Scorer};
 use crate::features::{self, FeatureRows};
 use crate::trip::Trip;
 
-/// How a column of the source is made from a feature row.
+/// How a column of the source is computed from a feature row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// A feature in the source's unit and codes.
     Value {
         /// Position in [`features::NAMES`].
         feature: u32,
-        /// Source units in one of ours.
+        /// Source units per unit of ours.
         scale: f64,
-        /// Our code and the source's, where they differ; a code that is not listed is missing.
+        /// Our code and the source's; empty if they agree, else a code that is not listed is missing.
         codes: Vec<(f32, f32)>,
-        /// What the source writes for a missing value; NaN is written as none.
+        /// The source's number for a missing value; `None` for NaN.
         missing: Option<f32>,
     },
     /// 1 where all these features have these values, as a `DictVectorizer` writes categories.
     Equals {
         /// Features and the values they are compared with.
         all: Vec<(u32, f32)>,
-        /// What stands where they differ: 0, or missing.
+        /// The value where they differ: 0, or `None` for missing.
         otherwise: Option<f32>,
     },
 }
@@ -59,39 +59,39 @@ impl Input {
     }
 }
 
-/// A column: how it is made, and what the source's model reads its values as.
+/// A column: how it is computed, and how the source's model reads its values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MappedColumn {
-    /// How it is made.
+    /// How it is computed.
     pub input: Input,
-    /// What its values are read as.
+    /// How its values are read.
     pub reading: Reading,
 }
 
-/// What is summed.
+/// The summed part of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// Trees over the columns.
     Trees(Box<Scorer>),
-    /// Coefficients of the columns, and what is added.
+    /// A linear model of the columns.
     Linear {
         /// One for each column.
         coefficients: Vec<f64>,
-        /// What the sum starts from.
+        /// The start of the sum.
         intercept: f64,
     },
 }
 
-/// What becomes of the source's prediction.
+/// What undoes a transformation of the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transform {
-    /// It is the answer.
+    /// The label was not transformed.
     #[default]
     None,
     /// The model was trained on the logarithm.
     Exp,
-    /// The model was trained on the logarithm of one more.
+    /// The model was trained on the logarithm of one plus the label.
     Expm1,
 }
 
@@ -102,22 +102,22 @@ pub struct ImportedModel {
     parts: Parts,
 }
 
-/// What an imported model is made of.
+/// The parts of an imported model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
     /// The library and format it came from.
     pub source: String,
-    /// The columns that the body asks, in its order.
+    /// The columns of the body, in its order.
     pub columns: Vec<MappedColumn>,
-    /// What is summed.
+    /// The summed part.
     pub body: Body,
-    /// What the sum is divided by.
+    /// Divisor of the sum.
     pub divisor: f64,
-    /// How that becomes the source's prediction.
+    /// Link from the sum to the source's prediction.
     pub link: Link,
-    /// What becomes of the prediction.
+    /// Transformation of that prediction.
     pub transform: Transform,
-    /// What the result is multiplied by: minutes in the source's unit of duration.
+    /// Factor of the result: minutes per source unit of duration.
     pub scale: f64,
 }
 
@@ -145,12 +145,12 @@ impl From<ImportedModel> for Parts {
 }
 
 impl ImportedModel {
-    /// Where it came from.
+    /// Returns the library and format it came from.
     pub fn source(&self) -> &str {
         &self.parts.source
     }
 
-    /// The trees, if it has any.
+    /// Returns the trees, if it has any.
     pub fn ensemble(&self) -> Option<&Ensemble> {
         match &self.parts.body {
             Body::Trees(scorer) => Some(scorer.ensemble()),
@@ -158,9 +158,9 @@ impl ImportedModel {
         }
     }
 
-    /// Answers for every trip: minutes, or a probability.
+    /// Predicts every trip: minutes, or a probability.
     pub fn predict(&self, trips: &[Trip]) -> Vec<f64> {
-        // In runs, so that a model of thousands of columns needs little memory.
+        // Runs of rows keep the memory small for a model of thousands of columns.
         const ROWS_PER_RUN: usize = 256;
         let rows = FeatureRows::from_trips(trips);
         rows.values
@@ -183,7 +183,7 @@ impl ImportedModel {
                 .map(|row| {
                     let terms = columns.iter().zip(coefficients).map(|(column, coefficient)| {
                         let value = column.input.value(row);
-                        // As a sparse product: what is absent counts nothing.
+                        // As in a sparse product, an absent value adds nothing.
                         if value.is_nan() || value == 0.0 { 0.0 } else { coefficient * f64::from(value) }
                     });
                     terms.sum::<f64>() + intercept

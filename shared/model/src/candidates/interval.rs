@@ -1,10 +1,11 @@
-//! How far a duration may be from its answer: an interval that holds 90 % of durations.
+//! Interval around a predicted duration, which holds 90 % of the actual durations.
 //!
 //! Split conformal prediction with locally scaled errors (Lei, G'Sell, Rinaldo, Tibshirani and Wasserman 2018,
-//! "Distribution-Free Predictive Inference for Regression", section 5.2): on trips that the estimate did not see, trees
-//! learn how far off it is; an interval reaches as many times that as nearly all of the errors on each side do ([`TAIL`]). Trips of
-//! different boroughs, of the airports and of different distances, and those that state none, have multiples of their own where there are trips enough to
-//! tell (Mondrian conformal prediction: Vovk, Gammerman and Shafer 2005): long trips and those of the Bronx stray farther out.
+//! "Distribution-Free Predictive Inference for Regression", section 5.2): trees learn the expected error of the
+//! estimate on trips that it did not see; an interval extends conformal multipliers of that error to each side, past
+//! all but a share [`TAIL`] of the errors. Boroughs, airports, distance bands and trips without a distance have
+//! multipliers of their own where there are trips enough (Mondrian conformal prediction: Vovk, Gammerman and Shafer
+//! 2005): long trips and those of the Bronx need larger ones.
 
 use serde::{Deserialize, Serialize};
 use trees::{Ensemble, Scorer};
@@ -15,19 +16,19 @@ use crate::features::{self, FeatureRows};
 use crate::trip::{DISTANCE_BAND_ENDS, Trip, Zone, distance_band, select};
 use crate::zones::{self, Borough};
 
-/// The share of what calibrates that lies beyond each end. What is served comes later, and on average 0.9 points more of it
-/// lie outside (2023 month by month, docs/DESIGN.md), so that intervals which are to hold 90 % are made to hold 91 %.
+/// Share of the calibration errors beyond each end. Served trips are later, and on average 0.9 points more of them lie
+/// outside (2023 month by month, docs/DESIGN.md); so intervals that are to hold 90 % are fitted to hold 91 %.
 const TAIL: f64 = 0.045;
-/// Fewer trips than this say too little of how errors differ: the interval is as wide for all of them.
+/// With fewer trips, little is known of how errors differ: one expected error is used for all of them.
 const ROWS_MIN: usize = 500;
-/// A group of trips has a multiplier of its own from so many on.
+/// A group of at least this many trips has a multiplier of its own.
 const GROUP_ROWS_MIN: usize = 300;
 /// Boroughs, the unknown one included.
 const BOROUGHS: usize = 8;
 const BANDS: usize = DISTANCE_BAND_ENDS.len() + 2;
 pub(crate) const NOT_STATED: usize = BANDS - 1;
 
-/// No error is expected to be less than this share of the mean one.
+/// The expected error is at least this share of the mean one.
 const SCALE_MIN_SHARE: f64 = 0.2;
 
 /// Trips that an estimate did not see.
@@ -35,24 +36,24 @@ const SCALE_MIN_SHARE: f64 = 0.2;
 pub struct Unseen {
     /// The trips.
     pub trips: Vec<Trip>,
-    /// What the estimate said of each, minutes.
+    /// Predicted minutes.
     pub predicted: Vec<f64>,
-    /// What was, minutes.
+    /// Actual minutes.
     pub actual: Vec<f64>,
 }
 
-/// What is said of how far off an answer may be.
+/// The interval around a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// How far off an answer is expected to be, minutes.
+    /// Predicts the expected error, minutes.
     scale: Box<Scorer>,
-    /// At least so far, minutes.
+    /// Least expected error, minutes.
     scale_min: f64,
-    /// By [`group_of`].
+    /// Indexed by [`group_of`].
     multipliers: Box<[[ConformalMultiplier; BANDS]; BOROUGHS]>,
 }
 
-/// How many times the expected error an interval reaches, below and above the answer.
+/// How many times the expected error an interval extends below and above the prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct ConformalMultiplier {
     below: f64,
@@ -60,7 +61,7 @@ struct ConformalMultiplier {
 }
 
 impl Interval {
-    /// As wide for every trip: `half_width_min` minutes to both sides.
+    /// Creates an interval of `half_width_min` minutes to both sides of every prediction.
     pub fn constant(half_width_min: f64) -> Self {
         let multiplier = ConformalMultiplier { below: 1.0, above: 1.0 };
         Self {
@@ -70,7 +71,7 @@ impl Interval {
         }
     }
 
-    /// From trips that the estimate did not see; with fewer than 500 of them, as wide for every trip.
+    /// Fits the interval to trips that the estimate did not see; fewer than 500 have one expected error.
     ///
     /// # Errors
     /// [`FitError::Boosting`].
@@ -91,17 +92,17 @@ impl Interval {
         Ok(Self { scale: scale.into(), scale_min, multipliers: multipliers(unseen, &errors, &scales).into() })
     }
 
-    /// How far off an answer is expected to be, minutes: trees over the features of [`features::NAMES`].
+    /// Returns the trees of the expected error, minutes, over the features of [`features::NAMES`].
     pub(crate) fn scale(&self) -> &Ensemble {
         self.scale.ensemble()
     }
 
-    /// At least so far, minutes.
+    /// Returns the least expected error, minutes.
     pub(crate) fn scale_min(&self) -> f64 {
         self.scale_min
     }
 
-    /// How many times the scale an interval reaches, below and above: at [`row_of`] and the band.
+    /// Returns the conformal multipliers below and above the prediction, indexed by [`row_of`] plus band.
     pub(crate) fn multipliers(&self) -> [Vec<f64>; 2] {
         let all = || self.multipliers.iter().flatten();
         [
@@ -110,7 +111,7 @@ impl Interval {
         ]
     }
 
-    /// The ends of the intervals around `minutes`, at least 0, for feature rows of the same trips.
+    /// Returns the ends of the intervals around `minutes`, at least 0; `rows` are the features of the same trips.
     pub(super) fn around(&self, rows: &FeatureRows, minutes: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let scales = self.scale.predict(&rows.values);
         let mut ends = (Vec::with_capacity(minutes.len()), Vec::with_capacity(minutes.len()));
@@ -125,26 +126,27 @@ impl Interval {
     }
 }
 
-/// The group of the trip and the band of its distance.
+/// Returns the group of the trip and the band of its distance.
 fn group_of(row: &[f32]) -> (usize, usize) {
     let miles = row[features::DISTANCE];
     let band = match miles.is_nan() {
         true => NOT_STATED,
         false => distance_band(miles.into()),
     };
-    // A missing zone is NaN, which is zone 0, and that is none.
+    // A missing zone is NaN, which casts to 0, and no zone has that number.
     let zone = |at: usize| Zone::new(row[at] as u16);
     (row_of(zone(features::PICKUP_ZONE), zone(features::DROPOFF_ZONE)) / BANDS, band)
 }
 
-/// Where the multipliers of a trip's group begin: its pickup's borough, or the airports, which Newark's place stands for.
+/// Returns where the multipliers of a group begin: at the pickup's borough, or at Newark's place for all airports.
 pub(crate) fn row_of(pickup: Option<Zone>, dropoff: Option<Zone>) -> usize {
     let airport = zones::is_airport(pickup) || zones::is_airport(dropoff);
     let group = if airport { Borough::Ewr } else { zones::borough(pickup) };
     group as usize * BANDS
 }
 
-/// A multiplier for every group: its own, else that of its borough (of trips with a distance), else that of its band, else that of all.
+/// Fits a multiplier for every group: its own, else its borough's (of trips with a distance), else its band's, else
+/// that of all trips.
 fn multipliers(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[ConformalMultiplier; BANDS]; BOROUGHS] {
     let groups: Vec<(usize, usize)> = FeatureRows::from_trips(&unseen.trips).rows().map(group_of).collect();
     let all = ConformalMultiplier::fit(0..errors.len(), errors, scales);
@@ -170,20 +172,19 @@ impl ConformalMultiplier {
         let per_scale = |row: usize| if scales[row] > 0.0 { errors[row] / scales[row] } else { 0.0 };
         let mut above: Vec<f64> = rows.into_iter().map(per_scale).collect();
         let mut below: Vec<f64> = above.iter().map(|error| -error).collect();
-        // An end may be on the other side of the answer, but the answer stays inside.
+        // Without the lower limit of 0, the prediction could lie outside its own interval.
         Self { below: reached(&mut below).max(0.0), above: reached(&mut above).max(0.0) }
     }
 }
 
-/// What all but a share [`TAIL`] of further errors stay below: the ceil((n + 1) (1 - tail))-th smallest.
+/// Returns the ceil((n + 1) (1 - [`TAIL`]))-th smallest error, or the largest: nearly all further errors stay below.
 fn reached(errors: &mut [f64]) -> f64 {
     errors.sort_unstable_by(f64::total_cmp);
     let rank = ((errors.len() + 1) as f64 * (1.0 - TAIL)).ceil() as usize;
     errors.get(rank.clamp(1, errors.len().max(1)) - 1).copied().unwrap_or_default()
 }
 
-/// Trees that expect errors, and what trees that did not see a trip expect of it: each half of the days by those of the
-/// other half.
+/// Returns trees of the expected error, and predictions for each half of the days by trees of the other half.
 fn scales(
     unseen: &Unseen,
     errors: &[f64],
@@ -204,7 +205,7 @@ fn scales(
     Ok((boosted::expected_error(&unseen.trips, &far, params, work)?, scales))
 }
 
-/// The same of every row.
+/// Returns a scorer of `minutes` for every row.
 fn flat(minutes: f64) -> Scorer {
     Scorer::new(Ensemble::constant(features::NAMES.len(), minutes))
 }

@@ -4,8 +4,8 @@
 //! The course one-hot encodes `pickup_dropoff`, adds `trip_distance` and fits by an iterative solver. Least
 //! squares on such columns has a closed form (Frisch and Waugh 1933): the slope is the within-pair covariance of
 //! distance and duration over the within-pair variance of distance; each pair's intercept follows from its means.
-//! With an L2 penalty on pairs and slope it stays closed, and its limit for a vanishing penalty says what an
-//! unseen pair gets: the unweighted mean of the intercepts. One pass, whatever the number of rows.
+//! With an L2 penalty on pairs and slope it stays closed, and its limit for a vanishing penalty is the intercept of an
+//! unseen pair: the unweighted mean of the intercepts. Two passes, whatever the number of rows.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::trip::{Trip, possible_miles};
 /// Duration = intercept of the pair + slope x miles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearModel {
-    /// Whether a stated distance is taken as it stands, as the course does, or only if it can be planned.
+    /// Whether a stated distance is used as stated, as in the course, or only if it can be planned.
     distance_as_stated: bool,
     slope_min_per_mile: f64,
     unseen_intercept_min: f64,
@@ -30,7 +30,7 @@ pub struct LinearModel {
     fallback: DistanceFallback,
 }
 
-/// Running moments of one pair (Welford 1962: distances of 200,000 miles lose nothing beside those of 1).
+/// Running moments of one pair (Welford 1962: distances of 200,000 miles do not blur those of 1).
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     rows: f64,
@@ -80,22 +80,22 @@ impl LinearModel {
         }
     }
 
-    /// Minutes a mile.
+    /// Returns the slope, minutes per mile.
     pub fn slope_min_per_mile(&self) -> f64 {
         self.slope_min_per_mile
     }
 
-    /// The intercept, minutes, of a pair that was not seen.
+    /// Returns the intercept of an unseen pair, minutes.
     pub fn unseen_intercept_min(&self) -> f64 {
         self.unseen_intercept_min
     }
 
-    /// How many pairs were seen.
+    /// Returns the number of pairs seen.
     pub fn n_pairs(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Expected minutes of every trip.
+    /// Predicts the expected minutes of every trip.
     pub fn minutes(&self, trips: &[Trip]) -> Vec<f64> {
         trips.iter().map(|trip| self.minutes_of(trip)).collect()
     }
@@ -117,7 +117,7 @@ fn believed_miles(as_stated: bool, trip: &Trip) -> Option<f64> {
     }
 }
 
-/// Slope and common intercept. With `u = n / (n + ridge)` of a pair and `r` its mean residual before its own
+/// Solves for slope and common intercept. With `u = n / (n + ridge)` of a pair and `r` its mean residual before its own
 /// effect, the normal equations are `sum(u r) = 0` for the common intercept and
 /// `Sxy - slope Sxx + ridge sum(u d r) = ridge slope` for the slope.
 fn solve<'a>(pairs: impl Iterator<Item = &'a Moments>, ridge: f64) -> (f64, f64) {

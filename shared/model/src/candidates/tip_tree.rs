@@ -1,9 +1,8 @@
 //! One decision tree for tips, grown by linfa-trees: a floor whose rules can be read.
 //!
-//! linfa-trees answers a class and scans all rows at every node, so it is given what it is good at, the
-//! structure: it grows on a stratified sample with class-balanced weights (balanced also keeps its pruning from
-//! merging siblings of one label). The leaves' probabilities are then counted on all rows, and the tree is served
-//! in the flat form of [`trees`].
+//! linfa-trees predicts a class and scans all rows at every node, so only the structure is taken from it: it grows on a
+//! stratified sample with class-balanced weights (balanced also keeps its pruning from merging siblings of one label).
+//! The leaves' probabilities are then counted on all rows, and the tree is served in the flat form of [`trees`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,8 +18,7 @@ use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
 use crate::trip::Trip;
 
-/// Stands for missing while linfa fits, which knows no missing values: below every feature, so that missing
-/// values go left of every split.
+/// Encodes missing values for linfa, which has none: below every feature, so that they go left of every split.
 const MISSING: f64 = -1000.0;
 
 /// P(tip > 0 | paid by card) by the leaf that a trip falls into.
@@ -52,23 +50,23 @@ impl TipTree {
         Ok(Self { ensemble: structure.with_leaves(leaves).map_err(refused)? })
     }
 
-    /// P(tip > 0 | paid by card) of every trip.
+    /// Predicts P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
         self.ensemble.predict(&FeatureRows::from_trips(trips).values)
     }
 
-    /// The tree, over the features of [`features::NAMES`].
+    /// Returns the tree, over the features of [`features::NAMES`].
     pub(crate) fn ensemble(&self) -> &Ensemble {
         &self.ensemble
     }
 
-    /// How many leaves the tree has.
+    /// Returns the number of leaves.
     pub fn n_leaves(&self) -> usize {
         self.ensemble.n_leaves()
     }
 }
 
-/// At most `limit` rows, each class in its share, drawn by `seed`, in ascending order.
+/// Draws at most `limit` rows by `seed`, each class in its share, in ascending order.
 fn stratified(labels: &[f64], limit: usize, seed: u64) -> Vec<usize> {
     if labels.len() <= limit {
         return (0..labels.len()).collect();
@@ -106,14 +104,14 @@ fn grow(
         .min_weight_leaf(params.tree_min_leaf as f32 * balance.of_row)
         .min_weight_split(2.0 * params.tree_min_leaf as f32);
     let refused = |source| FitError::Tree { rows: sample.len(), source };
-    // linfa asserts what it did not foresee; one target must not take the other's retraining with it.
+    // linfa panics on input that it did not foresee; that must not end the retraining of the other target.
     match catch_unwind(AssertUnwindSafe(|| params.fit(&data))) {
         Ok(grown) => grown.map_err(|source| refused(source.into())),
         Err(_) => Err(refused("linfa-trees panicked".into())),
     }
 }
 
-/// Weights with which both classes weigh about alike.
+/// Weights that balance the two classes.
 ///
 /// linfa adds and subtracts weights one by one in f32. Fractions would drift there (over 100,000 rows by more than a
 /// leaf weighs, and then it panics), so the weights are whole numbers whose sum f32 holds exactly. They have no common
@@ -123,7 +121,7 @@ fn grow(
 struct Balance {
     tipped: f32,
     other: f32,
-    /// What a row weighs on average.
+    /// Average weight of a row.
     of_row: f32,
 }
 
@@ -146,7 +144,7 @@ fn common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
-/// The structure of linfa's tree in our description, leaves not yet valued.
+/// Converts the structure of linfa's tree to ours; leaves have no values yet.
 fn flatten(root: &TreeNode<f64, bool>) -> Tree {
     let mut tree = Tree { nodes: Vec::new(), leaves: Vec::new() };
     describe(root, &mut tree);
@@ -177,7 +175,7 @@ fn describe(node: &TreeNode<f64, bool>, tree: &mut Tree) -> Child {
     Child::Node(at as u32)
 }
 
-/// Share of tipped rows of every leaf, drawn towards the base rate by the weight of 10 rows.
+/// Computes the share of tipped rows of every leaf, shrunk to the base rate by the weight of 10 rows.
 fn count_leaves(structure: &Ensemble, rows: &FeatureRows, labels: &[f64], base_rate: f64) -> Vec<f64> {
     const PRIOR_ROWS: f64 = 10.0;
     let mut counts = vec![(0.0, 0.0); structure.n_leaves()];

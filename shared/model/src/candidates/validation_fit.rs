@@ -1,8 +1,8 @@
-//! Fitting in two steps: a validation fit on trips kept aside, then all trips.
+//! Fits in two steps: a validation fit on trips kept aside, then a fit of all trips.
 //!
-//! The validation fit learns from some trips and answers others that it did not see, best of all those of a later month. That
-//! says what nothing else may say: after how many rounds to stop, which family, parameters or window to take, how far answers stray,
-//! how probabilities have to be read. Then everything is learned from, with what was found.
+//! The validation fit learns from some trips and predicts others that it did not see, preferably of a later month. It
+//! alone decides after how many rounds to stop, which family, parameters or window to take, how wide intervals are and
+//! how probabilities are calibrated. Then all trips are fitted with what was found.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,35 +15,35 @@ use super::{DurationModel, Estimate, Family, FitError, FitParams, Model, TipEsti
 use crate::outcome::{Examples, Target};
 use crate::performance::Loss;
 
-/// Rounds where there is nothing to say when to stop: enough for so little data.
+/// Most boosting rounds without validation trips: enough for so little data.
 const ROUNDS_WITHOUT_VALIDATION: u32 = 100;
 
-/// How a family with these parameters does on trips that it did not see.
+/// A family with these parameters, validated on trips that it did not see.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidationFit {
-    /// What was learned.
+    /// The target.
     pub target: Target,
-    /// By which family.
+    /// The family.
     pub family: Family,
-    /// With which parameters; what they left open is decided.
+    /// The parameters, with the open ones decided.
     pub params: FitParams,
-    /// The figure that decides, RMSE in minutes or log loss, on the unseen trips; NaN if there were none.
+    /// The deciding metric, RMSE in minutes or log loss, on the unseen trips; NaN if there were none.
     pub loss: f64,
-    /// Of boosted trees: as many as were best.
+    /// For boosted trees: the best number of rounds, or at most 100 without unseen trips.
     pub rounds: Option<u32>,
-    /// Of boosted trees: the loss on the unseen trips after each round, see [`trees::boost::Objective::loss`].
+    /// For boosted trees: the loss on the unseen trips after each round, see [`trees::boost::Objective::loss`].
     pub losses: Vec<f64>,
-    /// Whether it was stopped before it came to an end.
+    /// Whether [`Work::control`] stopped it.
     pub cut: bool,
     unseen: Unseen,
 }
 
-/// How a fit went, beside what was fitted.
+/// How a fit went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FitSummary {
-    /// Of boosted trees: how many there are. The same parameters with as many rounds give the same trees.
+    /// For boosted trees: their number. With as many rounds, the same parameters give the same trees.
     pub rounds: Option<u32>,
-    /// Whether the validation fit or the fit was stopped before it came to an end.
+    /// Whether [`Work::control`] stopped the validation fit or the fit.
     pub cut: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct Candidate {
 }
 
 impl ValidationFit {
-    /// Learns `target` from `learn` and answers `later`.
+    /// Fits `target` on `learn` and predicts `later`.
     ///
     /// # Errors
     /// See [`FitError`].
@@ -96,13 +96,13 @@ impl ValidationFit {
         Ok(Self { target, family, params, loss, rounds, losses, cut, unseen })
     }
 
-    /// What was said of the unseen trips.
+    /// Returns the predictions for the unseen trips.
     pub fn predicted(&self) -> &[f64] {
         &self.unseen.predicted
     }
 
-    /// Learns from `examples` what was validated. The same examples in the same order and the same validation fit give the
-    /// same model, on every machine and whatever the number of threads.
+    /// Fits the validated family on `examples`. The same examples in the same order and the same validation fit give
+    /// the same model, on every machine and with any number of threads.
     ///
     /// # Errors
     /// See [`FitError`].
@@ -140,7 +140,7 @@ impl ValidationFit {
 }
 
 impl Candidate {
-    /// Learns `target` from `examples`, already chosen by `params.rules`, validated on every fifth of their days.
+    /// Fits `target` on `examples`, already chosen by `params.rules`, and validates on every fifth of their days.
     ///
     /// # Errors
     /// See [`FitError`].

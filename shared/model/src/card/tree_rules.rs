@@ -1,14 +1,14 @@
-//! A tree as text: what it asks, and what it answers.
+//! A tree as text: its conditions and its predictions.
 
 use trees::{Child, Ensemble, Split, Tree};
 
 use crate::candidates::{Model, TipEstimate, TipModel};
 use crate::features;
 
-/// Lines at most: what is deeper is only counted.
+/// Nodes deeper than this (the root has depth 0) are only counted.
 const DEPTH_MAX: usize = 5;
 
-/// The rules of a model that is one decision tree, a line each, indented by depth; none of any other.
+/// Returns the rules of a model that is one decision tree, a line each, indented by depth; else nothing.
 pub fn tree_rules(model: &Model) -> Vec<String> {
     match model {
         Model::Tip(TipModel { estimate: TipEstimate::Tree(tree), .. }) => rules_of(tree.ensemble()),
@@ -58,7 +58,7 @@ fn describe(tree: &Tree, at: Child, depth: usize, condition: &str, lines: &mut V
     }
 }
 
-/// How many leaves there are, and the least and the most that they answer.
+/// Returns the number of leaves, and their least and greatest value.
 fn below(tree: &Tree, at: Child) -> (usize, f64, f64) {
     match at {
         Child::Leaf(leaf) => (1, tree.leaves[leaf as usize], tree.leaves[leaf as usize]),

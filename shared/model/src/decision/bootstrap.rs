@@ -1,25 +1,25 @@
-//! How sure a difference is: paired, in blocks of days.
+//! Measures how certain a difference is, by a paired bootstrap over blocks of days.
 //!
-//! Days are drawn with replacement as often as there are days, and both models are compared on what was drawn (Efron 1979;
-//! blocks for dependent data: Künsch 1989). Shares of the differences are the bounds.
+//! Days are drawn with replacement, as many as there are, and both models are compared on the drawn days (Efron 1979;
+//! blocks for dependent data: Künsch 1989). The bounds are quantiles of the resampled differences.
 
 use crate::candidates::split_mix;
 use crate::performance::Loss;
 
-/// Days drawn again and again, the same for every comparison on these days.
+/// Resampled days, the same for every comparison on these days.
 pub(crate) struct Resamples {
     /// `[n_resamples][n_days]`: how often each day was drawn.
     drawn: Vec<Vec<u16>>,
 }
 
-/// By which share one model is better than the other.
+/// The share by which one model is better than the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Improvement {
     /// On all days.
     pub(super) estimate: f64,
-    /// Surely at least.
+    /// Lower bound.
     pub(super) lower: f64,
-    /// Surely at most.
+    /// Upper bound.
     pub(super) upper: f64,
 }
 
@@ -31,13 +31,13 @@ pub(super) struct PairedLosses {
 }
 
 impl Resamples {
-    /// `count` resamples of `n_days` days.
+    /// Draws `count` resamples of `n_days` days.
     pub(crate) fn new(n_days: usize, count: usize, seed: u64) -> Self {
         let resample = |number: usize| {
             let mut drawn = vec![0u16; n_days];
             for draw in 0..n_days {
                 let mixed = split_mix(seed ^ split_mix(((number as u64) << 20) | draw as u64));
-                // The high half times the number of days: even to 1 in 2^32 / days.
+                // The high half, scaled to the number of days, is uniform to 1 in 2^32 / days.
                 drawn[(((mixed >> 32) * n_days as u64) >> 32) as usize] += 1;
             }
             drawn
@@ -45,8 +45,8 @@ impl Resamples {
         Self { drawn: (0..count).map(resample).collect() }
     }
 
-    /// By which share the challenger's figure that decides is less than the champion's; `tail` of the resamples lie beyond each
-    /// bound.
+    /// Computes the share by which the challenger's deciding metric is below the champion's, with its bounds; a share
+    /// `tail` of the resamples lies beyond each.
     pub(super) fn improvement(&self, by_day: &[PairedLosses], loss: Loss, tail: f64) -> Improvement {
         let share = |(champion, challenger): (f64, f64)| {
             if champion > 0.0 { 1.0 - loss.figure(challenger / champion) } else { 0.0 }
@@ -56,13 +56,13 @@ impl Resamples {
         Improvement { estimate, lower, upper }
     }
 
-    /// The figure that decides, of `by_day` (sum of losses, rows), with its bounds; `tail` of the resamples lie beyond each.
+    /// Computes the deciding metric of `by_day` (sum of losses, rows), with bounds like those of [`Self::improvement`].
     pub(crate) fn figure(&self, by_day: &[(f64, f64)], loss: Loss, tail: f64) -> [f64; 3] {
         self.bounds(by_day, tail, |(sum, rows)| loss.figure(sum / rows))
     }
 
-    /// What `of` makes of the sums over all days, and its bounds. Resamples of which it makes no number (those without a row of
-    /// a rare slice) say nothing.
+    /// Applies `of` to the sums over all days, and bounds the result. Resamples without a finite value (for
+    /// [`Self::figure`], those without a row of a rare slice) are left out.
     fn bounds(&self, by_day: &[(f64, f64)], tail: f64, of: impl Fn((f64, f64)) -> f64) -> [f64; 3] {
         let sum = |times: &dyn Fn(usize) -> f64| {
             by_day.iter().enumerate().fold((0.0, 0.0), |sums: (f64, f64), (day, pair)| {
@@ -96,13 +96,13 @@ mod tests {
         assert!((400..600).contains(&first), "about once each: {first} of 500");
     }
 
-    /// The bounds hold as often as they say: of 400 months whose true improvement is known, about 5 % lie beyond each.
+    /// The bounds have their nominal coverage: of 400 months with a known improvement, about 5 % lie beyond each.
     #[test]
     fn bounds_hold_as_often_as_they_say() {
         let resamples = Resamples::new(30, 600, 7);
         let (mut below, mut above) = (0, 0);
         for month in 0..400u64 {
-            // Days differ much from each other, and alike for both models: the pairing has to see through that.
+            // Days differ much from each other, and alike for both models: the pairing has to cancel that.
             let day = |day: u64| {
                 let level = 10.0 + 30.0 * uniform(month * 1000 + day * 3);
                 let gain: f64 =

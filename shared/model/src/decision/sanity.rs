@@ -1,23 +1,23 @@
-//! Whether a model is sound at all, however good its figures.
+//! Checks whether a model is sound at all, however good its metrics.
 
 use crate::candidates::Model;
 use crate::evaluation::Predictions;
 use crate::outcome::Examples;
 use crate::trip::{Trip, select};
 
-/// Answers of a sound model are on average this close to what was, as a share of it: months differ by up to a seventh, and a
-/// city that comes to a stop must not stop its models from being replaced.
+/// The mean prediction of a sound model is off the mean label by at most this share of it: months differ by up to a
+/// seventh, and a city that comes to a stop must not stop its models from being replaced.
 const MEAN_OFF_MAX: f64 = 0.5;
-/// And differ among trips by at least this share of how much trips do.
+/// The predictions' standard deviation is at least this share of the labels'.
 const SPREAD_MIN: f64 = 0.1;
-/// No trip of at most an hour is answered with more than this, minutes.
+/// The longest sound prediction for a trip of at most an hour, minutes.
 const MINUTES_MAX: f64 = 180.0;
 /// Trips whose distance is varied.
 const TRIPS_VARIED: usize = 200;
-/// A longer way may be said to take less time by this much, minutes.
+/// A longer distance may be predicted to take less time by this much, minutes.
 const SHORTER_MAX_MIN: f64 = 0.5;
 
-/// What speaks against `model`, which `said` this of `examples`.
+/// Returns objections to `model`, which predicted `predicted` for `examples`.
 pub(super) fn objections(model: &Model, predicted: &[f64], examples: &Examples) -> Vec<String> {
     let mut objections = Vec::new();
     if examples.is_empty() {
@@ -53,7 +53,7 @@ fn mean_and_spread(values: &[f64]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-/// The same trips over longer and longer ways.
+/// Objects if a longer distance takes less time.
 fn shorter_by_a_longer_way(model: &Model, examples: &Examples) -> Option<String> {
     const MILES: [f64; 8] = [0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0];
     let step = examples.len().div_ceil(TRIPS_VARIED).max(1);

@@ -12,8 +12,8 @@ fn uniform(item: u64) -> f64 {
     (split_mix(item) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// A month of trips that take 3 minutes and `pace` a mile, and `slow` more in the Bronx; a share `tipped` of the long ones
-/// is tipped.
+/// A month of trips that take 3 minutes and `pace` a mile, and `slow` more in the Bronx; a share `tipped` of the long
+/// ones is tipped.
 fn month(of: &str, pace: f64, slow: f64, tipped: f64) -> LabelledTrips {
     let first: NaiveDate = format!("{of}-01").parse().unwrap();
     let mut file = LabelledTrips { month: of.parse().ok(), ..LabelledTrips::default() };
@@ -56,7 +56,7 @@ fn challenger(rows: &Holdout, name: &str, family: Family, model: &Model) -> Chal
     Challenger { version, family, scored: rows.score(model), defects: Vec::new() }
 }
 
-/// What is decided on `judged` about a boosted duration model of `new` against one of `old`.
+/// Checks the decision, on `judged`, about a boosted duration model of `new` against one of `old`.
 fn check(old: &LabelledTrips, new: &LabelledTrips, judged: &LabelledTrips, promote: bool, says: &str) {
     let rows = Holdout::new(Target::Duration, std::slice::from_ref(judged));
     let champion = rows.score(&learned(Target::Duration, Family::Boosted, old));
@@ -86,7 +86,7 @@ fn clearly_better_is_promoted_and_alike_or_worse_is_not() {
 
 #[test]
 fn a_slice_that_is_surely_worse_vetoes() {
-    // What learned from the new pace is better over all, but has not seen the Bronx slow down.
+    // The model of the new pace is better overall, but has not seen the Bronx slow down.
     let (before, after) = (month("2023-01", 3.0, 8.0, 0.9), month("2023-02", 4.2, 0.0, 0.9));
     check(
         &before,
@@ -123,7 +123,7 @@ fn without_a_champion_the_best_sound_one_becomes_it() {
     assert_eq!(decide(&rows, None, Vec::new(), &PromotionPolicy::default()).reason, "there is no challenger");
 }
 
-/// A model of constant answers, as an export that went wrong would give.
+/// A model of constant predictions, as a broken export would give.
 fn constant(minutes: f64) -> Model {
     let parts = Parts {
         source: "an export that went wrong".into(),
@@ -159,7 +159,7 @@ fn tips_have_to_beat_the_tree_that_can_be_read() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
     let rows = Holdout::new(Target::Tip, std::slice::from_ref(&judged));
     let tree = learned(Target::Tip, Family::Tree, &learn);
-    // Learned from a month in which nobody tipped on long ways.
+    // This model learned from a month in which long trips were tipped as rarely as short ones.
     let worse = learned(Target::Tip, Family::Boosted, &month("2023-01", 3.0, 0.0, 0.2));
     let both = vec![
         challenger(&rows, "worse", Family::Boosted, &worse),
@@ -188,7 +188,7 @@ fn the_same_model_again_changes_nothing() {
 
 #[test]
 fn a_validation_fit_does_not_see_what_it_predicts() {
-    // The later month is turned upside down: what was learned, and so what is said of it, stays the same.
+    // The labels of the later month are inverted: the model, and so its predictions, stay the same.
     let (learn, later) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
     let examples = |file| Rules::Strict.examples(Target::Duration, std::slice::from_ref(file)).0;
     let (learn, later) = (examples(&learn), examples(&later));

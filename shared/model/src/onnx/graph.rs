@@ -1,4 +1,4 @@
-//! Building a graph: nodes with names of their own, constants, trees.
+//! Builds a graph of named nodes, constants and trees.
 
 use trees::{Child, Ensemble, Split, Tree};
 
@@ -24,25 +24,25 @@ impl Builder {
         Graph { name: Some(name.into()), ..self.graph }
     }
 
-    /// A column that is given, of as many rows as all others.
+    /// Adds an input column, of as many rows as all others.
     pub(super) fn input(&mut self, name: &str, elem_type: i32) -> Edge {
         self.graph.input.push(column(name, elem_type));
         Edge(name.into())
     }
 
-    /// A column that is answered.
+    /// Adds an output column.
     pub(super) fn output(&mut self, name: &str, of: &Edge) {
         let output = Node { output: vec![name.into()], ..node("Identity", &[of]) };
         self.graph.node.push(output);
         self.graph.output.push(column(name, DOUBLE));
     }
 
-    /// The only output of `op` on `of`.
+    /// Adds the node `op` on `of` and returns its only output.
     pub(super) fn op(&mut self, op: &str, of: &[&Edge]) -> Edge {
         self.push(node(op, of))
     }
 
-    /// The same with one whole number as attribute.
+    /// Adds a node with one whole number as attribute.
     pub(super) fn op_with(&mut self, op: &str, of: &[&Edge], name: &str, value: i64) -> Edge {
         let attribute =
             Attribute { name: Some(name.into()), i: Some(value), kind: Some(2), ..Attribute::default() };
@@ -81,12 +81,12 @@ impl Builder {
         )
     }
 
-    /// The sum of `ensemble` for each row of `rows` (`[N, n_features]`, f64): `[N]`. None where it splits by category.
+    /// Sums `ensemble` for each row of `rows` (`[N, n_features]`, f64): `[N]`. `None` if it splits by category.
     pub(super) fn sum(&mut self, ensemble: &Ensemble, rows: &Edge) -> Option<Edge> {
         let base = self.double(ensemble.base());
         let mut parts = Parts::default();
         for tree in ensemble.described() {
-            // The form that the standard has for a tree of one leaf is summed wrongly before onnxruntime 1.30.
+            // onnxruntime before 1.30 sums the standard's form of a tree of one leaf wrongly.
             if tree.nodes.is_empty() { parts.add_leaf(&tree) } else { parts.add(&tree)? }
         }
         if parts.roots.is_empty() {
@@ -135,13 +135,13 @@ fn column(name: &str, elem_type: i32) -> Value {
     Value { name: Some(name.into()), of: Some(ValueType { tensor: Some(tensor) }) }
 }
 
-/// The attributes of a TreeEnsemble (ai.onnx.ml 5): splits and leaves of all trees, each numbered through.
+/// The attributes of a TreeEnsemble (ai.onnx.ml 5): splits and leaves of all trees, each numbered consecutively.
 #[derive(Default)]
 struct Parts {
     features: Vec<i64>,
     splits: Vec<f64>,
     missing: Vec<i64>,
-    /// Where to go if the value is at most the split, and whether that is a leaf.
+    /// The child if the value is at most the split, and 1 if that is a leaf.
     left: Vec<(i64, i64)>,
     right: Vec<(i64, i64)>,
     leaves: Vec<f64>,
@@ -151,7 +151,7 @@ struct Parts {
 impl Parts {
     fn add(&mut self, tree: &Tree) -> Option<()> {
         self.roots.push(self.features.len() as i64);
-        // onnxruntime 1.21 to 1.23 takes a root whose two children have the same number for a lone leaf.
+        // onnxruntime 1.21 to 1.23 mistakes a root whose two children have the same number for a lone leaf.
         let root = &tree.nodes[0];
         let collides = matches!((root.left, root.right), (Child::Leaf(_), Child::Node(_)))
             && self.leaves.len() == self.features.len() + 1;
@@ -173,7 +173,7 @@ impl Parts {
         self.right.push((first + 1, 1));
     }
 
-    /// Depth first, left before right: the order in which every reader numbers them.
+    /// Numbers the nodes depth first, left before right, as every reader does.
     fn walk(&mut self, tree: &Tree, at: usize) -> Option<i64> {
         let node = &tree.nodes[at];
         let Split::AtMost(threshold) = node.split else { return None };
@@ -235,7 +235,7 @@ impl Parts {
             ints("nodes_falsenodeids", part(&self.right, false)),
             ints("nodes_featureids", self.features),
             ints("nodes_missing_value_tracks_true", self.missing),
-            // 0: a value at most the split.
+            // Mode 0 goes left if the value is at most the split.
             tensor("nodes_modes", UINT8, n_nodes, vec![0; n_nodes]),
             tensor("nodes_splits", DOUBLE, n_nodes, bytes(&self.splits)),
             ints("nodes_trueleafs", part(&self.left, true)),

@@ -34,7 +34,7 @@ fn fit(unseen: &Unseen) -> Interval {
     Interval::fit(unseen, &FitParams::default(), &mut work).unwrap()
 }
 
-/// The share of rows inside, the shares below and above, and the mean width, over rows that `keep` wants.
+/// Returns the share of rows inside, the shares below and above, and the mean width, over rows that `keep` accepts.
 fn measured(interval: &Interval, unseen: &Unseen, keep: impl Fn(Option<f64>) -> bool) -> [f64; 4] {
     let (lower, upper) = interval.around(&FeatureRows::from_trips(&unseen.trips), &unseen.predicted);
     let rows: Vec<usize> = (0..lower.len()).filter(|&row| keep(unseen.trips[row].distance_miles)).collect();
@@ -104,7 +104,7 @@ fn a_constant_interval_reaches_as_far_to_both_sides_and_never_below_zero() {
 
 #[test]
 fn the_reach_counts_one_more_trip_than_there_are() {
-    // Of 99 errors the 96th: ceil(100 x 0.955). Of 22, the 22nd: ceil(21.965); of 18 the 18th, though one more would be asked for.
+    // Ranks: ceil(100 x 0.955) = 96 of 99 errors; ceil(21.965) = 22 of 22; 19 of 18, which becomes 18.
     let errors = |n: i32| (1..=n).map(f64::from).collect::<Vec<_>>();
     assert_eq!(reached(&mut errors(99)), 96.0);
     assert_eq!(reached(&mut errors(22)), 22.0);
