@@ -237,7 +237,7 @@ pub fn decide(
                 .as_ref()
                 .filter(|(floor, tree)| *tree != one.version && figure(&one.scored.metrics) >= *floor)
             {
-                objections.push(format!("no better than the tree that can be read, {tree}"));
+                objections.push(format!("no better than the tree {tree}"));
             }
             if champion.is_some_and(|(version, _)| *version == one.version) {
                 objections.push("it is the champion already: the same data gave the same model".into());

@@ -207,7 +207,7 @@ fn a_map_that_says_too_little_or_the_wrong_thing_is_refused() {
     for (map_json, expected) in [
         (
             json!({"columns": {}, "golden": rows}),
-            "column \"PULocationID\": the map does not say what it means",
+            "column \"PULocationID\": the map has no entry for it",
         ),
         (json!({"columns": numeric_columns()}), "no golden rows"),
         (json!({"columns": numeric_columns(), "golden": off}), "golden row 3: the model predicts"),
