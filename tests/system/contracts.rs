@@ -172,6 +172,7 @@ fn a_crate_opens_with_what_it_is() {
 /// The README of each function lists its variables.
 #[test]
 fn the_readme_of_a_function_lists_its_variables() {
+    let overview = std::fs::read_to_string(root().join("README.md")).unwrap();
     for function in functions() {
         let path = root().join("functions").join(&function.name).join("README.md");
         let readme = std::fs::read_to_string(&path).unwrap_or_default();
@@ -183,5 +184,9 @@ fn the_readme_of_a_function_lists_its_variables() {
         }
         let rows = readme.lines().filter(|line| line.starts_with("| `")).count();
         assert_eq!(rows, function.variables.len(), "{}: a row for each variable", path.display());
+        // The project's README names them too, for the functions that it shows.
+        let shown = overview.lines().find(|line| line.starts_with(&format!("| [{}](", function.name)));
+        let names: Vec<String> = function.variables.iter().map(|one| format!("`{}`", one.name)).collect();
+        assert!(shown.is_none_or(|row| row.ends_with(&format!("| {} |", names.join(", ")))), "{shown:?}");
     }
 }

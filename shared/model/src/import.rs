@@ -230,8 +230,7 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
 
 fn column_of(column: &import::Column, map: &FeatureMap) -> Result<MappedColumn, MapError> {
     let wrong = |detail: String| MapError::Column { column: column.name.clone(), detail };
-    let meaning =
-        map.columns.get(&column.name).ok_or_else(|| wrong("the map has no entry for it".into()))?;
+    let meaning = map.columns.get(&column.name).ok_or_else(|| wrong("the map has no entry for it".into()))?;
     let position = |name: &String| {
         let known = features::NAMES.iter().position(|known| known == name);
         let unknown =

@@ -205,10 +205,7 @@ fn a_map_that_says_too_little_or_the_wrong_thing_is_refused() {
     let mut off = rows.clone();
     off[3]["prediction"] = json!(99.0);
     for (map_json, expected) in [
-        (
-            json!({"columns": {}, "golden": rows}),
-            "column \"PULocationID\": the map has no entry for it",
-        ),
+        (json!({"columns": {}, "golden": rows}), "column \"PULocationID\": the map has no entry for it"),
         (json!({"columns": numeric_columns()}), "no golden rows"),
         (json!({"columns": numeric_columns(), "golden": off}), "golden row 3: the model predicts"),
         (
