@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use model::{Family, ModelVersion, Target};
+use model::{Family, ModelVersion, Target, chain};
 use registry::runs::{Retrained, Run, Runs};
 use serde::Serialize;
 use serde_json::Value;
-use store::StoreUri;
 use store::json::{Arrays, leaves};
+use store::{StoreError, StoreUri};
 
 use crate::files;
 use crate::output::{Failure, Output};
@@ -73,7 +73,15 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             let runs = open(&of).await?;
             let mut listed = Vec::new();
             for name in runs.names().await? {
-                listed.extend(lines_of(&read(&runs, &name).await?));
+                match runs.read(&name).await {
+                    Ok(run) => listed.extend(run.iter().flat_map(lines_of)),
+                    // One record that cannot be read must not hide the others.
+                    Err(error @ StoreError::Document { .. }) => {
+                        let reason = Some(chain(&error));
+                        listed.push(Listed { run: name, reason, ..Listed::default() });
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             out.print(&listed, || table(&listed))
         }

@@ -87,17 +87,22 @@ fn deploy(project: &Path, from: &str, to: &str) {
     write(&path, &text.replace(&line, &format!("{line}    {to} = {}", renamed(&line, from, to))));
 }
 
-/// Runs tests of this program on another project.
-fn on(project: &Path, filters: &[&str], update: bool) {
+/// Runs tests of this program on another project; returns what they print, and whether all pass.
+fn tests_on(project: &Path, filters: &[&str], update: bool) -> (String, bool) {
     let mut tests = Command::new(std::env::current_exe().unwrap());
     tests.args(filters).env("PROJECT_ROOT", project);
     if update {
         tests.env("UPDATE_DASHBOARDS", "1");
     }
     let output = tests.output().unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{filters:?}: {printed}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!printed.contains("running 0 tests"), "{printed}");
+    (printed, output.status.success())
+}
+
+fn pass_on(project: &Path, filters: &[&str], update: bool) {
+    let (printed, pass) = tests_on(project, filters, update);
+    assert!(pass, "{filters:?}: {printed}");
 }
 
 #[test]
@@ -134,11 +139,17 @@ fn a_new_function_needs_no_change_outside_of_its_folder_and_the_deployments() {
         let text = if name.ends_with("Cargo.toml") { renamed(&text, &smallest, "probe") } else { text };
         write(&project.join(name.replace(&old, new)), &text);
     }
+    git(project, &["add", "-A"]);
+    let (undeployed, pass) = tests_on(project, &["deployments::"], false);
+    assert!(
+        !pass && undeployed.contains("probe"),
+        "the tests miss a function that is not deployed: {undeployed}"
+    );
     deploy(project, &smallest, "probe");
     git(project, &["add", "-A"]);
 
-    on(project, &["dashboards_are_what"], true);
-    on(project, &["contracts::", "deployments::", "dashboards::"], false);
+    pass_on(project, &["dashboards_are_what"], true);
+    pass_on(project, &["contracts::", "deployments::", "dashboards::"], false);
     for (name, bytes) in &before {
         let may_change = name == "template.yaml" || name.starts_with("infra/terraform/");
         assert!(may_change || std::fs::read(project.join(name)).unwrap() == *bytes, "{name} had to change");

@@ -65,7 +65,7 @@ async fn last_retraining(models: &Arc<dyn Store>) -> Result<Option<DateTime<Utc>
     // A name begins with the day that the run is as of, which need not be the day on which it ran.
     for name in runs.names().await?.iter().rev().take(RUNS_MAX) {
         // An unreadable record, such as one of another build, does not count as a success.
-        let Ok(Some(run)) = runs.read(name).await else { continue };
+        let Ok(Some(run)) = runs.status(name).await else { continue };
         last = last.max(run.ended_well().then_some(run.started));
     }
     Ok(last)

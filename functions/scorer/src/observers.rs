@@ -93,6 +93,10 @@ pub(crate) async fn observe(
     let budget = Budget { until: Instant::now() + left.min(BUDGET) };
     let mut metrics = Vec::new();
     for observer in observers {
+        if budget.left().is_zero() {
+            metrics.push((observer.failures(), 1.0));
+            continue;
+        }
         // Panics are caught too: the messages have ended, and must not be delivered again because of one.
         let observed = AssertUnwindSafe(observer.observe(batch, budget)).catch_unwind();
         let error_message = match tokio::time::timeout(budget.left(), observed).await {

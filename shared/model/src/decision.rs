@@ -15,7 +15,7 @@ use crate::candidates::boosted::day_number;
 use crate::candidates::{Family, Model};
 use crate::evaluation::{Predictions, slices_of};
 use crate::outcome::{Examples, LabelledTrips, Target};
-use crate::performance::{Loss, Metrics};
+use crate::performance::{Loss, Metrics, or_nan};
 use crate::rules::Rules;
 use bootstrap::PairedLosses;
 pub(crate) use bootstrap::Resamples;
@@ -87,8 +87,10 @@ pub struct Challenger {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairedComparison {
     /// Improvement as a share of the champion's metric; negative if worse.
+    #[serde(deserialize_with = "or_nan")]
     pub improvement: f64,
     /// Lower bound of the improvement, at [`PromotionPolicy::confidence`].
+    #[serde(deserialize_with = "or_nan")]
     pub improvement_bound: f64,
     /// The slices with enough rows.
     pub slices: Vec<SliceComparison>,
@@ -104,8 +106,10 @@ pub struct SliceComparison {
     /// How many rows.
     pub rows: u64,
     /// Share by which the challenger is worse there; negative where it is better.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f64,
     /// Lower bound of that share.
+    #[serde(deserialize_with = "or_nan")]
     pub loss_bound: f64,
 }
 

@@ -1,6 +1,6 @@
 //! Quality of predictions: the metrics of each target, accumulated row by row.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::outcome::Target;
 
@@ -21,25 +21,34 @@ pub enum Figures {
     /// Errors of durations in minutes.
     Duration {
         /// Root mean squared error, minutes.
+        #[serde(deserialize_with = "or_nan")]
         rmse: f64,
         /// Mean absolute error, minutes.
+        #[serde(deserialize_with = "or_nan")]
         mae: f64,
         /// Share of the variance explained.
+        #[serde(deserialize_with = "or_nan")]
         r2: f64,
         /// Share of actual durations inside the 90 % interval.
+        #[serde(deserialize_with = "or_nan")]
         coverage: f64,
         /// Mean width of that interval, minutes.
+        #[serde(deserialize_with = "or_nan")]
         interval_width_min: f64,
     },
     /// Quality of probabilities.
     Tip {
         /// Area under the ROC curve; ties count half.
+        #[serde(deserialize_with = "or_nan")]
         auc: f64,
         /// Mean negative log likelihood, natural logarithm, probabilities kept 1e-15 away from 0 and 1.
+        #[serde(deserialize_with = "or_nan")]
         log_loss: f64,
         /// Mean squared error of the probabilities.
+        #[serde(deserialize_with = "or_nan")]
         brier: f64,
         /// Share of tipped trips.
+        #[serde(deserialize_with = "or_nan")]
         base_rate: f64,
         /// Expected calibration error (Naeini, Cooper and Hauskrecht 2015): the distance between the share of tipped
         /// trips and the mean probability, over ten bins of about as many trips in order of probability, weighted by
@@ -47,6 +56,14 @@ pub enum Figures {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ece: Option<f64>,
     },
+}
+
+/// Reads a number that JSON has no form for, which is written as null, as NaN: a record of a broken model can still be read.
+///
+/// # Errors
+/// Those of the format.
+pub fn or_nan<'de, D: Deserializer<'de>>(number: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(number)?.unwrap_or(f64::NAN))
 }
 
 impl Figures {

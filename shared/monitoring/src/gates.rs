@@ -39,6 +39,7 @@ pub struct Check {
     /// The measured value; none if it cannot be measured.
     pub figure: Option<f64>,
     /// How far chance alone may move the figure with this many rows.
+    #[serde(default)]
     pub noise: f64,
     /// The expected range.
     pub expected: String,

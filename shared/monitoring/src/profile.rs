@@ -4,16 +4,20 @@
 //! merging is associative to the bit.
 
 mod counts;
+mod outcomes;
+mod predictions;
 
 use chrono::{Datelike, Timelike};
-use model::outcome::{LabelledTrips, Outcome, duration_min};
+use model::outcome::{LabelledTrips, Outcome};
 use model::rejection::Reason;
-use model::rules::{CARD, Rules, reversals};
+use model::rules::reversals;
 use model::trip::{Trip, Zone, possible_miles};
 use model::{Month, zones};
 use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Grid, Histogram, Sparse};
+pub use outcomes::{Logarithms, Outcomes};
+pub use predictions::Predictions;
 
 /// The version of the stored form.
 const VERSION: u32 = 1;
@@ -49,11 +53,6 @@ pub const MINUTES: Grid = Grid { cells_a_unit: 10.0, first: 0, last: 1200, is_ex
 pub const ERRORS: Grid = Grid { cells_a_unit: 10.0, first: -600, last: 600, is_exact: false };
 /// Predicted probability of a tip in hundredths.
 pub const PROBABILITIES: Grid = Grid { cells_a_unit: 100.0, first: 0, last: 100, is_exact: false };
-/// Dollars of a tip in cents, up to 20.
-const CENTS: Grid = Grid { cells_a_unit: 100.0, first: 0, last: 2000, is_exact: true };
-/// Fixed-point scale of the sums of logarithms.
-const FIXED_POINT: f64 = (1u64 << 20) as f64;
-
 /// The predictions for one trip.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripPrediction {
@@ -102,74 +101,6 @@ pub struct Profile {
     pub outcomes: Outcomes,
     /// Counts of predictions.
     pub predictions: Predictions,
-}
-
-/// Counts of what is known only after a trip.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Outcomes {
-    /// Rows that came with an outcome, even an incomplete one.
-    pub rows: u64,
-    /// Rows without a pickup or a drop-off time.
-    pub no_time: u64,
-    /// Rows whose drop-off is before the pickup.
-    pub negative: u64,
-    /// Rows with a duration that is not judged, see [`Rules::judges`].
-    pub not_judged: u64,
-    /// Rows with a pickup outside the month of their file.
-    pub outside_month: u64,
-    /// Rows that are a reversal or the charge that it reverses; see `model::rules::reversals`.
-    pub reversed: u64,
-    /// Durations that are judged, [`SECONDS`].
-    pub seconds: Histogram,
-    /// Sums over rows with a judged duration and a possible distance.
-    pub logarithms: Logarithms,
-    /// Rows by `payment_type`.
-    pub payments: Counts,
-    /// Card trips with a recorded tip by pickup zone, `Zone::index`.
-    pub card_trips: Counts,
-    /// Those that were tipped, by pickup zone.
-    pub tipped: Counts,
-    /// Rows with a known payment type that is not card, and a recorded tip.
-    pub paid_otherwise: u64,
-    /// Those with a tip above 0.
-    pub tipped_otherwise: u64,
-    /// Tips of rows without a payment type, in cents.
-    pub tips_without_payment: Histogram,
-}
-
-/// Sums of x, the logarithm of miles, and y, the logarithm of minutes, in units of 2^-20.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Logarithms {
-    n: u64,
-    x: i64,
-    y: i64,
-    xx: i64,
-    yy: i64,
-    xy: i64,
-}
-
-/// Counts of predictions, and of their errors where the outcome is known.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Predictions {
-    /// Rows that were predicted.
-    pub rows: u64,
-    /// Predicted durations, [`MINUTES`].
-    pub minutes: Histogram,
-    /// Widths of the intervals, [`MINUTES`].
-    pub widths: Histogram,
-    /// Predicted minus actual duration of judged rows, [`ERRORS`].
-    pub errors: Histogram,
-    /// Judged rows whose actual duration lies inside the interval.
-    pub covered: u64,
-    /// Predicted probabilities of a tip, [`PROBABILITIES`].
-    pub tip_probabilities: Histogram,
-    /// Those of card trips with a recorded tip.
-    pub card_probabilities: Histogram,
-    /// Those of card trips that were tipped.
-    pub tipped_probabilities: Histogram,
 }
 
 impl Profile {
@@ -260,135 +191,12 @@ impl Profile {
 
     /// Returns the rows that were not rejected.
     pub fn accepted(&self) -> u64 {
-        self.rows - self.rejected.total()
+        self.rows.saturating_sub(self.rejected.total())
     }
 
     /// Returns `rows` as a share of all rows; 0 without any.
     pub fn share(&self, rows: u64) -> f64 {
         rows as f64 / (self.rows as f64).max(1.0)
-    }
-}
-
-impl Outcomes {
-    fn add(&mut self, trip: &Trip, outcome: &Outcome, month: Option<Month>) {
-        self.rows += 1;
-        let minutes = duration_min(trip.pickup, outcome.dropoff);
-        self.no_time += u64::from(minutes.is_none());
-        let is_outside = |month: Month| trip.pickup.is_some_and(|pickup| !month.contains(pickup));
-        self.outside_month += u64::from(month.is_some_and(is_outside));
-        if let Some(minutes) = minutes {
-            self.negative += u64::from(minutes < 0.0);
-            if Rules::judges(minutes) {
-                self.seconds.add(minutes * 60.0, SECONDS);
-                let miles = possible_miles(trip.distance_miles);
-                miles.into_iter().for_each(|miles| self.logarithms.add(miles, minutes));
-            } else {
-                self.not_judged += 1;
-            }
-        }
-        outcome.payment_type.into_iter().for_each(|payment| self.payments.add(payment.into(), 1));
-        let Some(tip) = outcome.tip_amount else { return };
-        let is_tipped = tip > 0.0;
-        match (outcome.payment_type, trip.pickup_zone) {
-            (Some(CARD), Some(zone)) => {
-                self.card_trips.add(zone.index() as i32, 1);
-                self.tipped.add(zone.index() as i32, is_tipped.into());
-            }
-            (Some(CARD), None) => (),
-            (Some(_), _) => {
-                self.paid_otherwise += 1;
-                self.tipped_otherwise += u64::from(is_tipped);
-            }
-            (None, _) => self.tips_without_payment.add(tip, CENTS),
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.no_time += other.no_time;
-        self.negative += other.negative;
-        self.not_judged += other.not_judged;
-        self.outside_month += other.outside_month;
-        self.reversed += other.reversed;
-        self.paid_otherwise += other.paid_otherwise;
-        self.tipped_otherwise += other.tipped_otherwise;
-        self.seconds.merge(&other.seconds);
-        self.logarithms.merge(&other.logarithms);
-        self.payments.merge(&other.payments);
-        self.card_trips.merge(&other.card_trips);
-        self.tipped.merge(&other.tipped);
-        self.tips_without_payment.merge(&other.tips_without_payment);
-    }
-}
-
-impl Logarithms {
-    fn add(&mut self, miles: f64, minutes: f64) {
-        let (x, y) = (libm::log(miles), libm::log(minutes));
-        let fixed = |value: f64| (value * FIXED_POINT).round() as i64;
-        self.n += 1;
-        for (sum, value) in [
-            (&mut self.x, x),
-            (&mut self.y, y),
-            (&mut self.xx, x * x),
-            (&mut self.yy, y * y),
-            (&mut self.xy, x * y),
-        ] {
-            *sum += fixed(value);
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.n += other.n;
-        self.x += other.x;
-        self.y += other.y;
-        self.xx += other.xx;
-        self.yy += other.yy;
-        self.xy += other.xy;
-    }
-
-    /// Returns the Pearson correlation of x and y; 0 if either does not vary, none without rows.
-    pub fn correlation(&self) -> Option<f64> {
-        let n = self.n as f64;
-        let mean = |sum: i64| sum as f64 / FIXED_POINT / n;
-        let (x, y) = (mean(self.x), mean(self.y));
-        let (both, one, other) = (mean(self.xy) - x * y, mean(self.xx) - x * x, mean(self.yy) - y * y);
-        // A smaller variance is rounding of the fixed point.
-        let varies = |variance: f64| variance > 2.0 / FIXED_POINT;
-        (self.n > 0).then(|| if varies(one) && varies(other) { both / (one * other).sqrt() } else { 0.0 })
-    }
-}
-
-impl Predictions {
-    fn add(&mut self, trip: &Trip, prediction: &TripPrediction, outcome: Option<&Outcome>) {
-        self.rows += 1;
-        let TripPrediction { minutes, interval: (lower, upper), tip_probability } = *prediction;
-        self.minutes.add(minutes, MINUTES);
-        self.widths.add(upper - lower, MINUTES);
-        tip_probability.into_iter().for_each(|p| self.tip_probabilities.add(p, PROBABILITIES));
-        let Some(outcome) = outcome else { return };
-        let actual = duration_min(trip.pickup, outcome.dropoff).filter(|minutes| Rules::judges(*minutes));
-        if let Some(actual) = actual {
-            self.errors.add(minutes - actual, ERRORS);
-            self.covered += u64::from((lower..=upper).contains(&actual));
-        }
-        let tip = outcome.tip_amount.filter(|_| outcome.payment_type == Some(CARD));
-        if let (Some(p), Some(tip)) = (tip_probability, tip) {
-            self.card_probabilities.add(p, PROBABILITIES);
-            if tip > 0.0 {
-                self.tipped_probabilities.add(p, PROBABILITIES);
-            }
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.covered += other.covered;
-        self.minutes.merge(&other.minutes);
-        self.widths.merge(&other.widths);
-        self.errors.merge(&other.errors);
-        self.tip_probabilities.merge(&other.tip_probabilities);
-        self.card_probabilities.merge(&other.card_probabilities);
-        self.tipped_probabilities.merge(&other.tipped_probabilities);
     }
 }
 

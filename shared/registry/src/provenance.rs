@@ -21,10 +21,11 @@ pub struct Provenance {
 /// The part of a card (Model Card Toolkit) that is read here.
 #[derive(Deserialize)]
 struct Card {
+    #[serde(default)]
     model_details: ModelDetails,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ModelDetails {
     #[serde(default)]
     tripcast: Provenance,

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use model::candidates::boosted::BoostedParams;
 use model::candidates::{FitParams, FitSummary};
+use model::performance::or_nan;
 use model::{Decision, Family, Metrics, ModelVersion, Month, Rules, Target};
 use monitoring::gates::Inspection;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use store::{Condition, Store, StoreError, json};
 
 use crate::layout;
@@ -71,9 +72,17 @@ impl Runs {
     /// Reads the record of the run called `name`, if there is one.
     ///
     /// # Errors
-    /// Those of the store; [`StoreError::Json`] if the record does not have the form of this build.
+    /// Those of the store; [`StoreError::Document`] if the record does not have the form of this build.
     pub async fn read(&self, name: &str) -> Result<Option<Run>, StoreError> {
         Ok(json::read::<Run>(&*self.store, &layout::run(name)?).await?.map(|(run, _)| run))
+    }
+
+    /// Reads how the run called `name` ended, if there is one.
+    ///
+    /// # Errors
+    /// Those of the store; [`StoreError::Document`] for what is no record.
+    pub async fn status(&self, name: &str) -> Result<Option<RunStatus>, StoreError> {
+        Ok(json::read::<RunStatus>(&*self.store, &layout::run(name)?).await?.map(|(status, _)| status))
     }
 
     /// Returns the names of all runs in ascending order; a name begins with the day of its run.
@@ -86,7 +95,16 @@ impl Runs {
     }
 }
 
-impl Run {
+/// How a run ended: the part of a record that every build has written.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RunStatus {
+    /// When it began.
+    pub started: DateTime<Utc>,
+    nothing_to_do: Option<String>,
+    failed: Vec<serde::de::IgnoredAny>,
+}
+
+impl RunStatus {
     /// Returns whether the run had something to do and no part of it failed.
     pub fn ended_well(&self) -> bool {
         self.nothing_to_do.is_none() && self.failed.is_empty()
@@ -106,12 +124,15 @@ pub struct Run {
     /// The taxis.
     pub taxi: String,
     /// When it began, to the millisecond.
+    #[serde(serialize_with = "millis")]
     pub started: DateTime<Utc>,
     /// How long it took, seconds.
     pub seconds: f64,
     /// The peak memory of the process so far, bytes; none where the system does not report it.
+    #[serde(default)]
     pub memory_peak_bytes: Option<u64>,
     /// The cost in US dollars at Lambda's list price; none elsewhere.
+    #[serde(default)]
     pub cost_usd_estimated: Option<f64>,
     /// The version of this code, and the git revision that it was built from.
     pub code_version: String,
@@ -123,10 +144,13 @@ pub struct Run {
     /// The files that were used, the holdout month last.
     pub data: Vec<Fingerprint>,
     /// The training months that were left out.
+    #[serde(default)]
     pub left_out: Vec<LeftOut>,
     /// The results of the gates for every month that was read, the holdout month last.
+    #[serde(default)]
     pub gates: Vec<Inspection>,
     /// Months after the first training month, up to the last full one, that are not available.
+    #[serde(default)]
     pub missing: Vec<Month>,
     /// The result for each target.
     pub targets: Vec<Retrained>,
@@ -216,6 +240,7 @@ pub struct LearningCurve {
     /// The trials of the search, the initial parameters first.
     pub trials: Vec<Trial>,
     /// The loss of the chosen validation fit after each round, see `trees::boost::Objective::loss`.
+    #[serde(deserialize_with = "each_or_nan")]
     pub losses: Vec<f64>,
     /// Whether time ran out before everything was tried.
     pub cut: bool,
@@ -229,6 +254,7 @@ pub struct WindowTried {
     /// The number of months that its validation fit learned from.
     pub files: usize,
     /// The deciding metric on the last training months, which the fit did not see: RMSE in minutes, or log loss.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f64,
     /// The number of trees with the lowest loss.
     pub rounds: Option<u32>,
@@ -239,7 +265,7 @@ pub struct WindowTried {
 #[serde(rename_all = "lowercase")]
 pub enum TrialOutcome {
     /// It ended with this loss; smaller is better.
-    Complete(f64),
+    Complete(#[serde(deserialize_with = "or_nan")] f64),
     /// It fell behind, and was stopped.
     Pruned,
     /// Time ran out.
@@ -256,4 +282,53 @@ pub struct Trial {
     /// The loss after each round.
     #[serde(skip)]
     pub losses: Vec<f64>,
+}
+
+fn millis<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+fn each_or_nan<'de, D: Deserializer<'de>>(numbers: D) -> Result<Vec<f64>, D::Error> {
+    let numbers = Vec::<Option<f64>>::deserialize(numbers)?;
+    Ok(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record as the retrainer of 2026-11-26 wrote it, of two months; losses after each round are cut to three.
+    const RECORD: &str = include_str!("runs-2026-11-26.json");
+
+    #[test]
+    fn a_record_of_an_earlier_build_is_read() {
+        let run: Run = serde_json::from_str(RECORD).unwrap();
+        assert_eq!(run.targets.len(), 2);
+        let written = serde_json::to_value(&run).unwrap();
+        let before: serde_json::Value = serde_json::from_str(RECORD).unwrap();
+        assert_eq!(written, before, "and written alike");
+        let status: RunStatus = serde_json::from_str(RECORD).unwrap();
+        assert!(status.ended_well());
+    }
+
+    /// JSON has no NaN: a model without rows to validate on, or one that predicts no number, must not hide its record.
+    #[test]
+    fn a_record_of_broken_figures_is_read() {
+        let mut run: Run = serde_json::from_str(RECORD).unwrap();
+        for target in &mut run.targets {
+            target.learning.windows.iter_mut().for_each(|window| window.loss = f64::NAN);
+            target.learning.losses.push(f64::INFINITY);
+            for trial in &mut target.learning.trials {
+                trial.outcome = TrialOutcome::Complete(f64::NAN);
+            }
+        }
+        let mut document = serde_json::to_value(&run).unwrap();
+        let metrics = document["targets"][0]["challenger"].as_object_mut().unwrap();
+        metrics
+            .values_mut()
+            .filter(|value| value.is_f64())
+            .for_each(|value| *value = serde_json::Value::Null);
+        let read: Run = serde_json::from_value(document).unwrap();
+        assert!(read.targets[0].challenger.metrics.figures.deciding().1.is_nan());
+    }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,10 +37,16 @@ const KNOWN_MAX: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Identity {
     path: PathBuf,
+    device: u64,
+    inode: u64,
     bytes: u64,
-    modified: Option<SystemTime>,
-    created: Option<SystemTime>,
+    /// Seconds and nanoseconds of the last change of the bytes, and of the file's entry.
+    modified: (i64, i64),
+    changed: (i64, i64),
 }
+
+/// A file that changed within this time may change again without another time: its ETag is not remembered.
+const SETTLED: Duration = Duration::from_secs(2);
 
 impl DirectoryStore {
     /// Returns a store below `root`, which the first write creates.
@@ -70,10 +77,14 @@ impl DirectoryStore {
     fn etag(&self, path: &Path, file: &mut File, metadata: &Metadata) -> io::Result<ETag> {
         let identity = Identity {
             path: path.to_path_buf(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
             bytes: metadata.len(),
-            modified: metadata.modified().ok(),
-            created: metadata.created().ok(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         };
+        let settled = SystemTime::UNIX_EPOCH + Duration::from_secs(metadata.ctime().max(0) as u64) + SETTLED;
+        let is_settled = settled < SystemTime::now();
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(etag) = known().get(&identity) {
             return Ok(etag.clone());
@@ -87,7 +98,7 @@ impl DirectoryStore {
             }
         }
         let etag = ETag(hex::encode(digest.finalize())[..32].to_string());
-        if metadata.len() > SMALL_BYTES {
+        if metadata.len() > SMALL_BYTES && is_settled {
             let mut known = known();
             if known.len() >= KNOWN_MAX {
                 known.clear();
@@ -265,7 +276,14 @@ impl Drop for Scratch {
 #[async_trait]
 impl Upload for DirectoryUpload {
     async fn part(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        self.file.write_all(&bytes).map_err(|error| unavailable("writing", &self.key, error))
+        let (mut file, key) = (self.file.try_clone(), self.key.clone());
+        let write = move |_: &DirectoryStore| {
+            let written = file.as_mut().map_err(|error| io::Error::from(error.kind()));
+            written
+                .and_then(|file| file.write_all(&bytes))
+                .map_err(|error| unavailable("writing", &key, error))
+        };
+        self.store.on_a_thread(write).await
     }
     async fn complete(self: Box<Self>) -> Result<ETag, StoreError> {
         let store = self.store.clone();

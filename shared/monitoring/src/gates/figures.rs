@@ -99,8 +99,8 @@ impl MonthFigures {
         let share = |rows: u64| profile.share(rows);
         let part = |rows: u64, of: u64| (of > 0).then(|| rows as f64 / of as f64);
         let without_payment = &outcomes.tips_without_payment;
-        let same_tip =
-            without_payment.cells.iter().filter(|(cents, _)| *cents > 0).map(|(_, rows)| rows).max();
+        let same_tip = without_payment.cells.iter().filter(|(cents, _)| *cents > 0).map(|(_, rows)| rows);
+        let same_tip = same_tip.chain((without_payment.above > 0).then_some(without_payment.above)).max();
         let known = outcomes.payments.total();
         Self {
             month,
@@ -108,9 +108,9 @@ impl MonthFigures {
             rejected_share: share(profile.rejected.total()),
             no_time_share: share(outcomes.no_time),
             unknown_zone_share: share(profile.unplaced),
-            impossible_distance_share: share(profile.accepted() - profile.miles.total()),
+            impossible_distance_share: share(profile.accepted().saturating_sub(profile.miles.total())),
             no_passengers_share: share(profile.no_passengers),
-            no_payment_share: share(outcomes.rows - known),
+            no_payment_share: share(outcomes.rows.saturating_sub(known)),
             outside_month_share: share(outcomes.outside_month),
             negative_duration_share: share(outcomes.negative),
             reversal_share: share(outcomes.reversed),

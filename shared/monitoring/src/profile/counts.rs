@@ -122,8 +122,11 @@ pub struct Grid {
 }
 
 impl Histogram {
-    /// Adds one value, which must be finite.
+    /// Adds one value. What is not a number is not added; infinities lie below or above.
     pub fn add(&mut self, value: f64, grid: Grid) {
+        if value.is_nan() {
+            return;
+        }
         let cell = (value * grid.cells_a_unit).round();
         if cell < f64::from(grid.first) {
             self.below += 1;
@@ -132,6 +135,8 @@ impl Histogram {
         } else {
             self.cells.add(cell as i32, 1);
         }
+        // A zero has no sign here, and JSON has no infinities: the same profile has one form.
+        let value = value.clamp(f64::MIN, f64::MAX) + 0.0;
         self.max = Some(self.max.map_or(value, |max| max.max(value)));
     }
 

@@ -178,3 +178,13 @@ fn only_boosted_trees_are_explained() {
     let refused = ModelExplainer::new(&linear.model).unwrap_err();
     assert_eq!(refused.to_string(), "a linear model is not explained by feature: expected a boosted one");
 }
+
+/// A feature that nobody names here would be computed and never read.
+#[test]
+fn every_feature_is_read_or_left_out_on_purpose() {
+    let left_out = ["pickup_zone", "dropoff_zone"];
+    let read: Vec<&str> = ASKED.into_iter().chain([MONTH]).collect();
+    assert!(read.iter().all(|name| features::NAMES.contains(name)), "{read:?}");
+    let unread: Vec<&str> = features::NAMES.into_iter().filter(|name| !read.contains(name)).collect();
+    assert_eq!(unread, left_out);
+}
