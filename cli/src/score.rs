@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
-use model::{Bundle, Prediction, Rejection, Trip, TripRequest};
+use model::{Bundle, Prediction, Reason, Rejection, Trip, TripRequest};
 
 use crate::output::Failure;
 use crate::predict::bundle;
@@ -34,19 +34,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (mut lines, mut rejected) = (0u64, 0u64);
     let mut waiting = Vec::new();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
+    let mut input = std::io::stdin().lock();
+    refuse_other_encodings(input.fill_buf()?)?;
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
         lines += 1;
-        if line.trim().is_empty() {
-            continue;
-        }
-        match TripRequest::decode(&line).and_then(|request| Ok((request.parse()?.trip, request))) {
-            Ok(parsed) => waiting.push(parsed),
-            Err(rejection) => {
+        match decoded(&line).transpose() {
+            None => (),
+            Some(Ok(parsed)) => waiting.push(parsed),
+            Some(Err(rejection)) => {
                 rejected += 1;
                 name(lines, &rejection)?;
             }
         }
+        line.clear();
         if waiting.len() == MESSAGES_AT_ONCE {
             predict(&bundle, &mut waiting, &mut out)?;
         }
@@ -56,15 +57,38 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if rejected > 0 { Err(format!("{rejected} of {lines} lines were rejected").into()) } else { Ok(()) }
 }
 
+/// Windows writes UTF-16 where it is not told otherwise; no line of it could be decoded.
+fn refuse_other_encodings(begins: &[u8]) -> Result<(), Failure> {
+    let has_mark = begins.starts_with(&[0xFF, 0xFE]) || begins.starts_with(&[0xFE, 0xFF]);
+    let has_zeros = begins.len() > 1 && begins[..2].contains(&0);
+    if has_mark || has_zeros {
+        return Err("the input is UTF-16: expected UTF-8, one JSON document per line".into());
+    }
+    Ok(())
+}
+
+/// Decodes one line; `None` for an empty one.
+fn decoded(line: &[u8]) -> Result<Option<(Trip, TripRequest)>, Rejection> {
+    let line = std::str::from_utf8(line).map_err(|error| {
+        let detail = format!("the line is not UTF-8: byte {} of it", error.valid_up_to());
+        Rejection::new(Reason::Undecodable, detail)
+    })?;
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    let request = TripRequest::decode(line)?;
+    Ok(Some((request.parse()?.trip, request)))
+}
+
 fn predict(
     bundle: &Bundle,
     waiting: &mut Vec<(Trip, TripRequest)>,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let (trips, requests): (Vec<Trip>, Vec<TripRequest>) = waiting.drain(..).unzip();
-    let answers = bundle.predict(&trips);
+    let predictions = bundle.predict(&trips);
     for (row, request) in requests.iter().enumerate() {
-        serde_json::to_writer(&mut *out, &Prediction::new(bundle, request, &answers, row))?;
+        serde_json::to_writer(&mut *out, &Prediction::new(bundle, request, &predictions, row))?;
         writeln!(out)?;
     }
     Ok(())

@@ -52,6 +52,7 @@ fn emitter(metric: Metric) -> &'static str {
         Metric::MessagesPredicted
         | Metric::MessagesRejected
         | Metric::MessagesFailed
+        | Metric::FieldsUnusable
         | Metric::BatchMilliseconds
         | Metric::ChallengerAnswers
         | Metric::ChallengerFailures
@@ -88,7 +89,11 @@ fn panels() -> Vec<Panel> {
     took.extend([ours(FileMilliseconds, "p99"), ours(RetrainingMilliseconds, "Maximum")]);
     let ages = vec![ours(ModelAgeHours, "Maximum"), ours(HoursSinceRetraining, "Maximum")];
     vec![
-        panel("Messages", Unit::Count, sums(&[MessagesPredicted, MessagesRejected, MessagesFailed])),
+        panel(
+            "Messages",
+            Unit::Count,
+            sums(&[MessagesPredicted, MessagesRejected, MessagesFailed, FieldsUnusable]),
+        ),
         panel("Messages in queues", Unit::Count, sqs("ApproximateNumberOfMessagesVisible", &QUEUES)),
         panel("Age of the oldest message", Unit::Seconds, sqs("ApproximateAgeOfOldestMessage", &QUEUES[..1])),
         panel("Rows of files", Unit::Count, sums(&[RowsPredicted, RowsRejected])),

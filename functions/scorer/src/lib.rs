@@ -11,6 +11,7 @@ pub mod config;
 pub mod observers;
 pub mod shadow;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ use platform::event::{EventError, Message, trip_messages};
 use platform::lambda::Deadline;
 use platform::outcome::BatchOutcomes;
 use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, Outgoing, SendError, Sink, sendable};
-use platform::telemetry::{Metric, emit};
+use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{ModelError, Models};
 use serde_json::{Value, json};
 
@@ -85,6 +86,8 @@ pub struct ScoredBatch {
     pub predicted: usize,
     /// Rejections that were acknowledged.
     pub rejected: usize,
+    /// Messages by a field of theirs that had a value which could not be used.
+    pub unusable: BTreeMap<&'static str, u64>,
     /// What the champions predicted; none if they were not used.
     pub predicted_batch: Option<Predicted>,
 }
@@ -138,7 +141,12 @@ impl Scorer {
             metrics.extend(observe(&self.observers, batch, left).await);
         }
         let bundle = scored.predicted_batch.as_ref().map(|predicted| predicted.bundle.id());
-        emit("scorer", &metrics, &json!({"bundle": bundle, "messages": messages.len()}));
+        let notes = json!({"bundle": bundle, "messages": messages.len()});
+        for (field, count) in &scored.unusable {
+            let metric = [(Metric::FieldsUnusable, *count as f64)];
+            emit_by("scorer", &[(Dimension::Feature, field)], &metric, &notes);
+        }
+        emit("scorer", &metrics, &notes);
         Ok(scored.outcomes.response())
     }
 }
@@ -157,15 +165,16 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
 ) -> Result<ScoredBatch, ModelError> {
     let ids = messages.iter().map(|message| message.id.clone()).collect();
     let outcomes = BatchOutcomes::new(ids);
-    let mut scored = ScoredBatch { outcomes, predicted: 0, rejected: 0, predicted_batch: None };
+    let mut scored =
+        ScoredBatch { outcomes, predicted: 0, rejected: 0, unusable: BTreeMap::new(), predicted_batch: None };
     let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), Vec::new());
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
         match TripRequest::decode(&message.body).and_then(|request| Ok((request.parse()?, request))) {
             Err(rejection) => rejected.push((at, dead_letter(message, &rejection))),
             Ok((parsed, request)) => {
-                if !parsed.unusable.is_empty() {
-                    tracing::debug!(ride_id = ?request.ride_id, fields = ?parsed.unusable, "unusable values");
+                for field in parsed.unusable {
+                    *scored.unusable.entry(field).or_default() += 1;
                 }
                 trips.push(parsed.trip);
                 accepted.push((at, request));

@@ -30,6 +30,7 @@ pub mod request;
 pub mod rules;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod time;
 pub mod training;
 pub mod trip;
 pub mod zones;

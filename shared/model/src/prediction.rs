@@ -15,6 +15,9 @@ pub struct Prediction {
     pub model: String,
     /// The predicted values.
     pub prediction: RidePrediction,
+    /// Fields of the request that had a value which could not be used, so that they count as missing; not written if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<String>,
     /// The version of the duration model.
     pub version: ModelVersion,
     /// The versions of both models.
@@ -55,6 +58,7 @@ impl Prediction {
                 ride_id: request.ride_id.clone(),
                 tip_probability: predicted.tip_probability.as_ref().map(|probabilities| probabilities[row]),
             },
+            unusable: request.unusable().into_iter().map(String::from).collect(),
             version: bundle.duration_version().clone(),
             versions: bundle.versions(),
         }

@@ -3,6 +3,8 @@
 //! Only `ride_id` and the two zones must be there. Whatever else is absent or unusable is a missing value, and what is
 //! unusable is counted by name in [`Parsed::unusable`]: a ride is predicted rather than refused.
 
+mod json;
+
 use std::fmt;
 
 use chrono::NaiveDateTime;
@@ -11,6 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::rejection::{Reason, Rejection};
+pub use crate::time::local_time;
 use crate::trip::{Trip, Zone, possible_miles};
 
 /// Part of every prediction id: changes when the meaning of a message does.
@@ -67,7 +70,7 @@ impl Ride {
             trip_distance: stated(&["trip_distance"]),
             pickup_datetime: stated(&["pickup_datetime", "lpep_pickup_datetime", "tpep_pickup_datetime"]),
             passenger_count: stated(&["passenger_count"]),
-            rate_code: stated(&["RatecodeID"]),
+            rate_code: stated(&["RatecodeID", "RateCodeID"]),
             trip_type: stated(&["trip_type"]),
             vendor: stated(&["VendorID"]),
         }
@@ -126,16 +129,15 @@ impl TripRequest {
     /// [`Reason::Undecodable`] for what is not JSON or not of the message's shape, [`Reason::InvalidRideId`] for a ride
     /// id that is neither a 64 bit integer nor a text of 1 to 1024 bytes.
     pub fn decode(body: &str) -> Result<Self, Rejection> {
-        let message: Value = serde_json::from_str(body).map_err(|error| undecodable(error.to_string()))?;
+        let message = json::parse(body).map_err(|error| undecodable(error.to_string()))?;
         if let Value::String(text) = &message {
-            let inner =
-                if serde_json::from_str::<Value>(text).is_ok() { "JSON encoded twice" } else { "a text" };
+            let inner = if json::parse(text).is_ok() { "JSON encoded twice" } else { "a text" };
             return Err(undecodable(format!("it is {inner}")));
         }
         let message = message.as_object().ok_or_else(|| undecodable("it is no object".into()))?;
         if let Some(inner) = forwarded_by_sns(message) {
             // Only one envelope: SNS does not forward a message through two topics.
-            return match serde_json::from_str::<Value>(inner) {
+            return match json::parse(inner) {
                 Ok(Value::Object(inner)) => Self::from_fields(&inner),
                 _ => Err(undecodable("the Message of an SNS notification is no JSON object".into())),
             };
@@ -149,7 +151,12 @@ impl TripRequest {
                 Some(RideId::Text(text.clone()))
             }
             Some(Value::Number(number)) => {
-                number.as_i64().map(RideId::Number).or_else(|| number.as_u64().map(RideId::Large))
+                let whole = number.as_i64().map(RideId::Number);
+                // JavaScript and pandas write 256 as 256.0; above 2^53 a float does not say which integer was meant.
+                let float = || number.as_f64().filter(|id| id.fract() == 0.0 && id.abs() <= 2f64.powi(53));
+                whole
+                    .or_else(|| number.as_u64().map(RideId::Large))
+                    .or_else(|| float().map(|id| RideId::Number(id as i64)))
             }
             _ => None,
         };
@@ -192,6 +199,11 @@ impl TripRequest {
             unusable.push("trip_distance");
         }
         Ok(Parsed { trip, unusable })
+    }
+
+    /// Returns the fields that had a value which could not be used; none for a request that is not a trip.
+    pub fn unusable(&self) -> Vec<&'static str> {
+        self.parse().map(|parsed| parsed.unusable).unwrap_or_default()
     }
 
     /// Computes the prediction's id, 64 hex digits: sha256 of the request in canonical form and of
@@ -259,13 +271,6 @@ impl Stated {
 /// Converts a small whole number such as a vendor or a passenger count; anything else is `None`.
 pub fn code(number: f64) -> Option<u8> {
     (number.fract() == 0.0 && (0.0..=255.0).contains(&number)).then_some(number as u8)
-}
-
-/// Parses New York local time, with a `T` or a blank, with or without seconds and their fraction.
-pub fn local_time(text: &str) -> Option<NaiveDateTime> {
-    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
-        .iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(text.trim(), format).ok())
 }
 
 fn usable<T>(

@@ -19,6 +19,7 @@ pub enum Metric {
     MessagesPredicted,
     MessagesRejected,
     MessagesFailed,
+    FieldsUnusable,
     BatchMilliseconds,
     ChallengerAnswers,
     ChallengerFailures,
