@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dataset::Limits;
+use dataset::ReadOptions;
 use model::{Judgement, Slice, Target};
 use serde::Serialize;
 
@@ -37,7 +37,7 @@ struct Report {
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let (artifact, version) = files::model(&args.model)?;
-    let months = files::months(&args.data, Limits::default())?;
+    let months = files::months(&args.data, ReadOptions::default())?;
     let rules = args.rules.into();
     let report = Report {
         target: artifact.model.target(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dataset::Limits;
+use dataset::ReadOptions;
 use model::explanation::{Explanation, Importance, ModelExplainer};
 use model::{LabelledTrips, Target, Trip, TripRequest};
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         let parsed = parsed.map_err(|rejection| format!("--message: {}", rejection.detail))?;
         report.explanation = explainer.explain(&[parsed.trip]).pop();
     } else {
-        let trips = sample(&files::months(&args.data, Limits::default())?, args.sample);
+        let trips = sample(&files::months(&args.data, ReadOptions::default())?, args.sample);
         let working = spinner("explaining");
         report.trips = Some(trips.len());
         report.importance = Some(explainer.importance(&trips));

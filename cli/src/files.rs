@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dataset::{Limits, ReadError, read_all};
+use dataset::{ReadError, ReadOptions, read_all};
 use model::artifact::{ArtifactError, sha256_hex};
 use model::{Artifact, LabelledTrips, ModelVersion, Month};
 use store::{Store, StoreUri};
@@ -110,13 +110,16 @@ pub fn name_of(path: &Path) -> String {
 }
 
 /// Reads every trip of the files, in order.
-pub fn months(paths: &[PathBuf], limits: Limits) -> Result<Vec<LabelledTrips>, Failure> {
+pub fn months(paths: &[PathBuf], limits: ReadOptions) -> Result<Vec<LabelledTrips>, Failure> {
     let bar = progress(paths.len() as u64, "reading months");
     let mut months = Vec::with_capacity(paths.len());
     for path in paths {
         let bytes = read(path)?;
         let trips = read_all(&bytes, month_of(path), limits);
-        let mut trips = trips.map_err(|source| FileError::Trips { path: path.clone(), source })?;
+        let (mut trips, report) = trips.map_err(|source| FileError::Trips { path: path.clone(), source })?;
+        for remark in report.remarks() {
+            tracing::warn!(file = %path.display(), "{remark}");
+        }
         trips.sha256 = sha256_hex(&bytes);
         months.push(trips);
         bar.inc(1);

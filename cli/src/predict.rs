@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dataset::{Columns, Limits, PredictionsWriter, rows_of, summary_of};
+use dataset::{Columns, FileReport, PredictionsWriter, ReadOptions, UtcTimes, rows_of, summary_of};
 use model::Bundle;
 use model::rejection::RejectionCounts;
 use serde::Serialize;
@@ -28,6 +28,23 @@ pub struct Args {
     /// File to write the predictions to (Parquet).
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    read: Read,
+}
+
+/// How files of trips are read.
+#[derive(clap::Args)]
+pub struct Read {
+    /// Timestamps that are adjusted to UTC: convert them to New York time, or read them as they are (wall).
+    #[arg(long, default_value = "convert", value_name = "convert|wall")]
+    utc_times: UtcTimes,
+}
+
+impl Read {
+    /// Returns the options of the reader.
+    pub fn options(&self) -> ReadOptions {
+        ReadOptions { utc_times: self.utc_times, ..ReadOptions::default() }
+    }
 }
 
 #[derive(Serialize)]
@@ -36,6 +53,8 @@ struct Report {
     rows: u64,
     predicted: u64,
     rejected: RejectionCounts,
+    /// What was found of the columns, and values that could not be used.
+    read: FileReport,
     output: PathBuf,
 }
 
@@ -51,13 +70,14 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let bundle = bundle(&args.model, args.tip_model.as_deref())?;
     let input = files::read(&args.input)?;
     let unreadable = |source| FileError::Trips { path: args.input.clone(), source };
-    let summary = summary_of(&input, Limits::default()).map_err(unreadable)?;
+    let summary = summary_of(&input, ReadOptions::default()).map_err(unreadable)?;
     let name = files::name_of(&args.input);
     let mut writer =
-        PredictionsWriter::new(&name, files::month_of(&args.input), &bundle.id(), &bundle.versions())?;
+        PredictionsWriter::new("", &name, files::month_of(&args.input), &bundle.id(), &bundle.versions())?;
     let bar = progress(summary.rows, "predicting rows");
     let (mut bytes, mut predicted, mut rejected) = (Vec::new(), 0, RejectionCounts::default());
-    for rows in rows_of(&input, Columns::Labelled, Limits::default()).map_err(unreadable)? {
+    let mut batches = rows_of(&input, Columns::Labelled, args.read.options()).map_err(unreadable)?;
+    for rows in &mut batches {
         let rows = rows.map_err(unreadable)?;
         writer.write(&rows, &bundle.predict(&rows.trips))?;
         bytes.append(&mut writer.take());
@@ -68,13 +88,15 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     bytes.append(&mut writer.finish()?);
     bar.finish_and_clear();
     files::write(&args.output, &bytes)?;
-    let report =
-        Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, output: args.output.clone() };
+    let (read, output) = (batches.report(), args.output.clone());
+    let report = Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, read, output };
     out.print(&report, || {
         let (rejected, output) = (report.rejected.total(), report.output.display());
-        vec![format!(
+        let mut lines = vec![format!(
             "{predicted} of {} rows predicted by {}, {rejected} rejected: {output}",
             report.rows, report.bundle
-        )]
+        )];
+        lines.extend(report.read.remarks().into_iter().map(|remark| format!("  warning: {remark}")));
+        lines
     })
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, NaiveDateTime};
-use dataset::Limits;
+use dataset::ReadOptions;
 use model::candidates::FitParams;
 use model::decision::PromotionPolicy;
 use model::{Artifact, LabelledTrips, Model, Month, Target, TaxiMonth};
@@ -140,6 +140,7 @@ async fn live(
     };
     let settings = Settings {
         taxi: args.taxi.clone(),
+        utc_times: Default::default(),
         learning,
         policy: PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() },
     };
@@ -231,5 +232,5 @@ fn read_month(folder: &Path, taxi: &str, month: Month) -> Result<Option<Labelled
     if !path.exists() {
         return Ok(None);
     }
-    Ok(files::months(&[path], Limits::default())?.pop())
+    Ok(files::months(&[path], ReadOptions::default())?.pop())
 }

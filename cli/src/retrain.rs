@@ -15,6 +15,7 @@ use store::StoreUri;
 
 use crate::files;
 use crate::output::{Failure, Output, spinner};
+use crate::predict::Read;
 use crate::train::TargetName;
 
 /// Retrain as the schedule does: choose, learn, judge, publish, and promote what is better.
@@ -58,6 +59,8 @@ pub struct Args {
     /// Threads to train on, 0 for as many as the machine runs at once; the models do not depend on it.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    #[command(flatten)]
+    read: Read,
 }
 
 /// Runs the verb.
@@ -69,7 +72,8 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         threads: args.threads,
     };
     let policy = PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() };
-    let settings = Settings { taxi: args.taxi.clone(), learning, policy };
+    let settings =
+        Settings { taxi: args.taxi.clone(), utc_times: args.read.options().utc_times, learning, policy };
     let (data, models) = (files::open_existing("--data", &args.data).await?, args.models.open().await);
     let retrainer = Retrainer::new(data, models, settings).tracked_by(tracker_of_process()?);
     let targets = args.target.map_or(Target::ALL.to_vec(), |target| vec![target.into()]);
@@ -84,6 +88,9 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
 fn table(run: &Run) -> Vec<String> {
     let mut lines = vec![format!("run {} took {:.1} s", run.run, run.seconds)];
     lines.extend(run.nothing_to_do.clone());
+    let remark = |(key, remark): (&str, &String)| format!("  {key}: {remark}");
+    let remarks = run.data.iter().flat_map(|file| file.remarks.iter().map(|one| (file.key.as_str(), one)));
+    lines.extend(remarks.map(remark));
     lines.extend(run.left_out.iter().map(|out| format!("  left out {}: {}", out.key, out.reason)));
     let line = |one: &Retrained| {
         format!("  {} {} ({}): {}", one.target, one.version, one.family.name(), one.decision.reason)

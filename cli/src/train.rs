@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use dataset::Limits;
+use dataset::ReadOptions;
 use model::candidates::boosted::BoostedParams;
 use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipEstimate, TipModel};
 use model::performance::Figures;
@@ -181,7 +181,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     };
     let inputs = || args.train.iter().chain(&args.validate).chain(&args.test);
     args.out.iter().try_for_each(|out| files::refuse_inputs(out, inputs()))?;
-    let months = |paths: &[PathBuf]| files::months(paths, Limits::default());
+    let months = |paths: &[PathBuf]| files::months(paths, ReadOptions::default());
     let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
     let working = spinner("training");
     let mut control = |progress: &Progress| {

@@ -62,7 +62,8 @@ async fn a_directory_is_enough_to_retrain_and_predict() {
     let outcome = predictor.handle(event).await.response();
     assert_eq!(outcome[0]["outcome"], "predicted");
     let predictions = folder.path().join("data").join(outcome[0]["predictions"].as_str().unwrap());
-    let rows = dataset::summary_of(&months::green_bytes("2021-03"), dataset::Limits::default()).unwrap().rows;
+    let rows =
+        dataset::summary_of(&months::green_bytes("2021-03"), dataset::ReadOptions::default()).unwrap().rows;
     assert_eq!(outcome[0]["rows"], rows, "{outcome}");
     assert!(std::fs::metadata(predictions).unwrap().len() > 10 * rows);
     let none = predictor.handle(sample("batch-predictor-s3-test-event")).await;

@@ -143,7 +143,7 @@ async fn dropped_files_become_predictions_or_reasons() {
     let (predictions, summary) = results(&stack, "late trips + 100%/green_tripdata_2021-03.parquet").await;
     assert_eq!(&summary["versions"]["duration"], version);
     assert_eq!(summary["source"]["key"], "incoming/late trips + 100%/green_tripdata_2021-03.parquet");
-    let rows = dataset::summary_of(&month, dataset::Limits::default()).unwrap().rows;
+    let rows = dataset::summary_of(&month, dataset::ReadOptions::default()).unwrap().rows;
     assert_eq!((summary["rows"].as_u64(), summary["predicted"].as_u64()), (Some(rows), Some(rows)));
     let rmse = summary["metrics"]["duration"]["rmse"].as_f64().unwrap();
     assert!((1.0..20.0).contains(&rmse), "{rmse}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dataset::{Limits, read_all};
+use dataset::{ReadOptions, read_all};
 use model::artifact::sha256_hex;
 use model::candidates::{DurationModel, Estimate, FitParams};
 use model::decision::PromotionPolicy;
@@ -24,8 +24,8 @@ pub fn read(path: &Path) -> LabelledTrips {
     let name = path.file_stem().unwrap().to_str().unwrap();
     let bytes = Bytes::from(std::fs::read(path).unwrap());
     let month = name.rsplit_once('_').and_then(|(_, month)| month.parse().ok());
-    let mut trips =
-        read_all(&bytes, month, Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (mut trips, _) =
+        read_all(&bytes, month, ReadOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
     trips.sha256 = sha256_hex(&bytes);
     trips
 }
@@ -309,7 +309,12 @@ async fn a_retraining_on_the_sample_comes_to_the_models_of_the_readme() {
         data.put(&key, bytes, Condition::Always).await.unwrap();
     }
     let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 4, threads: 0 };
-    let settings = Settings { taxi: "green".into(), learning, policy: PromotionPolicy::default() };
+    let settings = Settings {
+        taxi: "green".into(),
+        utc_times: Default::default(),
+        learning,
+        policy: PromotionPolicy::default(),
+    };
     let retrainer = Retrainer::new(Arc::new(data), Arc::new(models), settings);
     let day = "2021-03-15".parse().unwrap();
     let run = retrainer.retrain(day, &Target::ALL, "test", Deadline::after(Duration::from_secs(600))).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dataset::{FileSummary, Limits, read_all, summary_of};
+use dataset::{FileReport, FileSummary, ReadOptions, read_all, summary_of};
 use model::artifact::sha256_hex;
 use model::rejection::RejectionCounts;
 use model::{LabelledTrips, Rules, Target};
@@ -33,6 +33,7 @@ struct Report {
     rows: u64,
     row_groups: u64,
     columns: BTreeMap<String, String>,
+    read: FileReport,
     rejected: RejectionCounts,
     flags: BTreeMap<&'static str, u64>,
     kept: Vec<Kept>,
@@ -67,8 +68,9 @@ fn inspect(path: &Path, accepted: &[MonthFigures]) -> Result<Report, FileError> 
     let bytes = files::read(path)?;
     let unreadable = |source| FileError::Trips { path: path.into(), source };
     let FileSummary { rows, row_groups, columns } =
-        summary_of(&bytes, Limits::default()).map_err(unreadable)?;
-    let trips = read_all(&bytes, files::month_of(path), Limits::default()).map_err(unreadable)?;
+        summary_of(&bytes, ReadOptions::default()).map_err(unreadable)?;
+    let (trips, report) =
+        read_all(&bytes, files::month_of(path), ReadOptions::default()).map_err(unreadable)?;
     let mut flags = BTreeMap::new();
     trips.trips.iter().flat_map(|trip| trip.flags()).for_each(|flag| *flags.entry(flag).or_default() += 1);
     Ok(Report {
@@ -79,6 +81,7 @@ fn inspect(path: &Path, accepted: &[MonthFigures]) -> Result<Report, FileError> 
         rows,
         row_groups,
         columns: columns.into_iter().collect(),
+        read: report,
         rejected: trips.rejections.clone(),
         flags,
         kept: kept(&trips),
@@ -113,6 +116,7 @@ fn table(report: &Report) -> Vec<String> {
         format!("  {name:24} {:>9} rows kept", kept.rows)
     };
     lines.extend(report.kept.iter().map(kept));
+    lines.extend(report.read.remarks().into_iter().map(|remark| format!("  warning: {remark}")));
     lines.extend(report.gates.warnings().map(|check| format!("  warning: {}", check.description())));
     lines.push(match report.gates.refusal() {
         Some(reason) => format!("  a retraining refuses it: {reason}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use dataset::{Columns, Limits, rows_of};
+use dataset::{Columns, ReadOptions, rows_of};
 use model::Trip;
 use model::outcome::duration_min;
 use rand::{RngExt, SeedableRng};
@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let input = files::read(&args.input)?;
     let unreadable = |source| FileError::Trips { path: args.input.clone(), source };
     let mut trips = Vec::new();
-    for rows in rows_of(&input, Columns::Labelled, Limits::default()).map_err(unreadable)? {
+    for rows in rows_of(&input, Columns::Labelled, ReadOptions::default()).map_err(unreadable)? {
         let rows = rows.map_err(unreadable)?;
         let minutes = |row: usize| duration_min(rows.trips[row].pickup, rows.outcomes[row].dropoff);
         trips.extend((0..rows.trips.len()).map(|row| (rows.positions[row], rows.trips[row], minutes(row))));

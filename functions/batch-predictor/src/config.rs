@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use dataset::UtcTimes;
 use platform::env::{Env, EnvError, Variable};
 use store::StoreUri;
 
 /// Every variable that the batch predictor reads.
-pub const VARIABLES: [Variable; 4] = [
+pub const VARIABLES: [Variable; 5] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
     Variable {
         name: "MODEL_STORE",
@@ -23,6 +24,11 @@ pub const VARIABLES: [Variable; 4] = [
         meaning: "seconds between checks for new champions",
         default: Some("0"),
     },
+    Variable {
+        name: "UTC_TIMES",
+        meaning: "timestamps adjusted to UTC: convert them to New York time, or read them as they are (wall)",
+        default: Some("convert"),
+    },
 ];
 
 /// The values of [`VARIABLES`], parsed.
@@ -33,6 +39,7 @@ pub struct Config {
     pub model_store: StoreUri,
     pub taxi: String,
     pub model_refresh: Duration,
+    pub utc_times: UtcTimes,
 }
 
 impl Config {
@@ -47,6 +54,7 @@ impl Config {
             model_store: env.get("MODEL_STORE")?,
             taxi: env.get("TAXI")?,
             model_refresh: Duration::from_secs(env.get("MODEL_REFRESH_SECONDS")?),
+            utc_times: env.get("UTC_TIMES")?,
         })
     }
 }

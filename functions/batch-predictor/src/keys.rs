@@ -12,10 +12,14 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    /// Returns the file with this key; none if it does not lie below `incoming/`, or is a folder's placeholder.
+    /// Returns the file with this key; none if it does not lie below `incoming/`, is a folder's placeholder, or one of the markers that
+    /// Spark and others write beside their files, such as `_SUCCESS`.
     pub fn new(key: &str) -> Option<Self> {
-        let below =
-            key.strip_prefix(layout::INCOMING).filter(|below| !below.is_empty() && !below.ends_with('/'))?;
+        let below = key.strip_prefix(layout::INCOMING)?;
+        let file = below.rsplit('/').next().filter(|file| !file.is_empty())?;
+        if file.starts_with(['_', '.']) || file.ends_with(".crc") {
+            return None;
+        }
         Some(Self { key: ObjectKey::new(key).ok()?, below: below.to_string() })
     }
 
@@ -27,7 +31,16 @@ impl Dropped {
     /// Returns the last part of its key without the extension: `green_tripdata_2021-03`.
     pub fn name(&self) -> &str {
         let file = self.below.rsplit('/').next().unwrap_or(&self.below);
-        file.strip_suffix(".parquet").unwrap_or(file)
+        match file.rsplit_once('.') {
+            Some((name, extension)) if extension.eq_ignore_ascii_case("parquet") => name,
+            _ => file,
+        }
+    }
+
+    /// Returns the folder below `incoming/` that it lies in, with a slash at its end; empty if it lies in none. Files of equal names in
+    /// two folders are two sources, and their rides have two ids.
+    pub fn folder(&self) -> &str {
+        self.below.rfind('/').map_or("", |end| &self.below[..=end])
     }
 
     /// Returns the month in its name, as in `<taxi>_tripdata_<yyyy-mm>.parquet`.
@@ -73,12 +86,25 @@ mod tests {
         let path = "bundle=ab12/month=2021-03/a b/green_tripdata_2021-03.parquet";
         assert_eq!(dropped.predictions("ab12").unwrap().as_str(), format!("predictions/{path}"));
         assert_eq!(dropped.summary("ab12").unwrap().as_str(), format!("summaries/{path}.json"));
-        assert_eq!(Dropped::new("incoming/mine.parquet").unwrap().month(), None);
+        assert_eq!((dropped.folder(), Dropped::new("incoming/x").unwrap().folder()), ("a b/", ""));
+        let month = |key: &str| Dropped::new(key).unwrap().month();
+        assert_eq!(month("incoming/green_tripdata_2021-03.PARQUET"), "2021-03".parse().ok());
+        assert_eq!(month("incoming/green_tripdata_2021-03 (1).parquet"), None, "a copy may be another month");
+        assert_eq!(month("incoming/mine.parquet"), None);
     }
 
     #[test]
     fn only_what_lies_below_incoming_is_a_dropped_file() {
-        for other in ["incoming/", "incoming/folder/", "history/x.parquet", "predictions/ab/x", "incoming"] {
+        for other in [
+            "incoming/",
+            "incoming/folder/",
+            "incoming/folder/_SUCCESS",
+            "incoming/_committed_1",
+            "incoming/.part-0.parquet.crc",
+            "history/x.parquet",
+            "predictions/ab/x",
+            "incoming",
+        ] {
             assert_eq!(Dropped::new(other), None, "{other}");
         }
     }

@@ -12,16 +12,17 @@ pub mod keys;
 mod pinned;
 mod results;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataset::{Columns, Limits, ReadError, Rows, Step, TripReader, WriteError};
+use dataset::{Columns, ReadError, ReadOptions, Rows, Step, TripReader, WriteError};
 use lambda_runtime::LambdaEvent;
 use model::Bundle;
 use model::{Classified, chain};
 use platform::event::{EventError, ObjectCreated, objects_created};
 use platform::lambda::Deadline;
-use platform::telemetry::{Metric, emit};
+use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{ModelError, Models};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -108,6 +109,8 @@ pub enum FileOutcome {
         rows: u64,
         /// Rows rejected.
         rejected: u64,
+        /// Values that could not be used, by column; they count as missing.
+        unusable: BTreeMap<&'static str, u64>,
     },
     /// It can never be predicted; the quarantine holds the reason.
     Refused {
@@ -142,13 +145,19 @@ pub struct BatchPredictor {
     bucket: Option<String>,
     models: Models,
     taxi: String,
-    limits: Limits,
+    options: ReadOptions,
 }
 
 impl BatchPredictor {
     /// Creates a predictor of the files on `data`, which is `bucket` if it is one, with models of `taxi`.
     pub fn new(data: Arc<dyn Store>, bucket: Option<String>, models: Models, taxi: String) -> Self {
-        Self { data, bucket, models, taxi, limits: Limits::default() }
+        Self { data, bucket, models, taxi, options: ReadOptions::default() }
+    }
+
+    /// Reads files by these options.
+    #[must_use]
+    pub fn reading(self, options: ReadOptions) -> Self {
+        Self { options, ..self }
     }
 
     /// Handles one Lambda event and returns how each of its files ended.
@@ -216,7 +225,7 @@ impl BatchPredictor {
         deadline: Deadline,
     ) -> Result<FileOutcome, Ended> {
         let source = PinnedObject::open(&*self.data, object, dropped).await?;
-        let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.limits)?;
+        let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.options)?;
         // The upload begins only after the first rows could be read.
         let mut step = next(&mut reader, &source).await?;
         let mut results = Results::begin(&*self.data, dropped, bundle).await?;
@@ -231,7 +240,7 @@ impl BatchPredictor {
             }
         }
         match ended {
-            Ok(()) => results.complete(source.etag(), &self.taxi).await,
+            Ok(()) => results.complete(source.etag(), &self.taxi, &reader.report()).await,
             Err(error) => {
                 results.abandon().await;
                 Err(error)
@@ -286,16 +295,22 @@ fn log_outcome(outcome: &FileOutcome, started: Instant) {
     let notes = json!(outcome);
     tracing::info!(outcome = %notes, "file ended");
     match outcome {
-        FileOutcome::Predicted { rows, rejected, .. } => emit(
-            "batch-predictor",
-            &[
-                (Metric::FilesPredicted, 1.0),
-                (Metric::RowsPredicted, *rows as f64),
-                (Metric::RowsRejected, *rejected as f64),
-                milliseconds,
-            ],
-            &notes,
-        ),
+        FileOutcome::Predicted { rows, rejected, unusable, .. } => {
+            for (column, values) in unusable {
+                let metric = [(Metric::FieldsUnusable, *values as f64)];
+                emit_by("batch-predictor", &[(Dimension::Feature, column)], &metric, &notes);
+            }
+            emit(
+                "batch-predictor",
+                &[
+                    (Metric::FilesPredicted, 1.0),
+                    (Metric::RowsPredicted, *rows as f64),
+                    (Metric::RowsRejected, *rejected as f64),
+                    milliseconds,
+                ],
+                &notes,
+            );
+        }
         FileOutcome::Refused { .. } | FileOutcome::NoModel { .. } => {
             emit("batch-predictor", &[(Metric::FilesRefused, 1.0), milliseconds], &notes);
         }

@@ -2,6 +2,7 @@
 
 use batch_predictor::BatchPredictor;
 use batch_predictor::config::Config;
+use dataset::ReadOptions;
 use model::Bundle;
 use platform::telemetry::{Metric, emit};
 use platform::{lambda, telemetry};
@@ -19,7 +20,8 @@ async fn main() -> Result<(), lambda::StartError> {
         config.data_store.bucket().map(String::from),
         Models::new(registry, config.model_refresh, emit_reload),
         config.taxi,
-    );
+    )
+    .reading(ReadOptions { utc_times: config.utc_times, ..ReadOptions::default() });
     lambda::run(move |event| {
         let predictor = predictor.clone();
         async move { predictor.handle(event).await }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use dataset::{PredictionsWriter, RejectedRow, Rows};
+use dataset::{FileReport, PredictionsWriter, RejectedRow, Rows};
 use model::chain;
 use model::outcome::duration_min;
 use model::rejection::RejectionCounts;
@@ -44,6 +44,7 @@ impl<'a> Results<'a> {
             dropped,
             bundle,
             writer: PredictionsWriter::new(
+                dropped.folder(),
                 dropped.name(),
                 dropped.month(),
                 &bundle.id(),
@@ -88,12 +89,17 @@ impl<'a> Results<'a> {
     }
 
     /// Writes the rejected rows, completes the upload, then writes the summary: where it exists, all else does.
-    pub(crate) async fn complete(mut self, etag: &ETag, taxi: &str) -> Result<FileOutcome, Ended> {
+    pub(crate) async fn complete(
+        mut self,
+        etag: &ETag,
+        taxi: &str,
+        report: &FileReport,
+    ) -> Result<FileOutcome, Ended> {
         if !self.rejected.is_empty() {
             let rejected = dataset::rejected::to_parquet(&self.rejected)?;
             self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
         }
-        let summary = self.summary(etag, taxi);
+        let summary = self.summary(etag, taxi, report);
         let mut last = std::mem::take(&mut self.part);
         last.append(&mut self.writer.finish()?);
         self.upload.part(Bytes::from(last)).await?;
@@ -105,6 +111,7 @@ impl<'a> Results<'a> {
             predictions: self.predictions.to_string(),
             rows: self.rows,
             rejected: self.counts.total(),
+            unusable: report.unusable_values(),
         })
     }
 
@@ -116,7 +123,7 @@ impl<'a> Results<'a> {
     }
 
     // Contains no time and no run, so that a repeat writes the same bytes.
-    fn summary(&self, etag: &ETag, taxi: &str) -> Value {
+    fn summary(&self, etag: &ETag, taxi: &str, report: &FileReport) -> Value {
         let judged = self.performance.metrics();
         let other = self.dropped.taxi().filter(|of_file| *of_file != taxi);
         if let Some(of_file) = other {
@@ -132,6 +139,8 @@ impl<'a> Results<'a> {
             "predicted": self.rows,
             "rejected": self.counts,
             "flags": self.flags,
+            "columns": report,
+            "month": self.dropped.month(),
             "metrics": (judged.rows > 0).then(|| json!({"rules": Rules::Course, "duration": judged})),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use dataset::UtcTimes;
 use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
 use model::chain;
@@ -13,7 +14,7 @@ use crate::learn::Learning;
 use crate::{Settings, Tracker};
 
 /// Every variable that the retrainer reads.
-pub const VARIABLES: [Variable; 11] = [
+pub const VARIABLES: [Variable; 12] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
     Variable {
         name: "MODEL_STORE",
@@ -45,10 +46,17 @@ pub const VARIABLES: [Variable; 11] = [
     Variable { name: "MLFLOW_TRACKING_USERNAME", meaning: "user it knows, if any", default: Some("") },
     Variable { name: "MLFLOW_TRACKING_PASSWORD", meaning: "that user's password", default: Some("") },
     Variable { name: "MLFLOW_TRACKING_TOKEN", meaning: "bearer token instead", default: Some("") },
+    Variable {
+        name: "UTC_TIMES",
+        meaning: "timestamps adjusted to UTC: convert them to New York time, or read them as they are (wall)",
+        default: Some("convert"),
+    },
 ];
 
 /// Index of the first variable that concerns tracking.
 const TRACKING_FROM: usize = 6;
+/// Index after the last one.
+const TRACKING_TO: usize = 11;
 
 /// The values of [`VARIABLES`], parsed.
 #[derive(Debug, Clone)]
@@ -60,6 +68,7 @@ pub struct Config {
     pub training_windows: Windows,
     pub search_trials: usize,
     pub seed: u64,
+    pub utc_times: UtcTimes,
     pub tracker: Option<Tracker>,
 }
 
@@ -77,6 +86,7 @@ impl Config {
             training_windows: env.get("TRAINING_WINDOWS")?,
             search_trials: env.get("SEARCH_TRIALS")?,
             seed: env.get("SEED")?,
+            utc_times: env.get("UTC_TIMES")?,
             tracker: tracker(&env)?,
         })
     }
@@ -87,7 +97,7 @@ impl Config {
         let policy = PromotionPolicy { seed: self.seed, ..PromotionPolicy::default() };
         let (windows, trials) = (self.training_windows.0.clone(), self.search_trials);
         let learning = Learning { windows, params, trials, threads: 0 };
-        Settings { taxi: self.taxi.clone(), learning, policy }
+        Settings { taxi: self.taxi.clone(), utc_times: self.utc_times, learning, policy }
     }
 }
 
@@ -96,7 +106,7 @@ impl Config {
 /// # Errors
 /// [`EnvError`].
 pub fn tracker_of_process() -> Result<Option<Tracker>, EnvError> {
-    tracker(&Env::of_process(&VARIABLES[TRACKING_FROM..])?)
+    tracker(&Env::of_process(&VARIABLES[TRACKING_FROM..TRACKING_TO])?)
 }
 
 /// Creates the tracker. An invalid one is logged and left out: tracking never keeps models from being retrained.

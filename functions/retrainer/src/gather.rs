@@ -1,6 +1,6 @@
 //! Reads the months of a plan, pinned to the bytes that were there when it was made, and fingerprints them.
 
-use dataset::{Limits, ReadError, read_all};
+use dataset::{ReadError, ReadOptions, read_all};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
 use model::{Classified, chain};
@@ -102,11 +102,11 @@ fn reasons(left_out: &[LeftOut]) -> String {
 ///
 /// # Errors
 /// [`GatherError`].
-pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherError> {
+pub async fn gather(store: &dyn Store, plan: &Plan, options: ReadOptions) -> Result<Gathered, GatherError> {
     let (mut train, mut fingerprints, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     let (mut inspections, mut accepted) = (Vec::new(), Vec::new());
     for source in &plan.train {
-        let used = match read(store, source).await {
+        let used = match read(store, source, options).await {
             Ok((trips, fingerprint)) => {
                 let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
                 let refusal = inspection.refusal();
@@ -129,7 +129,7 @@ pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherEr
     if train.is_empty() {
         return Err(GatherError::NothingLeft { left_out });
     }
-    let (trips, fingerprint) = read(store, &plan.judge).await?;
+    let (trips, fingerprint) = read(store, &plan.judge, options).await?;
     let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
     if let Some(reason) = inspection.refusal() {
         return Err(GatherError::Refused { key: plan.judge.key.to_string(), reason });
@@ -139,24 +139,29 @@ pub async fn gather(store: &dyn Store, plan: &Plan) -> Result<Gathered, GatherEr
     Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, inspections })
 }
 
-async fn read(store: &dyn Store, source: &MonthFile) -> Result<(LabelledTrips, Fingerprint), GatherError> {
+async fn read(
+    store: &dyn Store,
+    source: &MonthFile,
+    options: ReadOptions,
+) -> Result<(LabelledTrips, Fingerprint), GatherError> {
     let key = source.key.to_string();
     let pinned = Get { if_match: Some(source.etag.clone()), ..Get::default() };
     let object = store.get(&source.key, pinned).await;
     let object = object.map_err(|source| GatherError::Store { key: key.clone(), source })?;
     let month = source.month;
     let read = compute(move || {
-        let mut trips = read_all(&object.bytes, Some(month), Limits::default())?;
+        let (mut trips, report) = read_all(&object.bytes, Some(month), options)?;
         trips.sha256 = sha256_hex(&object.bytes);
-        Ok(trips)
+        Ok((trips, report))
     });
-    let trips = read.await.map_err(|source| GatherError::Read { key: key.clone(), source })?;
+    let (trips, report) = read.await.map_err(|source| GatherError::Read { key: key.clone(), source })?;
     let fingerprint = Fingerprint {
         month: source.month,
         key,
         etag: source.etag.0.clone(),
         sha256: trips.sha256.clone(),
         rows: trips.trips.len() as u64 + trips.rejections.total(),
+        remarks: report.remarks(),
     };
     Ok((trips, fingerprint))
 }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, Utc};
+use dataset::{ReadOptions, UtcTimes};
 use lambda_runtime::LambdaEvent;
 use model::Target;
 use model::decision::PromotionPolicy;
@@ -96,6 +97,8 @@ impl Classified for RetrainError {
 pub struct Settings {
     /// The taxis to learn from.
     pub taxi: String,
+    /// How to read timestamps that are adjusted to UTC.
+    pub utc_times: UtcTimes,
     /// How to learn.
     pub learning: Learning,
     /// What a challenger has to achieve.
@@ -228,7 +231,8 @@ impl Retrainer {
         deadline: Deadline,
         failure: &mut Option<RetrainError>,
     ) -> Result<(), RetrainError> {
-        let gathered = gather(&*self.data, plan).await?;
+        let options = ReadOptions { utc_times: self.settings.utc_times, ..ReadOptions::default() };
+        let gathered = gather(&*self.data, plan, options).await?;
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;
         let train = Arc::new(gathered.train);

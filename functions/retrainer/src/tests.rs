@@ -38,7 +38,12 @@ struct Bench {
 fn bench() -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
     let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 2, threads: 0 };
-    let settings = Settings { taxi: "green".into(), learning, policy: PromotionPolicy::default() };
+    let settings = Settings {
+        taxi: "green".into(),
+        utc_times: Default::default(),
+        learning,
+        policy: PromotionPolicy::default(),
+    };
     let retrainer = Retrainer::new(Arc::new(data.clone()), Arc::new(models.clone()), settings);
     Bench { data, models, retrainer }
 }
@@ -142,7 +147,7 @@ async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
 async fn a_month_that_a_gate_refuses_is_not_learned_from_and_not_judged_on() {
     let bench = bench();
     let few = |of: &str| {
-        let file = dataset::read_all(&month(of, |_| 10).into(), None, dataset::Limits::default()).unwrap();
+        let (file, _) = dataset::read_all(&month(of, |_| 10).into(), None, ReadOptions::default()).unwrap();
         dataset::trips::to_parquet(&file.trips[..200], &file.outcomes[..200]).unwrap()
     };
     for of in ["2020-11", "2020-12", "2021-02"] {
@@ -199,7 +204,7 @@ async fn tracking_that_is_down_fails_nothing() {
 async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     let bench = bench();
     let cash = |of: &str| {
-        let file = dataset::read_all(&month(of, |_| 10).into(), None, dataset::Limits::default()).unwrap();
+        let (file, _) = dataset::read_all(&month(of, |_| 10).into(), None, ReadOptions::default()).unwrap();
         let mut outcomes = file.outcomes;
         outcomes.iter_mut().for_each(|outcome| outcome.payment_type = Some(2));
         dataset::trips::to_parquet(&file.trips, &outcomes).unwrap()

@@ -7,15 +7,19 @@
 //! Deliberately absent: files, networks, stores and async; the caller fetches the bytes. `arrow` and `parquet` are
 //! private to this crate: their types appear in the interface only as causes of errors.
 
+mod cells;
+pub mod columns;
 mod guard;
 pub mod predictions;
 mod reader;
 pub mod rejected;
+mod rows;
 pub mod schema;
 pub mod trips;
 mod whole;
 
-pub use guard::Limits;
+pub use columns::FileReport;
+pub use guard::{ReadOptions, UtcTimes};
 pub use predictions::{PredictionsWriter, WriteError};
 pub use reader::{Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader};
-pub use whole::{read_all, rows_of, summary_of};
+pub use whole::{FileRows, read_all, rows_of, summary_of};

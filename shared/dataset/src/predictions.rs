@@ -52,11 +52,12 @@ pub struct PredictionsWriter {
 
 impl PredictionsWriter {
     /// Makes a writer for predictions of the file `name` by the models `versions`, which form the bundle `bundle`.
-    /// Ride ids start with `month` (`2021/03`), or with `name` if the month is unknown.
+    /// Ride ids start with `folder`, which is empty or ends with a slash, and `month` (`2021/03`), or `name` if the month is unknown.
     ///
     /// # Errors
     /// [`WriteError`].
     pub fn new(
+        folder: &str,
         name: &str,
         month: Option<Month>,
         bundle: &str,
@@ -81,8 +82,9 @@ impl PredictionsWriter {
         ]));
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties()))
             .map_err(WriteError::while_doing(WHAT))?;
-        let ride_id_prefix = month
+        let source = month
             .map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
+        let ride_id_prefix = format!("{folder}{source}");
         Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.into(), versions: versions.clone() })
     }
 

@@ -1,24 +1,26 @@
 //! Reads a file of trips, row group by row group, and only the columns of the logical schema. The reader is sans I/O:
 //! it requests byte ranges, and the caller supplies them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
-use model::request::{code, zone_from};
-use model::{Outcome, Reason, Rejection, Trip, Zone};
+use model::{Outcome, Rejection, Trip};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::schema::types::SchemaDescriptor;
 
-use crate::guard::Limits;
-use crate::schema::{self, Column, numbers, times};
+use crate::columns::{FileReport, Located, locate};
+use crate::guard::ReadOptions;
+use crate::rows::rows;
+use crate::schema::{self, Column};
 
 /// Bytes that are requested first, from the end of the file; they hold the footer of every TLC month.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -54,13 +56,22 @@ pub enum ReadError {
     /// A column has a type that cannot hold its values.
     #[error("column {name} has type {found}: expected {expected}")]
     ColumnType {
-        /// Name of the column.
-        name: &'static str,
+        /// Name of the column in the file.
+        name: String,
         /// The kind of values that it should hold.
         expected: &'static str,
         /// The type that it has.
         found: String,
     },
+    /// Two columns have the same name, so that neither can be meant.
+    #[error("the file has two columns called {name}")]
+    DuplicateColumn {
+        /// The name.
+        name: String,
+    },
+    /// The file is encrypted.
+    #[error("the file is encrypted (it ends with PARE): expected plain Parquet")]
+    Encrypted,
     /// The bytes are damaged.
     #[error("decoding the parquet file")]
     Decode(#[source] ParquetError),
@@ -73,10 +84,6 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    pub(crate) fn column_type(name: &'static str, expected: &'static str, found: &DataType) -> Self {
-        Self::ColumnType { name, expected, found: found.to_string() }
-    }
-
     /// Returns a stable name for logs and reason files.
     pub fn error_type(&self) -> &'static str {
         match self {
@@ -84,6 +91,8 @@ impl ReadError {
             Self::Limit { .. } => "Dataset.Limit",
             Self::MissingColumn { .. } => "Dataset.MissingColumn",
             Self::ColumnType { .. } => "Dataset.ColumnType",
+            Self::DuplicateColumn { .. } => "Dataset.DuplicateColumn",
+            Self::Encrypted => "Dataset.Encrypted",
             Self::Decode(_) => "Dataset.Decode",
             Self::Panicked { .. } => "Dataset.Panicked",
         }
@@ -147,7 +156,7 @@ pub struct FileSummary {
 pub struct TripReader {
     file_bytes: u64,
     columns: Columns,
-    limits: Limits,
+    limits: ReadOptions,
     next_row: u64,
     begun: bool,
     state: State,
@@ -156,7 +165,7 @@ pub struct TripReader {
 enum State {
     Footer(ParquetMetaDataPushDecoder),
     Start(Arc<ParquetMetaData>),
-    Rows { metadata: Arc<ParquetMetaData>, decoder: Box<ParquetPushDecoder> },
+    Rows { metadata: Arc<ParquetMetaData>, decoder: Box<ParquetPushDecoder>, located: Box<Located> },
 }
 
 impl TripReader {
@@ -164,7 +173,7 @@ impl TripReader {
     ///
     /// # Errors
     /// [`ReadError::Limit`] or [`ReadError::NotParquet`] if the file is too large or too small.
-    pub fn new(file_bytes: u64, columns: Columns, limits: Limits) -> Result<Self, ReadError> {
+    pub fn new(file_bytes: u64, columns: Columns, limits: ReadOptions) -> Result<Self, ReadError> {
         limits.check_file(file_bytes)?;
         if file_bytes < 12 {
             let detail = format!("expected a footer, found {file_bytes} bytes in all");
@@ -216,6 +225,15 @@ impl TripReader {
         })
     }
 
+    /// Returns what was found of the logical columns, and the values that could not be used in the rows so far; empty until the footer
+    /// is decoded.
+    pub fn report(&self) -> FileReport {
+        match &self.state {
+            State::Rows { located, .. } => located.report.clone(),
+            State::Footer(_) | State::Start(_) => FileReport::default(),
+        }
+    }
+
     /// Decodes as far as the supplied bytes allow.
     ///
     /// # Errors
@@ -251,14 +269,16 @@ impl TripReader {
         }
         if let State::Start(metadata) = &self.state {
             let metadata = Arc::clone(metadata);
-            self.state = State::Rows { decoder: Box::new(decoder(&metadata, self.columns)?), metadata };
+            let (decoder, located) = decoder(&metadata, self.columns, self.limits)?;
+            self.state = State::Rows { decoder: Box::new(decoder), located: Box::new(located), metadata };
         }
-        let State::Rows { decoder, .. } = &mut self.state else { return Ok(Step::Done) };
+        let State::Rows { decoder, located, .. } = &mut self.state else { return Ok(Step::Done) };
         match decoder.try_decode().map_err(ReadError::Decode)? {
             DecodeResult::NeedsData(ranges) => Ok(Step::Need(ranges)),
             DecodeResult::Finished => Ok(Step::Done),
             DecodeResult::Data(batch) => {
-                let rows = rows(&batch, self.next_row)?;
+                let rows = rows(&batch, located, self.limits.utc_times, self.next_row)
+                    .map_err(|error| ReadError::Decode(error.into()))?;
                 self.next_row += batch.num_rows() as u64;
                 Ok(Step::Rows(Box::new(rows)))
             }
@@ -266,86 +286,57 @@ impl TripReader {
     }
 }
 
-fn decoder(metadata: &Arc<ParquetMetaData>, columns: Columns) -> Result<ParquetPushDecoder, ReadError> {
+/// Makes the decoder of the columns that are read, and locates them.
+fn decoder(
+    metadata: &Arc<ParquetMetaData>,
+    columns: Columns,
+    options: ReadOptions,
+) -> Result<(ParquetPushDecoder, Located), ReadError> {
     let parquet_schema = metadata.file_metadata().schema_descr();
-    let has = |name: &str| parquet_schema.columns().iter().any(|column| column.path().string() == name);
-    let mut wanted: Vec<&str> = Vec::new();
-    let outcome = if columns == Columns::Labelled { &schema::OUTCOME[..] } else { &[] };
-    for column in schema::TRIP.iter().chain(outcome) {
-        match column.found(has) {
-            Some(name) => wanted.push(name),
-            None if column.required => return Err(missing(*column, metadata)),
-            None => (),
-        }
-    }
-    let projection = ProjectionMask::columns(parquet_schema, wanted);
     // Types follow from the Parquet schema; the Arrow schema that some writers embed is ignored.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata), options).map_err(ReadError::Decode)?;
-    ParquetPushDecoderBuilder::new_with_metadata(metadata)
+    let plain = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let mut arrow = ArrowReaderMetadata::try_new(Arc::clone(metadata), plain()).map_err(ReadError::Decode)?;
+    if let Some(schema) = without_int96(arrow.schema(), parquet_schema) {
+        let options = plain().with_schema(Arc::new(schema));
+        arrow = ArrowReaderMetadata::try_new(Arc::clone(metadata), options).map_err(ReadError::Decode)?;
+    }
+    let outcome = if columns == Columns::Labelled { &schema::OUTCOME[..] } else { &[] };
+    let wanted = [&schema::TRIP[..], outcome].concat();
+    let located = locate(arrow.schema(), &wanted, options.utc_times)?;
+    let roots: BTreeSet<usize> = located.columns.iter().flat_map(|(_, found)| found).copied().collect();
+    options.check_groups(metadata, |leaf| roots.contains(&parquet_schema.get_column_root_idx(leaf)))?;
+    let projection = ProjectionMask::roots(parquet_schema, roots.iter().copied());
+    // Positions among the columns that are read.
+    let position = |root: &usize| roots.iter().position(|read| read == root).unwrap_or_default();
+    let among = |(column, found): &(Column, Vec<usize>)| (*column, found.iter().map(position).collect());
+    let located = Located { columns: located.columns.iter().map(among).collect(), report: located.report };
+    let decoder = ParquetPushDecoderBuilder::new_with_metadata(arrow)
         .with_projection(projection)
         .with_batch_size(ROWS_AT_ONCE)
         .build()
-        .map_err(ReadError::Decode)
+        .map_err(ReadError::Decode)?;
+    Ok((decoder, located))
 }
 
-fn missing(column: Column, metadata: &ParquetMetaData) -> ReadError {
-    let names = metadata.file_metadata().schema_descr().columns().iter().map(|column| column.path().string());
-    ReadError::MissingColumn { name: column.names[0], found: names.collect::<Vec<_>>().join(", ") }
+/// Returns the schema with microseconds for INT96 times: as nanoseconds, which is the default, years beyond 2262 would become others.
+/// `None` if the file has none.
+fn without_int96(arrow: &Schema, parquet: &SchemaDescriptor) -> Option<Schema> {
+    let is_int96 = |root: usize| {
+        let leaves = parquet.columns().iter().enumerate();
+        let mut own = leaves.filter(|(leaf, _)| parquet.get_column_root_idx(*leaf) == root);
+        own.next().is_some_and(|(_, column)| column.physical_type() == parquet::basic::Type::INT96)
+    };
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let field = |(root, field): (usize, &Arc<Field>)| match field.data_type() {
+        DataType::Timestamp(..) if is_int96(root) => field.as_ref().clone().with_data_type(micros.clone()),
+        _ => field.as_ref().clone(),
+    };
+    let fields: Vec<Field> = arrow.fields().iter().enumerate().map(field).collect();
+    let differs = fields.iter().zip(arrow.fields()).any(|(new, old)| new != old.as_ref());
+    differs.then(|| Schema::new(fields))
 }
 
-fn rows(batch: &RecordBatch, first_row: u64) -> Result<Rows, ReadError> {
-    let number = |column| numbers(batch, column);
-    let (pickup_zones, dropoff_zones) = (number(schema::PICKUP_ZONE)?, number(schema::DROPOFF_ZONE)?);
-    let (pickups, dropoffs) = (times(batch, schema::PICKUP)?, times(batch, schema::DROPOFF)?);
-    let (distances, passengers) = (number(schema::DISTANCE)?, number(schema::PASSENGERS)?);
-    let (rate_codes, trip_types) = (number(schema::RATE_CODE)?, number(schema::TRIP_TYPE)?);
-    let (vendors, tips) = (number(schema::VENDOR)?, number(schema::TIP_AMOUNT)?);
-    let (fares, payments) = (number(schema::FARE_AMOUNT)?, number(schema::PAYMENT_TYPE)?);
-    let mut rows = Rows::default();
-    for row in 0..batch.num_rows() {
-        let position = first_row + row as u64;
-        let zones = zone("PULocationID", pickup_zones[row], Reason::MissingPickupZone).and_then(|from| {
-            Ok((from, zone("DOLocationID", dropoff_zones[row], Reason::MissingDropoffZone)?))
-        });
-        match zones {
-            Err(rejection) => rows.rejected.push(RejectedRow { row: position, rejection }),
-            Ok((pickup_zone, dropoff_zone)) => {
-                rows.positions.push(position);
-                rows.trips.push(Trip {
-                    pickup_zone,
-                    dropoff_zone,
-                    pickup: pickups[row],
-                    distance_miles: distances[row],
-                    passengers: passengers[row].and_then(code),
-                    rate_code: rate_codes[row].and_then(code),
-                    trip_type: trip_types[row].and_then(code),
-                    vendor: vendors[row].and_then(code),
-                });
-                rows.outcomes.push(Outcome {
-                    dropoff: dropoffs[row],
-                    tip_amount: tips[row],
-                    fare_amount: fares[row],
-                    payment_type: payments[row].and_then(code),
-                });
-            }
-        }
-    }
-    Ok(rows)
-}
-
-/// Applies the same rules as for messages: a value that is missing or not whole is a rejection, and a whole number
-/// that is no zone becomes `None`.
-fn zone(name: &str, stated: Option<f64>, missing: Reason) -> Result<Option<Zone>, Rejection> {
-    match stated {
-        None => Err(Rejection::new(missing, format!("{name}: expected a taxi zone, found nothing"))),
-        Some(number) if number.fract() != 0.0 => Err(Rejection::new(
-            Reason::InvalidZone,
-            format!("{name}: expected a whole number, found {number}"),
-        )),
-        Some(number) => Ok(zone_from(number)),
-    }
-}
-
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod tests;

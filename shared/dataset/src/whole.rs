@@ -3,28 +3,43 @@
 use bytes::Bytes;
 use model::{LabelledTrips, Month};
 
-use crate::guard::Limits;
+use crate::columns::FileReport;
+use crate::guard::ReadOptions;
 use crate::reader::{Columns, FileSummary, ReadError, Rows, Step, TripReader};
 
-/// Reads the rows of a file in memory, batch by batch. The iterator ends after the first error.
+/// The rows of a file in memory, batch by batch. The iterator ends after the first error.
+pub struct FileRows<'a> {
+    reader: TripReader,
+    file: &'a Bytes,
+    ended: bool,
+}
+
+impl FileRows<'_> {
+    /// Returns what was found of the logical columns, and the values that could not be used in the rows so far.
+    pub fn report(&self) -> FileReport {
+        self.reader.report()
+    }
+}
+
+impl Iterator for FileRows<'_> {
+    type Item = Result<Rows, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = next_rows(&mut self.reader, self.file);
+        self.ended = !matches!(next, Ok(Some(_)));
+        next.transpose()
+    }
+}
+
+/// Reads the rows of a file in memory.
 ///
 /// # Errors
 /// [`ReadError`] if the file is too large or too small; the iterator yields all other errors.
-pub fn rows_of(
-    file: &Bytes,
-    columns: Columns,
-    limits: Limits,
-) -> Result<impl Iterator<Item = Result<Rows, ReadError>> + '_, ReadError> {
-    let mut reader = TripReader::new(file.len() as u64, columns, limits)?;
-    let mut ended = false;
-    Ok(std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
-        let next = next_rows(&mut reader, file);
-        ended = !matches!(next, Ok(Some(_)));
-        next.transpose()
-    }))
+pub fn rows_of(file: &Bytes, columns: Columns, options: ReadOptions) -> Result<FileRows<'_>, ReadError> {
+    Ok(FileRows { reader: TripReader::new(file.len() as u64, columns, options)?, file, ended: false })
 }
 
 fn next_rows(reader: &mut TripReader, file: &Bytes) -> Result<Option<Rows>, ReadError> {
@@ -46,23 +61,28 @@ fn next_rows(reader: &mut TripReader, file: &Bytes) -> Result<Option<Rows>, Read
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn read_all(file: &Bytes, month: Option<Month>, limits: Limits) -> Result<LabelledTrips, ReadError> {
+pub fn read_all(
+    file: &Bytes,
+    month: Option<Month>,
+    options: ReadOptions,
+) -> Result<(LabelledTrips, FileReport), ReadError> {
     let mut all = LabelledTrips { month, ..LabelledTrips::default() };
-    for rows in rows_of(file, Columns::Labelled, limits)? {
+    let mut batches = rows_of(file, Columns::Labelled, options)?;
+    for rows in &mut batches {
         let rows = rows?;
         all.trips.extend(rows.trips);
         all.outcomes.extend(rows.outcomes);
         rows.rejected.iter().for_each(|rejected| all.rejections.add(rejected.rejection.reason));
     }
-    Ok(all)
+    Ok((all, batches.report()))
 }
 
 /// Reads the summary of a file in memory.
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn summary_of(file: &Bytes, limits: Limits) -> Result<FileSummary, ReadError> {
-    let mut reader = TripReader::new(file.len() as u64, Columns::Trips, limits)?;
+pub fn summary_of(file: &Bytes, options: ReadOptions) -> Result<FileSummary, ReadError> {
+    let mut reader = TripReader::new(file.len() as u64, Columns::Trips, options)?;
     next_rows(&mut reader, file)?;
     reader.summary().ok_or_else(|| ReadError::NotParquet { detail: "it has no footer".into() })
 }

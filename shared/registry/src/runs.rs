@@ -219,6 +219,9 @@ pub struct Fingerprint {
     pub sha256: String,
     /// Its rows, before any rule is applied.
     pub rows: u64,
+    /// What of its columns was missing or could not be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// A training month that was left out.

@@ -54,6 +54,7 @@ fn card_of(target: Target, family: Family) -> (Value, String, String) {
         etag: String::new(),
         sha256: "ab".repeat(32),
         rows: 1500,
+        remarks: Vec::new(),
     }];
     let previous = Previous { version: &version, artifact: &before.artifact, metrics: &metrics };
     Card {

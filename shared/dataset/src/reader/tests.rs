@@ -11,10 +11,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{read_all, rows_of, summary_of};
+use arrow_array::RecordBatch;
 use model::LabelledTrips;
+use model::{Reason, Zone};
 
 /// Encodes a file with these columns.
-fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression, rows_a_group: usize) -> Bytes {
+pub(super) fn parquet(
+    columns: Vec<(&str, ArrayRef)>,
+    compression: Compression,
+    rows_a_group: usize,
+) -> Bytes {
     let batch =
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
     let properties = WriterProperties::builder()
@@ -26,22 +32,22 @@ fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression, rows_a_grou
     Bytes::from(writer.into_inner().unwrap())
 }
 
-fn int32(values: Vec<Option<i32>>) -> ArrayRef {
+pub(super) fn int32(values: Vec<Option<i32>>) -> ArrayRef {
     Arc::new(Int32Array::from(values))
 }
 fn int64(values: Vec<Option<i64>>) -> ArrayRef {
     Arc::new(Int64Array::from(values))
 }
-fn double(values: Vec<Option<f64>>) -> ArrayRef {
+pub(super) fn double(values: Vec<Option<f64>>) -> ArrayRef {
     Arc::new(Float64Array::from(values))
 }
-fn micros(values: &[&str]) -> ArrayRef {
+pub(super) fn micros(values: &[&str]) -> ArrayRef {
     let micros = values.iter().map(|at| local_time(at).map(|at| at.and_utc().timestamp_micros()));
     Arc::new(micros.collect::<TimestampMicrosecondArray>())
 }
 
 fn read(file: &Bytes) -> Result<LabelledTrips, ReadError> {
-    read_all(file, None, Limits::default())
+    read_all(file, None, ReadOptions::default()).map(|(trips, _)| trips)
 }
 
 #[test]
@@ -97,7 +103,7 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
         Compression::SNAPPY,
         1000,
     );
-    let rows = rows_of(&file, Columns::Trips, Limits::default()).unwrap().next().unwrap().unwrap();
+    let rows = rows_of(&file, Columns::Trips, ReadOptions::default()).unwrap().next().unwrap().unwrap();
     let reasons: Vec<_> = rows.rejected.iter().map(|row| (row.row, row.rejection.reason)).collect();
     assert_eq!(
         reasons,
@@ -105,18 +111,19 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
     );
     assert_eq!(rows.positions, [3, 4]);
     assert_eq!(rows.trips[0].flags(), ["unknown_pickup_zone", "no_pickup_time", "no_distance"]);
-    assert_eq!(summary_of(&file, Limits::default()).unwrap().rows, 5);
+    assert_eq!(summary_of(&file, ReadOptions::default()).unwrap().rows, 5);
 }
 
 #[test]
 fn what_cannot_be_read_is_named() {
     let only_one = parquet(vec![("PULocationID", int32(vec![Some(1)]))], Compression::SNAPPY, 9);
-    let texts: ArrayRef = Arc::new(LargeStringArray::from(vec!["a"]));
-    let text_zone = parquet(
-        vec![("PULocationID", texts), ("DOLocationID", int32(vec![Some(1)]))],
+    let truths: ArrayRef = Arc::new(arrow_array::BooleanArray::from(vec![true]));
+    let no_zone = parquet(
+        vec![("PULocationID", truths), ("DOLocationID", int32(vec![Some(1)]))],
         Compression::SNAPPY,
         9,
     );
+    let encrypted = Bytes::from_static(b"PARE....\x01\0\0\0PARE");
     let no_magic = Bytes::from_static(b"PAR1 and then nothing that ends alike");
     let forged_footer = Bytes::from_static(b"PAR1....\xff\xff\xff\x7fPAR1");
     for (file, kind, detail) in [
@@ -124,7 +131,8 @@ fn what_cannot_be_read_is_named() {
         (no_magic, "Dataset.NotParquet", "PAR1"),
         (forged_footer, "Dataset.Limit", "2147483647 bytes of footer"),
         (only_one, "Dataset.MissingColumn", "no column DOLocationID; its columns are: PULocationID"),
-        (text_zone, "Dataset.ColumnType", "column PULocationID has type Utf8"),
+        (no_zone, "Dataset.ColumnType", "column PULocationID has type Boolean"),
+        (encrypted, "Dataset.Encrypted", "the file is encrypted"),
     ] {
         let error = read(&file).unwrap_err();
         assert_eq!(error.error_type(), kind);
@@ -139,14 +147,14 @@ fn limits_hold_before_anything_is_decoded() {
         Compression::SNAPPY,
         10,
     );
-    let limits = Limits::default();
+    let limits = ReadOptions::default();
     for (limits, what) in [
-        (Limits { file_bytes: 100, ..limits }, "bytes"),
-        (Limits { footer_bytes: 10, ..limits }, "bytes of footer"),
-        (Limits { rows: 49, ..limits }, "rows"),
-        (Limits { row_groups: 4, ..limits }, "row groups"),
-        (Limits { columns: 1, ..limits }, "columns"),
-        (Limits { group_bytes: 10, ..limits }, "decoded bytes in a row group"),
+        (ReadOptions { file_bytes: 100, ..limits }, "bytes"),
+        (ReadOptions { footer_bytes: 10, ..limits }, "bytes of footer"),
+        (ReadOptions { rows: 49, ..limits }, "rows"),
+        (ReadOptions { row_groups: 4, ..limits }, "row groups"),
+        (ReadOptions { columns: 1, ..limits }, "columns"),
+        (ReadOptions { group_bytes: 10, ..limits }, "decoded bytes in a row group"),
     ] {
         match read_all(&file, None, limits) {
             Err(ReadError::Limit { what: found, .. }) => assert_eq!(found, what),
@@ -201,9 +209,9 @@ proptest! {
         let mut file = crate::trips::to_parquet(&trips, &outcomes).unwrap();
         let at = at.index(file.len());
         file[at] ^= flip;
-        let limits = Limits { group_bytes: 1 << 20, ..Limits::default() };
+        let limits = ReadOptions { group_bytes: 1 << 20, ..ReadOptions::default() };
         match read_all(&Bytes::from(file), None, limits) {
-            Ok(read) => prop_assert!(read.trips.len() <= 30),
+            Ok((read, _)) => prop_assert!(read.trips.len() <= 30),
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
     }
@@ -235,7 +243,7 @@ fn predictions_are_written_alike_and_completely() {
     let versions = model::prediction::Versions { duration: "9f3c1a7be2d0".parse().unwrap(), tip: None };
     let write = || {
         let month = "2021-03".parse().ok();
-        let mut writer = crate::PredictionsWriter::new("x", month, "0123456789ab", &versions).unwrap();
+        let mut writer = crate::PredictionsWriter::new("", "x", month, "0123456789ab", &versions).unwrap();
         writer.write(&rows, &predicted).unwrap();
         let mut bytes = writer.take();
         bytes.extend(writer.finish().unwrap());
