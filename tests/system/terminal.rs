@@ -149,7 +149,7 @@ fn wrong_input_gets_one_clear_error() {
         (
             vec!["replay", "--trips", text(folder.path()), "--from", "2023-01", "--to", "2023-03"],
             1,
-            "no champion came of green trips of 2023-01 to 2023-03",
+            "no model was promoted from green trips of 2023-01 to 2023-03",
         ),
         (
             vec!["export", "--format", "onnx", "--model", text(&notes), "--out", text(&notes)],
