@@ -54,11 +54,16 @@ months: local ## Fetch the whole months that golden figures are about from the T
 	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
-verify: test determinism test-card test-mlflow build test-arm64 test-rie ## The gate and the longer proofs, before an issue is closed
+verify: test determinism hostile test-card test-mlflow build test-arm64 test-rie ## The gate and the longer proofs, before an issue is closed
 	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
 	$(MAKE) reproduce
 	$(MAKE) sam-build e2e-only PACKAGES=target/sam
 	$(MAKE) e2e-only DEPLOY_WITH=terraform
+
+.PHONY: hostile
+hostile: local ## Forged Parquet and mutated models: 100,000 files in process and 20,000 through the batch predictor
+	HOSTILE_FILES=100000 PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- hostile:: --nocapture
+	MUTATIONS=10000 cargo test --workspace --lib -- mutations:: --nocapture
 
 .PHONY: determinism
 determinism: local ## The same inputs give the same models: in a hundred processes, on any number of threads

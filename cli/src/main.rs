@@ -53,6 +53,7 @@ enum Verb {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    dataset::decode_if_asked();
     let cli = Cli::parse();
     let out = output::Output { json: cli.json };
     let done = match cli.verb {

@@ -60,8 +60,8 @@ fn everybody_knows_only_whom_they_may() {
 fn foreign_types_stop_where_they_should() {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
     let stops: [(&str, &[&str]); 7] = [
-        ("parquet", &["dataset"]),
-        ("arrow-", &["dataset"]),
+        ("parquet", &["dataset", "tests"]),
+        ("arrow-", &["dataset", "tests"]),
         ("aws-sdk-", &["store", "platform", "tests"]),
         ("aws-config", &["store", "platform", "tests"]),
         // The scorer and the batch predictor use no HTTP client but the SDK's.

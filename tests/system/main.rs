@@ -3,6 +3,7 @@
 //! - `contracts`: rules that hold across files.
 //! - `dashboards`: dashboards are generated from the list of metrics.
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
+//! - `hostile`: forged Parquet, in process and through built functions.
 //! - `gates`, `real_data`: golden numbers on the sample of trips and, where `TRIPS_DIR` has them, on whole months.
 //! - `bootstraps`: built functions with a double of the Runtime API; `make e2e` builds them.
 //! - `terminal`, `determinism`: the built `tripcast`.
@@ -12,7 +13,14 @@
 //!
 //! `tests::needs` prints which requirements are missing on a machine: `cargo test --workspace` runs the other tests.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 mod bootstraps;
 mod contracts;
@@ -22,6 +30,7 @@ mod determinism;
 mod emulator;
 mod end_to_end;
 mod gates;
+mod hostile;
 mod new_function;
 mod permissions;
 mod real_data;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::StartError> {
+    dataset::decode_if_asked();
     telemetry::init();
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-batch-predictor").await;

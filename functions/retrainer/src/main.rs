@@ -6,6 +6,7 @@ use retrainer::config::Config;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::StartError> {
+    dataset::decode_if_asked();
     telemetry::init();
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-retrainer").await;

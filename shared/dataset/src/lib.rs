@@ -8,7 +8,9 @@
 //! private to this crate: their types appear in the interface only as causes of errors.
 
 mod cells;
+mod child;
 pub mod columns;
+mod decode;
 mod guard;
 pub mod predictions;
 mod reader;
@@ -18,6 +20,7 @@ pub mod schema;
 pub mod trips;
 mod whole;
 
+pub use child::decode_if_asked;
 pub use columns::FileReport;
 pub use guard::{ReadOptions, UtcTimes};
 pub use predictions::{PredictionsWriter, WriteError};

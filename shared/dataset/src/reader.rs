@@ -1,30 +1,26 @@
 //! Reads a file of trips, row group by row group, and only the columns of the logical schema. The reader is sans I/O:
 //! it requests byte ranges, and the caller supplies them.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
 use model::{Outcome, Rejection, Trip};
 use parquet::DecodeResult;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
+use parquet::arrow::push_decoder::ParquetPushDecoder;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
-use parquet::schema::types::SchemaDescriptor;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use serde::{Deserialize, Serialize};
 
-use crate::columns::{FileReport, Located, locate};
-use crate::guard::ReadOptions;
+use crate::child::Unchecked;
+use crate::columns::{FileReport, Located};
+use crate::decode::ReadPlan;
+use crate::guard::{PageGuard, ReadOptions};
 use crate::rows::rows;
-use crate::schema::{self, Column};
 
 /// Bytes that are requested first, from the end of the file; they hold the footer of every TLC month.
 const TAIL_BYTES: u64 = 64 << 10;
-const ROWS_AT_ONCE: usize = 16_384;
 
 /// Why a file as a whole cannot be read. No error is transient: the same bytes fail again.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +71,14 @@ pub enum ReadError {
     /// The bytes are damaged.
     #[error("decoding the parquet file")]
     Decode(#[source] ParquetError),
+    /// A row group had to be decoded by a process of its own, which died or could not be started.
+    #[error("decoding row group {group} in a process of its own: {detail}")]
+    Child {
+        /// 0-based index of the row group.
+        group: usize,
+        /// How it ended.
+        detail: String,
+    },
     /// The decoder panicked on damaged bytes.
     #[error("decoding the parquet file: the decoder panicked: {detail}")]
     Panicked {
@@ -94,13 +98,14 @@ impl ReadError {
             Self::DuplicateColumn { .. } => "Dataset.DuplicateColumn",
             Self::Encrypted => "Dataset.Encrypted",
             Self::Decode(_) => "Dataset.Decode",
+            Self::Child { .. } => "Dataset.Child",
             Self::Panicked { .. } => "Dataset.Panicked",
         }
     }
 }
 
 /// Which columns are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Columns {
     /// The columns that are known before a trip.
     Trips,
@@ -158,14 +163,26 @@ pub struct TripReader {
     columns: Columns,
     limits: ReadOptions,
     next_row: u64,
-    begun: bool,
     state: State,
 }
 
 enum State {
-    Footer(ParquetMetaDataPushDecoder),
-    Start(Arc<ParquetMetaData>),
-    Rows { metadata: Arc<ParquetMetaData>, decoder: Box<ParquetPushDecoder>, located: Box<Located> },
+    Tail,
+    /// The range of the footer, which begins before the tail.
+    Footer(Range<u64>),
+    Start(Bytes),
+    Rows(Box<Decoding>),
+}
+
+/// A file whose footer is decoded.
+struct Decoding {
+    footer: Bytes,
+    metadata: Arc<ParquetMetaData>,
+    decoder: ParquetPushDecoder,
+    located: Located,
+    guard: PageGuard,
+    /// Chunks of a row group whose pages could not be checked completely, with the others of that group.
+    unchecked: Unchecked,
 }
 
 impl TripReader {
@@ -179,41 +196,44 @@ impl TripReader {
             let detail = format!("expected a footer, found {file_bytes} bytes in all");
             return Err(ReadError::NotParquet { detail });
         }
-        // Page indexes are unused, and the decoder would follow their offsets before any limit is checked.
-        let footer = ParquetMetaDataPushDecoder::try_new(file_bytes).map_err(ReadError::Decode)?;
-        let footer = footer.with_page_index_policy(PageIndexPolicy::Skip);
-        Ok(Self { file_bytes, columns, limits, next_row: 0, begun: false, state: State::Footer(footer) })
+        Ok(Self { file_bytes, columns, limits, next_row: 0, state: State::Tail })
     }
 
     /// Returns the range to supply before the first step, at the end of the file; `None` once it has been supplied.
     pub fn first_need(&self) -> Option<Range<u64>> {
         let tail = self.file_bytes.saturating_sub(TAIL_BYTES)..self.file_bytes;
-        (matches!(self.state, State::Footer(_)) && !self.begun).then_some(tail)
+        matches!(self.state, State::Tail).then_some(tail)
     }
 
     /// Supplies the bytes of `range`.
     ///
     /// # Errors
-    /// [`ReadError::NotParquet`] if the file does not end like a Parquet file, [`ReadError::Limit`] if its footer is
-    /// too long, [`ReadError::Decode`] for a range that was not requested.
+    /// [`ReadError::NotParquet`] if the file does not end like a Parquet file, or if its footer or pages state what cannot
+    /// be; [`ReadError::Limit`] for too much of anything; [`ReadError::Decode`] for a range that was not requested.
     pub fn supply(&mut self, range: Range<u64>, bytes: Bytes) -> Result<(), ReadError> {
-        self.begun = true;
         match &mut self.state {
-            State::Footer(footer) => {
-                if range.end == self.file_bytes {
-                    self.limits.check_tail(&bytes)?;
-                }
-                footer.push_range(range, bytes)
+            State::Tail => {
+                let footer = self.limits.footer(&bytes, self.file_bytes)?;
+                self.state = match footer.start.checked_sub(range.start) {
+                    Some(at) => State::Start(bytes.slice(at as usize..bytes.len() - 8)),
+                    None => State::Footer(footer),
+                };
             }
-            State::Start(_) => Ok(()),
-            State::Rows { decoder, .. } => decoder.push_range(range, bytes),
+            State::Footer(footer) if range == *footer => self.state = State::Start(bytes),
+            State::Footer(_) | State::Start(_) => {}
+            State::Rows(decoding) => {
+                let (group, is_complete) = decoding.guard.check(&decoding.metadata, range.start, &bytes)?;
+                decoding.unchecked.add(group, is_complete, (range.start, bytes.clone()));
+                decoding.decoder.push_range(range, bytes).map_err(ReadError::Decode)?;
+            }
         }
-        .map_err(ReadError::Decode)
+        Ok(())
     }
 
     /// Returns the summary of the file, once its footer is decoded.
     pub fn summary(&self) -> Option<FileSummary> {
-        let (State::Start(metadata) | State::Rows { metadata, .. }) = &self.state else { return None };
+        let State::Rows(decoding) = &self.state else { return None };
+        let metadata = &decoding.metadata;
         let columns = metadata.file_metadata().schema_descr();
         let named = |column: &parquet::schema::types::ColumnDescPtr| {
             (column.path().string(), column.physical_type().to_string())
@@ -229,8 +249,8 @@ impl TripReader {
     /// is decoded.
     pub fn report(&self) -> FileReport {
         match &self.state {
-            State::Rows { located, .. } => located.report.clone(),
-            State::Footer(_) | State::Start(_) => FileReport::default(),
+            State::Rows(decoding) => decoding.located.report.clone(),
+            _ => FileReport::default(),
         }
     }
 
@@ -257,22 +277,15 @@ impl TripReader {
     }
 
     fn advance(&mut self) -> Result<Step, ReadError> {
-        if let State::Footer(footer) = &mut self.state {
-            match footer.try_decode().map_err(ReadError::Decode)? {
-                DecodeResult::NeedsData(ranges) => return Ok(Step::Need(ranges)),
-                DecodeResult::Finished => return Ok(Step::Done),
-                DecodeResult::Data(metadata) => {
-                    self.limits.check_metadata(&metadata, self.file_bytes)?;
-                    self.state = State::Start(Arc::new(metadata));
-                }
-            }
+        match &self.state {
+            State::Tail => return Ok(Step::Need(self.first_need().into_iter().collect())),
+            State::Footer(footer) => return Ok(Step::Need(vec![footer.clone()])),
+            State::Start(footer) => self.state = State::Rows(Box::new(self.decode_footer(footer)?)),
+            State::Rows(_) => {}
         }
-        if let State::Start(metadata) = &self.state {
-            let metadata = Arc::clone(metadata);
-            let (decoder, located) = decoder(&metadata, self.columns, self.limits)?;
-            self.state = State::Rows { decoder: Box::new(decoder), located: Box::new(located), metadata };
-        }
-        let State::Rows { decoder, located, .. } = &mut self.state else { return Ok(Step::Done) };
+        let State::Rows(decoding) = &mut self.state else { return Ok(Step::Done) };
+        let Decoding { footer, unchecked, decoder, located, .. } = decoding.as_mut();
+        unchecked.decode_elsewhere(footer, self.columns)?;
         match decoder.try_decode().map_err(ReadError::Decode)? {
             DecodeResult::NeedsData(ranges) => Ok(Step::Need(ranges)),
             DecodeResult::Finished => Ok(Step::Done),
@@ -284,56 +297,17 @@ impl TripReader {
             }
         }
     }
-}
 
-/// Makes the decoder of the columns that are read, and locates them.
-fn decoder(
-    metadata: &Arc<ParquetMetaData>,
-    columns: Columns,
-    options: ReadOptions,
-) -> Result<(ParquetPushDecoder, Located), ReadError> {
-    let parquet_schema = metadata.file_metadata().schema_descr();
-    // Types follow from the Parquet schema; the Arrow schema that some writers embed is ignored.
-    let plain = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let mut arrow = ArrowReaderMetadata::try_new(Arc::clone(metadata), plain()).map_err(ReadError::Decode)?;
-    if let Some(schema) = without_int96(arrow.schema(), parquet_schema) {
-        let options = plain().with_schema(Arc::new(schema));
-        arrow = ArrowReaderMetadata::try_new(Arc::clone(metadata), options).map_err(ReadError::Decode)?;
+    fn decode_footer(&self, footer: &Bytes) -> Result<Decoding, ReadError> {
+        self.limits.check_footer(footer)?;
+        let metadata = Arc::new(ParquetMetaDataReader::decode_metadata(footer).map_err(ReadError::Decode)?);
+        self.limits.check_metadata(&metadata, self.file_bytes)?;
+        let plan = ReadPlan::new(&metadata, self.columns, self.limits.utc_times)?;
+        let guard = self.limits.check_chunks(&metadata, self.file_bytes, |leaf| plan.reads(leaf))?;
+        let (decoder, located) = plan.decoder(None)?;
+        let unchecked = Unchecked::default();
+        Ok(Decoding { footer: footer.clone(), metadata, decoder, located, guard, unchecked })
     }
-    let outcome = if columns == Columns::Labelled { &schema::OUTCOME[..] } else { &[] };
-    let wanted = [&schema::TRIP[..], outcome].concat();
-    let located = locate(arrow.schema(), &wanted, options.utc_times)?;
-    let roots: BTreeSet<usize> = located.columns.iter().flat_map(|(_, found)| found).copied().collect();
-    options.check_groups(metadata, |leaf| roots.contains(&parquet_schema.get_column_root_idx(leaf)))?;
-    let projection = ProjectionMask::roots(parquet_schema, roots.iter().copied());
-    // Positions among the columns that are read.
-    let position = |root: &usize| roots.iter().position(|read| read == root).unwrap_or_default();
-    let among = |(column, found): &(Column, Vec<usize>)| (*column, found.iter().map(position).collect());
-    let located = Located { columns: located.columns.iter().map(among).collect(), report: located.report };
-    let decoder = ParquetPushDecoderBuilder::new_with_metadata(arrow)
-        .with_projection(projection)
-        .with_batch_size(ROWS_AT_ONCE)
-        .build()
-        .map_err(ReadError::Decode)?;
-    Ok((decoder, located))
-}
-
-/// Returns the schema with microseconds for INT96 times: as nanoseconds, which is the default, years beyond 2262 would become others.
-/// `None` if the file has none.
-fn without_int96(arrow: &Schema, parquet: &SchemaDescriptor) -> Option<Schema> {
-    let is_int96 = |root: usize| {
-        let leaves = parquet.columns().iter().enumerate();
-        let mut own = leaves.filter(|(leaf, _)| parquet.get_column_root_idx(*leaf) == root);
-        own.next().is_some_and(|(_, column)| column.physical_type() == parquet::basic::Type::INT96)
-    };
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let field = |(root, field): (usize, &Arc<Field>)| match field.data_type() {
-        DataType::Timestamp(..) if is_int96(root) => field.as_ref().clone().with_data_type(micros.clone()),
-        _ => field.as_ref().clone(),
-    };
-    let fields: Vec<Field> = arrow.fields().iter().enumerate().map(field).collect();
-    let differs = fields.iter().zip(arrow.fields()).any(|(new, old)| new != old.as_ref());
-    differs.then(|| Schema::new(fields))
 }
 
 #[cfg(test)]
