@@ -20,7 +20,7 @@ use crate::train::TargetName;
       --features map.toml --out duration.bin
   tripcast import --format xgboost-json --input model.json --target tip --features map.toml --out tip.bin
 
-The map says what each source column means, and holds golden rows: what the library predicted for them.
+The map says what each source column means, and holds golden rows: trips, and what the library predicted for them.
 
   [columns]
   PULocationID = { feature = \"pickup_zone\" }
@@ -34,11 +34,12 @@ The map says what each source column means, and holds golden rows: what the libr
   transform = \"expm1\"             # undoes log1p of the label; or exp
   interval_half_width_min = 8.5   # half the 90 % interval; unknown, it is 60 minutes wide
 
-  [[golden]]
-  row = { PULocationID = 74, DOLocationID = 75, trip_distance = 1.9 }
-  prediction = 512.25
+  [[golden]]                      # a trip in a message's fields, and the prediction in minutes
+  row = { PULocationID = 74, DOLocationID = 75, trip_distance = 1.9, RatecodeID = 1 }
+  prediction = 8.5375
 
-Also: one_hot_absent = \"missing\" (XGBoost on sparse matrices), column_names = [...] (a file without names).
+Also: one_hot_absent = \"missing\" (XGBoost on sparse matrices), column_names = [...] (a file without names),
+iterations = \"all\" (XGBoost's trees after the best iteration count as well).
 docs/IMPORT.md has the whole of it.")]
 pub struct Args {
     /// Format of the file.
@@ -62,7 +63,8 @@ pub struct Args {
 enum Format {
     /// Output of tools/export_sklearn.
     SklearnJson,
-    /// XGBoost's save_model("model.json").
+    /// XGBoost's save_model("model.json"), or "model.ubj" as MLflow stores it.
+    #[value(alias = "xgboost-ubj")]
     XgboostJson,
     /// LightGBM's save_model("model.txt").
     LightgbmText,
@@ -106,14 +108,14 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let text = |bytes: &[u8], path: &PathBuf| {
         String::from_utf8(bytes.to_vec()).map_err(|_| Unreadable::Text { path: path.clone() })
     };
+    let map: FeatureMap = toml::from_str(&text(&files::read(&args.features)?, &args.features)?)
+        .map_err(|source| Unreadable::Map { path: args.features.clone(), source })?;
     let read = match args.format {
         Format::SklearnJson => sklearn::read(&bytes),
-        Format::XgboostJson => xgboost::read(&bytes),
+        Format::XgboostJson => xgboost::read_with(&bytes, map.iterations),
         Format::LightgbmText => lightgbm::read(&text(&bytes, &args.input)?),
     };
     let foreign = read.map_err(|source| Unreadable::Model { path: args.input.clone(), source })?;
-    let map: FeatureMap = toml::from_str(&text(&files::read(&args.features)?, &args.features)?)
-        .map_err(|source| Unreadable::Map { path: args.features.clone(), source })?;
     let target = Target::from(args.target);
     let (source, columns) = (foreign.source.clone(), foreign.columns.len());
     let golden_rows = foreign.golden.len() + map.golden.len();

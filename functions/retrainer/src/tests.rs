@@ -115,7 +115,7 @@ async fn a_later_model_is_promoted_only_if_it_is_better_on_the_same_rows() {
 #[tokio::test]
 async fn nothing_to_do_is_said_and_recorded() {
     let bench = bench();
-    seed(&bench, "2021-01", month("2021-01", |_| 10)).await;
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 6)).await;
     let run = retrain(&bench, "2021-06-15", "one").await;
     assert!(run.nothing_to_do.as_deref().unwrap().contains("no green trips of 2021-05"));
     assert_eq!(bench.models.list("").await.unwrap().len(), 1, "the record of the run, and nothing else");
@@ -125,8 +125,8 @@ async fn nothing_to_do_is_said_and_recorded() {
 async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
     let bench = bench();
     seed(&bench, "2020-12", b"this is not a month of trips".to_vec()).await;
-    seed(&bench, "2021-01", month("2021-01", |_| 10)).await;
-    seed(&bench, "2021-02", month("2021-02", |_| 10)).await;
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 6)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
     let run = retrain(&bench, "2021-03-15", "one").await;
     assert_eq!(run.left_out.len(), 1);
     assert!(run.left_out[0].reason.contains("not a readable parquet file"), "{:?}", run.left_out);
@@ -147,11 +147,13 @@ async fn a_bad_training_month_is_left_out_and_a_bad_judging_month_stops() {
 async fn a_month_that_a_gate_refuses_is_not_learned_from_and_not_judged_on() {
     let bench = bench();
     let few = |of: &str| {
-        let (file, _) = dataset::read_all(&month(of, |_| 10).into(), None, ReadOptions::default()).unwrap();
+        let (file, _) =
+            dataset::read_all(&month(of, |zone| i64::from(zone) + 6).into(), None, ReadOptions::default())
+                .unwrap();
         dataset::trips::to_parquet(&file.trips[..200], &file.outcomes[..200]).unwrap()
     };
     for of in ["2020-11", "2020-12", "2021-02"] {
-        seed(&bench, of, month(of, |_| 10)).await;
+        seed(&bench, of, month(of, |zone| i64::from(zone) + 6)).await;
     }
     seed(&bench, "2021-01", few("2021-01")).await;
     let run = retrain(&bench, "2021-03-15", "one").await;
@@ -204,7 +206,9 @@ async fn tracking_that_is_down_fails_nothing() {
 async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     let bench = bench();
     let cash = |of: &str| {
-        let (file, _) = dataset::read_all(&month(of, |_| 10).into(), None, ReadOptions::default()).unwrap();
+        let (file, _) =
+            dataset::read_all(&month(of, |zone| i64::from(zone) + 6).into(), None, ReadOptions::default())
+                .unwrap();
         let mut outcomes = file.outcomes;
         outcomes.iter_mut().for_each(|outcome| outcome.payment_type = Some(2));
         dataset::trips::to_parquet(&file.trips, &outcomes).unwrap()

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::candidates::{Candidate, Family, FitParams, FitSummary, Model};
 use crate::features;
 use crate::outcome::{LabelledTrips, Target};
+pub(crate) use golden::trips as golden_trips;
 
 const MAGIC: &[u8; 8] = b"TRIPCAST";
 const FORMAT_VERSION: u32 = 4;
@@ -135,6 +136,9 @@ pub enum ArtifactError {
     /// It does not predict as when it was written.
     #[error("the model predicts golden trips differently here than where it was written: it must not serve")]
     Golden,
+    /// The model must not serve, whatever its checksum says.
+    #[error("the model must not serve: {0}")]
+    Unsound(String),
     /// The lineage names another target than the model has.
     #[error("the model's lineage says {lineage}, its parameters are of {model}")]
     Target {
@@ -175,8 +179,12 @@ impl Artifact {
     /// Returns the bytes to store, and their version.
     ///
     /// # Errors
-    /// [`ArtifactError::Lineage`] or [`ArtifactError::Model`] if it cannot be written.
+    /// [`ArtifactError::Lineage`] or [`ArtifactError::Model`] if it cannot be written, [`ArtifactError::Unsound`] if it must not
+    /// serve.
     pub fn to_bytes(&self) -> Result<(Vec<u8>, ModelVersion), ArtifactError> {
+        if let Some(defect) = self.model.defect() {
+            return Err(ArtifactError::Unsound(defect));
+        }
         let lineage = serde_json::to_vec(&self.lineage).map_err(ArtifactError::Lineage)?;
         let answered = (&self.model, golden::predictions(&self.model));
         let model = postcard::to_stdvec(&answered).map_err(ArtifactError::Model)?;
@@ -228,6 +236,9 @@ impl Artifact {
         }
         if golden::predictions(&model) != expected {
             return Err(ArtifactError::Golden);
+        }
+        if let Some(defect) = model.defect() {
+            return Err(ArtifactError::Unsound(defect));
         }
         Ok(Self { lineage, model })
     }

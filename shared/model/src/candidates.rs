@@ -10,6 +10,7 @@ pub mod distance;
 pub mod imported;
 pub mod interval;
 pub mod linear;
+pub mod soundness;
 pub mod tip_tree;
 mod validation_fit;
 
@@ -26,6 +27,7 @@ use calibration::Calibration;
 use imported::ImportedModel;
 use interval::Interval;
 use linear::LinearModel;
+use soundness::DAY_MIN;
 use tip_tree::TipTree;
 
 /// A family of models, as the command line and the configuration name it.
@@ -227,15 +229,24 @@ impl DurationModel {
     /// Predicts minutes and interval of every trip.
     pub fn predict(&self, trips: &[Trip]) -> DurationPredictions {
         let rows = FeatureRows::from_trips(trips);
-        let minutes = match &self.estimate {
-            Estimate::Linear(model) => model.minutes(trips),
-            Estimate::Boosted(trees) => trees.predict_features(&rows.values),
-            Estimate::Imported(model) => model.predict(trips),
-        };
+        let minutes = self.unlimited(trips, &rows);
         // The linear model predicts negative minutes for short trips of a pair that was seen only over a long distance.
-        let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.max(0.0)).collect();
+        let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.clamp(0.0, DAY_MIN)).collect();
         let (lower_min, upper_min) = self.interval.around(&rows, &minutes);
         DurationPredictions { minutes, lower_min, upper_min }
+    }
+
+    /// Predicts minutes before they are limited to those of a day.
+    pub(crate) fn unlimited_minutes(&self, trips: &[Trip]) -> Vec<f64> {
+        self.unlimited(trips, &FeatureRows::from_trips(trips))
+    }
+
+    fn unlimited(&self, trips: &[Trip], rows: &FeatureRows) -> Vec<f64> {
+        match &self.estimate {
+            Estimate::Linear(model) => model.minutes(trips),
+            Estimate::Boosted(trees) => trees.predict_features(&rows.values),
+            Estimate::Imported(model) => model.predict_features(&rows.values),
+        }
     }
 }
 
@@ -243,7 +254,7 @@ impl TipModel {
     /// Predicts P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
         let predicted = self.estimate.probabilities(trips);
-        predicted.into_iter().map(|p| self.calibration.calibrate(p)).collect()
+        predicted.into_iter().map(|p| self.calibration.calibrate(p.clamp(0.0, 1.0))).collect()
     }
 }
 
@@ -252,7 +263,7 @@ impl TipEstimate {
         match self {
             Self::Tree(tree) => tree.probabilities(trips),
             Self::Boosted(trees) => trees.predict(trips),
-            Self::Imported(model) => model.predict(trips).into_iter().map(|p| p.clamp(0.0, 1.0)).collect(),
+            Self::Imported(model) => model.predict(trips),
         }
     }
 }

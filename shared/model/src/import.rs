@@ -1,24 +1,23 @@
 //! Turns a foreign model and a map of its columns into a model of trips.
 
+mod golden;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use trees::import::{self, Foreign, Golden, Value};
+use trees::import::xgboost::Iterations;
+use trees::import::{self, Foreign};
 use trees::{Ensemble, EnsembleError, Scorer};
 
 use crate::candidates::calibration::Calibration;
 use crate::candidates::imported::{Body, ImportedModel, Input, MappedColumn, Parts, Transform};
-use crate::candidates::interval::Interval;
+use crate::candidates::interval::{Interval, UNKNOWN_HALF_WIDTH_MIN};
+use crate::candidates::soundness::DAY_MIN;
 use crate::candidates::{
     Candidate, DurationModel, Estimate, Family, FitSummary, Model, TipEstimate, TipModel,
 };
 use crate::features;
 use crate::outcome::Target;
-
-/// Tolerance of a golden row's prediction, relative to the larger of it and 1: XGBoost sums in f32.
-const GOLDEN_TOLERANCE: f64 = 1e-5;
-/// Half the width of an interval that the map does not state, minutes: the longest duration that is judged.
-const UNKNOWN_HALF_WIDTH_MIN: f64 = 60.0;
 
 /// What each column of a foreign model means: the file that `--features` names.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,6 +28,9 @@ pub struct FeatureMap {
     pub column_names: Vec<String>,
     /// The meaning of each source column.
     pub columns: BTreeMap<String, Meaning>,
+    /// Which trees of an XGBoost file count.
+    #[serde(default)]
+    pub iterations: Iterations,
     /// The value of a one-hot column for another category: 0, or missing, as in a sparse matrix given to XGBoost.
     #[serde(default)]
     pub one_hot_absent: Absent,
@@ -103,17 +105,17 @@ pub struct OutputMeaning {
     pub interval_half_width_min: Option<f64>,
 }
 
-/// A row with the source library's prediction.
+/// A trip with the source library's prediction.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GoldenRow {
-    /// Source column to value; a column that is not named is missing.
+    /// The trip: fields of a message, or features; what is not named is missing.
     pub row: BTreeMap<String, GoldenValue>,
-    /// The library's prediction.
+    /// The library's prediction, in minutes or as a probability.
     pub prediction: f64,
 }
 
-/// A value of a source column.
+/// A value of a golden row.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 #[allow(missing_docs)]
@@ -143,27 +145,50 @@ pub enum MapError {
     },
     /// There are no golden rows to check the import with.
     #[error(
-        "no golden rows: expected rows with the source library's own predictions, as [[golden]] in the map"
+        "no golden rows: expected trips with the source library's own predictions, as [[golden]] in the map"
     )]
     NoGolden,
+    /// A golden row is no trip.
+    #[error("golden row {row}: {detail}")]
+    GoldenRow {
+        /// Which row of the map, from 0.
+        row: usize,
+        /// What is wrong.
+        detail: String,
+    },
+    /// No golden row states what a column means, so that nothing shows that the map is right.
+    #[error(
+        "column {column:?}: no golden row states what it means: expected one with that field of the trip"
+    )]
+    Unproved {
+        /// The source column.
+        column: String,
+    },
     /// The import does not predict what the library did.
     #[error(
-        "golden row {row}: the model predicts {found}, expected {expected} as the source library predicts"
+        "golden row {row}: the model predicts {found}, expected {expected} as the source library predicts{remark}"
     )]
     Golden {
-        /// Which row, from 0; the model's own come first.
+        /// Which row, from 0; those of the map come first.
         row: usize,
-        /// The import's prediction.
+        /// The import's prediction, in minutes or as a probability.
         found: f64,
         /// The library's prediction.
         expected: f64,
+        /// What of the file could explain it.
+        remark: String,
     },
-    /// The unit is not one of duration.
-    #[error("output.unit {unit:?}: expected minutes, seconds or hours")]
-    OutputUnit {
-        /// The stated unit.
-        unit: Unit,
+    /// The map says something of the output that cannot be.
+    #[error("[output] {field}: {detail}")]
+    Output {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        detail: String,
     },
+    /// The finished model would serve what is no prediction.
+    #[error("the model: {0}")]
+    Unsound(String),
     /// The trees do not fit their columns.
     #[error("the trees of the model")]
     Ensemble(#[from] EnsembleError),
@@ -186,34 +211,31 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
             *column = import::Column::named(name, column.reading);
         }
     }
-    check_golden(&foreign, map)?;
-    let columns: Vec<MappedColumn> =
-        foreign.columns.iter().map(|column| column_of(column, map)).collect::<Result<_, _>>()?;
-    let (columns, body) = match foreign.body {
+    let columns: Vec<(String, MappedColumn)> = foreign
+        .columns
+        .iter()
+        .map(|column| Ok((column.name.clone(), column_of(column, map)?)))
+        .collect::<Result<_, MapError>>()?;
+    let (columns, body) = match &foreign.body {
         import::Body::Trees(ensemble) => {
-            let (columns, ensemble) = only_asked(columns, &ensemble)?;
+            let (columns, ensemble) = only_asked(columns, ensemble)?;
             (columns, Body::Trees(Box::new(Scorer::new(ensemble))))
         }
         import::Body::Linear { coefficients, intercept } => {
-            (columns, Body::Linear { coefficients, intercept })
+            (columns, Body::Linear { coefficients: coefficients.clone(), intercept: *intercept })
         }
     };
-    let scale = match (target, map.output.unit) {
-        (Target::Tip, _) | (Target::Duration, None | Some(Unit::Minutes)) => 1.0,
-        (Target::Duration, Some(Unit::Seconds)) => 1.0 / 60.0,
-        (Target::Duration, Some(Unit::Hours)) => 60.0,
-        (Target::Duration, Some(unit)) => return Err(MapError::OutputUnit { unit }),
-    };
     let parts = Parts {
-        source: foreign.source,
-        columns,
+        source: foreign.source.clone(),
+        columns: columns.iter().map(|(_, column)| column.clone()).collect(),
         body,
         divisor: foreign.divisor,
         link: foreign.link,
         transform: map.output.transform,
-        scale,
+        scale: minutes_per_unit(target, &map.output)?,
     };
     let imported = ImportedModel::try_from(parts).map_err(MapError::Parts)?;
+    golden::check(&imported, &foreign, &columns, map)?;
     let model = match target {
         Target::Tip => {
             Model::Tip(TipModel { estimate: TipEstimate::Imported(imported), calibration: Calibration::NONE })
@@ -225,7 +247,40 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
             ),
         }),
     };
-    Ok(Candidate { family: Family::Imported, course: FitSummary::default(), model })
+    match model.defect() {
+        Some(defect) => Err(MapError::Unsound(defect)),
+        None => Ok(Candidate { family: Family::Imported, course: FitSummary::default(), model }),
+    }
+}
+
+/// Returns the factor of the source's predictions, and checks the rest of the output's meaning.
+fn minutes_per_unit(target: Target, output: &OutputMeaning) -> Result<f64, MapError> {
+    let wrong = |field, detail: String| Err(MapError::Output { field, detail });
+    if target == Target::Tip {
+        let stated = [
+            ("unit", output.unit.is_some()),
+            ("transform", output.transform != Transform::None),
+            ("interval_half_width_min", output.interval_half_width_min.is_some()),
+        ];
+        return match stated.into_iter().find(|(_, is_stated)| *is_stated) {
+            Some((field, _)) => wrong(field, "the model predicts a probability, which has none".into()),
+            None => Ok(1.0),
+        };
+    }
+    if let Some(width) = output.interval_half_width_min
+        && !(width > 0.0 && width <= DAY_MIN)
+    {
+        return wrong(
+            "interval_half_width_min",
+            format!("{width}: expected more than 0 and at most {DAY_MIN}"),
+        );
+    }
+    match output.unit {
+        None | Some(Unit::Minutes) => Ok(1.0),
+        Some(Unit::Seconds) => Ok(1.0 / 60.0),
+        Some(Unit::Hours) => Ok(60.0),
+        Some(unit) => wrong("unit", format!("{unit:?}: expected minutes, seconds or hours")),
+    }
 }
 
 fn column_of(column: &import::Column, map: &FeatureMap) -> Result<MappedColumn, MapError> {
@@ -262,7 +317,7 @@ fn column_of(column: &import::Column, map: &FeatureMap) -> Result<MappedColumn, 
                 Some(Unit::Metres) => 1609.344,
                 Some(unit) => return Err(wrong(format!("{unit:?} is no unit of a feature"))),
             },
-            codes: codes_of(meaning).map_err(wrong)?,
+            codes: positions(codes_of(meaning).map_err(wrong)?, &column.categories),
             missing: meaning.missing,
         },
         _ => return Err(wrong("expected `feature`, or `features` for a column that joins several".into())),
@@ -278,11 +333,26 @@ fn codes_of(meaning: &Meaning) -> Result<Vec<(f32, f32)>, String> {
     meaning.codes.iter().map(code).collect()
 }
 
+/// Returns the positions of the source's values among its categories, where a data frame numbered them: our code and the position.
+fn positions(codes: Vec<(f32, f32)>, categories: &[String]) -> Vec<(f32, f32)> {
+    if categories.is_empty() {
+        return codes;
+    }
+    let numbered =
+        categories.iter().enumerate().filter_map(|(at, text)| Some((text.parse::<f32>().ok()?, at as f32)));
+    let numbered: Vec<(f32, f32)> = numbered.collect();
+    let position = |value: f32| numbered.iter().find(|(known, _)| *known == value).map(|(_, at)| *at);
+    match codes.is_empty() {
+        true => numbered,
+        false => codes.iter().filter_map(|(ours, theirs)| Some((*ours, position(*theirs)?))).collect(),
+    }
+}
+
 /// Leaves out columns that no split uses: of a thousand one-hot columns, trees use a few.
 fn only_asked(
-    columns: Vec<MappedColumn>,
+    columns: Vec<(String, MappedColumn)>,
     ensemble: &Ensemble,
-) -> Result<(Vec<MappedColumn>, Ensemble), EnsembleError> {
+) -> Result<(Vec<(String, MappedColumn)>, Ensemble), EnsembleError> {
     let mut trees = ensemble.described();
     let mut place = vec![None; columns.len()];
     let mut feature_columns = Vec::new();
@@ -295,44 +365,6 @@ fn only_asked(
     }
     let ensemble = Ensemble::new(feature_columns.len(), ensemble.base(), &trees)?;
     Ok((feature_columns, ensemble))
-}
-
-fn check_golden(foreign: &Foreign, map: &FeatureMap) -> Result<(), MapError> {
-    let of_map = map.golden.iter().map(|golden| {
-        let value = |value: &GoldenValue| match value {
-            GoldenValue::Number(number) => Value::Number(*number),
-            GoldenValue::Text(text) => Value::Text(text.clone()),
-        };
-        let row = golden.row.iter().map(|(name, of)| (name.clone(), Some(value(of)))).collect();
-        Golden { row, prediction: golden.prediction }
-    });
-    let golden: Vec<Golden> = foreign.golden.iter().cloned().chain(of_map).collect();
-    if golden.is_empty() {
-        return Err(MapError::NoGolden);
-    }
-    let absent = if map.one_hot_absent == Absent::Zero { 0.0 } else { f32::NAN };
-    let is_one_hot = foreign.columns.iter().any(|column| column.equals.is_some());
-    for (at, Golden { row, prediction }) in golden.iter().enumerate() {
-        let stated = |name: &str| row.iter().find(|(known, _)| known == name);
-        let value = |column: &import::Column| match (stated(&column.name), &column.equals) {
-            (Some((_, Some(value))), Some(text)) if says(value, text) => 1.0,
-            (_, Some(_)) => absent,
-            (Some((_, Some(Value::Number(number)))), None) => *number as f32,
-            // A DictVectorizer leaves out what is not stated, and a text makes another column.
-            (None | Some((_, Some(Value::Text(_)))), None) if is_one_hot => absent,
-            _ => f32::NAN,
-        };
-        let found = foreign.predict_row(&foreign.columns.iter().map(value).collect::<Vec<f32>>());
-        if (found - prediction).abs() > GOLDEN_TOLERANCE * prediction.abs().max(1.0) || found.is_nan() {
-            return Err(MapError::Golden { row: at, found, expected: *prediction });
-        }
-    }
-    Ok(())
-}
-
-/// Returns whether a value, as a `DictVectorizer` writes it, is `text`.
-fn says(value: &Value, text: &str) -> bool {
-    matches!(value, Value::Text(value) if value == text)
 }
 
 #[cfg(test)]

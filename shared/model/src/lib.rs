@@ -21,6 +21,8 @@ pub mod explanation;
 pub mod features;
 pub mod import;
 pub mod month;
+#[cfg(test)]
+mod mutations;
 pub mod onnx;
 pub mod outcome;
 pub mod performance;
@@ -28,7 +30,7 @@ pub mod prediction;
 pub mod rejection;
 pub mod request;
 pub mod rules;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
 pub mod training;

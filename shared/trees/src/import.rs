@@ -1,6 +1,6 @@
 //! Import of models that other libraries trained, from the text formats that they write.
 //!
-//! [`xgboost`] reads XGBoost's JSON, [`lightgbm`] LightGBM's text, and [`sklearn`] a small JSON that
+//! [`xgboost`] reads XGBoost's JSON and UBJSON, [`lightgbm`] LightGBM's text, and [`sklearn`] a small JSON that
 //! `tools/export_sklearn` writes from scikit-learn. Each returns a [`Foreign`] model: its input columns, the trees or
 //! coefficients to sum, and the link from the sum to the prediction. A file that cannot be parsed, or that describes
 //! a model this crate cannot compute, gives an [`ImportError`] that names the place.
@@ -12,6 +12,7 @@
 
 pub mod lightgbm;
 pub mod sklearn;
+mod ubjson;
 pub mod xgboost;
 
 use serde::{Deserialize, Serialize};
@@ -85,15 +86,18 @@ pub struct Column {
     pub equals: Option<String>,
     /// How its values are transformed.
     pub reading: Reading,
+    /// The source's values in the order of its codes, where a data frame numbered them; else empty.
+    pub categories: Vec<String>,
 }
 
 impl Column {
     /// Makes a column from its name; `name=text` is a one-hot column of a `DictVectorizer`.
     pub fn named(name: &str, reading: Reading) -> Self {
-        match name.split_once('=') {
-            Some((name, text)) => Self { name: name.into(), equals: Some(text.into()), reading },
-            None => Self { name: name.into(), equals: None, reading },
-        }
+        let (name, equals) = match name.split_once('=') {
+            Some((name, text)) => (name, Some(text.into())),
+            None => (name, None),
+        };
+        Self { name: name.into(), equals, reading, categories: Vec::new() }
     }
 }
 
@@ -177,6 +181,8 @@ pub struct Foreign {
     pub link: Link,
     /// Golden rows that came with the model; only scikit-learn exports have them.
     pub golden: Vec<Golden>,
+    /// What was chosen of the file and could explain another prediction, after "; "; else empty.
+    pub remark: String,
 }
 
 impl Foreign {

@@ -9,7 +9,7 @@ use crate::candidates::Model;
 use crate::trip::{Trip, Zone};
 
 /// Returns ordinary and odd trips: airports, unknown zones, missing, impossible or long distances, no time.
-fn trips() -> Vec<Trip> {
+pub(crate) fn trips() -> Vec<Trip> {
     let at = |month: u32, day: u32, hour: u32, minute: u32| -> Option<NaiveDateTime> {
         NaiveDate::from_ymd_opt(2023, month, day)?.and_hms_opt(hour, minute, 0)
     };

@@ -113,6 +113,11 @@ pub(super) struct Stopped {
 }
 
 impl BoostedTrees {
+    /// Returns whether each leaf has a number of training rows.
+    pub(super) fn is_sound(&self) -> bool {
+        self.leaf_rows.len() == self.ensemble().n_leaves()
+    }
+
     /// Predicts every trip: minutes, or P(tip > 0 | paid by card).
     pub fn predict(&self, trips: &[Trip]) -> Vec<f64> {
         self.predict_features(&FeatureRows::from_trips(trips).values)

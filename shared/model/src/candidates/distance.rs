@@ -30,6 +30,9 @@ pub struct DistanceFallback {
     mean_miles: f64,
 }
 
+/// Zones, and a place for a missing one.
+const ZONES: usize = Zone::COUNT + 1;
+
 #[derive(Default, Clone, Copy)]
 struct Mean {
     rows: f64,
@@ -47,10 +50,20 @@ impl Mean {
 }
 
 impl DistanceFallback {
+    /// Returns whether all its numbers are finite, and whether there is one for each pair and zone.
+    pub(super) fn is_sound(&self) -> bool {
+        let numbers = [self.detour_ratio, self.mean_miles];
+        let numbers = numbers.iter().chain(&self.pair_miles).chain(self.zone_miles.iter().flatten());
+        self.pairs.len() == self.pair_miles.len()
+            && self.pairs.is_sorted()
+            && matches!(self.zone_miles.len(), 0 | ZONES)
+            && numbers.into_iter().all(|number| number.is_finite())
+    }
+
     /// Fits the means to trips, each with its miles where they can be trusted.
     pub fn fit(trips: impl Iterator<Item = (Trip, Option<f64>)>) -> Self {
         let mut pairs: HashMap<u32, Mean> = HashMap::new();
-        let mut zones_seen = vec![Mean::default(); Zone::COUNT + 1];
+        let mut zones_seen = vec![Mean::default(); ZONES];
         let (mut all, mut metered, mut straight) = (Mean::default(), 0.0, 0.0);
         for (trip, miles) in trips {
             let Some(miles) = miles else { continue };

@@ -131,6 +131,10 @@ impl TryFrom<Parts> for ImportedModel {
         if n_columns != parts.columns.len() {
             return Err(format!("a model of {n_columns} columns with {}", parts.columns.len()));
         }
+        if !(parts.divisor.is_finite() && parts.divisor > 0.0 && parts.scale.is_finite() && parts.scale > 0.0)
+        {
+            return Err(format!("a divisor of {} and a factor of {}", parts.divisor, parts.scale));
+        }
         match parts.columns.iter().all(|column| column.input.is_valid()) {
             true => Ok(Self { parts }),
             false => Err("a column of a feature that trips do not have".into()),
@@ -160,17 +164,18 @@ impl ImportedModel {
 
     /// Predicts every trip: minutes, or a probability.
     pub fn predict(&self, trips: &[Trip]) -> Vec<f64> {
+        self.predict_features(&FeatureRows::from_trips(trips).values)
+    }
+
+    /// Predicts rows of [`features::NAMES`], row-major.
+    pub(crate) fn predict_features(&self, rows: &[f32]) -> Vec<f64> {
         // Runs of rows keep the memory small for a model of thousands of columns.
         const ROWS_PER_RUN: usize = 256;
-        let rows = FeatureRows::from_trips(trips);
-        rows.values
-            .chunks(features::NAMES.len() * ROWS_PER_RUN)
-            .flat_map(|run| self.answer_run(run))
-            .collect()
+        rows.chunks(features::NAMES.len() * ROWS_PER_RUN).flat_map(|run| self.answer_run(run)).collect()
     }
 
     fn answer_run(&self, features: &[f32]) -> Vec<f64> {
-        let Parts { columns, body, divisor, link, transform, scale, .. } = &self.parts;
+        let Parts { columns, body, divisor, link, .. } = &self.parts;
         let rows = features.chunks_exact(features::NAMES.len());
         let sums: Vec<f64> = match body {
             Body::Trees(scorer) => {
@@ -190,15 +195,16 @@ impl ImportedModel {
                 })
                 .collect(),
         };
-        let answer = |sum: f64| {
-            let prediction = link.apply(sum / divisor);
-            let transformed = match transform {
-                Transform::None => prediction,
-                Transform::Exp => Link::Exp.apply(prediction),
-                Transform::Expm1 => Link::Exp.apply(prediction) - 1.0,
-            };
-            transformed * scale
+        sums.into_iter().map(|sum| self.finish(link.apply(sum / divisor))).collect()
+    }
+
+    /// Turns the source's prediction into minutes or a probability.
+    pub(crate) fn finish(&self, prediction: f64) -> f64 {
+        let transformed = match self.parts.transform {
+            Transform::None => prediction,
+            Transform::Exp => Link::Exp.apply(prediction),
+            Transform::Expm1 => Link::Exp.apply(prediction) - 1.0,
         };
-        sums.into_iter().map(answer).collect()
+        transformed * self.parts.scale
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use trees::{Ensemble, Scorer};
 
 use super::boosted::{self, day_number};
+use super::soundness::DAY_MIN;
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
 use crate::trip::{DISTANCE_BAND_ENDS, Trip, Zone, distance_band, select};
@@ -27,6 +28,15 @@ const GROUP_ROWS_MIN: usize = 300;
 const BOROUGHS: usize = 8;
 const BANDS: usize = DISTANCE_BAND_ENDS.len() + 2;
 pub(crate) const NOT_STATED: usize = BANDS - 1;
+
+/// Half the width of an interval of which nothing is known, minutes: the longest duration that is judged.
+pub(crate) const UNKNOWN_HALF_WIDTH_MIN: f64 = 60.0;
+
+/// Times are stated in seconds, so an expected error is at least one, in minutes.
+const RESOLUTION_MIN: f64 = 1.0 / 60.0;
+
+/// The least multiplier above a prediction, which gives an interval a width where the prediction is 0.
+const ABOVE_MIN: f64 = 0.01;
 
 /// The expected error is at least this share of the mean one.
 const SCALE_MIN_SHARE: f64 = 0.2;
@@ -71,11 +81,15 @@ impl Interval {
         }
     }
 
-    /// Fits the interval to trips that the estimate did not see; fewer than 500 have one expected error.
+    /// Fits the interval to trips that the estimate did not see; fewer than 500 have one expected error. Without any, nothing is known
+    /// of the errors, and the interval is as wide as [`UNKNOWN_HALF_WIDTH_MIN`] says.
     ///
     /// # Errors
     /// [`FitError::Boosting`].
     pub(super) fn fit(unseen: &Unseen, params: &FitParams, work: &mut Work<'_>) -> Result<Self, FitError> {
+        if unseen.actual.is_empty() {
+            return Ok(Self::constant(UNKNOWN_HALF_WIDTH_MIN));
+        }
         let errors: Vec<f64> = unseen
             .predicted
             .iter()
@@ -83,13 +97,20 @@ impl Interval {
             .map(|(predicted, actual)| actual - predicted)
             .collect();
         let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len().max(1) as f64;
-        let scale_min = mean * SCALE_MIN_SHARE;
+        let scale_min = (mean * SCALE_MIN_SHARE).max(RESOLUTION_MIN);
         let (scale, scales) = if errors.len() < ROWS_MIN {
-            (flat(mean), vec![mean; errors.len()])
+            (flat(mean), vec![mean.max(scale_min); errors.len()])
         } else {
             scales(unseen, &errors, scale_min, params, work)?
         };
         Ok(Self { scale: scale.into(), scale_min, multipliers: multipliers(unseen, &errors, &scales).into() })
+    }
+
+    /// Returns whether all its numbers are finite and not negative.
+    pub(super) fn is_sound(&self) -> bool {
+        let multipliers = self.multipliers.iter().flatten().flat_map(|of| [of.below, of.above]);
+        multipliers.chain([self.scale_min]).all(|number| number.is_finite() && number >= 0.0)
+            && self.scale().n_features() == features::NAMES.len()
     }
 
     /// Returns the trees of the expected error, minutes, over the features of [`features::NAMES`].
@@ -111,7 +132,7 @@ impl Interval {
         ]
     }
 
-    /// Returns the ends of the intervals around `minutes`, at least 0; `rows` are the features of the same trips.
+    /// Returns the ends of the intervals around `minutes`, from 0 to those of a day; `rows` are the features of the same trips.
     pub(super) fn around(&self, rows: &FeatureRows, minutes: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let scales = self.scale.predict(&rows.values);
         let mut ends = (Vec::with_capacity(minutes.len()), Vec::with_capacity(minutes.len()));
@@ -120,7 +141,7 @@ impl Interval {
             let multiplier = self.multipliers[borough][band];
             let scale = scale.max(self.scale_min);
             ends.0.push((minutes - multiplier.below * scale).max(0.0));
-            ends.1.push(minutes + multiplier.above * scale);
+            ends.1.push((minutes + multiplier.above * scale).min(DAY_MIN));
         }
         ends
     }
@@ -168,12 +189,15 @@ fn multipliers(unseen: &Unseen, errors: &[f64], scales: &[f64]) -> [[ConformalMu
 
 impl ConformalMultiplier {
     fn fit(rows: impl IntoIterator<Item = usize>, errors: &[f64], scales: &[f64]) -> Self {
-        // An estimate without error needs no multiplier.
-        let per_scale = |row: usize| if scales[row] > 0.0 { errors[row] / scales[row] } else { 0.0 };
-        let mut above: Vec<f64> = rows.into_iter().map(per_scale).collect();
+        let mut above: Vec<f64> = rows.into_iter().map(|row| errors[row] / scales[row]).collect();
         let mut below: Vec<f64> = above.iter().map(|error| -error).collect();
         // Without the lower limit of 0, the prediction could lie outside its own interval.
-        Self { below: reached(&mut below).max(0.0), above: reached(&mut above).max(0.0) }
+        let (below, above) = (reached(&mut below).max(0.0), reached(&mut above).max(0.0));
+        // No errors on trips that happened to be unseen do not mean that there will be none.
+        match below + above > 0.0 {
+            true => Self { below, above: above.max(ABOVE_MIN) },
+            false => Self { below: 1.0, above: 1.0 },
+        }
     }
 }
 

@@ -52,6 +52,15 @@ impl Moments {
 }
 
 impl LinearModel {
+    /// Returns whether all its numbers are finite and its pairs have an intercept each.
+    pub(super) fn is_sound(&self) -> bool {
+        let numbers = [self.slope_min_per_mile, self.unseen_intercept_min];
+        self.pairs.len() == self.intercepts_min.len()
+            && self.pairs.is_sorted()
+            && numbers.iter().chain(&self.intercepts_min).all(|number| number.is_finite())
+            && self.fallback.is_sound()
+    }
+
     /// Fits `examples` by least squares with the L2 penalty `params.ridge` on slope and pair effects (the common
     /// intercept is free, as in scikit-learn's Ridge).
     pub fn fit(examples: &Examples, params: &FitParams) -> Self {

@@ -71,7 +71,7 @@ impl ValidationFit {
         params: &FitParams,
         work: &mut Work<'_>,
     ) -> Result<Self, FitError> {
-        learnable(target, learn)?;
+        learnable(target, family, learn)?;
         let mut params = params.clone();
         params.boosted.leaves = Some(params.boosted.leaves_for(target, learn.len()));
         let (mut rounds, mut losses, mut cut) = (None, Vec::new(), false);
@@ -108,7 +108,7 @@ impl ValidationFit {
     /// See [`FitError`].
     pub fn fit(&self, examples: &Examples, work: &mut Work<'_>) -> Result<Candidate, FitError> {
         let Self { target, family, params, unseen, .. } = self;
-        learnable(*target, examples)?;
+        learnable(*target, *family, examples)?;
         let mut course = FitSummary { rounds: None, cut: self.cut };
         let mut boosted = |work: &mut Work<'_>| {
             let rounds = self.rounds.unwrap_or(ROUNDS_WITHOUT_VALIDATION);
@@ -151,7 +151,7 @@ impl Candidate {
         params: &FitParams,
         work: &mut Work<'_>,
     ) -> Result<Self, FitError> {
-        learnable(target, examples)?;
+        learnable(target, family, examples)?;
         let (mut learn, mut later) = (
             examples.filter(|row| !boosted::is_held_out(examples, row)),
             examples.filter(|row| boosted::is_held_out(examples, row)),
@@ -163,9 +163,11 @@ impl Candidate {
     }
 }
 
-fn learnable(target: Target, examples: &Examples) -> Result<(), FitError> {
+fn learnable(target: Target, family: Family, examples: &Examples) -> Result<(), FitError> {
     let Some(first) = examples.labels.first() else { return Err(FitError::NoExamples { target }) };
-    match target == Target::Tip && examples.labels.iter().all(|label| label == first) {
+    // The mean is a linear model of durations that are all the same, but trees have nothing to split on.
+    let needs_two = target == Target::Tip || family == Family::Boosted;
+    match needs_two && examples.labels.iter().all(|label| label == first) {
         true => Err(FitError::OneClass { target, rows: examples.len() }),
         false => Ok(()),
     }

@@ -25,47 +25,45 @@ fn map(json: Json) -> FeatureMap {
     serde_json::from_value(json).unwrap()
 }
 
-/// The rows of a golden file that are trips: known zones, an hour of the day, a distance that can be planned.
+/// Returns the trip that a row of numbers is, if it is one: known zones, an hour of the day, a distance that can be planned.
+fn trip(row: &Json) -> Option<Trip> {
+    let values: Vec<f64> = row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect();
+    let zone = |value: f64| Zone::new(value as u16).filter(|_| value.fract() == 0.0 && value < 266.0);
+    let at = NaiveDate::from_ymd_opt(2023, 1, 2)?.and_hms_opt(values[3] as u32, 0, 0)?;
+    let is_possible = values[2].is_nan() || values[2] > 0.0 && values[2] <= 100.0;
+    let is_code = values[4].is_nan() || values[4].fract() == 0.0 && (0.0..=255.0).contains(&values[4]);
+    (is_possible && is_code && values[3].fract() == 0.0).then_some(())?;
+    Some(Trip {
+        pickup_zone: Some(zone(values[0])?),
+        dropoff_zone: Some(zone(values[1])?),
+        pickup: Some(at),
+        distance_miles: Some(values[2]).filter(|miles| !miles.is_nan()),
+        passengers: (!values[4].is_nan()).then_some(values[4] as u8),
+        ..Trip::default()
+    })
+}
+
+/// Returns the rows of a golden file that are trips, with the predictions.
 fn trips(golden: &Json) -> (Vec<Trip>, Vec<f64>) {
-    let (mut trips, mut predictions) = (Vec::new(), Vec::new());
-    for (row, prediction) in
-        golden["rows"].as_array().unwrap().iter().zip(golden["prediction"].as_array().unwrap())
-    {
-        let values: Vec<f64> =
-            row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect();
-        let zone = |value: f64| Zone::new(value as u16).filter(|_| value.fract() == 0.0 && value < 266.0);
-        let (Some(pickup_zone), Some(dropoff_zone)) = (zone(values[0]), zone(values[1])) else { continue };
-        let at = NaiveDate::from_ymd_opt(2023, 1, 2).unwrap().and_hms_opt(values[3] as u32, 0, 0);
-        if !(values[2].is_nan() || values[2] > 0.0 && values[2] <= 100.0)
-            || values[3].fract() != 0.0
-            || at.is_none()
-        {
-            continue;
-        }
-        trips.push(Trip {
-            pickup_zone: Some(pickup_zone),
-            dropoff_zone: Some(dropoff_zone),
-            pickup: at,
-            distance_miles: Some(values[2]).filter(|miles| !miles.is_nan()),
-            passengers: (!values[4].is_nan()).then_some(values[4] as u8),
-            ..Trip::default()
-        });
-        predictions.push(prediction.as_f64().unwrap());
-    }
+    let rows = golden["rows"].as_array().unwrap().iter().zip(golden["prediction"].as_array().unwrap());
+    let (trips, predictions): (Vec<Trip>, Vec<f64>) =
+        rows.filter_map(|(row, prediction)| Some((trip(row)?, prediction.as_f64()?))).unzip();
     assert!(trips.len() > 20, "{} rows are trips", trips.len());
     (trips, predictions)
 }
 
+/// Returns ten golden rows for a map, with numbers for all columns.
 fn golden_rows(golden: &Json) -> Json {
     let names = golden["columns"].as_array().unwrap();
-    let row = |at: usize| -> Json {
-        let cells = names.iter().zip(golden["rows"][at].as_array().unwrap());
-        let stated = cells.filter(|(_, value)| value.is_number());
+    let rows = golden["rows"].as_array().unwrap().iter().zip(golden["prediction"].as_array().unwrap());
+    let is_stated = |row: &Json| row.as_array().unwrap().iter().all(Json::is_number);
+    let row = |(row, prediction): (&Json, &Json)| -> Json {
+        let cells = names.iter().zip(row.as_array().unwrap());
         let row: serde_json::Map<String, Json> =
-            stated.map(|(name, value)| (name.as_str().unwrap().into(), value.clone())).collect();
-        json!({"row": row, "prediction": golden["prediction"][at]})
+            cells.map(|(name, value)| (name.as_str().unwrap().into(), value.clone())).collect();
+        json!({"row": row, "prediction": prediction})
     };
-    (20..30).map(row).collect()
+    rows.filter(|(row, _)| is_stated(row) && trip(row).is_some()).take(10).map(row).collect()
 }
 
 #[test]
@@ -114,9 +112,11 @@ fn one_hot_columns_are_made_from_zones() {
             .zip(golden["prediction"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()))
             // "0" is a category of the made-up rows, but no zone.
             .filter(|(row, _)| {
-                ["PULocationID", "DOLocationID"]
-                    .iter()
-                    .all(|zone| row[zone].as_str().is_some_and(|zone| zone != "0"))
+                ["PULocationID", "DOLocationID"].iter().all(|zone| {
+                    row[zone]
+                        .as_str()
+                        .is_some_and(|zone| zone.parse::<u16>().is_ok_and(|zone| Zone::new(zone).is_some()))
+                })
             })
             .filter(|(row, _)| {
                 row["trip_distance"].as_f64().is_some_and(|miles| miles > 0.0 && miles < 100.0)
@@ -221,10 +221,65 @@ fn a_map_that_says_too_little_or_the_wrong_thing_is_refused() {
         (with("hour", json!({"feature": "hour", "codes": {"noon": 12}})), "code \"noon\" is no number"),
         (
             json!({"columns": numeric_columns(), "golden": rows, "output": {"unit": "miles"}}),
-            "output.unit Miles",
+            "[output] unit: Miles",
+        ),
+        (
+            json!({"columns": numeric_columns(), "golden": rows, "output": {"interval_half_width_min": 0}}),
+            "[output] interval_half_width_min: 0: expected more than 0",
+        ),
+        (
+            json!({"columns": numeric_columns(), "golden": [{"row": {"PUlocationID": 1}, "prediction": 1}]}),
+            "golden row 0: PUlocationID = Number(1.0) is no field of a trip: expected one of PULocationID",
+        ),
+        (
+            json!({"columns": numeric_columns(), "golden": [{"row": {"trip_distance": -1}, "prediction": 1}]}),
+            "golden row 0: trip_distance has a value that no trip has",
         ),
     ] {
         let refused = import(Target::Duration, foreign(), &map(map_json)).unwrap_err().to_string();
         assert!(refused.contains(expected), "{refused:?} should say {expected:?}");
     }
+}
+
+/// Mutations of a right map: each is refused, by what the golden rows predict or because they do not state what it needs.
+#[test]
+fn golden_rows_prove_the_map() {
+    let foreign =
+        || lightgbm::read(&String::from_utf8(fixture("lightgbm-v4-regression.txt")).unwrap()).unwrap();
+    let rows = golden_rows(&golden("lightgbm-v4-regression.golden.json"));
+    let right = json!({"columns": numeric_columns(), "golden": rows});
+    assert!(import(Target::Duration, foreign(), &map(right.clone())).is_ok());
+    let mut refused = 0;
+    let names: Vec<String> = numeric_columns().as_object().unwrap().keys().cloned().collect();
+    for column in &names {
+        for feature in features::NAMES {
+            let mut mutated = right.clone();
+            if mutated["columns"][column]["feature"] == feature {
+                continue;
+            }
+            mutated["columns"][column]["feature"] = json!(feature);
+            assert!(import(Target::Duration, foreign(), &map(mutated)).is_err(), "{column} as {feature}");
+            refused += 1;
+        }
+    }
+    for (at, value) in [
+        ("/columns/trip_distance/unit", json!("kilometres")),
+        ("/columns/trip_distance/unit", json!("metres")),
+        ("/columns/passenger_count/codes", json!({"1": 2, "2": 1})),
+        ("/output", json!({"unit": "seconds"})),
+        ("/output", json!({"unit": "hours"})),
+        ("/output", json!({"transform": "exp"})),
+        ("/output", json!({"transform": "expm1"})),
+    ] {
+        let mut mutated = right.clone();
+        let (parent, field) = at.rsplit_once('/').unwrap();
+        mutated.pointer_mut(parent).unwrap()[field] = value.clone();
+        assert!(import(Target::Duration, foreign(), &map(mutated)).is_err(), "{at} is {value}");
+        refused += 1;
+    }
+    assert!(refused > 70, "{refused}");
+    let mut swapped = right;
+    swapped["columns"]["PULocationID"]["feature"] = json!("dropoff_zone");
+    swapped["columns"]["DOLocationID"]["feature"] = json!("pickup_zone");
+    assert!(matches!(import(Target::Duration, foreign(), &map(swapped)), Err(MapError::Golden { .. })));
 }

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
+use serde_json::Value;
+
 use super::{
     Body, Column, Described, Foreign, ImportError, Link, Reading, rounded_down, tree_of, unsupported,
 };
@@ -31,12 +33,6 @@ pub fn read(text: &str) -> Result<Foreign, ImportError> {
     if header.number::<u32>("num_tree_per_iteration")? != 1 {
         return Err(unsupported("num_tree_per_iteration", "several classes, expected one score for a row"));
     }
-    let categories = text.lines().find_map(|line| line.strip_prefix("pandas_categorical:"));
-    if categories.is_some_and(|codes| !matches!(codes.trim(), "null" | "[]" | "")) {
-        let detail =
-            "the model numbers categories by position in a pandas column; train it on numbers instead";
-        return Err(unsupported("pandas_categorical", detail));
-    }
     let names: Vec<&str> = header.text("feature_names")?.split(' ').collect();
     let expected = header.number::<usize>("max_feature_idx")? + 1;
     if names.len() != expected {
@@ -46,19 +42,48 @@ pub fn read(text: &str) -> Result<Foreign, ImportError> {
     let mut readings = vec![None; names.len()];
     let trees: Vec<Tree> =
         blocks[1..].iter().map(|block| read_tree(block, &mut readings)).collect::<Result<_, _>>()?;
-    let columns = names
+    let mut columns: Vec<Column> = names
         .iter()
         .zip(&readings)
-        .map(|(name, reading)| Column::named(name, reading.unwrap_or(Reading::Plain)));
+        .map(|(name, reading)| Column::named(name, reading.unwrap_or(Reading::Plain)))
+        .collect();
+    set_categories(text, header, &mut columns)?;
     let divisor = if header.fields.contains_key("average_output") { trees.len().max(1) as f64 } else { 1.0 };
     Ok(Foreign {
         source: format!("LightGBM {version}"),
-        columns: columns.collect(),
+        columns,
         body: Body::Trees(Ensemble::new(names.len(), 0.0, &trees)?),
         divisor,
         link: link_of(header.fields.get("objective").map_or("", |(_, text)| text))?,
         golden: Vec::new(),
+        remark: String::new(),
     })
+}
+
+/// Sets the categories of the columns that a pandas frame numbered: the last line has a list for each of them, in order.
+fn set_categories(text: &str, header: &Block<'_>, columns: &mut [Column]) -> Result<(), ImportError> {
+    let wrong = |detail: String| unsupported("pandas_categorical", detail);
+    let line = text.lines().find_map(|line| line.strip_prefix("pandas_categorical:")).unwrap_or_default();
+    let lists: Option<Vec<Vec<Value>>> = match line.trim() {
+        "" => None,
+        line => serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?,
+    };
+    let Some(lists) = lists.filter(|lists| !lists.is_empty()) else { return Ok(()) };
+    // Bounds in brackets are those of numbers, and a column that is never used has none.
+    let infos: Vec<&str> = header.text("feature_infos")?.split(' ').collect();
+    let is_category = |info: &&str| !info.starts_with('[') && *info != "none";
+    let categorical: Vec<usize> = (0..infos.len()).filter(|at| is_category(&infos[*at])).collect();
+    if categorical.len() != lists.len() || infos.len() != columns.len() {
+        let (lists, found) = (lists.len(), categorical.len());
+        return Err(wrong(format!(
+            "{lists} lists of categories for {found} columns of categories in feature_infos"
+        )));
+    }
+    for (at, list) in categorical.into_iter().zip(lists) {
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+        columns[at].categories = list.into_iter().map(text).collect();
+    }
+    Ok(())
 }
 
 /// The lines of the header or of a tree.
@@ -247,7 +272,9 @@ fn link_of(objective: &str) -> Result<Link, ImportError> {
             Ok(Link::Identity)
         }
         _ => {
-            let detail = format!("{objective:?}, expected a regression, binary or cross_entropy");
+            let detail = format!(
+                "{objective:?}, expected a regression (regression_l1, huber, fair, quantile, mape, poisson, gamma or tweedie too), binary or cross_entropy"
+            );
             Err(unsupported("objective", detail))
         }
     }

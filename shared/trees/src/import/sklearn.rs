@@ -82,11 +82,24 @@ pub fn read(json: &[u8]) -> Result<Foreign, ImportError> {
     let golden = file.golden.iter().enumerate().map(|(at, golden)| golden_of(at, golden));
     let Source { library, version, estimator } = &file.source;
     let source = format!("{library} {version} {estimator}");
-    Ok(Foreign { source, body, divisor, link, golden: golden.collect::<Result<_, _>>()?, columns })
+    Ok(Foreign {
+        source,
+        body,
+        divisor,
+        link,
+        golden: golden.collect::<Result<_, _>>()?,
+        columns,
+        remark: String::new(),
+    })
 }
 
 fn column_of(column: &FileColumn) -> Column {
-    Column { name: column.name.clone(), equals: column.equals.clone(), reading: Reading::Plain }
+    Column {
+        name: column.name.clone(),
+        equals: column.equals.clone(),
+        reading: Reading::Plain,
+        categories: Vec::new(),
+    }
 }
 
 fn missing(field: &str) -> ImportError {

@@ -153,6 +153,128 @@ fn what_cannot_be_computed_is_refused_with_its_place() {
     assert!(refused.contains("missing field"), "{refused}");
 }
 
+#[test]
+fn trees_after_the_best_iteration_count_only_if_asked_for() {
+    for (name, parallel) in [("xgboost-v3-regression", 1), ("xgboost-v3-parallel-trees", 3)] {
+        let file = String::from_utf8(fixture(&format!("{name}.json"))).unwrap();
+        let n_trees = |foreign: Foreign| match foreign.body {
+            Body::Trees(trees) => (trees.n_trees(), foreign.remark),
+            Body::Linear { .. } => panic!("expected trees"),
+        };
+        let (all, remark) = n_trees(xgboost::read(file.as_bytes()).unwrap());
+        assert!(remark.is_empty() && all > parallel, "{name}: {all} trees {remark}");
+        let stopped = |best: &str| {
+            file.replace("\"attributes\":{", &format!("\"attributes\":{{\"best_iteration\":\"{best}\""))
+        };
+        let (best, remark) = n_trees(xgboost::read(stopped("0").as_bytes()).unwrap());
+        assert_eq!(best, parallel, "{name}");
+        assert!(
+            remark.contains(&format!("of its {all} trees, {best} count, up to best_iteration 0")),
+            "{remark}"
+        );
+        let kept = xgboost::read_with(stopped("0").as_bytes(), xgboost::Iterations::All).unwrap();
+        assert_eq!(n_trees(kept).0, all);
+        for wrong in ["999", "-1"] {
+            let refused = xgboost::read(stopped(wrong).as_bytes()).unwrap_err().to_string();
+            assert!(refused.starts_with("learner.attributes.best_iteration"), "{refused}");
+        }
+    }
+}
+
+/// Writes JSON as UBJSON: objects and arrays with and without a count, integers of every width.
+fn ubjson(value: &Json, out: &mut Vec<u8>) {
+    let length = |length: usize, out: &mut Vec<u8>| {
+        out.push(b'L');
+        out.extend((length as i64).to_be_bytes());
+    };
+    match value {
+        Json::Null => out.push(b'Z'),
+        Json::Bool(value) => out.push(if *value { b'T' } else { b'F' }),
+        Json::Number(number) => match number.as_i64() {
+            Some(small) if i8::try_from(small).is_ok() => out.extend([b'i', small as i8 as u8]),
+            Some(large) => {
+                out.push(b'L');
+                out.extend(large.to_be_bytes());
+            }
+            None => {
+                out.push(b'D');
+                out.extend(number.as_f64().unwrap().to_be_bytes());
+            }
+        },
+        Json::String(text) => {
+            out.push(b'S');
+            length(text.len(), out);
+            out.extend(text.as_bytes());
+        }
+        Json::Array(elements) if elements.iter().all(Json::is_f64) => {
+            out.extend(b"[$D#");
+            length(elements.len(), out);
+            elements.iter().for_each(|of| out.extend(of.as_f64().unwrap().to_be_bytes()));
+        }
+        Json::Array(elements) => {
+            out.push(b'[');
+            elements.iter().for_each(|element| ubjson(element, out));
+            out.push(b']');
+        }
+        Json::Object(fields) => {
+            out.push(b'{');
+            for (name, value) in fields {
+                length(name.len(), out);
+                out.extend(name.as_bytes());
+                ubjson(value, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+#[test]
+fn xgboost_s_binary_form_is_the_same_model() {
+    for name in ["xgboost-v3-categorical.json", "xgboost-v2-logistic.json", "xgboost-v3-dart.json"] {
+        let mut binary = Vec::new();
+        ubjson(&serde_json::from_slice(&fixture(name)).unwrap(), &mut binary);
+        assert_eq!(xgboost::read(&binary).unwrap(), xgboost::read(&fixture(name)).unwrap(), "{name}");
+        for end in (0..binary.len()).step_by(97) {
+            let refused = xgboost::read(&binary[..end]);
+            assert!(refused.is_err(), "{name} cut at {end}");
+        }
+    }
+    for (bytes, expected) in [
+        (&b"{i\x01a[$Z#L\x7f\0\0\0\0\0\0\0"[..], "elements without bytes"),
+        (b"{i\x01a[#L\x7f\0\0\0\0\0\0\0", "a count of"),
+        (b"{i\x01ad\x7f\xc0\0\0}", "expected a finite number"),
+        (&[&b"{i\x01a"[..], &[b'['; 100]].concat(), "in each other"),
+        (b"{i\x01aZ}x", "bytes after the end"),
+    ] {
+        let refused = xgboost::read(bytes).unwrap_err().to_string();
+        assert!(refused.starts_with("XGBoost UBJSON: byte ") && refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn categories_that_a_data_frame_numbered_are_those_of_the_file() {
+    let text = String::from_utf8(fixture("lightgbm-v4-categorical.txt")).unwrap();
+    let with = |lists: &str| text.replace("pandas_categorical:null", &format!("pandas_categorical:{lists}"));
+    assert!(with("x") != text, "the fixture has no such line");
+    let foreign = lightgbm::read(&with(r#"[[4, 24, 41], ["74", "75"]]"#)).unwrap();
+    assert_eq!(foreign.columns[0].categories, ["4", "24", "41"]);
+    assert_eq!(foreign.columns[1].categories, ["74", "75"]);
+    assert!(foreign.columns[2].categories.is_empty());
+    let refused = lightgbm::read(&with("[[1]]")).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "pandas_categorical: 1 lists of categories for 2 columns of categories in feature_infos"
+    );
+    let mut document: Json = serde_json::from_slice(&fixture("xgboost-v3-categorical.json")).unwrap();
+    document["learner"]["gradient_booster"]["model"]["cats"] = serde_json::json!({"enc": [
+        {"type": 15, "values": [4, 24]}, {"offsets": [0, 2, 4], "values": [55, 52, 55, 53]}, {"offsets": [], "values": []},
+    ]});
+    let foreign = xgboost::read(document.to_string().as_bytes()).unwrap();
+    assert_eq!(foreign.columns[0].categories, ["4", "24"]);
+    assert_eq!(foreign.columns[1].categories, ["74", "75"]);
+    assert!(foreign.columns[2].categories.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]

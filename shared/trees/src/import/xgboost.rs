@@ -1,12 +1,19 @@
-//! Reader of XGBoost's JSON, as versions 1.6 to 3 write it.
+//! Reader of XGBoost's JSON and UBJSON, as versions 1.6 to 3 write them.
 //!
 //! Fields mean what they mean in XGBoost's `doc/model.schema` and `predict_fn.h`: a value goes left if it is below
 //! the condition in f32, listed categories go right, and `base_score` is a prediction, not a score.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::ubjson::{self, is_ubjson};
 use super::{Body, Column, Described, Foreign, ImportError, Link, Reading, tree_of, unsupported};
 use crate::ensemble::{Categories, Ensemble, Split, Tree, at_most};
+
+/// Columns of a model; a `DictVectorizer` of pairs of zones makes 70,000.
+const FEATURES_MAX: usize = 1 << 20;
 
 #[derive(Deserialize)]
 struct Document {
@@ -21,6 +28,20 @@ struct Learner {
     learner_model_param: LearnerParam,
     objective: Named,
     gradient_booster: Booster,
+    /// Early stopping notes its best iteration here.
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+}
+
+/// Which trees of a file count, where training went on after its best iteration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Iterations {
+    /// Those up to the best iteration, as XGBoost's estimators and inplace prediction take them.
+    #[default]
+    Best,
+    /// All, as `Booster.predict` takes them unless it is told a range.
+    All,
 }
 
 #[derive(Deserialize)]
@@ -61,12 +82,37 @@ struct GbTree {
     weight_drop: Option<Vec<f32>>,
     #[serde(default)]
     cats: Cats,
+    /// The first tree of each iteration, and the number of trees.
+    #[serde(default)]
+    iteration_indptr: Vec<usize>,
+    #[serde(default)]
+    gbtree_model_param: BTreeMap<String, String>,
 }
 
+/// Categories of columns that a data frame numbered; empty for other columns.
 #[derive(Deserialize, Default)]
 struct Cats {
     #[serde(default)]
-    enc: Vec<serde_json::Value>,
+    enc: Vec<Encoded>,
+}
+
+/// Numbers, or the bytes of texts with where each begins.
+#[derive(Deserialize)]
+struct Encoded {
+    values: Vec<Value>,
+    offsets: Option<Vec<usize>>,
+}
+
+impl Encoded {
+    fn texts(&self) -> Option<Vec<String>> {
+        let Some(offsets) = &self.offsets else {
+            return Some(self.values.iter().map(Value::to_string).collect());
+        };
+        let bytes: Option<Vec<u8>> = self.values.iter().map(|byte| Some(byte.as_i64()? as u8)).collect();
+        let bytes = bytes?;
+        let text = |ends: &[usize]| String::from_utf8(bytes.get(ends[0]..ends[1])?.to_vec()).ok();
+        offsets.windows(2).map(text).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -112,13 +158,26 @@ impl Flag {
     }
 }
 
-/// Reads a model from its JSON.
+/// Reads a model from its JSON or UBJSON, with the trees up to its best iteration.
 ///
 /// # Errors
 /// [`ImportError`], with the line and column or the field, tree and node.
-pub fn read(json: &[u8]) -> Result<Foreign, ImportError> {
-    let Document { learner, version } = serde_json::from_slice(json)
-        .map_err(|error| ImportError::Syntax { format: "XGBoost JSON", detail: error.to_string() })?;
+pub fn read(bytes: &[u8]) -> Result<Foreign, ImportError> {
+    read_with(bytes, Iterations::default())
+}
+
+/// Reads a model from its JSON or UBJSON.
+///
+/// # Errors
+/// [`ImportError`], with the line and column or the field, tree and node.
+pub fn read_with(bytes: &[u8], iterations: Iterations) -> Result<Foreign, ImportError> {
+    let syntax = |format: &'static str| {
+        move |error: serde_json::Error| ImportError::Syntax { format, detail: error.to_string() }
+    };
+    let Document { learner, version } = match is_ubjson(bytes) {
+        true => serde_json::from_value(ubjson::read(bytes)?).map_err(syntax("XGBoost UBJSON"))?,
+        false => serde_json::from_slice(bytes).map_err(syntax("XGBoost JSON"))?,
+    };
     let param = &learner.learner_model_param;
     let several = |text: &str| text.parse::<u32>().is_ok_and(|count| count > 1);
     if several(&param.num_class) || param.num_target.as_deref().is_some_and(several) {
@@ -135,25 +194,32 @@ pub fn read(json: &[u8]) -> Result<Foreign, ImportError> {
     }
     let model = booster.model.or(booster.gbtree.map(|inner| inner.model));
     let model = model.ok_or_else(|| unsupported("gradient_booster", "the field model is missing"))?;
-    if !model.cats.enc.is_empty() {
-        let detail = "the model numbers categories by position in a data frame; train it on numbers instead";
-        return Err(unsupported("gradient_booster.model.cats", detail));
-    }
     if model.tree_info.iter().any(|class| *class != 0) {
         return Err(unsupported("gradient_booster.model.tree_info", "several classes, expected one"));
     }
-    let weights = booster.weight_drop.or(model.weight_drop);
-    if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != model.trees.len()) {
+    let weights = booster.weight_drop.as_ref().or(model.weight_drop.as_ref());
+    if let Some(weights) = weights.filter(|weights| weights.len() != model.trees.len()) {
         let detail = format!("{} weights for {} trees", weights.len(), model.trees.len());
         return Err(unsupported("weight_drop", detail));
     }
+    let (used, remark) = used_trees(&learner.attributes, &model, iterations)?;
+    if n_features > FEATURES_MAX {
+        let detail = format!("{n_features}, expected at most {FEATURES_MAX}");
+        return Err(unsupported("learner_model_param.num_feature", detail));
+    }
     let mut readings = vec![Reading::Plain; n_features];
-    let mut trees = Vec::with_capacity(model.trees.len());
-    for (position, tree) in model.trees.iter().enumerate() {
-        let weight = weights.as_ref().map_or(1.0, |weights| weights[position]);
+    let mut trees = Vec::with_capacity(used);
+    for (position, tree) in model.trees.iter().take(used).enumerate() {
+        let weight = weights.map_or(1.0, |weights| weights[position]);
         trees.push(read_tree(position, tree, weight, &mut readings)?);
     }
-    let columns = columns_of(&learner.feature_names, readings)?;
+    let mut columns = columns_of(&learner.feature_names, readings)?;
+    for (at, encoded) in model.cats.enc.iter().enumerate() {
+        let wrong = |detail: &str| unsupported(format!("gradient_booster.model.cats.enc[{at}]"), detail);
+        let column = columns.get_mut(at).ok_or_else(|| wrong("of a column that the model does not have"))?;
+        column.categories =
+            encoded.texts().ok_or_else(|| wrong("expected numbers, or texts with offsets"))?;
+    }
     let version: Vec<String> = version.iter().map(u32::to_string).collect();
     Ok(Foreign {
         source: format!("XGBoost {}", version.join(".")),
@@ -162,7 +228,37 @@ pub fn read(json: &[u8]) -> Result<Foreign, ImportError> {
         divisor: 1.0,
         link,
         golden: Vec::new(),
+        remark,
     })
+}
+
+/// Returns how many trees count, and what to say of it if that could explain another prediction.
+fn used_trees(
+    attributes: &BTreeMap<String, String>,
+    model: &GbTree,
+    iterations: Iterations,
+) -> Result<(usize, String), ImportError> {
+    let all = model.trees.len();
+    let Some(text) = attributes.get("best_iteration") else { return Ok((all, String::new())) };
+    let wrong = |detail: String| unsupported("learner.attributes.best_iteration", detail);
+    let best: usize = text.parse().map_err(|_| wrong(format!("{text:?}, expected a number")))?;
+    let parallel = model.gbtree_model_param.get("num_parallel_tree");
+    let parallel: usize = parallel.and_then(|text| text.parse().ok()).unwrap_or(1).max(1);
+    let end = model.iteration_indptr.get(best.saturating_add(1)).copied();
+    let end = end.unwrap_or_else(|| best.saturating_add(1).saturating_mul(parallel));
+    match iterations {
+        _ if end > all => Err(wrong(format!("{best} of {all} trees"))),
+        _ if end == all => Ok((all, String::new())),
+        Iterations::Best => Ok((
+            end,
+            format!(
+                "; of its {all} trees, {end} count, up to best_iteration {best} (iterations = \"all\" in the map takes all)"
+            ),
+        )),
+        Iterations::All => {
+            Ok((all, format!("; all its {all} trees count, also those after best_iteration {best}")))
+        }
+    }
 }
 
 /// Names columns as the model does, or by position (`f0`, `f1`) if it was trained without names.
@@ -197,7 +293,9 @@ fn link_and_base(objective: &str, base_score: &str) -> Result<(Link, f64), Impor
         | "reg:linear"
         | "binary:logitraw" => (Link::Identity, f64::from(stated)),
         _ => {
-            let detail = format!("{objective:?}, expected one of reg:* or binary:*");
+            let detail = format!(
+                "{objective:?}, expected reg:* for one number, binary:logistic, binary:logitraw or count:poisson"
+            );
             return Err(unsupported("learner.objective.name", detail));
         }
     };

@@ -81,7 +81,7 @@ fn short_trips_are_surer_than_long_ones_and_all_together_surer_than_a_constant_w
 }
 
 #[test]
-fn few_trips_are_as_wide_for_all_and_none_are_no_width() {
+fn few_trips_are_as_wide_for_all_and_none_are_an_hour_wide() {
     let interval = fit(&unseen(200, 1));
     let later = unseen(1000, 2);
     let (lower, upper) = interval.around(&FeatureRows::from_trips(&later.trips), &later.predicted);
@@ -91,7 +91,7 @@ fn few_trips_are_as_wide_for_all_and_none_are_no_width() {
     assert!((0.8..0.97).contains(&inside), "{inside} inside");
     let (lower, upper) =
         fit(&Unseen::default()).around(&FeatureRows::from_trips(&later.trips), &later.predicted);
-    assert_eq!((lower[0], upper[0]), (20.0, 20.0));
+    assert_eq!((lower[0], upper[0]), (0.0, 80.0), "nothing is known: an hour to both sides");
 }
 
 #[test]
