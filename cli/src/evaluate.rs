@@ -24,6 +24,9 @@ pub struct Args {
     /// Rules that select the rows to measure on.
     #[arg(long, value_enum, default_value = "course")]
     rules: RulesName,
+    /// Colour of the taxis that the model learned from; files of others are named.
+    #[arg(long, default_value = "green")]
+    taxi: String,
 }
 
 #[derive(Serialize)]
@@ -37,12 +40,12 @@ struct Report {
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let (artifact, version) = files::model(&args.model)?;
-    let months = files::months(&args.data, ReadOptions::default())?;
+    let months = files::months_of(&args.data, ReadOptions::default(), Some(&args.taxi))?;
     let rules = args.rules.into();
     let report = Report {
         target: artifact.model.target(),
         version: version.to_string(),
-        data: model::judge(&artifact.model, rules, &months),
+        data: model::judge(&artifact.model, rules, &months)?,
         slices: model::judge_slices(&artifact.model, rules, &months),
     };
     out.print(&report, || {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dataset::{ReadError, ReadOptions, read_all};
+use dataset::{FileReport, ReadError, ReadOptions, read_all};
 use model::artifact::{ArtifactError, sha256_hex};
 use model::{Artifact, LabelledTrips, ModelVersion, Month};
 use store::{Store, StoreUri};
@@ -104,6 +104,25 @@ pub fn month_of(path: &Path) -> Option<Month> {
     path.file_stem()?.to_str()?.rsplit_once('_')?.1.parse().ok()
 }
 
+/// Warns if a file is of other taxis than `taxi`, those that the models learned from, by its name or by its columns.
+pub fn warn_of_other_taxis(path: &Path, report: &FileReport, taxi: &str) {
+    let of_name =
+        path.file_stem().and_then(|stem| Some(stem.to_str()?.split_once("_tripdata_")?.0.to_string()));
+    let columns: Vec<&str> = report.found.values().flatten().map(String::as_str).collect();
+    let has = |prefix: &str| columns.iter().any(|name| name.to_lowercase().starts_with(prefix));
+    let of_columns = match (has("lpep_"), has("tpep_")) {
+        (true, false) => Some("green".to_string()),
+        (false, true) => Some("yellow".to_string()),
+        _ => None,
+    };
+    if let Some(of_file) = of_name.or(of_columns).filter(|of_file| of_file != taxi) {
+        let file = name_of(path);
+        tracing::warn!(
+            "{file} is of {of_file} taxis, the models are of {taxi} ones: predictions may be far off (--taxi says otherwise)"
+        );
+    }
+}
+
 /// Returns the name of a file without its folder.
 pub fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
@@ -111,6 +130,15 @@ pub fn name_of(path: &Path) -> String {
 
 /// Reads every trip of the files, in order.
 pub fn months(paths: &[PathBuf], limits: ReadOptions) -> Result<Vec<LabelledTrips>, Failure> {
+    months_of(paths, limits, None)
+}
+
+/// Reads every trip of the files, in order, and warns of those of other taxis than `taxi`.
+pub fn months_of(
+    paths: &[PathBuf],
+    limits: ReadOptions,
+    taxi: Option<&str>,
+) -> Result<Vec<LabelledTrips>, Failure> {
     let bar = progress(paths.len() as u64, "reading months");
     let mut months = Vec::with_capacity(paths.len());
     for path in paths {
@@ -119,6 +147,9 @@ pub fn months(paths: &[PathBuf], limits: ReadOptions) -> Result<Vec<LabelledTrip
         let (mut trips, report) = trips.map_err(|source| FileError::Trips { path: path.clone(), source })?;
         for remark in report.remarks() {
             tracing::warn!(file = %path.display(), "{remark}");
+        }
+        if let Some(taxi) = taxi {
+            warn_of_other_taxis(path, &report, taxi);
         }
         trips.sha256 = sha256_hex(&bytes);
         months.push(trips);

@@ -28,6 +28,9 @@ struct Cli {
     /// Print one JSON document on stdout instead of a table.
     #[arg(long, global = true)]
     json: bool,
+    /// Say more on stderr: -v what is done, -vv what is asked of servers.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -55,6 +58,7 @@ enum Verb {
 async fn main() -> ExitCode {
     dataset::decode_if_asked();
     let cli = Cli::parse();
+    output::log(cli.verbose);
     let out = output::Output { json: cli.json };
     let done = match cli.verb {
         Verb::Train(args) => train::run(&args, &out),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tracing::level_filters::LevelFilter;
 
 /// A failure of a verb; it is printed with its chain of causes.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -31,6 +32,22 @@ impl Output {
             done => Ok(done?),
         }
     }
+}
+
+/// Prints log messages on stderr: warnings, and more with each `-v`.
+pub fn log(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .init();
 }
 
 /// Prints a failure with all its causes in one line and returns exit code 1.

@@ -28,6 +28,9 @@ pub struct Args {
     /// File to write the predictions to (Parquet).
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    /// Colour of the taxis that the models learned from; a file of others is named.
+    #[arg(long, default_value = "green")]
+    taxi: String,
     #[command(flatten)]
     read: Read,
 }
@@ -89,6 +92,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     bar.finish_and_clear();
     files::write(&args.output, &bytes)?;
     let (read, output) = (batches.report(), args.output.clone());
+    files::warn_of_other_taxis(&args.input, &read, &args.taxi);
     let report = Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, read, output };
     out.print(&report, || {
         let (rejected, output) = (report.rejected.total(), report.output.display());

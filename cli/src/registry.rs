@@ -212,6 +212,11 @@ async fn list(registry: &Registry, out: &Output) -> Result<(), Failure> {
             listed.push(Listed { target, version, bytes, champion: is_champion, challenger });
         }
     }
+    if listed.is_empty() {
+        tracing::warn!(
+            "there is no registry in this store: expected duration/versions/ and tip/versions/, as `tripcast retrain --models` writes them"
+        );
+    }
     out.print(&listed, || {
         let row = |one: &Listed| {
             let mark = match (one.champion, one.challenger) {

@@ -15,7 +15,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 use dataset::ReadOptions;
 use model::candidates::FitParams;
 use model::decision::PromotionPolicy;
-use model::{Artifact, LabelledTrips, Model, Month, Target, TaxiMonth};
+use model::{Artifact, LabelledTrips, Model, Month, Rules, Target, TaxiMonth};
 use platform::lambda::Deadline;
 use registry::runs::{Retrained, Run};
 use registry::{Registry, layout};
@@ -182,6 +182,15 @@ async fn live(
     }
     let files = |month: Month| read_month(&args.trips, &args.taxi, month);
     let served = serve(target, &periods, &months, args.threads, files)?;
+    if served.pooled.rows == 0 {
+        let from = periods[0].from;
+        return Err(format!(
+            "nothing to measure {target} on: from {from}, when the first model serves, there is no trip up to {} that the rules {} keep",
+            args.to,
+            Rules::Course.name()
+        )
+        .into());
+    }
     Ok((decisions, served))
 }
 

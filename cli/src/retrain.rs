@@ -91,6 +91,11 @@ fn table(run: &Run) -> Vec<String> {
     let remark = |(key, remark): (&str, &String)| format!("  {key}: {remark}");
     let remarks = run.data.iter().flat_map(|file| file.remarks.iter().map(|one| (file.key.as_str(), one)));
     lines.extend(remarks.map(remark));
+    lines.extend(
+        run.unrecognised
+            .iter()
+            .map(|key| format!("  {key}: not the name of a month, so nothing is learned from it")),
+    );
     lines.extend(run.left_out.iter().map(|out| format!("  left out {}: {}", out.key, out.reason)));
     let line = |one: &Retrained| {
         format!("  {} {} ({}): {}", one.target, one.version, one.family.name(), one.decision.reason)

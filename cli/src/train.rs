@@ -190,8 +190,19 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     };
     let mut work = Work { threads: args.threads, control: &mut control };
     let trained = model::train(target, family, &params, &train, &mut work)?;
+    if let Model::Duration(DurationModel { interval, .. }) = &trained.artifact.model
+        && interval.is_constant()
+    {
+        tracing::warn!(
+            "there are too few trips of days held out to tell how far predictions are off: the interval is as wide for every trip, \
+             and an hour to both sides if there is no such day"
+        );
+    }
     working.set_message("measuring");
-    let judge = |files: &[LabelledTrips]| model::judge(&trained.artifact.model, Rules::Course, files);
+    let judge = |option: &str, files: &[LabelledTrips]| -> Result<Judgement, Failure> {
+        let judged = model::judge(&trained.artifact.model, Rules::Course, files);
+        judged.map_err(|error| format!("{option}: {error}").into())
+    };
     let report = Report {
         target,
         family,
@@ -199,8 +210,8 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         seed: args.seed,
         version: trained.version.to_string(),
         train: trained.train.clone(),
-        validate: judge(&validate),
-        test: (!test.is_empty()).then(|| judge(&test)),
+        validate: judge("--validate", &validate)?,
+        test: (!test.is_empty()).then(|| judge("--test", &test)).transpose()?,
         dropped: trained.dropped.clone(),
         coefficients: coefficients(&trained.artifact.model),
         trees: trees(&trained.artifact.model),

@@ -50,7 +50,7 @@ fn learned(target: Target, family: Family, params: &FitParams, files: &[Labelled
 
 /// Returns the deciding metric and its number of rows, by the course's rules.
 fn judged(model: &Model, file: &LabelledTrips) -> (f64, u64) {
-    let judged = judge(model, Rules::Course, std::slice::from_ref(file)).metrics;
+    let judged = judge(model, Rules::Course, std::slice::from_ref(file)).unwrap().metrics;
     let figure = match judged.figures {
         Figures::Duration { rmse, .. } => rmse,
         Figures::Tip { auc, .. } => auc,
@@ -67,7 +67,7 @@ fn near(what: &str, found: f64, expected: f64, within: f64) {
 fn linear_rmse(months: &[LabelledTrips]) -> (Model, Vec<(u64, f64)>) {
     let trained = learned(Target::Duration, Family::Linear, &course(), &months[..1]);
     let rmse = |month: &LabelledTrips| {
-        let judged = judge(&trained.artifact.model, Rules::Course, std::slice::from_ref(month));
+        let judged = judge(&trained.artifact.model, Rules::Course, std::slice::from_ref(month)).unwrap();
         (judged.metrics.rows, judged.metrics.figures.deciding().1)
     };
     (trained.artifact.model.clone(), months.iter().map(rmse).collect())
@@ -126,7 +126,7 @@ fn the_tip_tree_ranks_as_well_as_is_known_of_it() {
     }
     for (learn, judge_on, at_least) in [("2021-01", "2021-02", 0.78), ("2023-01", "2023-02", 0.74)] {
         let trained = learned(Target::Tip, Family::Tree, &course(), &whole(&[learn]));
-        let judged = judge(&trained.artifact.model, Rules::Course, &whole(&[judge_on]));
+        let judged = judge(&trained.artifact.model, Rules::Course, &whole(&[judge_on])).unwrap();
         let Figures::Tip { auc, .. } = judged.metrics.figures else { panic!("figures of tips") };
         assert!(auc >= at_least, "{learn} -> {judge_on}: AUC {auc}, expected at least {at_least}");
     }
@@ -145,7 +145,7 @@ fn intervals_cover_later_months_and_are_narrower_than_a_constant_width() {
         let trained = learned(Target::Duration, Family::Boosted, &params, &whole(&[learn]));
         for month in later {
             let files = whole(&[month]);
-            let judged = judge(&trained.artifact.model, Rules::Course, &files);
+            let judged = judge(&trained.artifact.model, Rules::Course, &files).unwrap();
             let Figures::Duration { coverage, interval_width_min, .. } = judged.metrics.figures else {
                 panic!("figures of durations")
             };
@@ -238,7 +238,7 @@ fn a_year_is_learned_from() {
     }
     let files = whole(&YEAR);
     let trained = learned(Target::Tip, Family::Tree, &FitParams::default(), &files);
-    let judged = judge(&trained.artifact.model, Rules::Course, &whole(&["2024-01"]));
+    let judged = judge(&trained.artifact.model, Rules::Course, &whole(&["2024-01"])).unwrap();
     let Figures::Tip { auc, .. } = judged.metrics.figures else { panic!("figures of tips") };
     assert!(trained.train.rows > 400_000 && auc >= 0.74, "{} rows, AUC {auc}", trained.train.rows);
 }
@@ -284,7 +284,7 @@ fn boosted_candidates_of_the_sample_reach_what_is_known_of_it() {
     for (month, at_most) in months[1..].iter().zip([5.65, 5.50]) {
         let (rmse, _) = judged(&duration.artifact.model, month);
         assert!(rmse <= at_most, "RMSE {rmse}, expected at most {at_most}");
-        let judged = judge(&duration.artifact.model, Rules::Course, std::slice::from_ref(month));
+        let judged = judge(&duration.artifact.model, Rules::Course, std::slice::from_ref(month)).unwrap();
         let Figures::Duration { coverage, .. } = judged.metrics.figures else {
             panic!("figures of durations")
         };
@@ -292,7 +292,7 @@ fn boosted_candidates_of_the_sample_reach_what_is_known_of_it() {
     }
     let tip = learned(Target::Tip, Family::Boosted, &params, &months[..1]);
     for (month, at_most) in months[1..].iter().zip([0.450, 0.442]) {
-        let judged = judge(&tip.artifact.model, Rules::Course, std::slice::from_ref(month));
+        let judged = judge(&tip.artifact.model, Rules::Course, std::slice::from_ref(month)).unwrap();
         let Figures::Tip { log_loss, .. } = judged.metrics.figures else { panic!("figures of tips") };
         assert!(log_loss <= at_most, "log loss {log_loss}, expected at most {at_most}");
     }

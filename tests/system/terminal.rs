@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use model::artifact::sha256_hex;
 use serde_json::Value;
@@ -175,4 +175,96 @@ fn wrong_input_gets_one_clear_error() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(expected), "{arguments:?}: {stderr:?} should say {expected:?}");
     }
+}
+
+/// Runs `tripcast` with text on stdin.
+fn tripcast_with(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(release_binary("tripcast"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    output
+}
+
+/// Trains a model that takes a moment.
+fn quick_model(folder: &Path) -> std::path::PathBuf {
+    let model = folder.join("quick.bin");
+    let (january, february) = (months::green("2021-01"), months::green("2021-02"));
+    let train = ["train", "--target", "duration", "--family", "linear", "--train", text(&january)];
+    let output = tripcast(&[&train[..], &["--validate", text(&february), "--out", text(&model)]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    model
+}
+
+#[test]
+fn every_line_is_scored_or_rejected_by_name() {
+    if !has(Need::Built) {
+        return;
+    }
+    let broken: [&[u8]; 10] = [
+        b"{\"ride_id\": 1, \"ride\": {\"PULocationID\": 1",
+        b"\xff\xfe\x00garbage",
+        b"[]",
+        b"\"text\"",
+        b"{\"ride\": {\"PULocationID\":1,\"DOLocationID\":2}}",
+        b"{\"ride_id\": 1}",
+        b"{\"ride_id\": 1, \"ride\": {\"PULocationID\": \"x\",\"DOLocationID\":2}}",
+        b"{\"ride_id\": 1, \"ride\": {\"DOLocationID\":2}}",
+        b"{\"ride_id\": [1], \"ride\": {\"PULocationID\":1,\"DOLocationID\":2}}",
+        b"{\"ride_id\": 1, \"ride\": {\"PULocationID\":1.5,\"DOLocationID\":2}}",
+    ];
+    let mut lines = Vec::new();
+    for row in 0..10_000 {
+        match row % 100 {
+            99 => lines.extend_from_slice(broken[row / 100 % 10]),
+            _ => lines.extend(
+                format!("{{\"ride_id\": {row}, \"ride\": {{\"PULocationID\": 74, \"DOLocationID\": 75}}}}")
+                    .bytes(),
+            ),
+        }
+        lines.push(b'\n');
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = tripcast_with(&["score", "--model", text(&quick_model(folder.path()))], &lines);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout.split(|byte| *byte == b'\n').count(), 9_901, "a line each, and the end");
+    let stderr = stderr(&output);
+    let rejected: Vec<Value> = stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(rejected.len(), 100);
+    assert_eq!((&rejected[1]["line"], &rejected[1]["reason"]), (&200.into(), &"undecodable".into()));
+    assert!(stderr.ends_with("error: 100 of 10000 lines were rejected\n"), "{stderr}");
+}
+
+#[test]
+fn what_the_logs_say_is_said_on_the_terminal() {
+    if !has(Need::Built) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // January's trips under the name of another month and of another taxi.
+    let (renamed, yellow) = (at("green_tripdata_2022-05.parquet"), at("yellow_tripdata_2021-01.parquet"));
+    [&renamed, &yellow].map(|to| std::fs::copy(months::green("2021-01"), to).unwrap());
+    let february = months::green("2021-02");
+    let train = ["train", "--target", "duration", "--train", text(&renamed), "--validate", text(&february)];
+    let refused = tripcast(&train);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("the rules strict refuse every row ("), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains(" outside_month)"), "{}", stderr(&refused));
+    let model = quick_model(folder.path());
+    let out = at("predictions.parquet");
+    let predict = ["predict", "--model", text(&model), "--input", text(&yellow), "--output", text(&out)];
+    let said = stderr(&tripcast(&predict));
+    assert!(said.contains("is of yellow taxis, the models are of green ones"), "{said}");
+    let said = stderr(&tripcast(&["registry", "list", "--store", text(folder.path())]));
+    assert!(said.contains("there is no registry in this store"), "{said}");
+    let mut retrain = Command::new(release_binary("tripcast"));
+    retrain.args(["retrain", "--now", "2021-03-15", "--data", text(folder.path()), "--models"]);
+    let output =
+        retrain.arg(at("models")).env("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db").output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(said.matches("tracking server sqlite: expected http:// or https://").count(), 1, "{said}");
 }

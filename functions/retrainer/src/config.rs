@@ -109,7 +109,7 @@ pub fn tracker_of_process() -> Result<Option<Tracker>, EnvError> {
     tracker(&Env::of_process(&VARIABLES[TRACKING_FROM..TRACKING_TO])?)
 }
 
-/// Creates the tracker. An invalid one is logged and left out: tracking never keeps models from being retrained.
+/// Creates the tracker. An invalid one says so in the record of each run: tracking never keeps models from being retrained.
 fn tracker(env: &Env) -> Result<Option<Tracker>, EnvError> {
     let uri: String = env.get("MLFLOW_TRACKING_URI")?;
     if uri.is_empty() {
@@ -122,10 +122,7 @@ fn tracker(env: &Env) -> Result<Option<Tracker>, EnvError> {
     };
     match Tracking::new(&uri, who) {
         Ok(tracking) => Ok(Some(Tracker::new(tracking, env.get("MLFLOW_EXPERIMENT_NAME")?))),
-        Err(error) => {
-            tracing::warn!(error_message = chain(&error), "runs are not tracked");
-            Ok(None)
-        }
+        Err(error) => Ok(Some(Tracker::unusable(chain(&error)))),
     }
 }
 

@@ -41,7 +41,7 @@ use store::{ObjectMeta, Store, StoreError};
 use age::Age;
 use gather::{GatherError, gather};
 use learn::{Learning, learn};
-use plan::{Plan, PlanError, plan};
+use plan::{Plan, PlanError, plan, unrecognised};
 use registry::runs::{Failed, Run, Runs};
 use request::{RetrainerEvent, retrainer_event};
 pub use track::Tracker;
@@ -189,10 +189,10 @@ impl Retrainer {
         let mut run = record::begun(now, request, &self.settings);
         runs.begin(&mut run).await?;
         let mut failure = None;
-        let planned = self
-            .available()
-            .await
-            .map(|available| plan(now, &available, &self.settings.taxi, &self.settings.learning.windows));
+        let planned = self.available().await.map(|available| {
+            run.unrecognised = unrecognised(&available);
+            plan(now, &available, &self.settings.taxi, &self.settings.learning.windows)
+        });
         match planned {
             Err(error) => fail(&mut run, None, error.into(), &mut failure),
             Ok(Err(reason @ (PlanError::NothingToJudgeOn { .. } | PlanError::NothingToLearnFrom { .. }))) => {
@@ -211,7 +211,10 @@ impl Retrainer {
         record::account(&mut run, started.elapsed());
         runs.end(&run).await?;
         if let Some(tracker) = &self.tracker {
-            tracker.log(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
+            run.untracked = tracker.log(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
+            if run.untracked.is_some() {
+                runs.end(&run).await?;
+            }
         }
         failure.map_or(Ok(run), Err)
     }

@@ -105,6 +105,23 @@ pub fn plan(
     Ok(Plan { train, missing, judge })
 }
 
+/// Returns the keys of Parquet files among the months that are not named like one; directly below `history/` and `incoming/`, where
+/// months are looked for.
+pub fn unrecognised(available: &[ObjectMeta]) -> Vec<String> {
+    let name = |key: &str| {
+        let below = [layout::HISTORY, layout::INCOMING].iter().find_map(|place| key.strip_prefix(place));
+        below.map(str::to_string).filter(|name| !name.contains('/') && !name.starts_with(['_', '.']))
+    };
+    let is_unrecognised = |meta: &&ObjectMeta| {
+        name(meta.key.as_str()).is_some_and(|name| {
+            let lower = name.to_lowercase();
+            let month = name.strip_suffix(".parquet").map(str::parse::<TaxiMonth>);
+            lower.ends_with(".parquet") && !matches!(month, Some(Ok(_)))
+        })
+    };
+    available.iter().filter(is_unrecognised).map(|meta| meta.key.to_string()).collect()
+}
+
 /// Returns the windows of `wanted` months that differ from each other, over the available training `months`, oldest
 /// first. A single month yields none: nothing is left to validate on.
 ///
@@ -159,6 +176,21 @@ mod tests {
 
     const JANUARY: &str = "history/green_tripdata_2021-01.parquet";
     const FEBRUARY: &str = "history/green_tripdata_2021-02.parquet";
+
+    #[test]
+    fn files_that_are_no_months_are_named() {
+        let copy = "history/green_tripdata_2021-03 (1).parquet";
+        let capitals = "incoming/green_tripdata_2021-04.PARQUET";
+        let available = [
+            JANUARY,
+            copy,
+            capitals,
+            "history/_SUCCESS",
+            "incoming/x/y.parquet",
+            "history/yellow_tripdata_2021-01.parquet",
+        ];
+        assert_eq!(unrecognised(&objects(&available)), [copy, capitals]);
+    }
 
     #[test]
     fn the_last_full_month_judges_what_was_learned_before_it() {

@@ -28,6 +28,8 @@ pub(crate) fn begun(now: NaiveDate, request: &str, settings: &Settings) -> Run {
         left_out: Vec::new(),
         gates: Vec::new(),
         missing: Vec::new(),
+        unrecognised: Vec::new(),
+        untracked: None,
         targets: Vec::new(),
         failed: Vec::new(),
     }

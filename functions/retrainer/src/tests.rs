@@ -200,6 +200,9 @@ async fn tracking_that_is_down_fails_nothing() {
     seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
     let run = retrain(&bench, "2021-03-15", "one").await;
     assert!(run.failed.is_empty() && run.targets.iter().all(|target| target.promoted), "{:?}", run.failed);
+    let recorded = recorded(&bench, "2021-03-15-one").await;
+    assert_eq!(recorded["untracked"].as_str(), run.untracked.as_deref(), "and its record says so");
+    assert!(run.untracked.unwrap().starts_with("reading the experiment"), "one reason for both targets");
 }
 
 #[tokio::test]

@@ -14,10 +14,11 @@ use store::json::{Arrays, leaves};
 
 use crate::interchange::mlflow_model;
 
-/// Logs every run to a tracking server; a failure is logged and has no other effect.
+/// Logs every run to a tracking server; a failure is logged and recorded, and has no other effect.
 #[derive(Debug, Clone)]
 pub struct Tracker {
-    tracking: Tracking,
+    /// The server, or why there is none although one was asked for.
+    tracking: Result<Tracking, String>,
     experiment: String,
 }
 
@@ -27,17 +28,39 @@ const RESERVE: Duration = Duration::from_secs(5);
 impl Tracker {
     /// Creates a tracker that logs to `tracking`, under this name of an experiment.
     pub fn new(tracking: Tracking, experiment: String) -> Self {
-        Self { tracking, experiment }
+        Self { tracking: Ok(tracking), experiment }
     }
 
-    pub(crate) async fn log(&self, run: &Run, registry: &Registry, deadline: Deadline) {
+    /// Creates a tracker that logs nowhere, because of `reason`.
+    pub fn unusable(reason: String) -> Self {
+        Self { tracking: Err(reason), experiment: String::new() }
+    }
+
+    /// Logs `run`, and returns why not all of it could be logged.
+    pub(crate) async fn log(&self, run: &Run, registry: &Registry, deadline: Deadline) -> Option<String> {
+        let reason = match &self.tracking {
+            Ok(tracking) => self.log_targets(tracking, run, registry, deadline).await?,
+            Err(reason) => reason.clone(),
+        };
+        tracing::warn!(reason, "the run is not tracked by MLflow; its record is in the store");
+        Some(reason)
+    }
+
+    async fn log_targets(
+        &self,
+        tracking: &Tracking,
+        run: &Run,
+        registry: &Registry,
+        deadline: Deadline,
+    ) -> Option<String> {
         for retrained in &run.targets {
             let told = async {
                 let files = self.files(run, retrained, registry).await;
-                self.tracking.log(&self.tracked(run, retrained, files)).await
+                tracking.log(&self.tracked(run, retrained, files)).await
             };
             let left = deadline.left().saturating_sub(RESERVE);
-            let error_message = match tokio::time::timeout(left, told).await {
+            // One server, one reason: what fails for a target would fail for the next, after as many seconds.
+            return Some(match tokio::time::timeout(left, told).await {
                 Ok(Ok(tracked)) => {
                     let (run_id, model_version) = (tracked.run_id, tracked.model_version);
                     tracing::info!(target = %retrained.target, run_id, model_version, "tracked");
@@ -45,9 +68,9 @@ impl Tracker {
                 }
                 Ok(Err(error)) => chain(&error),
                 Err(_) => "there was no time left".into(),
-            };
-            tracing::warn!(target = %retrained.target, error_message, "the run was not tracked; its record is in the store");
+            });
         }
+        None
     }
 
     /// Returns the record of the run and the files of the model; what is registered lies below `model/`.

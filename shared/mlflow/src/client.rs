@@ -56,7 +56,7 @@ impl TrackingError {
 
 impl Client {
     pub(super) fn new(uri: &str, who: Credentials, timeout: Duration) -> Result<Self, TrackingError> {
-        let scheme = uri.split_once("://").map_or("without a scheme", |(scheme, _)| scheme);
+        let scheme = uri.split_once(':').map_or(uri, |(scheme, _)| scheme);
         let unknown = || TrackingError::Uri { scheme: scheme.to_string() };
         let base = uri.trim_end_matches('/').to_string();
         let host = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://"));

@@ -115,7 +115,11 @@ impl Holdout {
         Findings {
             slices: self.slice_figures(scored),
             parts: parts(&Predictions::new(model, &self.examples.trips, 0), &self.examples.labels),
-            rule_sets: [Rules::Course, Rules::Strict].map(|rules| judge(model, rules, files)).to_vec(),
+            // Rules that keep no row have no figures.
+            rule_sets: [Rules::Course, Rules::Strict]
+                .into_iter()
+                .filter_map(|rules| judge(model, rules, files).ok())
+                .collect(),
             all_served: all_served(model, files),
             importance: explainer.map(|it| it.importance(&explained.trips)).unwrap_or_default(),
             sensitivity: sensitivity(model, &sample(&self.examples, TRIPS_VARIED)),

@@ -80,6 +80,15 @@ impl RejectionCounts {
         self.0.iter().map(|(reason, count)| (*reason, *count))
     }
 
+    /// Describes the counts: `12 invalid_zone, 3 outside_month`.
+    pub fn described(&self) -> String {
+        self.0
+            .iter()
+            .map(|(reason, count)| format!("{count} {}", reason.code()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
     /// Returns the number of all dropped rows.
     pub fn total(&self) -> u64 {
         self.0.values().sum()

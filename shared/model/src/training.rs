@@ -27,6 +27,16 @@ pub enum TrainError {
         #[source]
         source: FitError,
     },
+    /// The rules kept no row.
+    #[error("nothing to learn {target} from: the rules {} refuse every row ({dropped})", rules.name())]
+    NoRows {
+        /// The target.
+        target: Target,
+        /// The rules.
+        rules: Rules,
+        /// The rows by reason.
+        dropped: String,
+    },
     /// What was learned cannot be written.
     #[error("writing the {target} model")]
     Artifact {
@@ -81,6 +91,9 @@ pub fn train(
     work: &mut Work<'_>,
 ) -> Result<Trained, TrainError> {
     let (examples, dropped) = params.rules.examples(target, files);
+    if examples.is_empty() {
+        return Err(TrainError::NoRows { target, rules: params.rules, dropped: dropped.described() });
+    }
     let candidate = Candidate::fit(target, family, &examples, params, work)
         .map_err(|source| TrainError::Fit { target, family, source })?;
     finish(candidate, params, &examples, dropped, files, work.threads)
@@ -127,9 +140,26 @@ pub struct Judgement {
     pub metrics: Metrics,
 }
 
+/// There are no rows to measure a model on.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing to measure {target} on: the rules {} refuse every row ({dropped})", rules.name())]
+pub struct NothingToMeasure {
+    target: Target,
+    rules: Rules,
+    dropped: String,
+}
+
 /// Measures `model` on the rows of `files` that `rules` keep.
-pub fn judge(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Judgement {
-    Judgement { rules, metrics: evaluate(model, &examples(model, rules, files), 0) }
+///
+/// # Errors
+/// [`NothingToMeasure`] if they keep none, with the reasons.
+pub fn judge(model: &Model, rules: Rules, files: &[LabelledTrips]) -> Result<Judgement, NothingToMeasure> {
+    let target = model.target();
+    let (examples, dropped) = rules.examples(target, files);
+    if examples.is_empty() {
+        return Err(NothingToMeasure { target, rules, dropped: dropped.described() });
+    }
+    Ok(Judgement { rules, metrics: evaluate(model, &examples, 0) })
 }
 
 /// Measures the same by slice.

@@ -152,6 +152,13 @@ pub struct Run {
     /// Months after the first training month, up to the last full one, that are not available.
     #[serde(default)]
     pub missing: Vec<Month>,
+    /// Files among the months whose names are not those of a month, such as `green_tripdata_2021-03 (1).parquet`: nothing is learned
+    /// from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrecognised: Vec<String>,
+    /// Why the run could not be logged on the tracking server, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untracked: Option<String>,
     /// The result for each target.
     pub targets: Vec<Retrained>,
     /// The parts that failed, if any.

@@ -106,6 +106,11 @@ impl Interval {
         Ok(Self { scale: scale.into(), scale_min, multipliers: multipliers(unseen, &errors, &scales).into() })
     }
 
+    /// Returns whether all its expected errors are one number, as where nothing or little is known of them.
+    pub fn is_constant(&self) -> bool {
+        self.scale().n_trees() == 0
+    }
+
     /// Returns whether all its numbers are finite and not negative.
     pub(super) fn is_sound(&self) -> bool {
         let multipliers = self.multipliers.iter().flatten().flat_map(|of| [of.below, of.above]);
