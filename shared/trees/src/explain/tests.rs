@@ -129,7 +129,7 @@ fn a_chain_is_refused_and_not_run_into() {
     };
     let chain = Tree { nodes: (0..200_000).map(node).collect(), leaves: vec![1.0; 200_001] };
     let ensemble = Ensemble::new(1, 0.0, &[chain]).unwrap();
-    assert!(!Scorer::new(ensemble.clone()).is_tabulated(), "a deep tree is walked");
+    assert_eq!(Scorer::new(ensemble.clone()).form(), "walk", "a deep tree is walked");
     let refused = Explainer::by_rows(ensemble, &[0.5]).unwrap_err();
     assert_eq!(refused.to_string(), "a tree is 200000 splits deep: at most 256 are explained");
 }

@@ -26,17 +26,21 @@ proptest! {
         base in -1.0..1.0f64,
     ) {
         let scorer = Scorer::new(Ensemble::new(4, base, &trees).unwrap());
-        prop_assert!(scorer.is_tabulated());
+        prop_assert_eq!(scorer.form(), "masks");
         check(&scorer, &rows)?;
     }
 
     #[test]
-    fn larger_trees_are_walked(
-        trees in prop::collection::vec(any_tree(3, 60), 1..4),
-        rows in prop::collection::vec(prop::collection::vec(any_value(), 3), 1..20),
+    fn larger_trees_have_cursors(
+        trees in prop::collection::vec(any_tree(3, 300), 1..12),
+        rows in prop::collection::vec(prop::collection::vec(any_value(), 3), 1..600),
     ) {
-        let scorer = Scorer::new(Ensemble::new(3, 0.0, &trees).unwrap());
-        prop_assert_eq!(scorer.is_tabulated(), trees.iter().all(|tree| tree.leaves.len() <= 32));
+        let scorer = Scorer::new(Ensemble::new(3, 0.3, &trees).unwrap());
+        if trees.iter().all(|tree| tree.leaves.len() <= 32) {
+            prop_assert_eq!(scorer.form(), "masks");
+        } else if trees.iter().any(|tree| tree.leaves.len() > 256) {
+            prop_assert_eq!(scorer.form(), "walk");
+        }
         check(&scorer, &rows)?;
     }
 
@@ -61,7 +65,7 @@ fn every_number_of_thresholds_on_one_feature() {
         };
         let trees: Vec<Tree> = (0..n_thresholds).map(stump).collect();
         let scorer = Scorer::new(Ensemble::new(1, 0.5, &trees).unwrap());
-        assert!(scorer.is_tabulated());
+        assert_eq!(scorer.form(), "masks");
         let at = (0..n_thresholds).map(f32::from);
         let values = at.flat_map(|at| [at.next_down(), at, at.next_up()]);
         let values = values.chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0]);
@@ -82,13 +86,18 @@ fn chain(n_leaves: u32) -> Tree {
 }
 
 #[test]
-fn thirty_two_leaves_fit_and_thirty_three_do_not() {
-    for (n_leaves, fits) in [(32, true), (33, false)] {
+fn a_mask_has_32_leaves_and_a_cursor_256() {
+    for (n_leaves, form) in
+        [(32, "masks"), (33, "cursors"), (255, "cursors"), (256, "cursors"), (257, "walk")]
+    {
         let scorer = Scorer::new(Ensemble::new(1, 0.0, &[chain(n_leaves)]).unwrap());
-        assert_eq!(scorer.is_tabulated(), fits);
-        let rows: Vec<f32> = vec![-5.0, 0.0, 0.5, 17.0, 30.0, 31.0, 99.0, f32::NAN];
+        assert_eq!(scorer.form(), form, "{n_leaves} leaves");
+        let rows: Vec<f32> = vec![-5.0, 0.0, 0.5, 17.0, 30.0, 31.0, 999.0, f32::NAN];
         let last = f64::from(n_leaves - 1);
-        assert_eq!(scorer.predict(&rows), [0.0, 0.0, 1.0, 17.0, 30.0, 31.0, last, last - 1.0]);
+        for kernel in [Kernel::Auto, Kernel::Portable] {
+            let sums = scorer.predict_by(kernel, &rows);
+            assert_eq!(sums, [0.0, 0.0, 1.0, 17.0, 30.0, 31.0, last, last - 1.0], "{n_leaves} leaves");
+        }
     }
 }
 
@@ -97,7 +106,7 @@ fn a_feature_split_in_both_ways_is_walked() {
     let mut tree = chain(3);
     tree.nodes[1].split = Split::OneOf(crate::Categories::new([7]).unwrap());
     let scorer = Scorer::new(Ensemble::new(1, 0.0, &[tree]).unwrap());
-    assert!(!scorer.is_tabulated());
+    assert_eq!(scorer.form(), "walk");
     assert_eq!(scorer.predict(&[0.0, 7.0, 8.0]), [0.0, 1.0, 2.0]);
 }
 

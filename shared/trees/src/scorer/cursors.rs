@@ -1,0 +1,200 @@
+//! Leaf cursors: batches of rows through trees of up to 256 leaves without branches, the same sums as the walk, bit for bit.
+//!
+//! A tree's leaves are numbered from left to right. Each row carries one byte for the tree, its cursor: the leftmost leaf that it
+//! can still reach, 0 at first. A split with the leaves from `first` in its left subtree and those from `second` in its right one
+//! sends a row right by moving its cursor from `first` to `second`. Parents come before their children, so that the cursor stands on
+//! `first` only in rows that reach the split: a row that went another way is left of `first` or right of it. A split is then
+//!
+//! ```text
+//! cursor = if bin > threshold and cursor == first { second } else { cursor }
+//! ```
+//!
+//! for many rows at once: four vector instructions on bytes, whatever the depth. Values are binned to bytes beforehand: a bin is
+//! the number of the ensemble's thresholds on the feature that lie below the value.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
+use crate::ensemble::{Asked, Ensemble};
+use crate::position::Positions;
+
+/// Rows that go through the trees together: eight vectors of 32 bytes, whose cursors stay in registers.
+pub(super) const ROWS: usize = 256;
+
+/// Leaves of a tree, as many as a byte numbers.
+const LEAVES_MAX: usize = 256;
+
+/// Thresholds of a feature: the largest bin is that of missing values that go right.
+const THRESHOLDS_MAX: usize = 255;
+
+/// Bins of a column, with the top bit flipped: vector instructions compare signed bytes.
+type Bins = [i8; ROWS];
+
+/// A split.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    column: u16,
+    /// The threshold's bin, with the top bit flipped.
+    threshold: i8,
+    /// First leaf of the left subtree.
+    first: u8,
+    /// First leaf of the right subtree.
+    second: u8,
+}
+
+/// A feature's bins, with missing values on one side: a feature whose splits send them both ways has two columns.
+#[derive(Debug, Clone)]
+struct Column {
+    feature: usize,
+    positions: Positions,
+    /// Bin of missing values, with the top bit flipped.
+    missing: i8,
+}
+
+/// The trees of an ensemble as steps.
+#[derive(Debug, Clone)]
+pub(super) struct Cursors {
+    base: f64,
+    columns: Vec<Column>,
+    steps: Vec<Step>,
+    /// For each tree, the end of its steps.
+    ends: Vec<usize>,
+    /// Leaf values of each tree from left to right, padded so that every byte is one.
+    leaves: Vec<[f64; LEAVES_MAX]>,
+}
+
+impl Cursors {
+    /// Prepares the trees of `ensemble`; `None` if a tree has too many leaves, a feature too many thresholds, or a split is by
+    /// category.
+    pub(super) fn new(ensemble: &Ensemble) -> Option<Self> {
+        let mut thresholds = vec![Vec::new(); ensemble.n_features()];
+        // By feature: the column where missing values go right, and where they go left.
+        let mut columns_of = vec![[None, None]; ensemble.n_features()];
+        for node in ensemble.nodes() {
+            let Asked::AtMost(threshold) = ensemble.asked(node) else { return None };
+            thresholds[node.feature()].push(threshold);
+            columns_of[node.feature()][usize::from(node.missing_left())] = Some(0);
+        }
+        let mut columns = Vec::new();
+        for (feature, thresholds) in thresholds.iter_mut().enumerate() {
+            thresholds.sort_unstable_by(f32::total_cmp);
+            // 0 and -0 are one threshold.
+            thresholds.dedup_by(|a, b| *a == *b);
+            if thresholds.len() > THRESHOLDS_MAX {
+                return None;
+            }
+            for (column, missing) in columns_of[feature].iter_mut().zip([u8::MAX, 0]) {
+                if let Some(column) = column {
+                    *column = columns.len() as u16;
+                    let positions = Positions::new(thresholds.clone());
+                    columns.push(Column { feature, positions, missing: flipped(missing) });
+                }
+            }
+        }
+        let mut cursors =
+            Self { base: ensemble.base(), columns, steps: Vec::new(), ends: Vec::new(), leaves: Vec::new() };
+        for root in ensemble.roots() {
+            let mut leaves = Vec::new();
+            cursors.add(ensemble, *root, &columns_of, LEAVES_MAX, &mut leaves)?;
+            let mut padded = [0.0; LEAVES_MAX];
+            padded.get_mut(..leaves.len())?.copy_from_slice(&leaves);
+            cursors.leaves.push(padded);
+            cursors.ends.push(cursors.steps.len());
+        }
+        Some(cursors)
+    }
+
+    /// Adds the splits below `at`, parents first, and its leaves from left to right; `None` if there are too many leaves, or if the
+    /// tree is deeper than `depth_max`, which implies too many.
+    fn add(
+        &mut self,
+        ensemble: &Ensemble,
+        at: i32,
+        columns_of: &[[Option<u16>; 2]],
+        depth_max: usize,
+        leaves: &mut Vec<f64>,
+    ) -> Option<()> {
+        if at < 0 {
+            leaves.push(ensemble.leaf_values()[!at as usize]);
+            return (leaves.len() <= LEAVES_MAX).then_some(());
+        }
+        let depth_max = depth_max.checked_sub(1)?;
+        let node = &ensemble.nodes()[at as usize];
+        let Asked::AtMost(threshold) = ensemble.asked(node) else { return None };
+        let column = columns_of[node.feature()][usize::from(node.missing_left())]?;
+        let bin = self.columns[usize::from(column)].positions.position(threshold) as u8;
+        let place = self.steps.len();
+        let first = u8::try_from(leaves.len()).ok()?;
+        self.steps.push(Step { column, threshold: flipped(bin), first, second: first });
+        let [left, right] = node.children();
+        self.add(ensemble, left, columns_of, depth_max, leaves)?;
+        self.steps[place].second = u8::try_from(leaves.len()).ok()?;
+        self.add(ensemble, right, columns_of, depth_max, leaves)
+    }
+
+    /// Sets `sums` to the sums of `rows`, row-major with `width` values each. `has_avx2` is true only if the processor has AVX2.
+    pub(super) fn score(&self, rows: &[f32], width: usize, sums: &mut [f64], has_avx2: bool) {
+        let mut bins = vec![[0; ROWS]; self.columns.len()];
+        for (rows, sums) in rows.chunks(ROWS * width).zip(sums.chunks_mut(ROWS)) {
+            for (column, bins) in self.columns.iter().zip(&mut bins) {
+                for (value, bin) in rows[column.feature..].iter().step_by(width).zip(bins) {
+                    let below = column.positions.position(*value) as u8;
+                    *bin = if value.is_nan() { column.missing } else { flipped(below) };
+                }
+            }
+            sums.fill(self.base);
+            self.add_trees(&bins, sums, has_avx2);
+        }
+    }
+
+    /// Adds the exit leaves of all trees, in their order, to the sums of at most [`ROWS`] rows.
+    fn add_trees(&self, bins: &[Bins], sums: &mut [f64], has_avx2: bool) {
+        let mut cursors = [[0; ROWS]; 2];
+        let mut from = 0;
+        let trees = self.ends.iter().zip(&self.leaves).map(|(end, leaves)| {
+            let steps = &self.steps[from..*end];
+            from = *end;
+            (steps, leaves)
+        });
+        let trees: Vec<(&[Step], &[f64; LEAVES_MAX])> = trees.collect();
+        // Two trees at a time, so that sums are read and written half as often.
+        let (pairs, last) = trees.as_chunks::<2>();
+        for [one, other] in pairs {
+            exits(one.0, bins, &mut cursors[0], has_avx2);
+            exits(other.0, bins, &mut cursors[1], has_avx2);
+            for ((sum, first), second) in sums.iter_mut().zip(&cursors[0]).zip(&cursors[1]) {
+                *sum = (*sum + one.1[usize::from(*first)]) + other.1[usize::from(*second)];
+            }
+        }
+        for (steps, leaves) in last {
+            exits(steps, bins, &mut cursors[0], has_avx2);
+            sums.iter_mut().zip(&cursors[0]).for_each(|(sum, leaf)| *sum += leaves[usize::from(*leaf)]);
+        }
+    }
+}
+
+fn flipped(bin: u8) -> i8 {
+    (bin ^ 0x80) as i8
+}
+
+/// Sets `cursors` to the exit leaves of one tree.
+fn exits(steps: &[Step], bins: &[Bins], cursors: &mut [u8; ROWS], has_avx2: bool) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2 {
+        return avx2::exits(steps, bins, cursors);
+    }
+    let _ = has_avx2;
+    // The compiler makes vector instructions of this; tiles stay in registers.
+    const TILE: usize = 128;
+    for (tile, cursors) in cursors.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {
+        let mut local = [0; TILE];
+        for step in steps {
+            let bins = &bins[usize::from(step.column)].as_chunks::<TILE>().0[tile];
+            for (cursor, bin) in local.iter_mut().zip(bins) {
+                let moves = u8::from(*bin > step.threshold) & u8::from(*cursor == step.first);
+                *cursor ^= (*cursor ^ step.second) & moves.wrapping_neg();
+            }
+        }
+        *cursors = local;
+    }
+}
