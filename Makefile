@@ -65,6 +65,10 @@ hostile: local ## Forged Parquet and mutated models: 100,000 files in process an
 	HOSTILE_FILES=100000 PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- hostile:: --nocapture
 	MUTATIONS=10000 cargo test --workspace --lib -- mutations:: --nocapture
 
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZ_SECONDS (600) with coverage feedback; needs a C++ compiler
+	python3 tools/fuzz.py --seconds $(or $(FUZZ_SECONDS),600)
+
 .PHONY: determinism
 determinism: local ## The same inputs give the same models: in a hundred processes, on any number of threads
 	PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- determinism::

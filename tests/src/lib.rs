@@ -8,6 +8,7 @@
 pub mod bootstrap;
 pub mod dashboards;
 pub mod functions;
+pub mod fuzz;
 pub mod hostile;
 pub mod infrastructure;
 pub mod months;

@@ -3,6 +3,7 @@
 //! - `contracts`: rules that hold across files.
 //! - `dashboards`: dashboards are generated from the list of metrics.
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
+//! - `fuzz_seeds`: seeds of the fuzz targets.
 //! - `hostile`: forged Parquet, in process and through built functions.
 //! - `gates`, `real_data`: golden numbers on the sample of trips and, where `TRIPS_DIR` has them, on whole months.
 //! - `bootstraps`: built functions with a double of the Runtime API; `make e2e` builds them.
@@ -29,6 +30,7 @@ mod deployments;
 mod determinism;
 mod emulator;
 mod end_to_end;
+mod fuzz_seeds;
 mod gates;
 mod hostile;
 mod new_function;

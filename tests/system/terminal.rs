@@ -247,7 +247,9 @@ fn what_the_logs_say_is_said_on_the_terminal() {
     let at = |name: &str| folder.path().join(name);
     // January's trips under the name of another month and of another taxi.
     let (renamed, yellow) = (at("green_tripdata_2022-05.parquet"), at("yellow_tripdata_2021-01.parquet"));
-    [&renamed, &yellow].map(|to| std::fs::copy(months::green("2021-01"), to).unwrap());
+    for to in [&renamed, &yellow] {
+        std::fs::copy(months::green("2021-01"), to).unwrap();
+    }
     let february = months::green("2021-02");
     let train = ["train", "--target", "duration", "--train", text(&renamed), "--validate", text(&february)];
     let refused = tripcast(&train);

@@ -129,11 +129,14 @@ impl ReadOptions {
         for group in metadata.row_groups() {
             rows += counted("rows in a row group", group.num_rows())?;
             for chunk in group.columns() {
-                let (start, bytes) = chunk.byte_range();
-                if start.checked_add(bytes).is_none_or(|end| end > file_bytes) {
+                let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+                let end = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+                let end = end.and_then(|(start, bytes)| start.checked_add(bytes));
+                if end.is_none_or(|end| end > file_bytes) {
                     let column = chunk.column_path();
-                    let detail = format!("column {column} lies outside of the file's {file_bytes} bytes");
-                    return Err(ReadError::NotParquet { detail });
+                    return Err(not_parquet(format!(
+                        "column {column} lies outside of the file's {file_bytes} bytes"
+                    )));
                 }
                 counted("bytes in a column", chunk.uncompressed_size())?;
             }
