@@ -31,6 +31,9 @@ pub struct Args {
     /// Colour of the taxis that the models learned from; a file of others is named.
     #[arg(long, default_value = "green")]
     taxi: String,
+    /// Threads to predict on, 0 for as many as the machine runs at once; the predictions do not depend on it.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     #[command(flatten)]
     read: Read,
 }
@@ -82,7 +85,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let mut batches = rows_of(&input, Columns::Labelled, args.read.options()).map_err(unreadable)?;
     for rows in &mut batches {
         let rows = rows.map_err(unreadable)?;
-        writer.write(&rows, &bundle.predict(&rows.trips))?;
+        writer.write(&rows, &bundle.predict_on(&rows.trips, args.threads))?;
         bytes.append(&mut writer.take());
         predicted += rows.trips.len() as u64;
         rows.rejected.iter().for_each(|row| rejected.add(row.rejection.reason));

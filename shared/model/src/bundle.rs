@@ -4,6 +4,8 @@ use sha2::{Digest, Sha256};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
 use crate::candidates::{DurationModel, Model, TipModel};
+use crate::evaluation::in_parts;
+use crate::features::FeatureRows;
 use crate::outcome::Target;
 use crate::prediction::Versions;
 use crate::request::MESSAGE_SCHEMA_VERSION;
@@ -71,14 +73,35 @@ impl Bundle {
         Ok(Self { duration, tip })
     }
 
-    /// Predicts every trip, in one pass per model.
+    /// Predicts every trip, on as many threads as the machine runs at once if there are many; the predictions of a trip do not depend on
+    /// those beside it.
     pub fn predict(&self, trips: &[Trip]) -> PredictionBatch {
-        let answers = self.duration.1.predict(trips);
+        self.predict_on(trips, 0)
+    }
+
+    /// Predicts every trip on `threads` threads, 0 for as many as the machine runs at once.
+    pub fn predict_on(&self, trips: &[Trip], threads: usize) -> PredictionBatch {
+        let mut parts = in_parts(trips, threads, |trips| self.predict_part(trips)).into_iter();
+        let mut all = parts.next().unwrap_or_default();
+        for part in parts {
+            all.duration_min.extend(part.duration_min);
+            all.lower_min.extend(part.lower_min);
+            all.upper_min.extend(part.upper_min);
+            all.tip_probability =
+                all.tip_probability.zip(part.tip_probability).map(|(all, part)| [all, part].concat());
+        }
+        all
+    }
+
+    /// Predicts with both models from one computation of features.
+    fn predict_part(&self, trips: &[Trip]) -> PredictionBatch {
+        let rows = FeatureRows::from_trips(trips);
+        let durations = self.duration.1.predict_rows(trips, &rows);
         PredictionBatch {
-            duration_min: answers.minutes,
-            lower_min: answers.lower_min,
-            upper_min: answers.upper_min,
-            tip_probability: self.tip.as_ref().map(|(_, model)| model.probabilities(trips)),
+            duration_min: durations.minutes,
+            lower_min: durations.lower_min,
+            upper_min: durations.upper_min,
+            tip_probability: self.tip.as_ref().map(|(_, model)| model.probabilities_of(&rows)),
         }
     }
 

@@ -228,11 +228,15 @@ impl Model {
 impl DurationModel {
     /// Predicts minutes and interval of every trip.
     pub fn predict(&self, trips: &[Trip]) -> DurationPredictions {
-        let rows = FeatureRows::from_trips(trips);
-        let minutes = self.unlimited(trips, &rows);
+        self.predict_rows(trips, &FeatureRows::from_trips(trips))
+    }
+
+    /// Predicts minutes and interval of every trip; `rows` are their features.
+    pub(crate) fn predict_rows(&self, trips: &[Trip], rows: &FeatureRows) -> DurationPredictions {
+        let minutes = self.unlimited(trips, rows);
         // The linear model predicts negative minutes for short trips of a pair that was seen only over a long distance.
         let minutes: Vec<f64> = minutes.into_iter().map(|minutes| minutes.clamp(0.0, DAY_MIN)).collect();
-        let (lower_min, upper_min) = self.interval.around(&rows, &minutes);
+        let (lower_min, upper_min) = self.interval.around(rows, &minutes);
         DurationPredictions { minutes, lower_min, upper_min }
     }
 
@@ -253,18 +257,17 @@ impl DurationModel {
 impl TipModel {
     /// Predicts P(tip > 0 | paid by card) of every trip.
     pub fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
-        let predicted = self.estimate.probabilities(trips);
-        predicted.into_iter().map(|p| self.calibration.calibrate(p.clamp(0.0, 1.0))).collect()
+        self.probabilities_of(&FeatureRows::from_trips(trips))
     }
-}
 
-impl TipEstimate {
-    fn probabilities(&self, trips: &[Trip]) -> Vec<f64> {
-        match self {
-            Self::Tree(tree) => tree.probabilities(trips),
-            Self::Boosted(trees) => trees.predict(trips),
-            Self::Imported(model) => model.predict(trips),
-        }
+    /// Predicts P(tip > 0 | paid by card) of every row of features.
+    pub(crate) fn probabilities_of(&self, rows: &FeatureRows) -> Vec<f64> {
+        let predicted = match &self.estimate {
+            TipEstimate::Tree(tree) => tree.ensemble().predict(&rows.values),
+            TipEstimate::Boosted(trees) => trees.predict_features(&rows.values),
+            TipEstimate::Imported(model) => model.predict_features(&rows.values),
+        };
+        predicted.into_iter().map(|p| self.calibration.calibrate(p.clamp(0.0, 1.0))).collect()
     }
 }
 

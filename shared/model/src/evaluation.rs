@@ -25,6 +25,31 @@ pub struct Slice {
     pub metrics: Metrics,
 }
 
+/// Predicts parts of `trips` on `threads` threads, 0 for as many as the machine runs at once; returns their results in order.
+pub(crate) fn in_parts<T: Send>(
+    trips: &[Trip],
+    threads: usize,
+    predict: impl Fn(&[Trip]) -> T + Sync,
+) -> Vec<T> {
+    let machine = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if threads == 0 { machine() } else { threads };
+    let parts = threads.min(trips.len() / PART_ROWS_MIN);
+    if parts < 2 {
+        return vec![predict(trips)];
+    }
+    let mut parts = trips.chunks(trips.len().div_ceil(parts));
+    let first = parts.next().unwrap_or_default();
+    let predict = &predict;
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || predict(part))).collect();
+        let mut all = vec![predict(first)];
+        for other in others {
+            all.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
+    })
+}
+
 /// A model's predictions for the trips of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predictions {
@@ -38,23 +63,10 @@ impl Predictions {
     /// Predicts every trip on `threads` threads, 0 for as many as the machine runs at once: the prediction of a trip
     /// does not depend on those beside it.
     pub fn new(model: &Model, trips: &[Trip], threads: usize) -> Self {
-        let machine = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = if threads == 0 { machine() } else { threads };
-        let parts = threads.min(trips.len() / PART_ROWS_MIN);
-        if parts < 2 {
-            return Self::on_this_thread(model, trips);
-        }
-        let mut parts = trips.chunks(trips.len().div_ceil(parts));
-        let first = parts.next().unwrap_or_default();
-        std::thread::scope(|scope| {
-            let predict = |part| move || Self::on_this_thread(model, part);
-            let others: Vec<_> = parts.map(|part| scope.spawn(predict(part))).collect();
-            let mut all = predict(first)();
-            for other in others {
-                all.append(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            all
-        })
+        let mut parts = in_parts(trips, threads, |trips| Self::on_this_thread(model, trips)).into_iter();
+        let mut all = parts.next().unwrap_or_else(|| Self::on_this_thread(model, &[]));
+        parts.for_each(|part| all.append(part));
+        all
     }
 
     fn on_this_thread(model: &Model, trips: &[Trip]) -> Self {

@@ -7,7 +7,7 @@
 //! the pair of models that serves, [`prediction`] its output; [`error`] classifies errors.
 //!
 //! Deliberately absent: files, networks, clocks, the environment, and every AWS or Arrow type; and threads, except to
-//! fit models and to predict many trips while a model is measured. What is known only after a trip (payment, fare, tip)
+//! fit models and to predict many trips at once. What is known only after a trip (payment, fare, tip)
 //! lives in [`outcome`] and cannot reach [`features`], by type.
 
 pub mod artifact;
