@@ -40,8 +40,9 @@ def main() -> None:
     subprocess.run(["cargo", "test", "--locked", "--workspace", "--test", "system", "--", "fuzz_seeds::"], check=True, cwd=ROOT,
                    env=os.environ | {"FUZZ_CORPUS": str(FOLDER / "corpus")}, stdout=subprocess.DEVNULL)
     # For a named target, so that the flags do not reach build scripts.
-    subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target", triple,
-                    "--target-dir", str(FOLDER)], check=True, cwd=ROOT, env=os.environ | {"RUSTFLAGS": FLAGS})
+    subprocess.run(["cargo", "build", "--release", "--locked", "-p", "tests", "--bin", "fuzz", "--features", "libfuzzer", "--target", triple,
+                    "--target-dir", str(FOLDER)], check=True, cwd=ROOT, env=os.environ | {"RUSTFLAGS": FLAGS, "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS": "true",
+                                     "CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS": "true"})
     binary = FOLDER / triple / "release" / "fuzz"
     names = args.target or sorted(path.name for path in (FOLDER / "corpus").iterdir())
     failed = []

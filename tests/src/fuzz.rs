@@ -1,5 +1,5 @@
 //! What is fuzzed: each target takes any bytes and panics only if something is wrong. `make fuzz` runs them for minutes with coverage
-//! feedback (`fuzz/`); the gate replays the seeds and what was found before (`tests/fuzz/<target>/`).
+//! feedback (`fuzz/libfuzzer.rs`); the gate replays the seeds and what was found before (`tests/fuzz/<target>/`).
 
 use bytes::Bytes;
 use model::artifact::ArtifactError;
