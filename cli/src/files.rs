@@ -143,6 +143,12 @@ pub fn months_of(
     let mut months = Vec::with_capacity(paths.len());
     for path in paths {
         let bytes = read(path)?;
+        if month_of(path).is_none() {
+            tracing::warn!(
+                "{}: the name does not end like green_tripdata_2021-01.parquet, so no row is refused for lying outside of its month",
+                name_of(path)
+            );
+        }
         let trips = read_all(&bytes, month_of(path), limits);
         let (mut trips, report) = trips.map_err(|source| FileError::Trips { path: path.clone(), source })?;
         for remark in report.remarks() {

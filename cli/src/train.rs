@@ -9,6 +9,7 @@ use model::candidates::boosted::BoostedParams;
 use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipEstimate, TipModel};
 use model::performance::Figures;
 use model::rejection::RejectionCounts;
+use model::segments::{DegenerateSegment, degenerate};
 use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target, Work};
 use serde::Serialize;
 
@@ -153,6 +154,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     test: Option<Judgement>,
     dropped: RejectionCounts,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    segments: Vec<DegenerateSegment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coefficients: Option<Coefficients>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +186,11 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     args.out.iter().try_for_each(|out| files::refuse_inputs(out, inputs()))?;
     let months = |paths: &[PathBuf]| files::months(paths, ReadOptions::default());
     let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
+    let segments: Vec<DegenerateSegment> = match target {
+        Target::Duration => train.iter().flat_map(degenerate).collect(),
+        Target::Tip => Vec::new(),
+    };
+    segments.iter().for_each(|segment| tracing::warn!("{}", segment.described()));
     let working = spinner("training");
     let mut control = |progress: &Progress| {
         working.set_message(describe(progress));
@@ -213,6 +221,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         validate: judge("--validate", &validate)?,
         test: (!test.is_empty()).then(|| judge("--test", &test)).transpose()?,
         dropped: trained.dropped.clone(),
+        segments,
         coefficients: coefficients(&trained.artifact.model),
         trees: trees(&trained.artifact.model),
         out: args.out.clone(),

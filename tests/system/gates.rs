@@ -1,7 +1,8 @@
 //! Checks that the gates of a retraining accept every clean month, and no spoiled one.
 
-use model::LabelledTrips;
+use model::segments::degenerate;
 use model::trip::select;
+use model::{LabelledTrips, Zone};
 use monitoring::Profile;
 use monitoring::gates::{Inspection, MonthFigures, Verdict};
 use rand::{RngExt, SeedableRng};
@@ -191,6 +192,45 @@ fn figures_from_counts_are_those_from_rows() {
     let of_all = serde_json::to_vec(&all).unwrap().len();
     eprintln!("profiles: {greatest} bytes at most; of all {} months {of_all}", ALL.len());
     assert!(greatest <= PROFILE_BYTES_MAX && of_all <= PROFILE_BYTES_MAX, "{greatest}, {of_all}");
+}
+
+/// On all months only the vendor whose meters reported an hour for every trip is a degenerate segment (named in docs/DESIGN.md); a category
+/// of half a percent of the rows or more is one as soon as its durations are the same.
+#[test]
+fn degenerate_segments_are_named_and_no_sound_one_is() {
+    if !has(Need::WholeMonths(&ALL)) {
+        return;
+    }
+    let mut found = Vec::new();
+    for (at, month) in ALL.iter().enumerate() {
+        let mut file = read(&months::whole(month).unwrap());
+        found.extend(degenerate(&file).iter().map(|one| format!("{month} {} {}", one.code, one.value)));
+        if at % 4 > 0 {
+            continue;
+        }
+        let rows = file.trips.len();
+        let zones = (1..=265).filter_map(Zone::new);
+        let of_zone =
+            |zone| (0..rows).filter(|row| file.trips[*row].pickup_zone == Some(zone)).collect::<Vec<_>>();
+        let spoiled: Vec<usize> = zones
+            .map(of_zone)
+            .find(|of_zone| of_zone.len() * 200 >= rows && of_zone.len() * 20 <= rows)
+            .unwrap();
+        for row in &spoiled {
+            file.outcomes[*row].dropoff =
+                file.trips[*row].pickup.map(|at| at + chrono::TimeDelta::seconds(1_234));
+        }
+        let zone = file.trips[spoiled[0]].pickup_zone.unwrap().id();
+        let named = degenerate(&file);
+        assert!(
+            named.iter().any(|one| one.code == "PULocationID" && one.value == zone),
+            "{month}: {named:?}"
+        );
+    }
+    assert_eq!(
+        found,
+        ["2025-02", "2025-03", "2025-04", "2025-05"].map(|month| format!("{month} VendorID 6"))
+    );
 }
 
 /// Size limit of every profile.

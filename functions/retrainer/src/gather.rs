@@ -3,6 +3,7 @@
 use dataset::{ReadError, ReadOptions, read_all};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
+use model::segments::{DegenerateSegment, degenerate};
 use model::{Classified, chain};
 use monitoring::gates::{Inspection, MonthFigures};
 use registry::runs::{Fingerprint, LeftOut};
@@ -152,16 +153,22 @@ async fn read(
     let read = compute(move || {
         let (mut trips, report) = read_all(&object.bytes, Some(month), options)?;
         trips.sha256 = sha256_hex(&object.bytes);
-        Ok((trips, report))
+        let segments = degenerate(&trips);
+        Ok((trips, report, segments))
     });
-    let (trips, report) = read.await.map_err(|source| GatherError::Read { key: key.clone(), source })?;
+    let (trips, report, segments) =
+        read.await.map_err(|source| GatherError::Read { key: key.clone(), source })?;
     let fingerprint = Fingerprint {
         month: source.month,
         key,
         etag: source.etag.0.clone(),
         sha256: trips.sha256.clone(),
         rows: trips.trips.len() as u64 + trips.rejections.total(),
-        remarks: report.remarks(),
+        remarks: report
+            .remarks()
+            .into_iter()
+            .chain(segments.iter().map(DegenerateSegment::described))
+            .collect(),
     };
     Ok((trips, fingerprint))
 }

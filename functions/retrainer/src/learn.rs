@@ -55,7 +55,7 @@ pub fn learn(
 ) -> Result<Comparison, TrainError> {
     let months: Vec<Month> = files.iter().filter_map(|file| file.month).collect();
     let windows = windows(&months, &how.windows);
-    let by_month = files.iter().map(|file| how.params.rules.examples(target, std::slice::from_ref(file)).0);
+    let by_month = files.iter().map(|file| how.params.rules.learned(target, std::slice::from_ref(file)).0);
     let now = Instant::now();
     let validate_until = now + until.saturating_duration_since(now).mul_f64(VALIDATION_SHARE);
     let learner = Learner { target, files, how, validate_until, until, by_month: by_month.collect() };

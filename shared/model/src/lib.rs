@@ -30,6 +30,7 @@ pub mod prediction;
 pub mod rejection;
 pub mod request;
 pub mod rules;
+pub mod segments;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;

@@ -25,6 +25,8 @@ pub enum Reason {
     OutsideMonth,
     /// Strict rules only: a charge and its reversal, or the reversal.
     Reversal,
+    /// Training of durations only: of a segment whose durations are nearly all the same.
+    DegenerateSegment,
     /// Tip only: not paid by card, so the tip is not recorded.
     NotCard,
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Examples, LabelledTrips, Target};
 use crate::rejection::{Reason, RejectionCounts};
+use crate::segments;
 
 /// Which rows are trained on. Decisions always judge by [`Rules::Course`], so that metrics compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,6 +59,27 @@ impl Rules {
         let (mut examples, mut dropped) = (Examples::default(), RejectionCounts::default());
         for file in files {
             let (rows, refused) = self.rows(target, file);
+            examples.append(&file.examples(target, &rows));
+            dropped.merge(&refused);
+        }
+        (examples, dropped)
+    }
+
+    /// Returns the examples of all `files` to learn from, in order: those that these rules keep, without [`segments::degenerate`] ones
+    /// where durations are learned.
+    pub fn learned(self, target: Target, files: &[LabelledTrips]) -> (Examples, RejectionCounts) {
+        let (mut examples, mut dropped) = (Examples::default(), RejectionCounts::default());
+        for file in files {
+            let (mut rows, mut refused) = self.rows(target, file);
+            if target == Target::Duration {
+                let marked = segments::marks(file);
+                rows.retain(|row| {
+                    if marked[*row] {
+                        refused.add(Reason::DegenerateSegment);
+                    }
+                    !marked[*row]
+                });
+            }
             examples.append(&file.examples(target, &rows));
             dropped.merge(&refused);
         }

@@ -90,7 +90,7 @@ pub fn train(
     files: &[LabelledTrips],
     work: &mut Work<'_>,
 ) -> Result<Trained, TrainError> {
-    let (examples, dropped) = params.rules.examples(target, files);
+    let (examples, dropped) = params.rules.learned(target, files);
     if examples.is_empty() {
         return Err(TrainError::NoRows { target, rules: params.rules, dropped: dropped.described() });
     }
@@ -109,7 +109,7 @@ pub fn train_validated(
     work: &mut Work<'_>,
 ) -> Result<Trained, TrainError> {
     let ValidationFit { target, family, ref params, .. } = *validation_fit;
-    let (examples, dropped) = params.rules.examples(target, files);
+    let (examples, dropped) = params.rules.learned(target, files);
     let candidate =
         validation_fit.fit(&examples, work).map_err(|source| TrainError::Fit { target, family, source })?;
     finish(candidate, params, &examples, dropped, files, work.threads)
