@@ -44,7 +44,7 @@ const SPOILED: [(&str, Spoil); 6] = [
         miles.for_each(|miles| *miles *= 1.609_344);
     }),
     ("one zone flooded", |file| {
-        file.trips.iter_mut().step_by(4).for_each(|trip| trip.pickup_zone = model::Zone::new(7));
+        file.trips.iter_mut().step_by(4).for_each(|trip| trip.pickup_zone = Zone::new(7));
     }),
     ("all durations 10", |file| {
         for (outcome, trip) in file.outcomes.iter_mut().zip(&file.trips) {
