@@ -131,7 +131,7 @@ fmt: ## Format the code
 
 .PHONY: unit
 unit: ## Unit tests, contracts between files, golden numbers on real trips
-	$(TEST) -- $(addprefix --skip ,bootstraps:: terminal:: end_to_end:: permissions:: determinism:: emulator::)
+	$(TEST) -- $(addprefix --skip ,bootstraps:: hostile::built:: terminal:: end_to_end:: permissions:: determinism:: emulator::)
 
 .PHONY: e2e
 e2e: venv probe local e2e-only ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
@@ -143,7 +143,7 @@ e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); the
 	@rm -rf target/e2e && mkdir -p target/e2e
 	@trap '$(LOCAL_AWS) down' EXIT; $(LOCAL_AWS) up && \
 	export PACKAGES=$(abspath $(PACKAGES)) DEPLOY_WITH=$(DEPLOY_WITH) && \
-	$(TEST) --test system -- bootstraps:: terminal:: end_to_end:: --nocapture && \
+	$(TEST) --test system -- bootstraps:: hostile::built:: terminal:: end_to_end:: --nocapture && \
 	$(TEST) --test system -- permissions::
 
 .PHONY: test-rie

@@ -47,86 +47,97 @@ fn forged_files_are_read_or_refused_and_never_end_the_process() {
     println!("{read} read, {refused} refused, longest {longest:?}");
 }
 
-/// Memory of the batch predictor in the template, and what a file may take of it.
-const MEMORY: u64 = 2_048 << 20;
-const PEAK_MAX: u64 = 512 << 20;
+/// With built functions: `make e2e` and `make hostile` run these.
+mod built {
+    use super::*;
 
-fn history(folder: &std::path::Path) -> std::path::PathBuf {
-    let history = folder.join("data/history");
-    std::fs::create_dir_all(&history).unwrap();
-    for name in months::SAMPLE[..2].iter().map(|month| months::file_name(month)) {
-        std::fs::copy(months::sample_folder().join(&name), history.join(&name)).unwrap();
-    }
-    history
-}
+    /// Memory of the batch predictor in the template, and what a file may take of it.
+    const MEMORY: u64 = 2_048 << 20;
+    const PEAK_MAX: u64 = 512 << 20;
 
-async fn retrain(folder: &std::path::Path, now: &str) -> Value {
-    let mut retrainer = start("retrainer", folder).await;
-    retrainer.handle(json!({"now": now})).await.response()
-}
-
-async fn start(function: &str, folder: &std::path::Path) -> Bootstrap {
-    let (data, models) = (folder.join("data"), folder.join("models"));
-    let variables = [("DATA_STORE", data.to_str().unwrap()), ("MODEL_STORE", models.to_str().unwrap())];
-    Bootstrap::start(&function_binary(function), &variables).await
-}
-
-#[tokio::test]
-async fn a_batch_predictor_refuses_forged_files_with_a_reason_and_serves_the_next_event() {
-    if !has(Need::Built) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    history(folder.path());
-    retrain(folder.path(), "2021-03-15").await;
-    let mut predictor = start("batch-predictor", folder.path()).await;
-    predictor.limit_memory(MEMORY);
-    let key = "incoming/green_tripdata_2021-03.parquet";
-    let dropped = folder.path().join("data").join(key);
-    std::fs::create_dir_all(dropped.parent().unwrap()).unwrap();
-    let event = json!({"source": "aws.s3", "detail-type": "Object Created",
-        "detail": {"bucket": {"name": "any"}, "object": {"key": key}}});
-    let bases = bases();
-    // Each base file can be read, those among them that only another process may decode.
-    let valid = bases.iter().map(|base| (base.name.clone(), base.bytes.to_vec()));
-    let count = number("HOSTILE_FILES", 300) / 5;
-    let forged = valid.chain(handmade()).chain(files(&bases, count));
-    let (mut predicted, mut refused, mut longest) = (0, 0, Duration::ZERO);
-    for (at, (name, file)) in forged.enumerate() {
-        std::fs::write(&dropped, file).unwrap();
-        let began = Instant::now();
-        let outcome = predictor.handle(event.clone()).await.response();
-        longest = longest.max(began.elapsed());
-        assert!(began.elapsed() < TIME_MAX, "{name} took {:?}", began.elapsed());
-        match outcome[0]["outcome"].as_str() {
-            Some("predicted") => predicted += 1,
-            Some("refused") => {
-                refused += 1;
-                assert!(at >= bases.len(), "{name}: {outcome}");
-                assert!(outcome[0]["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{outcome}");
-            }
-            _ => panic!("{name}: {outcome}"),
+    fn history(folder: &std::path::Path) -> std::path::PathBuf {
+        let history = folder.join("data/history");
+        std::fs::create_dir_all(&history).unwrap();
+        for name in months::SAMPLE[..2].iter().map(|month| months::file_name(month)) {
+            std::fs::copy(months::sample_folder().join(&name), history.join(&name)).unwrap();
         }
-        assert!(predictor.is_alive(), "{name}");
+        history
     }
-    let peak = predictor.peak_memory();
-    println!("{predicted} predicted, {refused} refused, longest {longest:?}, peak {} MB", peak >> 20);
-    assert!(peak < PEAK_MAX);
-}
 
-#[tokio::test]
-async fn a_forged_month_is_left_out_of_a_retraining_by_name() {
-    if !has(Need::Built) {
-        return;
+    async fn retrain(folder: &std::path::Path, now: &str) -> Value {
+        let mut retrainer = start("retrainer", folder).await;
+        retrainer.handle(json!({"now": now})).await.response()
     }
-    for (name, file) in
-        handmade().into_iter().filter(|(name, _)| name.contains("deep") || name.contains("of 1073"))
-    {
+
+    async fn start(function: &str, folder: &std::path::Path) -> Bootstrap {
+        let (data, models) = (folder.join("data"), folder.join("models"));
+        let variables = [("DATA_STORE", data.to_str().unwrap()), ("MODEL_STORE", models.to_str().unwrap())];
+        Bootstrap::start(&function_binary(function), &variables).await
+    }
+
+    #[tokio::test]
+    async fn a_batch_predictor_refuses_forged_files_with_a_reason_and_serves_the_next_event() {
+        if !has(Need::Built) {
+            return;
+        }
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(history(folder.path()).join("green_tripdata_2020-12.parquet"), file).unwrap();
-        let run = retrain(folder.path(), "2021-03-15").await;
-        let left_out = run["left_out"].as_array().unwrap();
-        assert_eq!(left_out[0]["key"], "history/green_tripdata_2020-12.parquet", "{name}: {run}");
-        assert!(run["targets"].as_array().unwrap().iter().all(|target| target["promoted"] == true), "{name}");
+        history(folder.path());
+        retrain(folder.path(), "2021-03-15").await;
+        let mut predictor = start("batch-predictor", folder.path()).await;
+        predictor.limit_memory(MEMORY);
+        let key = "incoming/green_tripdata_2021-03.parquet";
+        let dropped = folder.path().join("data").join(key);
+        std::fs::create_dir_all(dropped.parent().unwrap()).unwrap();
+        let event = json!({"source": "aws.s3", "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "any"}, "object": {"key": key}}});
+        let bases = bases();
+        // Each base file can be read, those among them that only another process may decode.
+        let valid = bases.iter().map(|base| (base.name.clone(), base.bytes.to_vec()));
+        let count = number("HOSTILE_FILES", 300) / 5;
+        let forged = valid.chain(handmade()).chain(files(&bases, count));
+        let (mut predicted, mut refused, mut longest) = (0, 0, Duration::ZERO);
+        for (at, (name, file)) in forged.enumerate() {
+            std::fs::write(&dropped, file).unwrap();
+            let began = Instant::now();
+            let outcome = predictor.handle(event.clone()).await.response();
+            longest = longest.max(began.elapsed());
+            assert!(began.elapsed() < TIME_MAX, "{name} took {:?}", began.elapsed());
+            match outcome[0]["outcome"].as_str() {
+                Some("predicted") => predicted += 1,
+                Some("refused") => {
+                    refused += 1;
+                    assert!(at >= bases.len(), "{name}: {outcome}");
+                    assert!(
+                        outcome[0]["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+                        "{outcome}"
+                    );
+                }
+                _ => panic!("{name}: {outcome}"),
+            }
+            assert!(predictor.is_alive(), "{name}");
+        }
+        let peak = predictor.peak_memory();
+        println!("{predicted} predicted, {refused} refused, longest {longest:?}, peak {} MB", peak >> 20);
+        assert!(peak < PEAK_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_forged_month_is_left_out_of_a_retraining_by_name() {
+        if !has(Need::Built) {
+            return;
+        }
+        for (name, file) in
+            handmade().into_iter().filter(|(name, _)| name.contains("deep") || name.contains("of 1073"))
+        {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(history(folder.path()).join("green_tripdata_2020-12.parquet"), file).unwrap();
+            let run = retrain(folder.path(), "2021-03-15").await;
+            let left_out = run["left_out"].as_array().unwrap();
+            assert_eq!(left_out[0]["key"], "history/green_tripdata_2020-12.parquet", "{name}: {run}");
+            assert!(
+                run["targets"].as_array().unwrap().iter().all(|target| target["promoted"] == true),
+                "{name}"
+            );
+        }
     }
 }
