@@ -54,9 +54,14 @@ enum Verb {
     Data(data::Verb),
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    // Before the runtime, whose threads take memory of their own.
     dataset::decode_if_asked();
+    run()
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run() -> ExitCode {
     let cli = Cli::parse();
     output::log(cli.verbose);
     let out = output::Output { json: cli.json };

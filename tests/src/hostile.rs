@@ -5,7 +5,10 @@ pub mod spans;
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
@@ -302,6 +305,7 @@ pub fn handmade() -> Vec<(String, Vec<u8>)> {
             add(&format!("{name} of 64 MB that states {stated}"), parts);
         }
     }
+    add("a long text of a dictionary, in every row", Parts::of(&long_dictionary()));
     add("groups in groups, 20,000 deep", Parts { data: b"PAR1".to_vec(), footer: nested(20_000) });
     let mut again = plain(Compression::SNAPPY);
     let group = again.spans().into_iter().filter(|span| span.path.starts_with(&[4, 0])).collect::<Vec<_>>();
@@ -337,6 +341,22 @@ fn bomb(codec: Compression, stated: i64) -> Vec<u8> {
         splice(&mut page, span, &encoded(span.kind, value));
     }
     page
+}
+
+/// Returns a valid file of 20 kB whose one text of 110 kB is copied for each of 16,384 rows.
+fn long_dictionary() -> Vec<u8> {
+    let zones: ArrayRef = Arc::new(Int64Array::from(vec![74; 16_384]));
+    let text = "1".repeat(110_000);
+    let texts: ArrayRef =
+        Arc::new(std::iter::repeat_n(text.as_str(), 16_384).collect::<DictionaryArray<Int32Type>>());
+    let columns = [("PULocationID", &zones), ("DOLocationID", &zones), ("trip_distance", &texts)];
+    let batch = RecordBatch::try_from_iter(columns.map(|(name, of)| (name, Arc::clone(of)))).unwrap();
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
 }
 
 /// Returns a footer whose schema is one group in another, `depth` times.

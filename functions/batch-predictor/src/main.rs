@@ -9,9 +9,14 @@ use platform::{lambda, telemetry};
 use registry::{Models, Registry, Reload};
 use serde_json::json;
 
-#[tokio::main]
-async fn main() -> Result<(), lambda::StartError> {
+fn main() -> Result<(), lambda::StartError> {
+    // Before the runtime, whose threads take memory of their own.
     dataset::decode_if_asked();
+    serve()
+}
+
+#[tokio::main]
+async fn serve() -> Result<(), lambda::StartError> {
     telemetry::init();
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-batch-predictor").await;

@@ -15,7 +15,8 @@ use crate::guard::UtcTimes;
 use crate::reader::{Columns, ReadError};
 use crate::schema::{self, Column};
 
-const ROWS_AT_ONCE: usize = 16_384;
+/// Rows of a batch.
+pub(crate) const ROWS_AT_ONCE: usize = 16_384;
 
 /// What is read of a file.
 pub(crate) struct ReadPlan {

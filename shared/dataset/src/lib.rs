@@ -2,7 +2,8 @@
 //!
 //! Map: [`TripReader`] requests byte ranges of a file and returns rows ([`Rows`]); [`rows_of`] and [`read_all`] run
 //! it over a file in memory; [`schema`] is the one logical schema over the TLC's many physical ones;
-//! [`PredictionsWriter`], [`rejected`] and [`trips`] write.
+//! [`PredictionsWriter`], [`rejected`] and [`trips`] write. `guard` checks a file before `decode` reads it, and [`decode_if_asked`] is what a
+//! program calls first, so that files which cannot be checked are decoded by a child of it.
 //!
 //! Deliberately absent: files, networks, stores and async; the caller fetches the bytes. `arrow` and `parquet` are
 //! private to this crate: their types appear in the interface only as causes of errors.

@@ -83,7 +83,7 @@ static EMPTY: &[Field] = &[];
 static FILE: &[Field] = &[
     plain(1, Kind::Int),
     Field(2, Kind::List(&Kind::Struct(ELEMENT)), Some(Seen::SchemaElements)),
-    plain(3, Kind::Int),
+    plain(3, Kind::Long),
     Field(4, Kind::List(&Kind::Struct(ROW_GROUP)), Some(Seen::RowGroups)),
     plain(5, Kind::List(&Kind::Struct(KEY_VALUE))),
     plain(6, Kind::Binary),
@@ -127,21 +127,21 @@ static KEY_VALUE: &[Field] = &[plain(1, Kind::Binary), plain(2, Kind::Binary)];
 static COLUMN_ORDER: &[Field] = &[plain(1, Kind::Struct(EMPTY)), plain(2, Kind::Struct(EMPTY))];
 static ROW_GROUP: &[Field] = &[
     Field(1, Kind::List(&Kind::Struct(CHUNK)), Some(Seen::Chunks)),
-    plain(2, Kind::Int),
-    plain(3, Kind::Int),
+    plain(2, Kind::Long),
+    plain(3, Kind::Long),
     plain(4, Kind::List(&Kind::Struct(SORTING))),
-    plain(5, Kind::Int),
-    plain(6, Kind::Int),
+    plain(5, Kind::Long),
+    plain(6, Kind::Long),
     plain(7, Kind::Int),
 ];
 static SORTING: &[Field] = &[plain(1, Kind::Int), plain(2, Kind::Bool), plain(3, Kind::Bool)];
 static CHUNK: &[Field] = &[
     plain(1, Kind::Binary),
-    plain(2, Kind::Int),
+    plain(2, Kind::Long),
     plain(3, Kind::Struct(CHUNK_METADATA)),
-    plain(4, Kind::Int),
+    plain(4, Kind::Long),
     plain(5, Kind::Int),
-    plain(6, Kind::Int),
+    plain(6, Kind::Long),
     plain(7, Kind::Int),
 ];
 static CHUNK_METADATA: &[Field] = &[
@@ -149,16 +149,16 @@ static CHUNK_METADATA: &[Field] = &[
     plain(2, Kind::List(&Kind::Int)),
     plain(3, Kind::List(&Kind::Binary)),
     plain(4, Kind::Int),
-    plain(5, Kind::Int),
-    plain(6, Kind::Int),
-    plain(7, Kind::Int),
+    plain(5, Kind::Long),
+    plain(6, Kind::Long),
+    plain(7, Kind::Long),
     plain(8, Kind::List(&Kind::Struct(KEY_VALUE))),
-    plain(9, Kind::Int),
-    plain(10, Kind::Int),
-    plain(11, Kind::Int),
+    plain(9, Kind::Long),
+    plain(10, Kind::Long),
+    plain(11, Kind::Long),
     plain(12, Kind::Struct(STATISTICS)),
     plain(13, Kind::List(&Kind::Struct(ENCODING_STATS))),
-    plain(14, Kind::Int),
+    plain(14, Kind::Long),
     plain(15, Kind::Int),
     plain(16, Kind::Struct(SIZE_STATISTICS)),
     plain(17, Kind::Struct(GEOSPATIAL)),
@@ -166,25 +166,24 @@ static CHUNK_METADATA: &[Field] = &[
 static STATISTICS: &[Field] = &[
     plain(1, Kind::Binary),
     plain(2, Kind::Binary),
-    plain(3, Kind::Int),
-    plain(4, Kind::Int),
+    plain(3, Kind::Long),
+    plain(4, Kind::Long),
     plain(5, Kind::Binary),
     plain(6, Kind::Binary),
     plain(7, Kind::Bool),
     plain(8, Kind::Bool),
-    plain(9, Kind::Int),
+    plain(9, Kind::Long),
 ];
 static ENCODING_STATS: &[Field] = &[plain(1, Kind::Int), plain(2, Kind::Int), plain(3, Kind::Int)];
 static SIZE_STATISTICS: &[Field] =
-    &[plain(1, Kind::Int), plain(2, Kind::List(&Kind::Int)), plain(3, Kind::List(&Kind::Int))];
+    &[plain(1, Kind::Long), plain(2, Kind::List(&Kind::Long)), plain(3, Kind::List(&Kind::Long))];
 static GEOSPATIAL: &[Field] = &[plain(1, Kind::Struct(BOX)), plain(2, Kind::List(&Kind::Int))];
-static BOX: &[Field] = &[
-    plain(1, Kind::Double),
-    plain(2, Kind::Double),
-    plain(3, Kind::Double),
-    plain(4, Kind::Double),
-    plain(5, Kind::Double),
-    plain(6, Kind::Double),
-    plain(7, Kind::Double),
-    plain(8, Kind::Double),
-];
+static BOX: &[Field] = &{
+    let mut fields = [const { plain(0, Kind::Double) }; 8];
+    let mut at = 0;
+    while at < fields.len() {
+        fields[at].0 = at as i16 + 1;
+        at += 1;
+    }
+    fields
+};

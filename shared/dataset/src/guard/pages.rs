@@ -7,9 +7,13 @@ use parquet::basic::{Compression, Encoding, Type};
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::thrift::{Field, Kind, Seen, walk};
+use crate::decode::ROWS_AT_ONCE;
 
 /// Decoded bytes of a page. Writers close a page at 1 MiB, DuckDB at 100 MB.
 const PAGE_BYTES_MAX: i64 = 128 << 20;
+
+/// Bytes of copies of a dictionary's entries for a batch of rows; zones as text take 11 MB by the bound that is used.
+const COPIED_BYTES_MAX: u64 = 16 << 20;
 
 /// What the pages of a chunk need.
 pub(super) struct PagesFound {
@@ -59,7 +63,10 @@ pub(super) fn check(bytes: &[u8], chunk: &ColumnChunkMetaData, rows: u64) -> Res
         check_counts(&header, chunk, page, rows - values)?;
         check_decompression(&header, chunk.compression(), stored, page)?;
         match header.kind {
-            Some(DICTIONARY_PAGE) if page == 0 => dictionary = header.decoded as u64,
+            Some(DICTIONARY_PAGE) if page == 0 => {
+                dictionary = header.decoded as u64;
+                found.is_complete &= is_copied_in_bounds(&header, chunk, rows);
+            }
             Some(DICTIONARY_PAGE) => return Err(format!("page {page} is a second dictionary")),
             _ => {
                 values += header.data.unwrap_or_default() as u64;
@@ -80,14 +87,13 @@ pub(super) fn check(bytes: &[u8], chunk: &ColumnChunkMetaData, rows: u64) -> Res
 fn header(bytes: &[u8]) -> Result<(Header, usize), String> {
     let mut header = Header::default();
     let length = walk(bytes, PAGE, &mut |seen, value| {
-        let twice = || Err(format!("it states its {seen:?} twice"));
         match seen {
-            Seen::PageType if header.kind.is_some() => return twice(),
+            // A header of each type may be there, but only one counts.
+            Seen::DataValues if header.data.is_some() => return Err("it has two data page headers".into()),
             Seen::PageType => header.kind = Some(value),
             Seen::DecodedSize => header.decoded = value,
             Seen::StoredSize => header.stored = value,
             Seen::DictionaryValues => header.dictionary = Some(value),
-            Seen::DataValues if header.data.is_some() => return twice(),
             Seen::DataValues => header.data = Some(value),
             Seen::DictionaryEncoding | Seen::DataEncoding => header.encoding = value,
             Seen::LevelBytes if value < 0 => return Err(format!("it has {value} bytes of levels")),
@@ -145,10 +151,22 @@ fn is_countable(header: &Header) -> bool {
     !delta.iter().any(|encoding| *encoding as i64 == header.encoding)
 }
 
+/// Returns whether copies of a text dictionary's entries, one for each row of a batch, stay small: an entry can be as long as all bytes
+/// without the lengths of the others.
+fn is_copied_in_bounds(header: &Header, chunk: &ColumnChunkMetaData, rows: u64) -> bool {
+    let lengths = header.dictionary.unwrap_or_default().saturating_mul(4);
+    let longest = header.decoded.saturating_sub(lengths).max(0) as u64;
+    chunk.column_type() != Type::BYTE_ARRAY
+        || longest.saturating_mul(rows.min(ROWS_AT_ONCE as u64)) <= COPIED_BYTES_MAX
+}
+
 /// Gzip and Brotli are decompressed to their end, whatever the page states, so it is done here once with bounded memory.
 fn check_decompression(header: &Header, codec: Compression, stored: &[u8], page: u64) -> Result<(), String> {
     let levels = if header.kind == Some(DATA_PAGE_V2) { header.levels } else { 0 };
-    let stored = usize::try_from(levels).ok().and_then(|levels| stored.get(levels..)).unwrap_or_default();
+    let stored = usize::try_from(levels).ok().and_then(|levels| stored.get(levels..));
+    let stored = stored
+        .filter(|_| levels <= header.decoded)
+        .ok_or_else(|| format!("page {page} has {levels} bytes of levels, more than it has in all"))?;
     let stated = header.decoded.saturating_sub(levels).max(0) as u64;
     let bounded = |decoder: &mut dyn Read| match copy(&mut decoder.take(stated + 1), &mut sink()) {
         Ok(decoded) if decoded > stated => {
