@@ -104,21 +104,33 @@ pub fn month_of(path: &Path) -> Option<Month> {
     path.file_stem()?.to_str()?.rsplit_once('_')?.1.parse().ok()
 }
 
-/// Warns if a file is of other taxis than `taxi`, those that the models learned from, by its name or by its columns.
+/// Warns of files whose names are not those of a month: strict rules then refuse no row for lying outside of it.
+pub fn warn_of_other_names(paths: &[PathBuf]) {
+    for path in paths.iter().filter(|path| month_of(path).is_none()) {
+        tracing::warn!(
+            "{}: the name does not end like green_tripdata_2021-01.parquet, so no row is refused for lying outside of its month",
+            name_of(path)
+        );
+    }
+}
+
+/// Warns if a file is of other taxis than `taxi`, those that the models learned from, by its columns or else by its name.
 pub fn warn_of_other_taxis(path: &Path, report: &FileReport, taxi: &str) {
-    let of_name =
-        path.file_stem().and_then(|stem| Some(stem.to_str()?.split_once("_tripdata_")?.0.to_string()));
-    let columns: Vec<&str> = report.found.values().flatten().map(String::as_str).collect();
-    let has = |prefix: &str| columns.iter().any(|name| name.to_lowercase().starts_with(prefix));
+    let has =
+        |prefix: &str| report.found.values().flatten().any(|name| name.to_lowercase().starts_with(prefix));
     let of_columns = match (has("lpep_"), has("tpep_")) {
-        (true, false) => Some("green".to_string()),
-        (false, true) => Some("yellow".to_string()),
+        (true, false) => Some("green"),
+        (false, true) => Some("yellow"),
         _ => None,
     };
-    if let Some(of_file) = of_name.or(of_columns).filter(|of_file| of_file != taxi) {
-        let file = name_of(path);
+    let name = name_of(path).to_lowercase();
+    let is_named =
+        |colour: &&str| name.starts_with(&format!("{colour}_")) || name.contains(&format!("_{colour}_"));
+    let of_name = ["green", "yellow", "fhv", "fhvhv"].into_iter().find(is_named);
+    if let Some(of_file) = of_columns.or(of_name).filter(|of_file| *of_file != taxi) {
         tracing::warn!(
-            "{file} is of {of_file} taxis, the models are of {taxi} ones: predictions may be far off (--taxi says otherwise)"
+            "{} is of {of_file} taxis, the models are of {taxi} ones: predictions may be far off (--taxi says otherwise)",
+            name_of(path)
         );
     }
 }
@@ -143,12 +155,6 @@ pub fn months_of(
     let mut months = Vec::with_capacity(paths.len());
     for path in paths {
         let bytes = read(path)?;
-        if month_of(path).is_none() {
-            tracing::warn!(
-                "{}: the name does not end like green_tripdata_2021-01.parquet, so no row is refused for lying outside of its month",
-                name_of(path)
-            );
-        }
         let trips = read_all(&bytes, month_of(path), limits);
         let (mut trips, report) = trips.map_err(|source| FileError::Trips { path: path.clone(), source })?;
         for remark in report.remarks() {

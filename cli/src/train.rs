@@ -190,6 +190,9 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         Target::Duration => train.iter().flat_map(degenerate).collect(),
         Target::Tip => Vec::new(),
     };
+    if params.rules == Rules::Strict {
+        files::warn_of_other_names(&args.train);
+    }
     segments.iter().for_each(|segment| tracing::warn!("{}", segment.described()));
     let working = spinner("training");
     let mut control = |progress: &Progress| {
@@ -202,9 +205,13 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         && interval.is_constant()
     {
         tracing::warn!(
-            "there are too few trips of days held out to tell how far predictions are off: the interval is as wide for every trip, \
+            "there are too few trips of days held out to measure how far predictions are off: the interval is as wide for every trip, \
              and an hour to both sides if there is no such day"
         );
+    }
+    // Before it is measured, which can fail for want of rows.
+    if let Some(path) = &args.out {
+        files::write(path, &trained.bytes)?;
     }
     working.set_message("measuring");
     let judge = |option: &str, files: &[LabelledTrips]| -> Result<Judgement, Failure> {
@@ -227,9 +234,6 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         out: args.out.clone(),
     };
     working.finish_and_clear();
-    if let Some(path) = &args.out {
-        files::write(path, &trained.bytes)?;
-    }
     out.print(&report, || table(&report))
 }
 

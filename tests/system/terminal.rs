@@ -239,7 +239,7 @@ fn every_line_is_scored_or_rejected_by_name() {
 }
 
 #[test]
-fn what_the_logs_say_is_said_on_the_terminal() {
+fn warnings_are_printed_on_the_terminal() {
     if !has(Need::Built) {
         return;
     }
@@ -259,14 +259,14 @@ fn what_the_logs_say_is_said_on_the_terminal() {
     let model = quick_model(folder.path());
     let out = at("predictions.parquet");
     let predict = ["predict", "--model", text(&model), "--input", text(&yellow), "--output", text(&out)];
-    let said = stderr(&tripcast(&predict));
-    assert!(said.contains("is of yellow taxis, the models are of green ones"), "{said}");
-    let said = stderr(&tripcast(&["registry", "list", "--store", text(folder.path())]));
-    assert!(said.contains("there is no registry in this store"), "{said}");
+    let log = stderr(&tripcast(&predict));
+    assert!(log.contains("is of yellow taxis, the models are of green ones"), "{log}");
+    let log = stderr(&tripcast(&["registry", "list", "--store", text(folder.path())]));
+    assert!(log.contains("there is no registry in this store"), "{log}");
     let mut retrain = Command::new(release_binary("tripcast"));
     retrain.args(["retrain", "--now", "2021-03-15", "--data", text(folder.path()), "--models"]);
     let output =
         retrain.arg(at("models")).env("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db").output().unwrap();
-    let said = stderr(&output);
-    assert_eq!(said.matches("tracking server sqlite: expected http:// or https://").count(), 1, "{said}");
+    let log = stderr(&output);
+    assert_eq!(log.matches("tracking server sqlite: expected http:// or https://").count(), 1, "{log}");
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use model::candidates::{FitParams, Progress, ValidationFit};
 use model::training::TrainError;
-use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, train, train_validated};
+use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, chain, train, train_validated};
 use registry::runs::{LearningCurve, Trial, TrialOutcome, WindowTried};
 
 use crate::plan::{Window, windows};
@@ -69,6 +69,29 @@ pub fn learn(
     if windows.is_empty() { learner.learn_one_month(curve) } else { learner.learn(&windows, curve) }
 }
 
+/// Returns the candidates that can serve, and logs why others cannot.
+///
+/// # Errors
+/// The first error, if no candidate can serve.
+fn those_that_can_serve(
+    trained: impl Iterator<Item = Result<Trained, TrainError>>,
+) -> Result<Vec<Trained>, TrainError> {
+    let (mut candidates, mut first) = (Vec::new(), None);
+    for one in trained {
+        match one {
+            Ok(candidate) => candidates.push(candidate),
+            Err(error) => {
+                tracing::warn!(error_message = chain(&error), "a candidate cannot serve");
+                first.get_or_insert(error);
+            }
+        }
+    }
+    match first {
+        Some(error) if candidates.is_empty() => Err(error),
+        _ => Ok(candidates),
+    }
+}
+
 struct Learner<'a> {
     target: Target,
     files: &'a [LabelledTrips],
@@ -90,8 +113,7 @@ impl Learner<'_> {
         let mut control = before(self.until);
         let mut work = Work { threads: self.how.threads, control: &mut control };
         let fit = |family: &Family| train(self.target, *family, &self.how.params, self.files, &mut work);
-        let candidates: Vec<Trained> =
-            Family::for_target(self.target).iter().map(fit).collect::<Result<_, TrainError>>()?;
+        let candidates = those_that_can_serve(Family::for_target(self.target).iter().map(fit))?;
         curve.cut = candidates.iter().any(|one| one.artifact.lineage.course.cut);
         Ok(Comparison { target: self.target, candidates, curve })
     }
@@ -111,7 +133,7 @@ impl Learner<'_> {
         let mut control = before(self.until);
         let mut work = Work { threads: self.how.threads, control: &mut control };
         let fit = |one: &ValidationFit| train_validated(one, &self.files[window.fit_from..], &mut work);
-        let candidates: Vec<Trained> = fits.iter().map(fit).collect::<Result<_, TrainError>>()?;
+        let candidates = those_that_can_serve(fits.iter().map(fit))?;
         curve.cut |= candidates.iter().any(|one| one.artifact.lineage.course.cut);
         Ok(Comparison { target: self.target, candidates, curve })
     }

@@ -212,8 +212,13 @@ impl Retrainer {
         runs.end(&run).await?;
         if let Some(tracker) = &self.tracker {
             run.untracked = tracker.log(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
-            if run.untracked.is_some() {
-                runs.end(&run).await?;
+            if run.untracked.is_some()
+                && let Err(error) = runs.end(&run).await
+            {
+                tracing::warn!(
+                    error_message = chain(&error),
+                    "the record does not say that the run is not tracked"
+                );
             }
         }
         failure.map_or(Ok(run), Err)

@@ -54,13 +54,13 @@ impl Tracker {
         deadline: Deadline,
     ) -> Option<String> {
         for retrained in &run.targets {
-            let told = async {
+            let logging = async {
                 let files = self.files(run, retrained, registry).await;
                 tracking.log(&self.tracked(run, retrained, files)).await
             };
             let left = deadline.left().saturating_sub(RESERVE);
             // One server, one reason: what fails for a target would fail for the next, after as many seconds.
-            return Some(match tokio::time::timeout(left, told).await {
+            return Some(match tokio::time::timeout(left, logging).await {
                 Ok(Ok(tracked)) => {
                     let (run_id, model_version) = (tracked.run_id, tracked.model_version);
                     tracing::info!(target = %retrained.target, run_id, model_version, "tracked");

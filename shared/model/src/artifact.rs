@@ -182,7 +182,7 @@ impl Artifact {
     /// [`ArtifactError::Lineage`] or [`ArtifactError::Model`] if it cannot be written, [`ArtifactError::Unsound`] if it must not
     /// serve.
     pub fn to_bytes(&self) -> Result<(Vec<u8>, ModelVersion), ArtifactError> {
-        if let Some(defect) = self.model.defect() {
+        if let Some(defect) = self.model.written_defect() {
             return Err(ArtifactError::Unsound(defect));
         }
         let lineage = serde_json::to_vec(&self.lineage).map_err(ArtifactError::Lineage)?;
@@ -234,7 +234,7 @@ impl Artifact {
         if model.target() != lineage.target {
             return Err(ArtifactError::Target { lineage: lineage.target, model: model.target() });
         }
-        if golden::predictions(&model) != expected {
+        if !golden::agrees(&model, &expected) {
             return Err(ArtifactError::Golden);
         }
         if let Some(defect) = model.defect() {

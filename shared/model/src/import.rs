@@ -59,7 +59,7 @@ pub struct Meaning {
     pub unit: Option<Unit>,
     /// The source's code for each of ours.
     #[serde(default)]
-    pub codes: BTreeMap<String, f32>,
+    pub codes: BTreeMap<String, GoldenValue>,
     /// The source's number for a missing value; NaN if not stated.
     pub missing: Option<f32>,
 }
@@ -115,13 +115,23 @@ pub struct GoldenRow {
     pub prediction: f64,
 }
 
-/// A value of a golden row.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+/// A value of a golden row, or a code of the source.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "expected a number or a text in quotes")]
 #[allow(missing_docs)]
 pub enum GoldenValue {
     Number(f64),
     Text(String),
+}
+
+impl GoldenValue {
+    /// Returns the number that it is or states.
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
 }
 
 /// Why a foreign model cannot be imported.
@@ -145,9 +155,12 @@ pub enum MapError {
     },
     /// There are no golden rows to check the import with.
     #[error(
-        "no golden rows: expected trips with the source library's own predictions, as [[golden]] in the map"
+        "no golden rows: expected trips with the source library's own predictions, as [[golden]] in the map{remark}"
     )]
-    NoGolden,
+    NoGolden {
+        /// Why rows of the file do not count, if it has any.
+        remark: String,
+    },
     /// A golden row is no trip.
     #[error("golden row {row}: {detail}")]
     GoldenRow {
@@ -158,11 +171,13 @@ pub enum MapError {
     },
     /// No golden row states what a column means, so that nothing shows that the map is right.
     #[error(
-        "column {column:?}: no golden row states what it means: expected one with that field of the trip"
+        "column {column:?}: no golden row states what it means: expected one with that field of the trip{remark}"
     )]
     Unproved {
         /// The source column.
         column: String,
+        /// Why rows of the file do not count, if it has any.
+        remark: String,
     },
     /// The import does not predict what the library did.
     #[error(
@@ -235,6 +250,9 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
         scale: minutes_per_unit(target, &map.output)?,
     };
     let imported = ImportedModel::try_from(parts).map_err(MapError::Parts)?;
+    if target == Target::Tip {
+        golden::check_probabilities(&foreign, map)?;
+    }
     golden::check(&imported, &foreign, &columns, map)?;
     let model = match target {
         Target::Tip => {
@@ -247,7 +265,7 @@ pub fn import(target: Target, mut foreign: Foreign, map: &FeatureMap) -> Result<
             ),
         }),
     };
-    match model.defect() {
+    match model.written_defect() {
         Some(defect) => Err(MapError::Unsound(defect)),
         None => Ok(Candidate { family: Family::Imported, course: FitSummary::default(), model }),
     }
@@ -317,7 +335,7 @@ fn column_of(column: &import::Column, map: &FeatureMap) -> Result<MappedColumn, 
                 Some(Unit::Metres) => 1609.344,
                 Some(unit) => return Err(wrong(format!("{unit:?} is no unit of a feature"))),
             },
-            codes: positions(codes_of(meaning).map_err(wrong)?, &column.categories),
+            codes: codes_of(meaning, &column.categories).map_err(wrong)?,
             missing: meaning.missing,
         },
         _ => return Err(wrong("expected `feature`, or `features` for a column that joins several".into())),
@@ -325,27 +343,37 @@ fn column_of(column: &import::Column, map: &FeatureMap) -> Result<MappedColumn, 
     Ok(MappedColumn { input, reading: column.reading })
 }
 
-fn codes_of(meaning: &Meaning) -> Result<Vec<(f32, f32)>, String> {
-    let code = |(ours, theirs): (&String, &f32)| match ours.parse() {
-        Ok(ours) => Ok((ours, *theirs)),
-        Err(_) => Err(format!("code {ours:?} is no number")),
+/// Returns our codes with those of the source: numbers, or positions among its categories where a data frame numbered them.
+fn codes_of(meaning: &Meaning, categories: &[String]) -> Result<Vec<(f32, f32)>, String> {
+    let position = |value: &GoldenValue| {
+        let is_meant = |text: &&String| match value {
+            GoldenValue::Text(value) => value == *text,
+            GoldenValue::Number(number) => text.parse() == Ok(*number),
+        };
+        categories.iter().position(|text| is_meant(&text)).map(|at| at as f32)
+    };
+    let known = || categories.join(", ");
+    if meaning.codes.is_empty() {
+        let ours = |text: &String| Some((text.parse().ok()?, position(&GoldenValue::Text(text.clone()))?));
+        let codes: Vec<(f32, f32)> = categories.iter().filter_map(ours).collect();
+        return match codes.is_empty() && !categories.is_empty() {
+            true => Err(format!("none of its categories ({}) is a number: expected codes", known())),
+            false => Ok(codes),
+        };
+    }
+    let code = |(ours, theirs): (&String, &GoldenValue)| {
+        let ours = ours.parse().map_err(|_| format!("code {ours:?} is no number"))?;
+        let theirs = match categories.is_empty() {
+            true => {
+                theirs.number().map(|number| number as f32).ok_or_else(|| format!("{theirs:?} is no number"))
+            }
+            false => {
+                position(theirs).ok_or_else(|| format!("{theirs:?} is none of its categories ({})", known()))
+            }
+        };
+        Ok((ours, theirs?))
     };
     meaning.codes.iter().map(code).collect()
-}
-
-/// Returns the positions of the source's values among its categories, where a data frame numbered them: our code and the position.
-fn positions(codes: Vec<(f32, f32)>, categories: &[String]) -> Vec<(f32, f32)> {
-    if categories.is_empty() {
-        return codes;
-    }
-    let numbered =
-        categories.iter().enumerate().filter_map(|(at, text)| Some((text.parse::<f32>().ok()?, at as f32)));
-    let numbered: Vec<(f32, f32)> = numbered.collect();
-    let position = |value: f32| numbered.iter().find(|(known, _)| *known == value).map(|(_, at)| *at);
-    match codes.is_empty() {
-        true => numbered,
-        false => codes.iter().filter_map(|(ours, theirs)| Some((*ours, position(*theirs)?))).collect(),
-    }
 }
 
 /// Leaves out columns that no split uses: of a thousand one-hot columns, trees use a few.

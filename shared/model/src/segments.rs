@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::{LabelledTrips, Target};
 use crate::rules::Rules;
 
-/// Fewer rows do not tell, and do little harm.
+/// Fewer rows are no evidence, and do little harm.
 const ROWS_MIN: usize = 50;
 /// Share of a segment's rows within half a minute of its median, from which on it is degenerate.
 const SHARE_MIN: f64 = 0.6;

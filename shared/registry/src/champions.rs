@@ -102,7 +102,10 @@ impl Models {
     pub async fn bundle(&self) -> Result<Arc<Bundle>, ModelError> {
         let mut state = self.state.lock().await;
         let Some(loaded) = state.as_mut() else {
-            let loaded = self.load().await?;
+            let (loaded, is_tip_behind) = self.load().await?;
+            if is_tip_behind {
+                (self.on_reload)(Reload::Failed, &loaded.bundle);
+            }
             tracing::info!(bundle = loaded.bundle.id(), "loaded the champions");
             return Ok(Arc::clone(&state.insert(loaded).bundle));
         };
@@ -141,7 +144,7 @@ impl Models {
         Ok(Arc::clone(&loaded.bundle))
     }
 
-    async fn load(&self) -> Result<Loaded, ModelError> {
+    async fn load(&self) -> Result<(Loaded, bool), ModelError> {
         let duration = self.registry.champion(Target::Duration).await?.ok_or(ModelError::NoChampion)?;
         let tip = match self.registry.champion(Target::Tip).await {
             Err(error) if !error.is_transient() => {
@@ -151,7 +154,7 @@ impl Models {
             other => other?,
         };
         let before = tip.as_ref().and_then(before);
-        Ok(self.read(duration, tip, before).await?.0)
+        self.read(duration, tip, before).await
     }
 
     /// Loads the bundle of these champions, and returns whether `tip` is missing from it. If the tip model cannot be
@@ -227,7 +230,8 @@ impl Models {
 /// Returns the champion before this one, to serve where this one cannot be loaded. No alias has its ETag, so that the next check
 /// asks again.
 fn before(champion: &Champion) -> Option<Champion> {
-    let version = champion.alias.previous.clone()?;
+    // Before a rollback's champion stands the one that was withdrawn.
+    let version = champion.alias.previous.clone().filter(|_| champion.alias.restores.is_none())?;
     let alias = crate::Alias { version, previous: None, ..champion.alias.clone() };
     Some(Champion { alias, etag: ETag("before".into()) })
 }

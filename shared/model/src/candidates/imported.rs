@@ -199,7 +199,7 @@ impl ImportedModel {
     }
 
     /// Turns the source's prediction into minutes or a probability.
-    pub(crate) fn finish(&self, prediction: f64) -> f64 {
+    fn finish(&self, prediction: f64) -> f64 {
         let transformed = match self.parts.transform {
             Transform::None => prediction,
             Transform::Exp => Link::Exp.apply(prediction),

@@ -9,9 +9,35 @@ use crate::features;
 /// Longest duration that is predicted, minutes.
 pub const DAY_MIN: f64 = 1_440.0;
 
+/// Miles of a golden trip that a model has to predict within a day: longer ones are rare, and a logarithm extrapolates badly.
+const ORDINARY_MILES_MAX: f64 = 15.0;
+
+const NOT_A_NUMBER: &str = "it predicts no number for a golden trip";
+
 impl Model {
-    /// Returns why the model must not serve, if it must not: trees that split on nothing, predictions of golden trips that are no
-    /// numbers or lie beyond a day, or intervals of no width.
+    /// Returns why the model must not be written, if it must not: a [`Model::defect`], a duration beyond a day for a golden trip of ordinary
+    /// length, or an interval without width. Models that were written before these were checked are served, within a day.
+    pub fn written_defect(&self) -> Option<String> {
+        if let Some(defect) = self.defect() {
+            return Some(defect);
+        }
+        let Self::Duration(model) = self else { return None };
+        let mut trips = golden_trips();
+        trips.retain(|trip| trip.distance_miles.is_none_or(|miles| miles <= ORDINARY_MILES_MAX));
+        let minutes = model.unlimited_minutes(&trips);
+        if let Some(minutes) = minutes.iter().find(|minutes| minutes.abs() > DAY_MIN) {
+            return Some(format!(
+                "it predicts {minutes} minutes for an ordinary trip: expected at most {DAY_MIN}"
+            ));
+        }
+        let predicted = model.predict(&trips);
+        let mut widths = predicted.lower_min.iter().zip(&predicted.upper_min);
+        let is_flat = widths.any(|(lower, upper)| lower >= upper);
+        is_flat.then(|| "its interval has no width for an ordinary trip".into())
+    }
+
+    /// Returns why the model must not serve, if it must not: trees that split on nothing, numbers that are not finite, or parts that do not
+    /// fit together.
     pub fn defect(&self) -> Option<String> {
         let trees = match self {
             Self::Duration(model) => match &model.estimate {
@@ -38,22 +64,8 @@ impl Model {
                 if !is_sound || !model.interval.is_sound() {
                     return Some("its numbers are not finite, or do not fit together".into());
                 }
-                let predicted = model.predict(&golden_trips());
-                let raw = model.unlimited_minutes(&golden_trips());
-                let beyond = raw.iter().find(|minutes| minutes.is_nan() || minutes.abs() > DAY_MIN);
-                let widths = predicted.lower_min.iter().zip(&predicted.upper_min);
-                let ends = || predicted.lower_min.iter().chain(&predicted.upper_min);
-                if let Some(minutes) = beyond {
-                    Some(format!(
-                        "it predicts {minutes} minutes for an ordinary trip: expected at most {DAY_MIN}"
-                    ))
-                } else if ends().any(|end| !(0.0..=DAY_MIN).contains(end)) {
-                    Some(format!("its intervals reach beyond 0 to {DAY_MIN} minutes for an ordinary trip"))
-                } else if widths.clone().any(|(lower, upper)| lower >= upper) {
-                    Some("its interval has no width for an ordinary trip".into())
-                } else {
-                    None
-                }
+                let minutes = model.unlimited_minutes(&golden_trips());
+                minutes.iter().any(|minutes| minutes.is_nan()).then(|| NOT_A_NUMBER.into())
             }
             Self::Tip(model) => {
                 let (slope, shift) = model.calibration.slope_and_shift();
@@ -62,8 +74,7 @@ impl Model {
                     return Some("its numbers are not finite, or do not fit together".into());
                 }
                 let probabilities = model.probabilities(&golden_trips());
-                let wrong = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p));
-                wrong.map(|p| format!("it predicts the probability {p} for an ordinary trip"))
+                probabilities.iter().any(|p| p.is_nan()).then(|| NOT_A_NUMBER.into())
             }
         }
     }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value as Json};
 use trees::import::{Column, Foreign, Golden, Value};
 
-use super::{Absent, FeatureMap, GoldenRow, GoldenValue, MapError};
-use crate::candidates::imported::{ImportedModel, Input, MappedColumn};
+use super::{Absent, FeatureMap, GoldenRow, GoldenValue, MapError, Unit};
+use crate::candidates::imported::{ImportedModel, Input, MappedColumn, Transform};
 use crate::features;
 use crate::request::TripRequest;
 
@@ -54,17 +54,29 @@ pub(super) fn check(
         stated.extend(positions_of(&features));
         rows += 1;
     }
-    // Rows that came with the file are in the source's columns and units. Those that are trips count like the others.
-    for golden in &foreign.golden {
-        compare_foreign(rows, foreign, golden, map)?;
-        if let Some(features) = trip_of_source(golden, foreign).and_then(|row| features_of(&row, map).ok()) {
-            compare(rows, model, &features, model.finish(golden.prediction), foreign)?;
-            stated.extend(positions_of(&features));
+    // Rows that came with the file are in the source's columns and units. Those that are trips count like the others, unless the output
+    // has a unit or a transformation, of which they say nothing.
+    let is_plain =
+        matches!(map.output.unit, None | Some(Unit::Minutes)) && map.output.transform == Transform::None;
+    let mut remark = String::new();
+    for (row, golden) in foreign.golden.iter().enumerate() {
+        let row = map.golden.len() + row;
+        compare_foreign(row, foreign, golden, map)?;
+        let trip = match is_plain {
+            true => trip_of_source(golden, foreign, map),
+            false => Err("the output has a unit or a transformation".into()),
+        };
+        match trip.and_then(|trip| features_of(&trip, map)) {
+            Ok(features) => {
+                compare(row, model, &features, golden.prediction, foreign)?;
+                stated.extend(positions_of(&features));
+                rows += 1;
+            }
+            Err(reason) => remark = format!("; rows of the file do not count: {reason}"),
         }
-        rows += 1;
     }
     if rows == 0 {
-        return Err(MapError::NoGolden);
+        return Err(MapError::NoGolden { remark });
     }
     let is_stated = |feature: &u32| stated.contains(&(*feature as usize));
     let unproved = columns.iter().find(|(_, column)| match &column.input {
@@ -72,7 +84,20 @@ pub(super) fn check(
         Input::Equals { all, .. } => !all.iter().all(|(feature, _)| is_stated(feature)),
     });
     match unproved {
-        Some((column, _)) => Err(MapError::Unproved { column: column.clone() }),
+        Some((column, _)) => Err(MapError::Unproved { column: column.clone(), remark }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses predictions of golden rows that cannot be probabilities.
+pub(super) fn check_probabilities(foreign: &Foreign, map: &FeatureMap) -> Result<(), MapError> {
+    let predictions = map.golden.iter().map(|row| row.prediction);
+    let mut predictions = predictions.chain(foreign.golden.iter().map(|row| row.prediction)).enumerate();
+    match predictions.find(|(_, prediction)| !(0.0..=1.0).contains(prediction)) {
+        Some((row, prediction)) => {
+            let detail = format!("its prediction {prediction} is no probability, as a model of tips has");
+            Err(MapError::GoldenRow { row, detail })
+        }
         None => Ok(()),
     }
 }
@@ -116,20 +141,31 @@ fn compare_foreign(row: usize, foreign: &Foreign, golden: &Golden, map: &Feature
     near(row, found, golden.prediction, foreign)
 }
 
-/// Returns a row of the source's columns as a golden row of a map, if it states every column as a trip would have it: categories as
-/// texts and others as numbers, as a `DictVectorizer` tells them apart.
-fn trip_of_source(golden: &Golden, foreign: &Foreign) -> Option<GoldenRow> {
+/// Returns a row of the source's columns as a golden row of a map: categories as texts and others as numbers, as a `DictVectorizer`
+/// distinguishes them. Keys that no column has are not read by the source either.
+///
+/// # Errors
+/// Why the row is no trip in the contract's fields and units.
+fn trip_of_source(golden: &Golden, foreign: &Foreign, map: &FeatureMap) -> Result<GoldenRow, String> {
     let mut row = BTreeMap::new();
     for column in &foreign.columns {
-        let (_, value) = golden.row.iter().find(|(name, _)| *name == column.name)?;
-        let value = match (value.as_ref()?, &column.equals) {
-            (Value::Text(text), Some(_)) => GoldenValue::Text(text.clone()),
-            (Value::Number(number), None) => GoldenValue::Number(*number),
-            _ => return None,
+        let name = &column.name;
+        let found = golden.row.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.as_ref());
+        let value = match (found, &column.equals) {
+            (Some(Value::Text(text)), Some(_)) => GoldenValue::Text(text.clone()),
+            (Some(Value::Number(number)), None) => GoldenValue::Number(*number),
+            _ => return Err(format!("they do not all state {name} as the model takes it")),
         };
-        row.insert(column.name.clone(), value);
+        let meaning = map.columns.get(name);
+        if meaning.is_some_and(|meaning| meaning.unit.is_some() || !meaning.codes.is_empty()) {
+            return Err(format!("{name} has a unit or codes of the source"));
+        }
+        // A column of another name is stated as the feature that it is.
+        let feature = meaning.and_then(|meaning| meaning.feature.clone());
+        let name = feature.filter(|_| !FIELDS.contains(&name.as_str())).unwrap_or_else(|| name.clone());
+        row.insert(name, value);
     }
-    (row.len() == golden.row.len()).then_some(GoldenRow { row, prediction: golden.prediction })
+    Ok(GoldenRow { row, prediction: golden.prediction })
 }
 
 /// Returns the features of the trip that a row states.
@@ -144,8 +180,8 @@ fn features_of(golden: &GoldenRow, map: &FeatureMap) -> Result<Vec<f32>, String>
         let joined = map.columns.get(name).filter(|meaning| !meaning.features.is_empty());
         if FIELDS.contains(&name.as_str()) {
             ride.insert(name.clone(), json(value));
-        } else if let (Some(feature), GoldenValue::Number(number)) = (feature(name), value) {
-            direct.push((feature, *number as f32));
+        } else if let (Some(feature), Some(number)) = (feature(name), value.number()) {
+            direct.push((feature, number as f32));
         } else if let (Some(meaning), GoldenValue::Text(text)) = (joined, value) {
             let parts: Vec<&str> = text.split(meaning.separator.as_str()).collect();
             if parts.len() != meaning.features.len() {

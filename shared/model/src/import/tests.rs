@@ -283,3 +283,65 @@ fn golden_rows_prove_the_map() {
     swapped["columns"]["DOLocationID"]["feature"] = json!("pickup_zone");
     assert!(matches!(import(Target::Duration, foreign(), &map(swapped)), Err(MapError::Golden { .. })));
 }
+
+/// Rows that come with a file are in the source's columns and units: they are no evidence for a unit, codes or a transformation.
+#[test]
+fn rows_of_the_file_prove_only_what_they_state() {
+    let with = |mut foreign: Foreign| {
+        let golden = golden("lightgbm-v4-regression.golden.json");
+        let row = |row: &Json| {
+            let stated = row["row"].as_object().unwrap().iter();
+            let stated =
+                stated.map(|(name, value)| (name.clone(), value.as_f64().map(import::Value::Number)));
+            // What no column takes is not read.
+            let more = [("tip_amount".to_string(), Some(import::Value::Number(1.0)))];
+            import::Golden {
+                row: stated.chain(more).collect(),
+                prediction: row["prediction"].as_f64().unwrap(),
+            }
+        };
+        foreign.golden = golden_rows(&golden).as_array().unwrap().iter().map(row).collect();
+        foreign
+    };
+    let foreign =
+        || with(lightgbm::read(&String::from_utf8(fixture("lightgbm-v4-regression.txt")).unwrap()).unwrap());
+    assert!(import(Target::Duration, foreign(), &map(json!({"columns": numeric_columns()}))).is_ok());
+    let mut kilometres = numeric_columns();
+    kilometres["trip_distance"]["unit"] = json!("kilometres");
+    for (map_json, expected) in [
+        (json!({"columns": kilometres}), "do not count: trip_distance has a unit or codes of the source"),
+        (
+            json!({"columns": numeric_columns(), "output": {"unit": "seconds"}}),
+            "do not count: the output has a unit or a transformation",
+        ),
+    ] {
+        let refused = import(Target::Duration, foreign(), &map(map_json)).unwrap_err().to_string();
+        assert!(refused.starts_with("no golden rows") && refused.contains(expected), "{refused}");
+    }
+    let refused = import(Target::Tip, foreign(), &map(json!({"columns": numeric_columns()}))).unwrap_err();
+    assert!(refused.to_string().contains("is no probability"), "minutes are no tips: {refused}");
+}
+
+#[test]
+fn codes_name_the_categories_of_a_data_frame() {
+    let meaning = |codes: Json| -> Meaning {
+        serde_json::from_value(json!({"feature": "vendor", "codes": codes})).unwrap()
+    };
+    let texts = ["CMT".to_string(), "VeriFone".to_string()];
+    let numbers = ["2".to_string(), "1".to_string()];
+    assert_eq!(
+        codes_of(&meaning(json!({"1": "CMT", "2": "VeriFone"})), &texts).unwrap(),
+        [(1.0, 0.0), (2.0, 1.0)]
+    );
+    assert_eq!(codes_of(&meaning(json!({})), &numbers).unwrap(), [(2.0, 0.0), (1.0, 1.0)]);
+    assert_eq!(codes_of(&meaning(json!({"6": 1})), &numbers).unwrap(), [(6.0, 1.0)]);
+    assert_eq!(codes_of(&meaning(json!({"1": 7})), &[]).unwrap(), [(1.0, 7.0)]);
+    for (codes, categories, expected) in [
+        (json!({}), &texts, "none of its categories (CMT, VeriFone) is a number: expected codes"),
+        (json!({"1": 0}), &texts, "is none of its categories (CMT, VeriFone)"),
+        (json!({"1": "Creative"}), &texts, "is none of its categories"),
+    ] {
+        let refused = codes_of(&meaning(codes), categories).unwrap_err();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}

@@ -78,6 +78,11 @@ async fn a_cold_start_serves_the_tip_model_before_one_that_cannot_be_loaded() {
     let cold = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
     assert_eq!(cold.bundle().await.unwrap().tip_version(), Some(&versions[0]));
     assert_eq!(cold.bundle().await.unwrap().tip_version(), Some(&versions[0]), "nor does a check change it");
+    // After a rollback the champion before is the one that was withdrawn.
+    let champion = registry.champion(Target::Tip).await.unwrap().unwrap();
+    assert_eq!(before(&champion).map(|before| before.alias.version), Some(versions[0].clone()));
+    let restored = crate::Alias { restores: Some(1), ..champion.alias };
+    assert_eq!(before(&Champion { alias: restored, ..champion }), None);
     let champion = registry.champion(Target::Tip).await.unwrap();
     registry.promote(Target::Tip, &versions[0], champion.as_ref(), "", "").await.unwrap();
     assert_eq!(cold.bundle().await.unwrap().tip_version(), Some(&versions[0]));

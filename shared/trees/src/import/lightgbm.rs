@@ -69,16 +69,22 @@ fn set_categories(text: &str, header: &Block<'_>, columns: &mut [Column]) -> Res
         line => serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?,
     };
     let Some(lists) = lists.filter(|lists| !lists.is_empty()) else { return Ok(()) };
-    // Bounds in brackets are those of numbers, and a column that is never used has none.
+    // Bounds in brackets are those of numbers. A column of one value is never used and has none: it may be one of categories.
     let infos: Vec<&str> = header.text("feature_infos")?.split(' ').collect();
-    let is_category = |info: &&str| !info.starts_with('[') && *info != "none";
-    let categorical: Vec<usize> = (0..infos.len()).filter(|at| is_category(&infos[*at])).collect();
-    if categorical.len() != lists.len() || infos.len() != columns.len() {
-        let (lists, found) = (lists.len(), categorical.len());
-        return Err(wrong(format!(
-            "{lists} lists of categories for {found} columns of categories in feature_infos"
-        )));
-    }
+    let places = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..infos.len()).filter(|at| is_wanted(infos[*at])).collect()
+    };
+    let used = places(&|info| !info.starts_with('[') && info != "none");
+    let all = places(&|info| !info.starts_with('['));
+    let n_lists = lists.len();
+    let categorical =
+        [used, all].into_iter().find(|places| places.len() == n_lists && infos.len() == columns.len());
+    let categorical = categorical.ok_or_else(|| {
+        wrong(format!(
+            "{n_lists} lists of categories do not fit the columns of categories in feature_infos: name no columns of numbers in \
+             categorical_feature, and leave out columns of one value"
+        ))
+    })?;
     for (at, list) in categorical.into_iter().zip(lists) {
         let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), String::from);
         columns[at].categories = list.into_iter().map(text).collect();

@@ -261,10 +261,7 @@ fn categories_that_a_data_frame_numbered_are_those_of_the_file() {
     assert_eq!(foreign.columns[1].categories, ["74", "75"]);
     assert!(foreign.columns[2].categories.is_empty());
     let refused = lightgbm::read(&with("[[1]]")).unwrap_err().to_string();
-    assert_eq!(
-        refused,
-        "pandas_categorical: 1 lists of categories for 2 columns of categories in feature_infos"
-    );
+    assert!(refused.starts_with("pandas_categorical: 1 lists of categories do not fit"), "{refused}");
     let mut document: Json = serde_json::from_slice(&fixture("xgboost-v3-categorical.json")).unwrap();
     document["learner"]["gradient_booster"]["model"]["cats"] = serde_json::json!({"enc": [
         {"type": 15, "values": [4, 24]}, {"offsets": [0, 2, 4], "values": [55, 52, 55, 53]}, {"offsets": [], "values": []},

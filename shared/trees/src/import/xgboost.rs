@@ -40,7 +40,7 @@ pub enum Iterations {
     /// Those up to the best iteration, as XGBoost's estimators and inplace prediction take them.
     #[default]
     Best,
-    /// All, as `Booster.predict` takes them unless it is told a range.
+    /// All, as `Booster.predict` takes them without an `iteration_range`.
     All,
 }
 
