@@ -114,7 +114,7 @@ pub fn warn_of_other_names(paths: &[PathBuf]) {
     }
 }
 
-/// Warns if a file is of other taxis than `taxi`, those that the models learned from, by its columns or else by its name.
+/// Warns if a file is of other taxis than `taxi`, those that the models learned from, by its columns or by its name.
 pub fn warn_of_other_taxis(path: &Path, report: &FileReport, taxi: &str) {
     let has =
         |prefix: &str| report.found.values().flatten().any(|name| name.to_lowercase().starts_with(prefix));
@@ -127,7 +127,7 @@ pub fn warn_of_other_taxis(path: &Path, report: &FileReport, taxi: &str) {
     let is_named =
         |colour: &&str| name.starts_with(&format!("{colour}_")) || name.contains(&format!("_{colour}_"));
     let of_name = ["green", "yellow", "fhv", "fhvhv"].into_iter().find(is_named);
-    if let Some(of_file) = of_columns.or(of_name).filter(|of_file| *of_file != taxi) {
+    if let Some(of_file) = of_columns.into_iter().chain(of_name).find(|of_file| *of_file != taxi) {
         tracing::warn!(
             "{} is of {of_file} taxis, the models are of {taxi} ones: predictions may be far off (--taxi says otherwise)",
             name_of(path)
