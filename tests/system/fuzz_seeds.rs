@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use model::testing::artifact;
+use model::{Family, Target, Trip, Zone};
 use tests::fuzz::TARGETS;
 use tests::hostile::{bases, handmade};
 use tests::{root, variable};
@@ -26,8 +28,21 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         .map(|text| text.as_bytes().to_vec())
         .to_vec(),
         "artifact" => {
-            let small = model::testing::constant_duration(10.0);
-            vec![small[..small.len() - 32].to_vec()]
+            let trips = |rows: u16| -> Vec<Trip> {
+                let miles = |row: u16| Some(f64::from(row % 7));
+                let trip = |row| Trip { pickup_zone: Zone::new(row % 90), distance_miles: miles(row), ..Trip::default() };
+                (1..rows).map(trip).collect()
+            };
+            let labels = |rows: u16| -> Vec<f64> { (1..rows).map(|row| f64::from(row % 7)).collect() };
+            let tipped = |rows: u16| -> Vec<f64> { (1..rows).map(|row| f64::from(row % 7 / 4)).collect() };
+            [
+                model::testing::constant_duration(10.0),
+                artifact(Target::Duration, Family::Boosted, trips(200), labels(200)),
+                artifact(Target::Tip, Family::Boosted, trips(200), tipped(200)),
+                artifact(Target::Tip, Family::Tree, trips(400), tipped(400)),
+            ]
+            .map(|whole| whole[..whole.len() - 32].to_vec())
+            .to_vec()
         }
         "parquet" => bases()
             .into_iter()

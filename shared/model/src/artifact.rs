@@ -234,11 +234,12 @@ impl Artifact {
         if model.target() != lineage.target {
             return Err(ArtifactError::Target { lineage: lineage.target, model: model.target() });
         }
-        if !golden::agrees(&model, &expected) {
-            return Err(ArtifactError::Golden);
-        }
+        // First, since parts that do not fit together cannot predict.
         if let Some(defect) = model.defect() {
             return Err(ArtifactError::Unsound(defect));
+        }
+        if !golden::agrees(&model, &expected) {
+            return Err(ArtifactError::Golden);
         }
         Ok(Self { lineage, model })
     }
@@ -257,8 +258,12 @@ mod tests {
     fn artifact() -> Artifact {
         let trip =
             |id| Trip { pickup_zone: Zone::new(id), distance_miles: Some(f64::from(id)), ..Trip::default() };
-        let examples =
-            Examples { trips: (1..20).map(trip).collect(), labels: (1..20).map(f64::from).collect() };
+        fitted((1..20).map(trip).collect())
+    }
+
+    fn fitted(trips: Vec<Trip>) -> Artifact {
+        let labels = (1..=trips.len()).map(|row| row as f64).collect();
+        let examples = Examples { trips, labels };
         let params = FitParams::default();
         let candidate = Candidate::fit(
             Target::Duration,
@@ -295,6 +300,26 @@ mod tests {
         let mut longer = bytes;
         longer.push(0);
         assert!(Artifact::from_bytes(&longer).is_err());
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together_are_refused_before_they_predict() {
+        // Of the pairs of zones that are asked for when the model is read.
+        let miles = |trip| Trip { distance_miles: Some(1.0), ..trip };
+        let artifact = fitted(golden_trips().into_iter().map(miles).collect());
+        let mut parts = serde_json::to_value(&artifact.model).unwrap();
+        let miles = parts.pointer_mut("/Duration/estimate/Linear/fallback/pair_miles").unwrap();
+        *miles = serde_json::json!([]);
+        let unfit: Model = serde_json::from_value(parts).unwrap();
+        let sound = postcard::to_stdvec(&(&artifact.model, golden::predictions(&artifact.model))).unwrap();
+        let unfit = postcard::to_stdvec(&(&unfit, golden::predictions(&artifact.model))).unwrap();
+        let (bytes, _) = artifact.to_bytes().unwrap();
+        let mut changed = bytes[..bytes.len() - DIGEST_BYTES - sound.len() - 8].to_vec();
+        changed.extend_from_slice(&(unfit.len() as u64).to_le_bytes());
+        changed.extend_from_slice(&unfit);
+        let digest = Sha256::digest(&changed);
+        changed.extend_from_slice(&digest);
+        assert!(matches!(Artifact::from_bytes(&changed), Err(ArtifactError::Unsound(_))));
     }
 
     #[test]
