@@ -61,12 +61,12 @@ pub struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Boosted trees")]
 struct BoostedArgs {
-    /// Maximum leaves of a tree; by default 31, or 127 for durations of 150,000 trips and more.
+    /// Maximum leaves of a tree; by default 63, or 31 for tips.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=255))]
     leaves: Option<u32>,
-    /// Factor of every leaf value.
-    #[arg(long, default_value_t = BoostedParams::default().learning_rate, value_parser = not_negative)]
-    learning_rate: f64,
+    /// Factor of every leaf value; by default 0.05, or 0.1 for durations of 150,000 trips and more.
+    #[arg(long, value_parser = not_negative)]
+    learning_rate: Option<f64>,
     /// Minimum rows of a leaf.
     #[arg(long, default_value_t = BoostedParams::default().min_leaf_rows)]
     min_leaf_rows: u32,

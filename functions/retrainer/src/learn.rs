@@ -195,7 +195,7 @@ impl Learner<'_> {
             let (mut losses, mut behind) = (Vec::new(), false);
             let mut control = |progress: &Progress| {
                 losses.extend(progress.validation_loss);
-                behind = search.is_behind(params.boosted.learning_rate, &losses);
+                behind = search.is_behind(params.boosted.rate(), &losses);
                 if behind || self.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             let tried = self.validate(family, near, &params, &mut control)?;

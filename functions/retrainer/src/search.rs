@@ -70,8 +70,8 @@ impl Search {
         let mut peers: Vec<f64> = Vec::new();
         let mut most_learned: f64 = 0.0;
         for peer in complete {
-            most_learned = most_learned.max(peer.losses.len() as f64 * peer.params.learning_rate);
-            let then = (learned / peer.params.learning_rate) as usize;
+            most_learned = most_learned.max(peer.losses.len() as f64 * peer.params.rate());
+            let then = (learned / peer.params.rate()) as usize;
             peers.extend(best(&peer.losses[..then.min(peer.losses.len())]));
         }
         if peers.len() < PEERS_MIN || learned < WARMUP_SHARE * most_learned {
@@ -118,7 +118,7 @@ impl Search {
     fn ranked(&self) -> Vec<&Trial> {
         let key = |trial: &Trial| match trial.outcome {
             TrialOutcome::Complete(loss) => (0, loss),
-            TrialOutcome::Pruned => (1, -(trial.losses.len() as f64) * trial.params.learning_rate),
+            TrialOutcome::Pruned => (1, -(trial.losses.len() as f64) * trial.params.rate()),
             TrialOutcome::Cut => (2, 0.0),
         };
         let mut ranked: Vec<&Trial> = self.trials.iter().collect();
@@ -131,7 +131,7 @@ impl Parameter {
     fn set(self, params: &mut BoostedParams, value: f64) {
         match self {
             Self::Leaves => params.leaves = Some(value.round() as u32),
-            Self::LearningRate => params.learning_rate = value,
+            Self::LearningRate => params.learning_rate = Some(value),
             Self::MinLeafRows => params.min_leaf_rows = value.round() as u32,
             Self::L2 => params.l2 = value,
         }
@@ -140,7 +140,7 @@ impl Parameter {
     fn get(self, params: &BoostedParams) -> f64 {
         match self {
             Self::Leaves => f64::from(params.leaves.unwrap_or_default().max(1)),
-            Self::LearningRate => params.learning_rate,
+            Self::LearningRate => params.rate(),
             Self::MinLeafRows => f64::from(params.min_leaf_rows),
             Self::L2 => params.l2,
         }
@@ -160,16 +160,16 @@ mod tests {
         let off = |value: f64, best: f64| (value / best).ln().powi(2);
         let floor = 1.0
             + off(f64::from(params.leaves.unwrap()), 60.0)
-            + off(params.learning_rate, 0.08)
+            + off(params.rate(), 0.08)
             + off(f64::from(params.min_leaf_rows), 30.0);
-        let rounds = (10.0 / params.learning_rate) as usize;
-        (1..=rounds).map(|round| floor + (-(round as f64) * params.learning_rate).exp()).collect()
+        let rounds = (10.0 / params.rate()) as usize;
+        (1..=rounds).map(|round| floor + (-(round as f64) * params.rate()).exp()).collect()
     }
 
     fn run(params: BoostedParams, search: Option<&Search>) -> Trial {
         let all = losses(&params);
         for round in 1..=all.len() {
-            if search.is_some_and(|search| search.is_behind(params.learning_rate, &all[..round])) {
+            if search.is_some_and(|search| search.is_behind(params.rate(), &all[..round])) {
                 return Trial { params, outcome: TrialOutcome::Pruned, losses: all[..round].to_vec() };
             }
         }
@@ -220,7 +220,7 @@ mod tests {
         let pruned = trials.iter().filter(|trial| trial.outcome == TrialOutcome::Pruned).count();
         assert!((5..36).contains(&pruned), "{pruned} of 40 pruned");
         assert!(best < losses(&trials[0].params).pop().unwrap());
-        let rounds = |trial: &Trial| trial.losses.len() as f64 * trial.params.learning_rate;
+        let rounds = |trial: &Trial| trial.losses.len() as f64 * trial.params.rate();
         assert!(trials.iter().all(|trial| rounds(trial) >= 10.0 * WARMUP_SHARE - 0.2), "none before a third");
     }
 

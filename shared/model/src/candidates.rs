@@ -7,6 +7,7 @@
 pub mod boosted;
 pub mod calibration;
 pub mod distance;
+pub(crate) mod feature_trees;
 pub mod imported;
 pub mod interval;
 pub mod linear;

@@ -3,20 +3,21 @@
 use serde::Serialize;
 use trees::{Explainer, TooDeep};
 
-use crate::candidates::boosted::BoostedTrees;
+use crate::candidates::boosted::{Answer, BoostedTrees};
+use crate::candidates::feature_trees::KnownCodes;
 use crate::candidates::{DurationModel, Estimate, Model, TipEstimate, TipModel};
 use crate::features::{self, FeatureRows};
 use crate::outcome::Target;
 use crate::trip::Trip;
 
-/// The parts of one prediction: `expected` and all contributions add up to the trees' sum.
+/// The parts of one prediction: `expected` and all contributions add up to `sum`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     /// Unit of the numbers.
     pub unit: &'static str,
-    /// The sum if no feature is known.
+    /// What is predicted if no feature is known.
     pub expected: f64,
-    /// The sum for this trip. Minutes are predicted within 1 to 60, log odds as a probability after calibration.
+    /// What is predicted for this trip. Minutes are then limited to 1 to 60, and log odds calibrated.
     pub sum: f64,
     /// By feature, the largest absolute ones first; features that no split uses are left out.
     pub contributions: Vec<Contribution>,
@@ -29,7 +30,7 @@ pub struct Contribution {
     pub feature: &'static str,
     /// Its value; `None` where it is missing.
     pub value: Option<f32>,
-    /// What it adds: its Shapley value.
+    /// What it adds: its Shapley value; of minutes, its share of what all features add to their square root.
     pub adds: f64,
 }
 
@@ -62,6 +63,8 @@ pub enum ExplainError {
 #[derive(Debug)]
 pub struct ModelExplainer {
     unit: &'static str,
+    answer: Answer,
+    known: KnownCodes,
     explainer: Explainer,
     splits: Vec<u32>,
 }
@@ -74,7 +77,8 @@ impl ModelExplainer {
     pub fn new(model: &Model) -> Result<Self, ExplainError> {
         let trees = trees_of(model)?;
         let splits = trees.ensemble().split_importance();
-        Ok(Self { unit: unit(model.target()), explainer: trees.explainer()?, splits })
+        let (answer, known) = (trees.answer(), trees.feature_trees().known().clone());
+        Ok(Self { unit: unit(model.target()), answer, known, explainer: trees.explainer()?, splits })
     }
 
     /// Returns the unit of the contributions: minutes, or log odds of a tip.
@@ -92,7 +96,7 @@ impl ModelExplainer {
         let rows = FeatureRows::from_trips(trips);
         let mut sums = vec![0.0; features::NAMES.len()];
         for row in rows.rows() {
-            let adds = self.explainer.contributions(row);
+            let (_, adds) = self.contributions(row);
             sums.iter_mut().zip(adds).for_each(|(sum, adds)| *sum += adds.abs());
         }
         let of_feature = |at: usize| Importance {
@@ -106,7 +110,7 @@ impl ModelExplainer {
     }
 
     fn explain_row(&self, row: &[f32]) -> Explanation {
-        let adds = self.explainer.contributions(row);
+        let (expected, adds) = self.contributions(row);
         let of_feature = |at: usize| Contribution {
             feature: features::NAMES[at],
             value: Some(row[at]).filter(|value| !value.is_nan()),
@@ -114,8 +118,22 @@ impl ModelExplainer {
         };
         let mut contributions: Vec<_> = self.feature_columns().map(of_feature).collect();
         contributions.sort_by(|a, b| b.adds.abs().total_cmp(&a.adds.abs()));
-        let expected = self.explainer.expected();
         Explanation { unit: self.unit, expected, sum: expected + adds.iter().sum::<f64>(), contributions }
+    }
+
+    /// Computes what is predicted if no feature is known, and what each adds to it, in the unit of the answer.
+    fn contributions(&self, row: &[f32]) -> (f64, Vec<f64>) {
+        let mut adds = self.explainer.contributions(&self.known.masked(row));
+        let expected = self.explainer.expected();
+        match self.answer {
+            Answer::LogOdds => (expected, adds),
+            Answer::RootMinutes { factor } => {
+                // Squares differ by the difference of the roots, which the contributions add up to, times their sum.
+                let root = expected + adds.iter().sum::<f64>();
+                adds.iter_mut().for_each(|adds| *adds *= factor * (root + expected));
+                (factor * expected * expected, adds)
+            }
+        }
     }
 
     /// Returns the positions of the features that splits use.

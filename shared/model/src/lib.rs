@@ -12,6 +12,7 @@
 
 pub mod artifact;
 pub mod bundle;
+pub mod calendar;
 pub mod candidates;
 pub mod card;
 pub mod decision;

@@ -13,13 +13,18 @@ mod graph;
 #[allow(missing_docs)]
 mod proto;
 
+use chrono::{Datelike, NaiveDate};
 use prost::Message;
 
 use crate::artifact::Artifact;
+use crate::calendar::DayKind;
+use crate::candidates::boosted::Answer;
 use crate::candidates::calibration::Calibration;
+use crate::candidates::feature_trees::FeatureTrees;
 use crate::candidates::interval::{self, Interval};
 use crate::candidates::{DurationModel, Estimate, Model, TipEstimate, TipModel};
 use crate::features;
+use crate::rules::JUDGED_MIN;
 use crate::trip::Zone;
 use crate::zones;
 use graph::{BOOL, Builder, DOUBLE, Edge, FLOAT, INT64};
@@ -68,8 +73,8 @@ pub fn to_onnx(artifact: &Artifact) -> Result<Vec<u8>, OnnxError> {
 
 /// The features of [`features::NAMES`] as the graph computes them.
 struct Rows {
-    /// `[N, features]`, f64.
-    features: Edge,
+    /// `[N]` each, f32.
+    columns: [Edge; features::NAMES.len()],
     /// Miles where they are possible, else NaN, f32.
     miles: Edge,
     /// Rows of pickup and drop-off in a table by zone: 0 for no zone.
@@ -87,17 +92,25 @@ impl Rows {
         let near = graph.op("LessOrEqual", &[&stated, &hundred]);
         let possible = graph.op("And", &[&some, &near]);
         let miles = graph.op("Where", &[&possible, &stated, &nan]);
-        let codes = ["VendorID", "RatecodeID", "passenger_count", "trip_type"].map(|name| code(graph, name));
+        let is_stated = graph.op("Equal", &[&stated, &stated]);
+        let is_impossible = graph.op("Not", &[&possible]);
+        let impossible = graph.op("And", &[&is_stated, &is_impossible]);
+        let impossible = graph.cast(&impossible, FLOAT);
+        let [vendor, rate_code, passengers, trip_type] =
+            ["VendorID", "RatecodeID", "passenger_count", "trip_type"].map(|name| code(graph, name));
         let zero = graph.int(0);
         let known = graph.op("Greater", &[&year, &zero]);
+        let days = days(graph, &year, &month, &day);
+        let weekday = weekday(graph, &days);
+        let quarter = quarter(graph, &hour, &minute);
+        let kinds = kinds_of_days(graph, &days);
         let timed = |graph: &mut Builder, value: &Edge| {
             let value = graph.cast(value, FLOAT);
             graph.op("Where", &[&known, &value, &nan])
         };
-        let weekday = weekday(graph, &year, &month, &day);
-        let quarter = quarter(graph, &hour, &minute);
         let [hour, weekday, quarter, month] =
             [&hour, &weekday, &quarter, &month].map(|value| timed(graph, value));
+        let [holiday, beside_holiday, school_break] = kinds.each_ref().map(|value| timed(graph, value));
         let place = |at: fn((f32, f32)) -> f32| by_zone(|zone| zones::centroid(zone).map_or(f32::NAN, at));
         let (latitudes, longitudes) = (place(|of| of.0), place(|of| of.1));
         let (latitudes, longitudes) = (graph.floats(&latitudes), graph.floats(&longitudes));
@@ -107,9 +120,14 @@ impl Rows {
         let [to_lat, to_lon] = [&latitudes, &longitudes].map(|table| graph.op("Gather", &[table, &dropoff]));
         let [from_id, to_id] = [&pickup, &dropoff].map(|row| graph.op("Gather", &[&ids, row]));
         let straight = straight_miles(graph, [&from_lat, &from_lon], [&to_lat, &to_lon]);
-        let [vendor, rate_code, passengers, trip_type] = codes;
+        let [detour, share] = detour_and_share(graph, &miles, &straight);
+        let half = graph.float(0.5);
+        let [middle_lat, middle_lon] = [[&from_lat, &to_lat], [&from_lon, &to_lon]].map(|ends| {
+            let sum = graph.op("Add", &ends);
+            graph.op("Mul", &[&sum, &half])
+        });
         // In the order of features::NAMES, which a test of that module pins by its hash.
-        let columns: [Edge; features::NAMES.len()] = [
+        let columns = [
             from_id,
             to_id,
             miles.clone(),
@@ -126,14 +144,39 @@ impl Rows {
             to_lat,
             to_lon,
             month,
+            detour,
+            share,
+            middle_lat,
+            middle_lon,
+            holiday,
+            beside_holiday,
+            school_break,
+            impossible,
         ];
-        let axis = graph.ints(&[1]);
+        Self { columns, miles, ends: [pickup, dropoff] }
+    }
+
+    /// Computes the sum of trees, which read codes that they do not know as missing.
+    fn sum(&self, graph: &mut Builder, trees: &FeatureTrees) -> Option<Edge> {
+        let (axis, nan) = (graph.ints(&[1]), graph.float(f32::NAN));
+        let mut columns = self.columns.clone();
+        for (at, known) in trees.known().values() {
+            let mut table = vec![f32::NAN; 256];
+            known.iter().for_each(|code| table[usize::from(*code)] = f32::from(*code));
+            let (table, zero) = (graph.floats(&table), graph.float(0.0));
+            let is_stated = graph.op("Equal", &[&columns[at], &columns[at]]);
+            let row = graph.op("Where", &[&is_stated, &columns[at], &zero]);
+            let row = graph.cast(&row, INT64);
+            let value = graph.op("Gather", &[&table, &row]);
+            let is_known = graph.op("Equal", &[&value, &columns[at]]);
+            columns[at] = graph.op("Where", &[&is_known, &value, &nan]);
+        }
         let columns = columns.map(|column| {
             let column = graph.cast(&column, DOUBLE);
             graph.op("Unsqueeze", &[&column, &axis])
         });
         let features = graph.op_with("Concat", &columns.each_ref(), "axis", 1);
-        Self { features, miles, ends: [pickup, dropoff] }
+        graph.sum(trees.ensemble(), &features)
     }
 }
 
@@ -160,26 +203,69 @@ fn code(graph: &mut Builder, name: &str) -> Edge {
     graph.op("Where", &[&valid, &value, &nan])
 }
 
-/// Computes the weekday, 0 for Monday, by Zeller's congruence (1882).
-fn weekday(graph: &mut Builder, year: &Edge, month: &Edge, day: &Edge) -> Edge {
-    let [one, three, four, five, seven, twelve, thirteen, hundred, four_hundred] =
-        [1, 3, 4, 5, 7, 12, 13, 100, 400].map(|value| graph.int(value));
+/// Computes the number of a day of the Gregorian calendar, from 0 for the first of March of the year 0: years begin in March, so that
+/// leap days are their last.
+fn days(graph: &mut Builder, year: &Edge, month: &Edge, day: &Edge) -> Edge {
+    let [one, two, three, four, five, twelve, hundred, of_five_months, of_a_year, four_hundred] =
+        [1, 2, 3, 4, 5, 12, 100, 153, 365, 400].map(|value| graph.int(value));
     let early = graph.op("Less", &[month, &three]);
     let early = graph.cast(&early, INT64);
     let year = graph.op("Sub", &[year, &early]);
     let shift = graph.op("Mul", &[&early, &twelve]);
     let month = graph.op("Add", &[month, &shift]);
-    let month = graph.op("Add", &[&month, &one]);
-    let month = graph.op("Mul", &[&month, &thirteen]);
-    let mut sum = graph.op("Div", &[&month, &five]);
-    for part in [day, &year, &five] {
-        sum = graph.op("Add", &[&sum, part]);
+    let month = graph.op("Sub", &[&month, &three]);
+    let before = graph.op("Mul", &[&month, &of_five_months]);
+    let before = graph.op("Add", &[&before, &two]);
+    let mut sum = graph.op("Div", &[&before, &five]);
+    let of_years = graph.op("Mul", &[&year, &of_a_year]);
+    for (op, part) in [("Add", day), ("Sub", &one), ("Add", &of_years)] {
+        sum = graph.op(op, &[&sum, part]);
     }
     for (op, divisor) in [("Add", &four), ("Sub", &hundred), ("Add", &four_hundred)] {
         let part = graph.op("Div", &[&year, divisor]);
         sum = graph.op(op, &[&sum, &part]);
     }
-    graph.op("Mod", &[&sum, &seven])
+    sum
+}
+
+/// Computes the weekday of a day's number, 0 for Monday: day 0 was a Wednesday.
+fn weekday(graph: &mut Builder, days: &Edge) -> Edge {
+    let (two, seven) = (graph.int(2), graph.int(7));
+    let shifted = graph.op("Add", &[days, &two]);
+    graph.op("Mod", &[&shifted, &seven])
+}
+
+/// Reads holiday, beside_holiday and school_break of a day's number from a table of the years 2000 to 2099.
+fn kinds_of_days(graph: &mut Builder, days: &Edge) -> [Edge; 3] {
+    const FIRST: i64 = 730_425;
+    let first = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default();
+    // Before the first and after the last day, no day is special.
+    let mut kinds = vec![DayKind::default()];
+    kinds.extend(first.iter_days().take_while(|day| day.year() < 2100).map(DayKind::of));
+    kinds.push(DayKind::default());
+    let (zero, last, before) = (graph.int(0), graph.int(kinds.len() as i64 - 1), graph.int(FIRST - 1));
+    let row = graph.op("Sub", &[days, &before]);
+    let row = graph.op("Clip", &[&row, &zero, &last]);
+    features::DAY_KINDS.map(|of| {
+        let table: Vec<i64> = kinds.iter().map(|kind| of(*kind).into()).collect();
+        let table = graph.ints(&table);
+        graph.op("Gather", &[&table, &row])
+    })
+}
+
+/// Computes the detour ratio and the share of the straight line, operation by operation.
+fn detour_and_share(graph: &mut Builder, miles: &Edge, straight: &Edge) -> [Edge; 2] {
+    let [least, one, nan] = [features::STRAIGHT_MILES_MIN, 1.0, f32::NAN].map(|value| graph.float(value));
+    let is_far = graph.op("Greater", &[straight, &least]);
+    let compared = graph.op("Where", &[&is_far, straight, &least]);
+    let ratio = graph.op("Div", &[miles, &compared]);
+    let both = graph.op("Add", &[miles, straight]);
+    let is_known = graph.op("Equal", &[&both, &both]);
+    ["Greater", "Less"].map(|side| {
+        let is_beyond = graph.op(side, &[&ratio, &one]);
+        let limited = graph.op("Where", &[&is_beyond, &ratio, &one]);
+        graph.op("Where", &[&is_known, &limited, &nan])
+    })
 }
 
 fn quarter(graph: &mut Builder, hour: &Edge, minute: &Edge) -> Edge {
@@ -203,10 +289,14 @@ fn straight_miles(graph: &mut Builder, from: [&Edge; 2], to: [&Edge; 2]) -> Edge
 
 fn duration(graph: &mut Builder, rows: &Rows, model: &DurationModel) -> Option<()> {
     let Estimate::Boosted(trees) = &model.estimate else { return None };
-    let (least, most) = trees.answers_within()?;
-    let sum = graph.sum(trees.ensemble(), &rows.features)?;
-    let (least, most) = (graph.double(least), graph.double(most));
-    let minutes = graph.op("Clip", &[&sum, &least, &most]);
+    let Answer::RootMinutes { factor } = trees.answer() else { return None };
+    let sum = rows.sum(graph, trees.feature_trees())?;
+    let (zero, factor) = (graph.double(0.0), graph.double(factor));
+    let (least, most) = (graph.double(JUDGED_MIN.0), graph.double(JUDGED_MIN.1));
+    let root = graph.op("Max", &[&sum, &zero]);
+    let square = graph.op("Mul", &[&root, &root]);
+    let minutes = graph.op("Mul", &[&square, &factor]);
+    let minutes = graph.op("Clip", &[&minutes, &least, &most]);
     let (lower, upper) = interval_of(graph, rows, &minutes, &model.interval)?;
     graph.output("duration", &minutes);
     graph.output("lower", &lower);
@@ -220,7 +310,7 @@ fn interval_of(
     minutes: &Edge,
     interval: &Interval,
 ) -> Option<(Edge, Edge)> {
-    let scale = graph.sum(interval.scale(), &rows.features)?;
+    let scale = rows.sum(graph, interval.scale_trees())?;
     let least = graph.double(interval.scale_min());
     let scale = graph.op("Max", &[&scale, &least]);
     let boroughs = graph.ints(&by_zone(|zone| interval::row_of(zone, None) as i64));
@@ -255,9 +345,9 @@ fn interval_of(
 
 fn tip(graph: &mut Builder, rows: &Rows, model: &TipModel) -> Option<()> {
     let log_odds = match &model.estimate {
-        TipEstimate::Boosted(trees) => graph.sum(trees.ensemble(), &rows.features)?,
+        TipEstimate::Boosted(trees) => rows.sum(graph, trees.feature_trees())?,
         TipEstimate::Tree(tree) => {
-            let p = graph.sum(tree.ensemble(), &rows.features)?;
+            let p = rows.sum(graph, &FeatureTrees::of_all_codes(tree.ensemble().clone()))?;
             if model.calibration == Calibration::NONE {
                 graph.output("probability", &p);
                 return Some(());

@@ -1,104 +1,80 @@
 //! Boosted trees for both targets: the most accurate candidate.
 //!
-//! The features are distance, geography (straight miles and the coordinates of both zones' centroids), time and codes.
-//! Zones as categories and statistics of pairs and zones were tried and made it worse on later months (`docs/DESIGN.md`
-//! has the figures): coordinates carry the same with fewer splits, for rare zones too.
+//! Durations are learned as their square roots, from distance, geography, time, calendar and codes; tips from the same without calendar
+//! and detours, but with the numbers of zones. `docs/DESIGN.md` has the figures of what was tried. The newest days weigh most.
 //!
 //! The number of rounds is found on trips of the training months that the trees do not see; then all are fitted with as
 //! many: see [`super::ValidationFit`]. Data outside the training months has no influence.
 
+mod params;
+mod rows;
+
 use chrono::Datelike;
 use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
-use trees::boost::{BoostError, BoostParams, Boosted, Ended, Labelled, Monotone, Objective, Settings};
-use trees::{Ensemble, EnsembleError, Explainer, Scorer, TooDeep, Tree};
+use trees::boost::{BoostError, BoostParams, Boosted, Ended, Objective, Settings};
+use trees::{Ensemble, EnsembleError, Explainer, TooDeep, Tree};
 
+use super::feature_trees::{FeatureTrees, KnownCodes};
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
 use crate::outcome::{Examples, Target};
 use crate::rules::JUDGED_MIN;
 use crate::trip::Trip;
-
-/// Feature columns of the trees, by name in [`features::NAMES`]; with a whole year also [`MONTH`].
-const ASKED: [&str; 13] = [
-    DISTANCE,
-    "straight_miles",
-    "pickup_latitude",
-    "pickup_longitude",
-    "dropoff_latitude",
-    "dropoff_longitude",
-    "hour",
-    "weekday",
-    "quarter_hour",
-    "vendor",
-    "rate_code",
-    "passengers",
-    "trip_type",
-];
-const DISTANCE: &str = "distance_miles";
-/// The month of the year; with less than a year of trips it only numbers the days.
-const MONTH: &str = "month";
-/// Least share of the trips for a month of the year to count as seen: wrong clocks show every month.
-const MONTH_SHARE_MIN: f64 = 0.01;
-/// The position of the distance in [`ASKED`].
-const DISTANCE_AT: usize = 0;
+pub use params::BoostedParams;
+use rows::{Rows, feature_columns};
 
 /// One day in this many is kept aside.
 pub(super) const DAYS_A_FOLD: i32 = 5;
 
-const FEW_LEAVES: u32 = 31;
-const MANY_LEAVES: u32 = 127;
-const MANY_ROWS: usize = 150_000;
+/// Tips are the mean of so many fits: whether a trip is tipped is mostly chance, of which one fit learns more.
+const TIP_FITS: u64 = 3;
+/// Rows whose features are computed at once where all of them would take memory.
+const PART_ROWS: usize = 8_192;
+/// Share of the features that each split chooses from.
+const NODE_FEATURE_SHARE: f64 = 0.5;
+/// The number of rounds is the greatest whose loss on unseen trips exceeds the least one by at most this share: losses hardly change then,
+/// and the last fit sees more trips, which carry more rounds.
+const LOSS_SLACK: f64 = 0.001;
 
-/// Parameters of boosting; part of a model's identity.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BoostedParams {
-    /// Trees at most.
-    pub rounds_max: u32,
-    /// Rounds without a better loss on the unseen trips after which to stop.
-    pub patience: u32,
-    /// Most leaves of a tree; `None` to choose by the number of rows, see [`BoostedParams::leaves_for`].
-    pub leaves: Option<u32>,
-    /// Factor of each tree's leaf values.
-    pub learning_rate: f64,
-    /// Least rows of a leaf.
-    pub min_leaf_rows: u32,
-    /// L2 penalty on leaf values.
-    pub l2: f64,
-    /// Share of the rows whose distance is hidden in training, so that trips without one are predicted well.
-    pub hidden_distance_share: f64,
+/// What the sum of the trees is, and how it becomes an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// The square root of minutes. The mean of squares is not the square of the mean, so squares are multiplied by the factor that makes
+    /// them right on average over the training trips (Duan 1983, "Smearing Estimate").
+    RootMinutes {
+        /// The smearing factor.
+        factor: f64,
+    },
+    /// Log odds of a tip.
+    LogOdds,
 }
 
-impl Default for BoostedParams {
-    fn default() -> Self {
-        Self {
-            rounds_max: 1500,
-            patience: 40,
-            leaves: None,
-            learning_rate: 0.1,
-            min_leaf_rows: 40,
-            l2: 5.0,
-            hidden_distance_share: 0.1,
+impl Answer {
+    /// Returns the answer to a sum: minutes from 1 to 60, or a probability.
+    pub(crate) fn of(self, sum: f64) -> f64 {
+        match self {
+            Self::RootMinutes { factor } => {
+                let root = sum.max(0.0);
+                (root * root * factor).clamp(JUDGED_MIN.0, JUDGED_MIN.1)
+            }
+            Self::LogOdds => Objective::Logistic.answer(sum),
         }
     }
-}
 
-impl BoostedParams {
-    /// Returns the most leaves of a tree that learns from `n_rows`: durations take 127 leaves from 150,000 rows on
-    /// (about three months); as many make tips worse.
-    pub fn leaves_for(&self, target: Target, n_rows: usize) -> u32 {
-        self.leaves.unwrap_or(match target {
-            Target::Duration if n_rows >= MANY_ROWS => MANY_LEAVES,
-            Target::Duration | Target::Tip => FEW_LEAVES,
-        })
+    fn is_sound(self) -> bool {
+        match self {
+            Self::RootMinutes { factor } => factor.is_finite() && factor > 0.0,
+            Self::LogOdds => true,
+        }
     }
 }
 
 /// Boosted trees over the features of a trip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BoostedTrees {
-    objective: Objective,
-    scorer: Scorer,
+    answer: Answer,
+    trees: FeatureTrees,
     /// Training rows in each leaf, which weigh explanations.
     leaf_rows: Vec<u32>,
 }
@@ -106,6 +82,8 @@ pub struct BoostedTrees {
 /// Trees that stopped at their best loss on trips that they did not see.
 pub(super) struct Stopped {
     pub(super) trees: BoostedTrees,
+    /// The number of rounds to fit, see [`LOSS_SLACK`].
+    pub(super) rounds: u32,
     /// The loss on those trips after each round, also after the best one.
     pub(super) losses: Vec<f64>,
     /// Whether [`Work::control`] stopped it.
@@ -113,9 +91,11 @@ pub(super) struct Stopped {
 }
 
 impl BoostedTrees {
-    /// Returns whether each leaf has a number of training rows.
+    /// Returns whether each leaf has a number of training rows, and sums have answers.
     pub(super) fn is_sound(&self) -> bool {
         self.leaf_rows.len() == self.ensemble().n_leaves()
+            && self.answer.is_sound()
+            && self.trees.known().is_sound()
     }
 
     /// Predicts every trip: minutes, or P(tip > 0 | paid by card).
@@ -125,7 +105,7 @@ impl BoostedTrees {
 
     /// Returns the number of trees.
     pub fn n_trees(&self) -> usize {
-        self.scorer.ensemble().n_trees()
+        self.ensemble().n_trees()
     }
 
     /// Creates the explainer of the trees' sum, over the features of [`features::NAMES`].
@@ -134,26 +114,27 @@ impl BoostedTrees {
     /// [`TooDeep`].
     pub fn explainer(&self) -> Result<Explainer, TooDeep> {
         let covers = self.leaf_rows.iter().copied().map(f64::from).collect();
-        Explainer::new(self.scorer.ensemble().clone(), covers)
+        Explainer::new(self.ensemble().clone(), covers)
     }
 
-    /// Returns the bounds that the sum is clamped to, minutes; `None` for probabilities.
-    pub(crate) fn answers_within(&self) -> Option<(f64, f64)> {
-        (self.objective != Objective::Logistic).then_some(JUDGED_MIN)
+    /// Returns how the sum of the trees becomes an answer.
+    pub(crate) fn answer(&self) -> Answer {
+        self.answer
+    }
+
+    /// Returns the trees with the codes that they know.
+    pub(crate) fn feature_trees(&self) -> &FeatureTrees {
+        &self.trees
     }
 
     /// Returns the trees, over the features of [`features::NAMES`].
     pub fn ensemble(&self) -> &Ensemble {
-        self.scorer.ensemble()
+        self.trees.ensemble()
     }
 
     /// Predicts feature rows, row-major.
     pub(super) fn predict_features(&self, values: &[f32]) -> Vec<f64> {
-        let answer = |score: f64| match self.objective {
-            Objective::Logistic => self.objective.answer(score),
-            Objective::Squared | Objective::Quantile(_) => score.clamp(JUDGED_MIN.0, JUDGED_MIN.1),
-        };
-        self.scorer.predict(values).into_iter().map(answer).collect()
+        self.trees.sums(values).into_iter().map(|sum| self.answer.of(sum)).collect()
     }
 
     /// Fits `learn` for as many rounds as are best on `later`.
@@ -164,11 +145,13 @@ impl BoostedTrees {
         params: &FitParams,
         work: &mut Work<'_>,
     ) -> Result<Stopped, FitError> {
-        let train = Rows::learned(learn, params);
-        let validate = Rows::new(&later.trips, &later.labels, train.feature_columns.clone());
-        let boosted = boost(settings(target, params), &train, Some(&validate), work)?;
-        let trees = Self::over_all_features(&boosted, &train.feature_columns)?;
-        Ok(Stopped { trees, cut: boosted.ended == Ended::Control, losses: boosted.validation_losses })
+        let train = Rows::learned(target, learn, params);
+        let later_rows = FeatureRows::from_trips(&later.trips);
+        let validate = Rows::new(&later_rows, &sums_of(target, &later.labels), &train.columns, &train.known);
+        let boosted = boost(settings(target, params, learn.len()), &train, Some(&validate), work)?;
+        let trees = Self::answering(target, learn, &train, &boosted)?;
+        let rounds = rounds_within_slack(&boosted.validation_losses).max(trees.n_trees()).max(1) as u32;
+        Ok(Stopped { trees, rounds, cut: boosted.ended == Ended::Control, losses: boosted.validation_losses })
     }
 
     /// Fits `examples` for `rounds` rounds; returns whether control ended it before.
@@ -179,33 +162,87 @@ impl BoostedTrees {
         params: &FitParams,
         work: &mut Work<'_>,
     ) -> Result<(Self, bool), FitError> {
-        let rows = Rows::learned(examples, params);
-        let settings = Settings { rounds: rounds.max(1), patience: None, ..settings(target, params) };
-        let boosted = boost(settings, &rows, None, work)?;
-        Ok((Self::over_all_features(&boosted, &rows.feature_columns)?, boosted.ended == Ended::Control))
+        let rows = Rows::learned(target, examples, params);
+        let settings = settings(target, params, examples.len());
+        let settings = Settings { rounds: rounds.max(1), patience: None, ..settings };
+        let boosted = match target {
+            Target::Duration => boost(settings, &rows, None, work)?,
+            Target::Tip => mean_of_fits(&settings, &rows, work)?,
+        };
+        Ok((Self::answering(target, examples, &rows, &boosted)?, boosted.ended == Ended::Control))
     }
 
-    /// Numbers the trees' features by [`features::NAMES`], so that a feature row is scored as it is.
-    fn over_all_features(boosted: &Boosted, feature_columns: &[usize]) -> Result<Self, FitError> {
-        let mut trees = boosted.ensemble.described();
-        for node in trees.iter_mut().flat_map(|tree: &mut Tree| &mut tree.nodes) {
-            node.feature = feature_columns[node.feature as usize] as u32;
-        }
-        let ensemble = Ensemble::new(features::NAMES.len(), boosted.ensemble.base(), &trees)
-            .map_err(|source: EnsembleError| FitError::Boosting { source: source.into() })?;
-        let leaf_rows = boosted.leaf_rows.clone();
-        Ok(Self { objective: boosted.objective, scorer: Scorer::new(ensemble), leaf_rows })
+    /// Finds how the sums of trees that were fitted on `rows` become answers.
+    fn answering(
+        target: Target,
+        examples: &Examples,
+        rows: &Rows,
+        boosted: &Boosted,
+    ) -> Result<Self, FitError> {
+        let trees = over_all_features(boosted, rows)?;
+        let answer = match target {
+            Target::Tip => Answer::LogOdds,
+            Target::Duration => {
+                let (mut actual, mut squares) = (0.0, 0.0);
+                let parts = examples.trips.chunks(PART_ROWS).zip(examples.labels.chunks(PART_ROWS));
+                for ((trips, minutes), weights) in parts.zip(rows.weights.chunks(PART_ROWS)) {
+                    let roots = trees.sums(&FeatureRows::from_trips(trips).values);
+                    for ((root, minutes), weight) in roots.iter().zip(minutes).zip(weights) {
+                        actual += f64::from(*weight) * minutes;
+                        squares += f64::from(*weight) * root * root;
+                    }
+                }
+                Answer::RootMinutes { factor: if squares > 0.0 { actual / squares } else { 1.0 } }
+            }
+        };
+        Ok(Self { answer, trees, leaf_rows: boosted.leaf_rows.clone() })
     }
 }
 
-/// Returns the feature columns of trees fitted on these trips: positions in [`features::NAMES`].
-fn feature_columns(trips: &[Trip]) -> Vec<usize> {
-    let mut by_month = [0usize; 12];
-    trips.iter().filter_map(|trip| trip.pickup).for_each(|at| by_month[at.month0() as usize] += 1);
-    let enough = (trips.len() as f64 * MONTH_SHARE_MIN).ceil().max(1.0) as usize;
-    let month = by_month.iter().all(|trips| *trips >= enough).then_some(MONTH);
-    let position = |name: &str| features::NAMES.iter().position(|known| *known == name);
-    ASKED.into_iter().chain(month).filter_map(position).collect()
+/// Fits trees of [`TIP_FITS`] seeds, whose sum is the mean of theirs.
+fn mean_of_fits(settings: &Settings, rows: &Rows, work: &mut Work<'_>) -> Result<Boosted, FitError> {
+    let mut mean = boost(settings.clone(), rows, None, work)?;
+    let mut trees = mean.ensemble.described();
+    let mut fits = 1;
+    while fits < TIP_FITS && mean.ended != Ended::Control {
+        let settings = Settings { seed: super::split_mix(settings.seed ^ fits), ..settings.clone() };
+        let further = boost(settings, rows, None, work)?;
+        trees.extend(further.ensemble.described());
+        mean.leaf_rows.extend(further.leaf_rows);
+        mean.ended = further.ended;
+        fits += 1;
+    }
+    for value in trees.iter_mut().flat_map(|tree| &mut tree.leaves) {
+        *value /= fits as f64;
+    }
+    mean.ensemble = Ensemble::new(rows.columns.len(), mean.ensemble.base(), &trees)
+        .map_err(|source| FitError::Boosting { source: source.into() })?;
+    Ok(mean)
+}
+
+/// Numbers the trees' features by [`features::NAMES`], so that a feature row is scored as it is.
+fn over_all_features(boosted: &Boosted, rows: &Rows) -> Result<FeatureTrees, FitError> {
+    let mut trees = boosted.ensemble.described();
+    for node in trees.iter_mut().flat_map(|tree: &mut Tree| &mut tree.nodes) {
+        node.feature = rows.columns[node.feature as usize] as u32;
+    }
+    let ensemble = Ensemble::new(features::NAMES.len(), boosted.ensemble.base(), &trees)
+        .map_err(|source: EnsembleError| FitError::Boosting { source: source.into() })?;
+    Ok(FeatureTrees::new(ensemble, rows.known.clone()))
+}
+
+/// Returns what the trees are to sum up to for each label.
+fn sums_of(target: Target, labels: &[f64]) -> Vec<f64> {
+    match target {
+        Target::Duration => labels.iter().map(|minutes| minutes.max(0.0).sqrt()).collect(),
+        Target::Tip => labels.to_vec(),
+    }
+}
+
+/// Returns the greatest number of rounds whose loss is within [`LOSS_SLACK`] of the least one.
+fn rounds_within_slack(losses: &[f64]) -> usize {
+    let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    losses.iter().rposition(|loss| *loss <= least * (1.0 + LOSS_SLACK)).map_or(0, |at| at + 1)
 }
 
 /// Returns whether a row's day is kept aside, where no later month validates. A charge and its reversal are of one day,
@@ -225,10 +262,12 @@ pub(super) fn expected_error(
     minutes_off: &[f64],
     params: &FitParams,
     work: &mut Work<'_>,
-) -> Result<Scorer, FitError> {
-    let rows = Rows::new(trips, minutes_off, feature_columns(trips));
+) -> Result<FeatureTrees, FitError> {
+    let all = FeatureRows::from_trips(trips);
+    let known = KnownCodes::of(&all.values);
+    let rows = Rows::new(&all, minutes_off, &feature_columns(Target::Duration, trips), &known);
     let settings = Settings { seed: params.seed, ..error_settings() };
-    Ok(BoostedTrees::over_all_features(&boost(settings, &rows, None, work)?, &rows.feature_columns)?.scorer)
+    over_all_features(&boost(settings, &rows, None, work)?, &rows)
 }
 
 /// Few splits on many rows: errors are mostly chance, and scoring them must not double the work.
@@ -245,24 +284,24 @@ fn error_settings() -> Settings {
     }
 }
 
-fn settings(target: Target, params: &FitParams) -> Settings {
-    let chosen = &params.boosted;
-    let (objective, monotone) = match target {
-        // A longer distance never takes less time.
-        Target::Duration => (Objective::Squared, vec![(DISTANCE_AT, Monotone::Increasing)]),
-        Target::Tip => (Objective::Logistic, Vec::new()),
+fn settings(target: Target, params: &FitParams, n_rows: usize) -> Settings {
+    let chosen = params.boosted.decided(target, n_rows);
+    let objective = match target {
+        Target::Duration => Objective::Squared,
+        Target::Tip => Objective::Logistic,
     };
+    let defaults = Settings::default();
     Settings {
         objective,
-        monotone,
         rounds: chosen.rounds_max,
         patience: Some(chosen.patience),
-        max_leaves: chosen.leaves.unwrap_or(FEW_LEAVES),
-        learning_rate: chosen.learning_rate,
+        max_leaves: chosen.leaves.unwrap_or(defaults.max_leaves),
+        learning_rate: chosen.rate(),
         min_child_rows: chosen.min_leaf_rows,
         l2: chosen.l2,
+        node_feature_fraction: NODE_FEATURE_SHARE,
         seed: params.seed,
-        ..Settings::default()
+        ..defaults
     }
 }
 
@@ -276,53 +315,6 @@ fn boost(
     let params = BoostParams::new(settings).check().map_err(refused)?;
     let validate = validate.map(Rows::labelled);
     params.fit(&train.labelled(), validate.as_ref(), work.threads, work.control).map_err(refused)
-}
-
-/// Rows of the feature columns, with labels.
-struct Rows {
-    /// Positions in [`features::NAMES`].
-    feature_columns: Vec<usize>,
-    /// `[n_rows * feature_columns.len()]`.
-    values: Vec<f32>,
-    labels: Vec<f32>,
-}
-
-impl Rows {
-    /// Builds training rows; some distances are hidden, so that trips without one are learned from too.
-    fn learned(examples: &Examples, params: &FitParams) -> Self {
-        let mut rows = Self::new(&examples.trips, &examples.labels, feature_columns(&examples.trips));
-        for (row, values) in rows.values.chunks_exact_mut(rows.feature_columns.len()).enumerate() {
-            if is_hidden(params, row) {
-                values[DISTANCE_AT] = f32::NAN;
-            }
-        }
-        rows
-    }
-
-    fn new(trips: &[Trip], labels: &[f64], feature_columns: Vec<usize>) -> Self {
-        let mut values = Vec::with_capacity(trips.len() * feature_columns.len());
-        for trip in trips.iter() {
-            let all = features::row(trip);
-            values.extend(feature_columns.iter().map(|&at| all[at]));
-        }
-        Self { feature_columns, values, labels: labels.iter().map(|label| *label as f32).collect() }
-    }
-
-    fn labelled(&self) -> Labelled<'_> {
-        Labelled {
-            values: &self.values,
-            n_features: self.feature_columns.len(),
-            labels: &self.labels,
-            weights: None,
-        }
-    }
-}
-
-/// Returns whether the distance of this row is hidden in training.
-fn is_hidden(params: &FitParams, row: usize) -> bool {
-    let drawn = super::split_mix(params.seed ^ 0xD157_A4CE ^ super::split_mix(row as u64));
-    (drawn >> 11) as f64 / (1u64 << 53) as f64 <= params.boosted.hidden_distance_share
-        && params.boosted.hidden_distance_share > 0.0
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@
 //! 2005): long trips and those of the Bronx need larger ones.
 
 use serde::{Deserialize, Serialize};
-use trees::{Ensemble, Scorer};
+use trees::Ensemble;
 
 use super::boosted::{self, day_number};
+use super::feature_trees::{FeatureTrees, KnownCodes};
 use super::soundness::DAY_MIN;
 use super::{FitError, FitParams, Work};
 use crate::features::{self, FeatureRows};
@@ -56,7 +57,7 @@ pub struct Unseen {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Predicts the expected error, minutes.
-    scale: Box<Scorer>,
+    scale: FeatureTrees,
     /// Least expected error, minutes.
     scale_min: f64,
     /// Indexed by [`group_of`].
@@ -75,7 +76,7 @@ impl Interval {
     pub fn constant(half_width_min: f64) -> Self {
         let multiplier = ConformalMultiplier { below: 1.0, above: 1.0 };
         Self {
-            scale: flat(half_width_min).into(),
+            scale: flat(half_width_min),
             scale_min: 0.0,
             multipliers: [[multiplier; BANDS]; BOROUGHS].into(),
         }
@@ -103,7 +104,7 @@ impl Interval {
         } else {
             scales(unseen, &errors, scale_min, params, work)?
         };
-        Ok(Self { scale: scale.into(), scale_min, multipliers: multipliers(unseen, &errors, &scales).into() })
+        Ok(Self { scale, scale_min, multipliers: multipliers(unseen, &errors, &scales).into() })
     }
 
     /// Returns whether all its expected errors are one number, as where nothing or little is known of them.
@@ -116,11 +117,17 @@ impl Interval {
         let multipliers = self.multipliers.iter().flatten().flat_map(|of| [of.below, of.above]);
         multipliers.chain([self.scale_min]).all(|number| number.is_finite() && number >= 0.0)
             && self.scale().n_features() == features::NAMES.len()
+            && self.scale.known().is_sound()
     }
 
     /// Returns the trees of the expected error, minutes, over the features of [`features::NAMES`].
     pub(crate) fn scale(&self) -> &Ensemble {
         self.scale.ensemble()
+    }
+
+    /// Returns these trees with the codes that they know.
+    pub(crate) fn scale_trees(&self) -> &FeatureTrees {
+        &self.scale
     }
 
     /// Returns the least expected error, minutes.
@@ -139,7 +146,7 @@ impl Interval {
 
     /// Returns the ends of the intervals around `minutes`, from 0 to those of a day; `rows` are the features of the same trips.
     pub(super) fn around(&self, rows: &FeatureRows, minutes: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let scales = self.scale.predict(&rows.values);
+        let scales = self.scale.sums(&rows.values);
         let mut ends = (Vec::with_capacity(minutes.len()), Vec::with_capacity(minutes.len()));
         for ((row, minutes), scale) in rows.rows().zip(minutes).zip(scales) {
             let (borough, band) = group_of(row);
@@ -220,23 +227,23 @@ fn scales(
     scale_min: f64,
     params: &FitParams,
     work: &mut Work<'_>,
-) -> Result<(Scorer, Vec<f64>), FitError> {
+) -> Result<(FeatureTrees, Vec<f64>), FitError> {
     let half = |row: usize| day_number(&unseen.trips, row).div_euclid(boosted::DAYS_A_FOLD).rem_euclid(2);
     let mut scales = vec![0.0; errors.len()];
     for side in [0, 1] {
         let (rows, others): (Vec<usize>, Vec<usize>) = (0..errors.len()).partition(|&row| half(row) == side);
         let far: Vec<f64> = others.iter().map(|&row| errors[row].abs()).collect();
         let scale = boosted::expected_error(&select(&unseen.trips, &others), &far, params, work)?;
-        let predicted = scale.predict(&FeatureRows::from_trips(&select(&unseen.trips, &rows)).values);
+        let predicted = scale.sums(&FeatureRows::from_trips(&select(&unseen.trips, &rows)).values);
         rows.iter().zip(predicted).for_each(|(&row, predicted)| scales[row] = predicted.max(scale_min));
     }
     let far: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
     Ok((boosted::expected_error(&unseen.trips, &far, params, work)?, scales))
 }
 
-/// Returns a scorer of `minutes` for every row.
-fn flat(minutes: f64) -> Scorer {
-    Scorer::new(Ensemble::constant(features::NAMES.len(), minutes))
+/// Returns trees that say `minutes` for every row.
+fn flat(minutes: f64) -> FeatureTrees {
+    FeatureTrees::new(Ensemble::constant(features::NAMES.len(), minutes), KnownCodes::of(&[]))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl ValidationFit {
     ) -> Result<Self, FitError> {
         learnable(target, family, learn)?;
         let mut params = params.clone();
-        params.boosted.leaves = Some(params.boosted.leaves_for(target, learn.len()));
+        params.boosted = params.boosted.decided(target, learn.len());
         let (mut rounds, mut losses, mut cut) = (None, Vec::new(), false);
         let trips = &later.trips;
         let predicted = match (target, family) {
@@ -85,7 +85,7 @@ impl ValidationFit {
             }
             (_, Family::Boosted) => {
                 let stopped = BoostedTrees::stopped(target, learn, later, &params, work)?;
-                rounds = Some(stopped.trees.n_trees().max(1) as u32);
+                rounds = Some(stopped.rounds);
                 (losses, cut) = (stopped.losses, stopped.cut);
                 stopped.trees.predict(trips)
             }

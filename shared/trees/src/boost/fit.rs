@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::parallel::Threads;
 use super::quantize::{self, Packing};
 use super::shard::Shard;
-use super::split::SplitSearch;
+use super::split::{self, SplitSearch};
 use super::{BoostError, Boosted, Ended, Labelled, Monotone, Objective, Progress, Settings, objective};
 use crate::ensemble::{Ensemble, Tree};
 
@@ -111,9 +111,12 @@ impl<'a, C: Cell> Fit<'a, C> {
             shard.write_gradients(settings.objective, &packing);
             shard.start_tree(layout, is_sampled);
         });
-        let allowed = self.allowed_features(round);
+        let all: Vec<usize> =
+            (0..layout.features.len()).filter(|&at| layout.features[at].bins.len > 1).collect();
+        // A random stream that is independent of the one that samples rows.
+        let allowed = split::drawn(&all, settings.feature_fraction, settings.seed ^ 0x5EED_FEA7, round);
         let (steps, monotone) = (packing.steps(), &self.monotone);
-        let search = SplitSearch { settings, layout, steps, allowed: &allowed, monotone };
+        let search = SplitSearch { settings, layout, steps, round, allowed: &allowed, monotone };
         let mut grown = self.workshop.grow(&search, &mut self.shards, threads);
         if grown.nodes.is_empty() {
             return None;
@@ -134,18 +137,6 @@ impl<'a, C: Cell> Fit<'a, C> {
             }
         });
         Some((tree, grown))
-    }
-
-    fn allowed_features(&self, round: u32) -> Vec<bool> {
-        let settings = self.settings;
-        let n_features = self.layout.features.len();
-        let n_allowed = ((n_features as f64 * settings.feature_fraction).round() as usize).max(1);
-        let mut drawn: Vec<usize> = (0..n_features).collect();
-        // A random stream that is independent of the one that samples rows.
-        drawn.sort_by_key(|&feature| draw(settings.seed ^ 0x5EED_FEA7, round, feature as u64));
-        let mut allowed = vec![false; n_features];
-        drawn.iter().take(n_allowed).for_each(|&feature| allowed[feature] = true);
-        allowed
     }
 }
 

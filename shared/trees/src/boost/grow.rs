@@ -82,7 +82,7 @@ impl<C: Cell> Workshop<C> {
         let histogram = self.sum_up(0, shards, search.layout);
         let mut sums = Sums::default();
         histogram[search.layout.bundles[0].cells.clone()].iter().for_each(|cell| sums += cell.sums());
-        let best = search.best(&self.histograms[0], sums, Bounds::NONE, &mut self.rooms[0]);
+        let best = search.best(0, &self.histograms[0], sums, Bounds::NONE, &mut self.rooms[0]);
         let value = search.value(sums, search.settings.l2, Bounds::NONE);
         Leaf { sums, bounds: Bounds::NONE, depth: 0, above: None, best, value }
     }
@@ -173,22 +173,24 @@ impl<C: Cell> Workshop<C> {
         search: &SplitSearch<'_>,
         threads: &Threads,
     ) {
-        let right = grown.leaves.len() - 1;
-        let (until, from) = self.histograms.split_at_mut(right);
+        let new = grown.leaves.len() - 1;
+        let (until, from) = self.histograms.split_at_mut(new);
         let (of_both, of_counted) = (&mut until[left], &mut from[0]);
         of_both.iter_mut().zip(of_counted.iter()).for_each(|(both, part)| *both -= *part);
         if counted == Counted::Left {
             std::mem::swap(of_both, of_counted);
         }
-        let (until, from) = grown.leaves.split_at_mut(right);
+        let (until, from) = grown.leaves.split_at_mut(new);
         let (left, right) = (&mut until[left], &mut from[0]);
-        let find = |leaf: &Leaf, histogram: &[C], room| {
+        // Each split makes two leaves; the root is leaf 0.
+        let first = 2 * new - 1;
+        let find = |at: usize, leaf: &Leaf, histogram: &[C], room| {
             let is_enough = leaf.sums.rows >= 2 * search.settings.min_child_rows.max(1);
-            is_enough.then(|| search.best(histogram, leaf.sums, leaf.bounds, room)).flatten()
+            is_enough.then(|| search.best(at, histogram, leaf.sums, leaf.bounds, room)).flatten()
         };
         let [room, other_room] = &mut self.rooms;
-        (left.best, right.best) =
-            threads.both(|| find(left, of_both, room), || find(right, of_counted, other_room));
+        (left.best, right.best) = threads
+            .both(|| find(first, left, of_both, room), || find(first + 1, right, of_counted, other_room));
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Settings {
     pub min_gain: f64,
     /// Fraction of the features that each tree may split on, above 0 and at most 1.
     pub feature_fraction: f64,
+    /// Fraction of those features that the search for each split looks at, drawn anew for every leaf, above 0 and at most 1.
+    pub node_feature_fraction: f64,
     /// Fraction of the rows that each tree learns from, above 0 and at most 1.
     pub row_fraction: f64,
     /// Largest number of bins of a numeric feature, 2..=1,024, beside the one for missing values.
@@ -79,6 +81,7 @@ impl Default for Settings {
             min_child_weight: 1e-3,
             min_gain: 0.0,
             feature_fraction: 1.0,
+            node_feature_fraction: 1.0,
             row_fraction: 1.0,
             max_bins: 255,
             patience: None,
@@ -148,6 +151,12 @@ impl Settings {
                 "feature_fraction",
                 self.feature_fraction,
                 share(self.feature_fraction),
+                "above 0, at most 1",
+            ),
+            number(
+                "node_feature_fraction",
+                self.node_feature_fraction,
+                share(self.node_feature_fraction),
                 "above 0, at most 1",
             ),
             number("row_fraction", self.row_fraction, share(self.row_fraction), "above 0, at most 1"),

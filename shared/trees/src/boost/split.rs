@@ -1,6 +1,9 @@
 //! Search for the best split of a leaf, given its histogram.
 
+use std::borrow::Cow;
+
 use super::bins::Kind;
+use super::fit::draw;
 use super::histogram::{Cell, Sums};
 use super::layout::{Feature, Layout};
 use super::params::{Monotone, Settings};
@@ -45,8 +48,10 @@ pub(super) struct SplitSearch<'a> {
     pub(super) settings: &'a Settings,
     pub(super) layout: &'a Layout,
     pub(super) steps: Steps,
-    /// Whether this tree may split on each feature.
-    pub(super) allowed: &'a [bool],
+    /// The round, which numbers the tree.
+    pub(super) round: u32,
+    /// The features that this tree may split on, ascending.
+    pub(super) allowed: &'a [usize],
     /// Monotone constraint of each feature.
     pub(super) monotone: &'a [Option<Monotone>],
 }
@@ -74,9 +79,11 @@ impl SplitSearch<'_> {
         -(2.0 * gradient + hessian * value) * value
     }
 
-    /// Returns the best split of a leaf with these sums, or `None` if no split is allowed. `room` is scratch space.
+    /// Returns the best split of a leaf with these sums, or `None` if no split is allowed. `leaf` numbers the leaves of a tree as they arise,
+    /// and draws the features that are looked at; `room` is scratch space.
     pub(super) fn best<C: Cell>(
         &self,
+        leaf: usize,
         histogram: &[C],
         sums: Sums,
         bounds: Bounds,
@@ -86,8 +93,9 @@ impl SplitSearch<'_> {
         let score = self.score(sums, l2, self.value(sums, l2, bounds));
         let parent = Parent { sums, bounds, score };
         let mut best = None;
-        for (position, feature) in self.layout.features.iter().enumerate() {
-            if !self.allowed[position] || feature.bins.len < 2 {
+        for &position in self.looked_at(leaf).iter() {
+            let feature = &self.layout.features[position];
+            if feature.bins.len < 2 {
                 continue;
             }
             let joint = &histogram[self.layout.bundles[feature.bundle].cells.clone()];
@@ -98,6 +106,17 @@ impl SplitSearch<'_> {
             }
         }
         best
+    }
+
+    /// Returns the features that the search for the split of a leaf looks at, ascending.
+    fn looked_at(&self, leaf: usize) -> Cow<'_, [usize]> {
+        let settings = self.settings;
+        if settings.node_feature_fraction >= 1.0 {
+            return self.allowed.into();
+        }
+        // A random stream of its own, beside those that sample rows and the features of trees.
+        let seed = settings.seed ^ 0x5EED_1EAF ^ ((leaf as u64) << 32);
+        drawn(self.allowed, settings.node_feature_fraction, seed, self.round).into()
     }
 
     fn numeric<C: Cell>(&self, position: usize, cells: &[C], parent: Parent, best: &mut Option<Found>) {
@@ -228,6 +247,17 @@ impl SplitSearch<'_> {
         let gain = self.score(left, l2, values[0]) + self.score(right, l2, values[1]) - parent.score;
         keeps_order.then_some((gain, values))
     }
+}
+
+/// Draws a fraction `share` of `features`, at least one, ascending.
+pub(super) fn drawn(features: &[usize], share: f64, seed: u64, round: u32) -> Vec<usize> {
+    let n_drawn = ((features.len() as f64 * share).round() as usize).clamp(1, features.len().max(1));
+    let mut order: Vec<(u64, usize)> =
+        features.iter().map(|&feature| (draw(seed, round, feature as u64), feature)).collect();
+    order.sort_unstable();
+    let mut drawn: Vec<usize> = order.iter().take(n_drawn).map(|(_, feature)| *feature).collect();
+    drawn.sort_unstable();
+    drawn
 }
 
 fn total_rows<C: Cell>(cells: &[C]) -> u32 {
