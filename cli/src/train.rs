@@ -9,7 +9,7 @@ use model::candidates::boosted::BoostedParams;
 use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipEstimate, TipModel};
 use model::performance::Figures;
 use model::rejection::RejectionCounts;
-use model::segments::{DegenerateSegment, degenerate};
+use model::segments::{DefectiveSegment, defective};
 use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target, Work};
 use serde::Serialize;
 
@@ -155,7 +155,7 @@ struct Report {
     test: Option<Judgement>,
     dropped: RejectionCounts,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    segments: Vec<DegenerateSegment>,
+    segments: Vec<DefectiveSegment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coefficients: Option<Coefficients>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,8 +186,8 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     args.out.iter().try_for_each(|out| files::refuse_inputs(out, inputs()))?;
     let months = |paths: &[PathBuf]| files::months(paths, ReadOptions::default());
     let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
-    let segments: Vec<DegenerateSegment> = match target {
-        Target::Duration => train.iter().flat_map(degenerate).collect(),
+    let segments: Vec<DefectiveSegment> = match target {
+        Target::Duration => train.iter().flat_map(defective).collect(),
         Target::Tip => Vec::new(),
     };
     if params.rules == Rules::Strict {

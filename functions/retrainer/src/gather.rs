@@ -3,7 +3,7 @@
 use dataset::{ReadError, ReadOptions, read_all};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
-use model::segments::{DegenerateSegment, degenerate};
+use model::segments::{DefectiveSegment, defective};
 use model::{Classified, chain};
 use monitoring::gates::{Inspection, MonthFigures};
 use registry::runs::{Fingerprint, LeftOut};
@@ -153,7 +153,7 @@ async fn read(
     let read = compute(move || {
         let (mut trips, report) = read_all(&object.bytes, Some(month), options)?;
         trips.sha256 = sha256_hex(&object.bytes);
-        let segments = degenerate(&trips);
+        let segments = defective(&trips);
         Ok((trips, report, segments))
     });
     let (trips, report, segments) =
@@ -167,7 +167,7 @@ async fn read(
         remarks: report
             .remarks()
             .into_iter()
-            .chain(segments.iter().map(DegenerateSegment::described))
+            .chain(segments.iter().map(DefectiveSegment::described))
             .collect(),
     };
     Ok((trips, fingerprint))

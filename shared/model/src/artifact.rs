@@ -263,11 +263,19 @@ mod tests {
 
     fn fitted(trips: Vec<Trip>) -> Artifact {
         let labels = (1..=trips.len()).map(|row| row as f64).collect();
-        let examples = Examples { trips, labels };
+        of_family(Target::Duration, Family::Linear, Examples { trips, labels })
+    }
+
+    fn tip_tree() -> Artifact {
+        let labels = (0..40).map(|row| f64::from(row % 2)).collect();
+        of_family(Target::Tip, Family::Tree, Examples { trips: vec![Trip::default(); 40], labels })
+    }
+
+    fn of_family(target: Target, family: Family, examples: Examples) -> Artifact {
         let params = FitParams::default();
         let candidate = Candidate::fit(
-            Target::Duration,
-            Family::Linear,
+            target,
+            family,
             &examples,
             &params,
             &mut crate::Work { threads: 1, control: &mut crate::go_on },
@@ -320,6 +328,16 @@ mod tests {
         let digest = Sha256::digest(&changed);
         changed.extend_from_slice(&digest);
         assert!(matches!(Artifact::from_bytes(&changed), Err(ArtifactError::Unsound(_))));
+    }
+
+    #[test]
+    fn a_tree_of_other_features_is_refused() {
+        let tree = trees::Ensemble::constant(0, 0.5);
+        let mut parts = serde_json::to_value(tip_tree().model).unwrap();
+        *parts.pointer_mut("/Tip/estimate/Tree/ensemble").unwrap() = serde_json::to_value(tree).unwrap();
+        let unfit: Model = serde_json::from_value(parts).unwrap();
+        assert!(unfit.defect().is_some());
+        assert!(tip_tree().model.defect().is_none());
     }
 
     #[test]

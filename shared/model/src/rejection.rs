@@ -26,7 +26,7 @@ pub enum Reason {
     /// Strict rules only: a charge and its reversal, or the reversal.
     Reversal,
     /// Training of durations only: of a segment whose durations are nearly all the same.
-    DegenerateSegment,
+    DefectiveSegment,
     /// Tip only: not paid by card, so the tip is not recorded.
     NotCard,
 }

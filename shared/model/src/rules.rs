@@ -65,7 +65,7 @@ impl Rules {
         (examples, dropped)
     }
 
-    /// Returns the examples of all `files` to learn from, in order: those that these rules keep, without [`segments::degenerate`] ones
+    /// Returns the examples of all `files` to learn from, in order: those that these rules keep, without [`segments::defective`] ones
     /// where durations are learned.
     pub fn learned(self, target: Target, files: &[LabelledTrips]) -> (Examples, RejectionCounts) {
         let (mut examples, mut dropped) = (Examples::default(), RejectionCounts::default());
@@ -75,7 +75,7 @@ impl Rules {
                 let marked = segments::marks(file);
                 rows.retain(|row| {
                     if marked[*row] {
-                        refused.add(Reason::DegenerateSegment);
+                        refused.add(Reason::DefectiveSegment);
                     }
                     !marked[*row]
                 });

@@ -69,7 +69,11 @@ impl Model {
             }
             Self::Tip(model) => {
                 let (slope, shift) = model.calibration.slope_and_shift();
-                let is_sound = !matches!(&model.estimate, TipEstimate::Boosted(trees) if !trees.is_sound());
+                let is_sound = match &model.estimate {
+                    TipEstimate::Boosted(trees) => trees.is_sound(),
+                    TipEstimate::Tree(tree) => tree.ensemble().n_features() == features::NAMES.len(),
+                    TipEstimate::Imported(_) => true,
+                };
                 if !(is_sound && slope.is_finite() && shift.is_finite()) {
                     return Some("its numbers are not finite, or do not fit together".into());
                 }
