@@ -64,7 +64,7 @@ struct BoostedArgs {
     /// Maximum leaves of a tree; by default 63, or 31 for tips.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=255))]
     leaves: Option<u32>,
-    /// Factor of every leaf value; by default 0.05, or 0.1 for durations of 150,000 trips and more.
+    /// Factor of every leaf value; by default 0.05, or 0.1 for 150,000 trips and more.
     #[arg(long, value_parser = not_negative)]
     learning_rate: Option<f64>,
     /// Minimum rows of a leaf.

@@ -79,6 +79,8 @@ pub(crate) struct FlatNode {
 
 const MISSING_LEFT: u32 = 1 << 31;
 const BY_CATEGORY: u32 = 1 << 30;
+/// Most features of an ensemble. Scoring prepares something for each, so that a forged number would fill the memory.
+const FEATURES_MAX: usize = 1 << 16;
 
 impl FlatNode {
     pub(crate) fn feature(&self) -> usize {
@@ -126,7 +128,7 @@ impl Ensemble {
         if !base.is_finite() {
             return Err(EnsembleError::Base);
         }
-        if n_features >= BY_CATEGORY as usize {
+        if n_features > FEATURES_MAX {
             return Err(EnsembleError::TooLarge);
         }
         let mut flat = Self {

@@ -22,12 +22,14 @@ use crate::outcome::{Examples, Target};
 use crate::rules::JUDGED_MIN;
 use crate::trip::Trip;
 pub use params::BoostedParams;
+use params::MANY_ROWS;
 use rows::{Rows, feature_columns};
 
 /// One day in this many is kept aside.
 pub(super) const DAYS_A_FOLD: i32 = 5;
 
-/// Tips are the mean of so many fits: whether a trip is tipped is mostly chance, of which one fit learns more.
+/// Tips of fewer than [`MANY_ROWS`] trips are the mean of so many fits: whether a trip is tipped is mostly chance, of which one fit learns
+/// more.
 const TIP_FITS: u64 = 3;
 /// Rows whose features are computed at once where all of them would take memory.
 const PART_ROWS: usize = 8_192;
@@ -166,8 +168,8 @@ impl BoostedTrees {
         let settings = settings(target, params, examples.len());
         let settings = Settings { rounds: rounds.max(1), patience: None, ..settings };
         let boosted = match target {
-            Target::Duration => boost(settings, &rows, None, work)?,
-            Target::Tip => mean_of_fits(&settings, &rows, work)?,
+            Target::Tip if examples.len() < MANY_ROWS => mean_of_fits(&settings, &rows, work)?,
+            _ => boost(settings, &rows, None, work)?,
         };
         Ok((Self::answering(target, examples, &rows, &boosted)?, boosted.ended == Ended::Control))
     }

@@ -137,6 +137,13 @@ fn every_defect_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_number_of_features_that_no_model_has_is_refused() {
+    assert_eq!(Ensemble::new(1 << 30, 0.0, &[]), Err(EnsembleError::TooLarge));
+    let written = serde_json::to_value(Ensemble::constant(1 << 30, 0.0)).unwrap();
+    assert!(serde_json::from_value::<Ensemble>(written).is_err());
+}
+
+#[test]
 fn leaves_can_be_counted_again() {
     let flat = Ensemble::new(1, 0.0, &[stump(0, 0.0, true, [1.0, 2.0])]).unwrap();
     assert_eq!((flat.leaves_of(&[-1.0]), flat.leaves_of(&[1.0])), (vec![0], vec![1]));

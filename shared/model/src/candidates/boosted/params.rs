@@ -6,9 +6,8 @@ use crate::outcome::Target;
 
 const DURATION_LEAVES: u32 = 63;
 const TIP_LEAVES: u32 = 31;
-/// From this many rows on (about three months), steps of durations are larger: so many trees are needed that smaller ones cost more
-/// than they gain.
-const MANY_ROWS: usize = 150_000;
+/// From this many rows on (about three months), steps are larger: so many trees are needed that smaller ones cost more than they gain.
+pub(super) const MANY_ROWS: usize = 150_000;
 const MANY_ROWS_RATE: f64 = 0.1;
 const RATE: f64 = 0.05;
 
@@ -21,7 +20,7 @@ pub struct BoostedParams {
     pub patience: u32,
     /// Most leaves of a tree; `None` for 63, or 31 for tips.
     pub leaves: Option<u32>,
-    /// Factor of each tree's leaf values; `None` for 0.05, or 0.1 for durations of 150,000 trips and more.
+    /// Factor of each tree's leaf values; `None` for 0.05, or 0.1 for 150,000 trips and more.
     pub learning_rate: Option<f64>,
     /// Least rows of a leaf.
     pub min_leaf_rows: u32,
@@ -53,11 +52,11 @@ impl BoostedParams {
 
     /// Decides what is open, for trees that learn from `n_rows`.
     pub fn decided(&self, target: Target, n_rows: usize) -> Self {
-        let (leaves, rate) = match target {
-            Target::Duration if n_rows >= MANY_ROWS => (DURATION_LEAVES, MANY_ROWS_RATE),
-            Target::Duration => (DURATION_LEAVES, RATE),
-            Target::Tip => (TIP_LEAVES, RATE),
+        let leaves = match target {
+            Target::Duration => DURATION_LEAVES,
+            Target::Tip => TIP_LEAVES,
         };
+        let rate = if n_rows >= MANY_ROWS { MANY_ROWS_RATE } else { RATE };
         Self {
             leaves: self.leaves.or(Some(leaves)),
             learning_rate: self.learning_rate.or(Some(rate)),
