@@ -58,7 +58,7 @@ pub enum EnsembleError {
         found: u32,
     },
     /// There are more features, nodes or leaves than a position can number.
-    #[error("the ensemble has more than 2^30 features, nodes or leaves")]
+    #[error("the ensemble has more than 2^16 features, or than 2^30 nodes or leaves")]
     TooLarge,
 }
 
