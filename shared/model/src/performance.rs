@@ -94,6 +94,14 @@ impl Loss {
         }
     }
 
+    /// Returns the name of the deciding metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Squared => "rmse",
+            Self::Log => "log_loss",
+        }
+    }
+
     /// Computes the loss of one prediction.
     pub fn row(self, predicted: f64, actual: f64) -> f64 {
         match self {

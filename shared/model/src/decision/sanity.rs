@@ -3,6 +3,7 @@
 use crate::candidates::Model;
 use crate::evaluation::Predictions;
 use crate::outcome::Examples;
+use crate::performance::Loss;
 use crate::trip::{Trip, select};
 use crate::zones;
 
@@ -21,6 +22,14 @@ const DETOURS: [f64; 5] = [1.0, 1.25, 1.5, 2.0, 3.0];
 const SHORTER_MIN: f64 = 1.0;
 /// At most this share of the trips may be predicted so.
 const SHORTER_SHARE_MAX: f64 = 0.1;
+
+/// Trips whose codes are hidden; with fewer than this share of them, losses differ by chance.
+const TRIPS_HIDDEN: usize = 2_000;
+const TRIPS_HIDDEN_MIN: usize = 200;
+/// The deciding metric may be so many times as high when a code is not known.
+const HIDDEN_LOSS_MAX: f64 = 1.25;
+/// A code that no training data has.
+const UNSEEN: u8 = 213;
 
 /// Returns objections to `model`, which predicted `predicted` for `examples`.
 pub(super) fn objections(model: &Model, predicted: &[f64], examples: &Examples) -> Vec<String> {
@@ -49,7 +58,42 @@ pub(super) fn objections(model: &Model, predicted: &[f64], examples: &Examples) 
         }
         objections.extend(shorter_by_a_longer_way(model, examples));
     }
+    objections.extend(worse_without_a_code(model, examples));
     objections
+}
+
+/// Objects if the model is much worse on trips that do not state a code, or state one that it never saw: it would serve both.
+fn worse_without_a_code(model: &Model, examples: &Examples) -> Option<String> {
+    type Hide = fn(&mut Trip, Option<u8>);
+    const CODES: [(&str, Hide); 4] = [
+        ("VendorID", |trip, code| trip.vendor = code),
+        ("RatecodeID", |trip, code| trip.rate_code = code),
+        ("passenger_count", |trip, code| trip.passengers = code),
+        ("trip_type", |trip, code| trip.trip_type = code),
+    ];
+    let step = examples.len().div_ceil(TRIPS_HIDDEN).max(1);
+    let rows: Vec<usize> = (0..examples.len()).step_by(step).collect();
+    if rows.len() < TRIPS_HIDDEN_MIN {
+        return None;
+    }
+    let (trips, labels) = (select(&examples.trips, &rows), select(&examples.labels, &rows));
+    let loss = Loss::of_target(model.target());
+    let figure = |trips: &[Trip]| loss.mean(Predictions::new(model, trips, 0).values(), &labels);
+    let known = figure(&trips);
+    CODES.into_iter().flat_map(|(name, hide)| [(name, hide, None), (name, hide, Some(UNSEEN))]).find_map(
+        |(name, hide, code)| {
+            let mut hidden = trips.clone();
+            hidden.iter_mut().for_each(|trip| hide(trip, code));
+            let unknown = figure(&hidden);
+            let how = if code.is_some() { "new" } else { "missing" };
+            (unknown > HIDDEN_LOSS_MAX * known).then(|| {
+                format!(
+                    "its {} is {unknown:.3} where {name} is {how}, and {known:.3} where it is as it is",
+                    loss.name()
+                )
+            })
+        },
+    )
 }
 
 fn mean_and_spread(values: &[f64]) -> (f64, f64) {
@@ -91,4 +135,55 @@ fn shorter_by_a_longer_way(model: &Model, examples: &Examples) -> Option<String>
 /// Returns the straight miles of a trip, those within a zone as half a mile.
 fn straight_miles(trip: &Trip) -> Option<f64> {
     zones::straight_miles(trip.pickup_zone, trip.dropoff_zone).map(|miles| f64::from(miles).max(0.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidates::{Candidate, Family, FitParams, Work, go_on};
+    use crate::outcome::Target;
+    use crate::trip::Zone;
+
+    /// Makes 2,000 trips whose minutes follow their miles, and a vendor by `minutes_of` it.
+    fn model_and_trips(minutes_of: fn(u8) -> f64) -> (Model, Examples) {
+        let trip = |row: u16| Trip {
+            pickup_zone: Zone::new(row % 40 + 40),
+            dropoff_zone: Zone::new(row % 37 + 100),
+            distance_miles: Some(f64::from(row % 50) / 5.0 + 0.2),
+            vendor: Some((row % 2 + 1) as u8),
+            ..Trip::default()
+        };
+        let trips: Vec<Trip> = (0..2_000).map(trip).collect();
+        let minutes = |trip: &Trip| {
+            5.0 + 2.0 * trip.distance_miles.unwrap_or_default() + minutes_of(trip.vendor.unwrap_or_default())
+        };
+        let labels = trips.iter().map(minutes).collect();
+        let examples = Examples { trips, labels };
+        let mut work = Work { threads: 1, control: &mut go_on };
+        let fitted =
+            Candidate::fit(Target::Duration, Family::Boosted, &examples, &FitParams::default(), &mut work);
+        (fitted.unwrap().model, examples)
+    }
+
+    #[test]
+    fn a_model_that_depends_on_a_code_is_objected_to() {
+        let (model, examples) = model_and_trips(|_| 0.0);
+        assert_eq!(worse_without_a_code(&model, &examples), None);
+        let (model, examples) = model_and_trips(|vendor| if vendor == 2 { 25.0 } else { 0.0 });
+        let objection = worse_without_a_code(&model, &examples).unwrap();
+        assert!(objection.contains("where VendorID is missing"), "{objection}");
+    }
+
+    #[test]
+    fn a_longer_way_that_takes_less_time_is_objected_to() {
+        let (model, mut examples) = model_and_trips(|_| 0.0);
+        assert_eq!(shorter_by_a_longer_way(&model, &examples), None);
+        let reversed = |minutes: &mut f64| *minutes = 40.0 - *minutes;
+        examples.labels.iter_mut().for_each(reversed);
+        let mut work = Work { threads: 1, control: &mut go_on };
+        let fitted =
+            Candidate::fit(Target::Duration, Family::Boosted, &examples, &FitParams::default(), &mut work);
+        let objection = shorter_by_a_longer_way(&fitted.unwrap().model, &examples).unwrap();
+        assert!(objection.contains("minutes less on average"), "{objection}");
+    }
 }
