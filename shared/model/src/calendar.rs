@@ -17,7 +17,7 @@ pub struct DayKind {
 
 impl DayKind {
     /// Returns the kind of `day`.
-    pub fn of(day: NaiveDate) -> Self {
+    pub fn from_date(day: NaiveDate) -> Self {
         let beside = |day: Option<NaiveDate>| day.is_some_and(is_holiday);
         Self {
             holiday: is_holiday(day),
@@ -145,9 +145,9 @@ mod tests {
         ];
         let days = day("2021-01-01").iter_days().take_while(|day| day.year() < 2024);
         let found: Vec<String> =
-            days.filter(|day| DayKind::of(*day).holiday).map(|day| day.to_string()).collect();
+            days.filter(|day| DayKind::from_date(*day).holiday).map(|day| day.to_string()).collect();
         assert_eq!(found, listed);
-        assert!(!DayKind::of(day("2020-06-19")).holiday, "a holiday only from 2021 on");
+        assert!(!DayKind::from_date(day("2020-06-19")).holiday, "a holiday only from 2021 on");
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
             "2024-02-20",
             "2025-02-21",
         ] {
-            assert!(DayKind::of(day(on_break)).school_break, "{on_break}");
+            assert!(DayKind::from_date(day(on_break)).school_break, "{on_break}");
         }
         for school in [
             "2021-04-05",
@@ -199,10 +199,10 @@ mod tests {
             "2023-01-03",
             "2023-07-04",
         ] {
-            assert!(!DayKind::of(day(school)).school_break, "{school}");
+            assert!(!DayKind::from_date(day(school)).school_break, "{school}");
         }
-        let eve = DayKind::of(day("2022-11-23"));
+        let eve = DayKind::from_date(day("2022-11-23"));
         assert_eq!((eve.holiday, eve.before_holiday, eve.after_holiday), (false, true, false));
-        assert!(DayKind::of(day("2022-11-25")).after_holiday);
+        assert!(DayKind::from_date(day("2022-11-25")).after_holiday);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use trees::{Explainer, TooDeep};
 
-use crate::candidates::boosted::{Answer, BoostedTrees};
+use crate::candidates::boosted::{BoostedTrees, TargetTransform};
 use crate::candidates::feature_trees::KnownCodes;
 use crate::candidates::{DurationModel, Estimate, Model, TipEstimate, TipModel};
 use crate::features::{self, FeatureRows};
@@ -63,7 +63,7 @@ pub enum ExplainError {
 #[derive(Debug)]
 pub struct ModelExplainer {
     unit: &'static str,
-    answer: Answer,
+    transform: TargetTransform,
     known: KnownCodes,
     explainer: Explainer,
     splits: Vec<u32>,
@@ -77,8 +77,8 @@ impl ModelExplainer {
     pub fn new(model: &Model) -> Result<Self, ExplainError> {
         let trees = trees_of(model)?;
         let splits = trees.ensemble().split_importance();
-        let (answer, known) = (trees.answer(), trees.feature_trees().known().clone());
-        Ok(Self { unit: unit(model.target()), answer, known, explainer: trees.explainer()?, splits })
+        let (transform, known) = (trees.transform(), trees.feature_trees().known().clone());
+        Ok(Self { unit: unit(model.target()), transform, known, explainer: trees.explainer()?, splits })
     }
 
     /// Returns the unit of the contributions: minutes, or log odds of a tip.
@@ -121,13 +121,13 @@ impl ModelExplainer {
         Explanation { unit: self.unit, expected, sum: expected + adds.iter().sum::<f64>(), contributions }
     }
 
-    /// Computes what is predicted if no feature is known, and what each adds to it, in the unit of the answer.
+    /// Computes what is predicted if no feature is known, and what each adds to it, in the unit of the prediction.
     fn contributions(&self, row: &[f32]) -> (f64, Vec<f64>) {
         let mut adds = self.explainer.contributions(&self.known.masked(row));
         let expected = self.explainer.expected();
-        match self.answer {
-            Answer::LogOdds => (expected, adds),
-            Answer::RootMinutes { factor } => {
+        match self.transform {
+            TargetTransform::LogOdds => (expected, adds),
+            TargetTransform::SquareRoot { factor } => {
                 // Squares differ by the difference of the roots, which the contributions add up to, times their sum.
                 let root = expected + adds.iter().sum::<f64>();
                 adds.iter_mut().for_each(|adds| *adds *= factor * (root + expected));

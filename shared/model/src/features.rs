@@ -109,7 +109,7 @@ pub fn row(trip: &Trip) -> [f32; NAMES.len()] {
     let absent = if miles.is_nan() || straight.is_nan() { f32::NAN } else { 0.0 };
     let middle =
         |of: fn((f32, f32)) -> f32| or_nan(pickup.zip(dropoff).map(|(from, to)| (of(from) + of(to)) * 0.5));
-    let day = trip.pickup.map(|at| DayKind::of(at.date()));
+    let day = trip.pickup.map(|at| DayKind::from_date(at.date()));
     let [holiday, beside_holiday, school_break] = DAY_KINDS.map(|of| code(day.map(of)));
     [
         zone(trip.pickup_zone),

@@ -18,7 +18,7 @@ use prost::Message;
 
 use crate::artifact::Artifact;
 use crate::calendar::DayKind;
-use crate::candidates::boosted::Answer;
+use crate::candidates::boosted::TargetTransform;
 use crate::candidates::calibration::Calibration;
 use crate::candidates::feature_trees::FeatureTrees;
 use crate::candidates::interval::{self, Interval};
@@ -241,7 +241,7 @@ fn kinds_of_days(graph: &mut Builder, days: &Edge) -> [Edge; 3] {
     let first = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default();
     // Before the first and after the last day, no day is special.
     let mut kinds = vec![DayKind::default()];
-    kinds.extend(first.iter_days().take_while(|day| day.year() < 2100).map(DayKind::of));
+    kinds.extend(first.iter_days().take_while(|day| day.year() < 2100).map(DayKind::from_date));
     kinds.push(DayKind::default());
     let (zero, last, before) = (graph.int(0), graph.int(kinds.len() as i64 - 1), graph.int(FIRST - 1));
     let row = graph.op("Sub", &[days, &before]);
@@ -289,7 +289,7 @@ fn straight_miles(graph: &mut Builder, from: [&Edge; 2], to: [&Edge; 2]) -> Edge
 
 fn duration(graph: &mut Builder, rows: &Rows, model: &DurationModel) -> Option<()> {
     let Estimate::Boosted(trees) = &model.estimate else { return None };
-    let Answer::RootMinutes { factor } = trees.answer() else { return None };
+    let TargetTransform::SquareRoot { factor } = trees.transform() else { return None };
     let sum = rows.sum(graph, trees.feature_trees())?;
     let (zero, factor) = (graph.double(0.0), graph.double(factor));
     let (least, most) = (graph.double(JUDGED_MIN.0), graph.double(JUDGED_MIN.1));
@@ -347,7 +347,7 @@ fn tip(graph: &mut Builder, rows: &Rows, model: &TipModel) -> Option<()> {
     let log_odds = match &model.estimate {
         TipEstimate::Boosted(trees) => rows.sum(graph, trees.feature_trees())?,
         TipEstimate::Tree(tree) => {
-            let p = rows.sum(graph, &FeatureTrees::of_all_codes(tree.ensemble().clone()))?;
+            let p = rows.sum(graph, &FeatureTrees::with_all_codes(tree.ensemble().clone()))?;
             if model.calibration == Calibration::NONE {
                 graph.output("probability", &p);
                 return Some(());

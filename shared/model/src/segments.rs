@@ -110,7 +110,7 @@ struct Judged {
 }
 
 impl Judged {
-    fn of(file: &LabelledTrips) -> Self {
+    fn from_file(file: &LabelledTrips) -> Self {
         let label = |row: usize| file.label(Target::Duration, row).filter(|minutes| Rules::judges(*minutes));
         let (rows, minutes): (Vec<usize>, Vec<f64>) =
             (0..file.trips.len()).filter_map(|row| Some((row, label(row)?))).unzip();
@@ -171,7 +171,7 @@ pub(crate) fn marks(file: &LabelledTrips) -> Vec<bool> {
 }
 
 fn found_and_marked(file: &LabelledTrips) -> (Vec<DefectiveSegment>, Vec<bool>) {
-    let judged = Judged::of(file);
+    let judged = Judged::from_file(file);
     let mut is_marked = vec![false; judged.rows.len()];
     let mut found = Vec::new();
     let mut add = |is_marked: &mut [bool], segment: Segment, defect: Defect| {
@@ -187,7 +187,7 @@ fn found_and_marked(file: &LabelledTrips) -> (Vec<DefectiveSegment>, Vec<bool>) 
     for (segment, defect) in degenerate(&judged) {
         add(&mut is_marked, segment, defect);
     }
-    let residuals = Residuals::of(file, &judged.rows, &judged.minutes);
+    let residuals = Residuals::new(file, &judged.rows, &judged.minutes);
     // One after the other, the clearest first: rows of a defective zone are also of sound vendors and other zones.
     for _ in 0..SHIFTED_MAX {
         let Some((segment, defect)) = most_shifted(&judged, &residuals, &is_marked) else { break };

@@ -39,12 +39,12 @@ const NODE_FEATURE_SHARE: f64 = 0.5;
 /// and the last fit sees more trips, which carry more rounds.
 const LOSS_SLACK: f64 = 0.001;
 
-/// What the sum of the trees is, and how it becomes an answer.
+/// What trees sum up to, and how a prediction follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Answer {
+pub(crate) enum TargetTransform {
     /// The square root of minutes. The mean of squares is not the square of the mean, so squares are multiplied by the factor that makes
     /// them right on average over the training trips (Duan 1983, "Smearing Estimate").
-    RootMinutes {
+    SquareRoot {
         /// The smearing factor.
         factor: f64,
     },
@@ -52,11 +52,11 @@ pub(crate) enum Answer {
     LogOdds,
 }
 
-impl Answer {
-    /// Returns the answer to a sum: minutes from 1 to 60, or a probability.
-    pub(crate) fn of(self, sum: f64) -> f64 {
+impl TargetTransform {
+    /// Returns the prediction for a sum: minutes from 1 to 60, or a probability.
+    pub(crate) fn inverse(self, sum: f64) -> f64 {
         match self {
-            Self::RootMinutes { factor } => {
+            Self::SquareRoot { factor } => {
                 let root = sum.max(0.0);
                 (root * root * factor).clamp(JUDGED_MIN.0, JUDGED_MIN.1)
             }
@@ -66,7 +66,7 @@ impl Answer {
 
     fn is_sound(self) -> bool {
         match self {
-            Self::RootMinutes { factor } => factor.is_finite() && factor > 0.0,
+            Self::SquareRoot { factor } => factor.is_finite() && factor > 0.0,
             Self::LogOdds => true,
         }
     }
@@ -75,7 +75,7 @@ impl Answer {
 /// Boosted trees over the features of a trip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BoostedTrees {
-    answer: Answer,
+    transform: TargetTransform,
     trees: FeatureTrees,
     /// Training rows in each leaf, which weigh explanations.
     leaf_rows: Vec<u32>,
@@ -93,10 +93,10 @@ pub(super) struct Stopped {
 }
 
 impl BoostedTrees {
-    /// Returns whether each leaf has a number of training rows, and sums have answers.
+    /// Returns whether each leaf has a number of training rows, and whether sums have predictions.
     pub(super) fn is_sound(&self) -> bool {
         self.leaf_rows.len() == self.ensemble().n_leaves()
-            && self.answer.is_sound()
+            && self.transform.is_sound()
             && self.trees.known().is_sound()
     }
 
@@ -119,9 +119,9 @@ impl BoostedTrees {
         Explainer::new(self.ensemble().clone(), covers)
     }
 
-    /// Returns how the sum of the trees becomes an answer.
-    pub(crate) fn answer(&self) -> Answer {
-        self.answer
+    /// Returns how predictions follow from the sum of the trees.
+    pub(crate) fn transform(&self) -> TargetTransform {
+        self.transform
     }
 
     /// Returns the trees with the codes that they know.
@@ -136,7 +136,7 @@ impl BoostedTrees {
 
     /// Predicts feature rows, row-major.
     pub(super) fn predict_features(&self, values: &[f32]) -> Vec<f64> {
-        self.trees.sums(values).into_iter().map(|sum| self.answer.of(sum)).collect()
+        self.trees.sums(values).into_iter().map(|sum| self.transform.inverse(sum)).collect()
     }
 
     /// Fits `learn` for as many rounds as are best on `later`.
@@ -151,7 +151,7 @@ impl BoostedTrees {
         let later_rows = FeatureRows::from_trips(&later.trips);
         let validate = Rows::new(&later_rows, &sums_of(target, &later.labels), &train.columns, &train.known);
         let boosted = boost(settings(target, params, learn.len()), &train, Some(&validate), work)?;
-        let trees = Self::answering(target, learn, &train, &boosted)?;
+        let trees = Self::with_transform(target, learn, &train, &boosted)?;
         let rounds = rounds_within_slack(&boosted.validation_losses).max(trees.n_trees()).max(1) as u32;
         Ok(Stopped { trees, rounds, cut: boosted.ended == Ended::Control, losses: boosted.validation_losses })
     }
@@ -171,19 +171,19 @@ impl BoostedTrees {
             Target::Tip if examples.len() < MANY_ROWS => mean_of_fits(&settings, &rows, work)?,
             _ => boost(settings, &rows, None, work)?,
         };
-        Ok((Self::answering(target, examples, &rows, &boosted)?, boosted.ended == Ended::Control))
+        Ok((Self::with_transform(target, examples, &rows, &boosted)?, boosted.ended == Ended::Control))
     }
 
-    /// Finds how the sums of trees that were fitted on `rows` become answers.
-    fn answering(
+    /// Fits the transform of trees that were fitted on `rows`.
+    fn with_transform(
         target: Target,
         examples: &Examples,
         rows: &Rows,
         boosted: &Boosted,
     ) -> Result<Self, FitError> {
         let trees = over_all_features(boosted, rows)?;
-        let answer = match target {
-            Target::Tip => Answer::LogOdds,
+        let transform = match target {
+            Target::Tip => TargetTransform::LogOdds,
             Target::Duration => {
                 let (mut actual, mut squares) = (0.0, 0.0);
                 let parts = examples.trips.chunks(PART_ROWS).zip(examples.labels.chunks(PART_ROWS));
@@ -194,10 +194,10 @@ impl BoostedTrees {
                         squares += f64::from(*weight) * root * root;
                     }
                 }
-                Answer::RootMinutes { factor: if squares > 0.0 { actual / squares } else { 1.0 } }
+                TargetTransform::SquareRoot { factor: if squares > 0.0 { actual / squares } else { 1.0 } }
             }
         };
-        Ok(Self { answer, trees, leaf_rows: boosted.leaf_rows.clone() })
+        Ok(Self { transform, trees, leaf_rows: boosted.leaf_rows.clone() })
     }
 }
 
@@ -266,7 +266,7 @@ pub(super) fn expected_error(
     work: &mut Work<'_>,
 ) -> Result<FeatureTrees, FitError> {
     let all = FeatureRows::from_trips(trips);
-    let known = KnownCodes::of(&all.values);
+    let known = KnownCodes::fit(&all.values);
     let rows = Rows::new(&all, minutes_off, &feature_columns(Target::Duration, trips), &known);
     let settings = Settings { seed: params.seed, ..error_settings() };
     over_all_features(&boost(settings, &rows, None, work)?, &rows)

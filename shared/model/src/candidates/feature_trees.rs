@@ -1,6 +1,6 @@
 //! Trees over rows of features, which read codes that training hardly saw as missing.
 //!
-//! A code is a name, not a quantity: trees split between codes by their numbers, so that one which training did not see would be answered
+//! A code is a name, not a quantity: trees split between codes by their numbers, so that one which training did not see would be predicted
 //! like a neighbour. Rare ones say little, and a defect in their labels would be learned by heart.
 
 use std::borrow::Cow;
@@ -30,7 +30,7 @@ impl FeatureTrees {
     }
 
     /// Wraps trees that know every code.
-    pub(crate) fn of_all_codes(ensemble: Ensemble) -> Self {
+    pub(crate) fn with_all_codes(ensemble: Ensemble) -> Self {
         let all = features::CODES.map(|_| (0..=u8::MAX).collect());
         Self::new(ensemble, KnownCodes(all.into()))
     }
@@ -53,7 +53,7 @@ impl FeatureTrees {
 
 impl KnownCodes {
     /// Finds the codes that stand on enough of `rows`, row-major.
-    pub(super) fn of(rows: &[f32]) -> Self {
+    pub(super) fn fit(rows: &[f32]) -> Self {
         let known = features::CODES.map(|at| {
             let mut counts = [0usize; 256];
             let values = rows.iter().skip(at).step_by(features::NAMES.len());
@@ -105,7 +105,7 @@ mod tests {
         let mut trips = vec![trip(Some(2), Some(1)); ROWS_MIN];
         trips.extend(vec![trip(Some(6), None); ROWS_MIN - 1]);
         let rows = FeatureRows::from_trips(&trips).values;
-        let known = KnownCodes::of(&rows);
+        let known = KnownCodes::fit(&rows);
         assert_eq!(
             known.values().map(|(_, known)| known.to_vec()).collect::<Vec<_>>(),
             [vec![2], vec![], vec![1], vec![]]

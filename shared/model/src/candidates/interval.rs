@@ -241,9 +241,9 @@ fn scales(
     Ok((boosted::expected_error(&unseen.trips, &far, params, work)?, scales))
 }
 
-/// Returns trees that say `minutes` for every row.
+/// Returns trees that predict `minutes` for every row.
 fn flat(minutes: f64) -> FeatureTrees {
-    FeatureTrees::new(Ensemble::constant(features::NAMES.len(), minutes), KnownCodes::of(&[]))
+    FeatureTrees::new(Ensemble::constant(features::NAMES.len(), minutes), KnownCodes::fit(&[]))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) struct Residuals([Vec<f64>; 4]);
 
 impl Residuals {
     /// Computes the residuals of `rows` of a file, which took `minutes`.
-    pub(super) fn of(file: &LabelledTrips, rows: &[usize], minutes: &[f64]) -> Self {
+    pub(super) fn new(file: &LabelledTrips, rows: &[usize], minutes: &[f64]) -> Self {
         let miles: Vec<f64> = rows
             .iter()
             .map(|row| possible_miles(file.trips[*row].distance_miles).filter(|miles| *miles >= MILES_MIN))

@@ -11,7 +11,7 @@ use crate::outcome::{Examples, Target};
 use crate::trip::Trip;
 
 /// Feature columns of all trees, by name in [`features::NAMES`]; with a whole year also [`MONTH`].
-pub(super) const ASKED: [&str; 14] = [
+pub(super) const COMMON_FEATURES: [&str; 14] = [
     "distance_miles",
     "impossible_distance",
     "straight_miles",
@@ -28,7 +28,7 @@ pub(super) const ASKED: [&str; 14] = [
     "trip_type",
 ];
 /// Further columns for durations.
-pub(super) const OF_DURATIONS: [&str; 7] = [
+pub(super) const DURATION_FEATURES: [&str; 7] = [
     "detour_ratio",
     "straight_share",
     "middle_latitude",
@@ -38,9 +38,9 @@ pub(super) const OF_DURATIONS: [&str; 7] = [
     "school_break",
 ];
 /// Further columns for tips.
-pub(super) const OF_TIPS: [&str; 2] = ["pickup_zone", "dropoff_zone"];
+pub(super) const TIP_FEATURES: [&str; 2] = ["pickup_zone", "dropoff_zone"];
 /// What is not known of a trip that states no distance.
-const OF_DISTANCES: [&str; 3] = ["distance_miles", "detour_ratio", "straight_share"];
+const DISTANCE_FEATURES: [&str; 3] = ["distance_miles", "detour_ratio", "straight_share"];
 /// The month of the year; with less than a year of trips it only numbers the days.
 pub(super) const MONTH: &str = "month";
 /// Least share of the trips for a month of the year to count as seen: wrong clocks show every month.
@@ -57,10 +57,10 @@ pub(super) fn feature_columns(target: Target, trips: &[Trip]) -> Vec<usize> {
     let month = by_month.iter().all(|trips| *trips >= enough).then_some(MONTH);
     let position = |name: &str| features::NAMES.iter().position(|known| *known == name);
     let further: &[&str] = match target {
-        Target::Duration => &OF_DURATIONS,
-        Target::Tip => &OF_TIPS,
+        Target::Duration => &DURATION_FEATURES,
+        Target::Tip => &TIP_FEATURES,
     };
-    ASKED.into_iter().chain(further.iter().copied()).chain(month).filter_map(position).collect()
+    COMMON_FEATURES.into_iter().chain(further.iter().copied()).chain(month).filter_map(position).collect()
 }
 
 /// Rows of the feature columns, with labels.
@@ -80,10 +80,10 @@ impl Rows {
         let trips = &examples.trips;
         let columns = feature_columns(target, trips);
         let all = FeatureRows::from_trips(trips);
-        let known = KnownCodes::of(&all.values);
+        let known = KnownCodes::fit(&all.values);
         let mut rows = Self::new(&all, &sums_of(target, &examples.labels), &columns, &known);
         let hidden: Vec<bool> =
-            columns.iter().map(|at| OF_DISTANCES.contains(&features::NAMES[*at])).collect();
+            columns.iter().map(|at| DISTANCE_FEATURES.contains(&features::NAMES[*at])).collect();
         for (row, values) in rows.values.chunks_exact_mut(columns.len()).enumerate() {
             if is_hidden(params, row) {
                 values
