@@ -15,6 +15,7 @@ mod proto;
 
 use chrono::{Datelike, NaiveDate};
 use prost::Message;
+use trees::Ensemble;
 
 use crate::artifact::Artifact;
 use crate::calendar::DayKind;
@@ -157,8 +158,8 @@ impl Rows {
     }
 
     /// Computes the sum of trees, which read codes that they do not know as missing.
-    fn sum(&self, graph: &mut Builder, trees: &FeatureTrees) -> Option<Edge> {
-        let (axis, nan) = (graph.ints(&[1]), graph.float(f32::NAN));
+    fn masked_sum(&self, graph: &mut Builder, trees: &FeatureTrees) -> Option<Edge> {
+        let nan = graph.float(f32::NAN);
         let mut columns = self.columns.clone();
         for (at, known) in trees.known().values() {
             let mut table = vec![f32::NAN; 256];
@@ -171,13 +172,19 @@ impl Rows {
             let is_known = graph.op("Equal", &[&value, &columns[at]]);
             columns[at] = graph.op("Where", &[&is_known, &value, &nan]);
         }
-        let columns = columns.map(|column| {
-            let column = graph.cast(&column, DOUBLE);
-            graph.op("Unsqueeze", &[&column, &axis])
-        });
-        let features = graph.op_with("Concat", &columns.each_ref(), "axis", 1);
-        graph.sum(trees.ensemble(), &features)
+        sum(graph, trees.ensemble(), columns)
     }
+}
+
+/// Computes the sum of trees over columns of features.
+fn sum(graph: &mut Builder, trees: &Ensemble, columns: [Edge; features::NAMES.len()]) -> Option<Edge> {
+    let axis = graph.ints(&[1]);
+    let columns = columns.map(|column| {
+        let column = graph.cast(&column, DOUBLE);
+        graph.op("Unsqueeze", &[&column, &axis])
+    });
+    let features = graph.op_with("Concat", &columns.each_ref(), "axis", 1);
+    graph.sum(trees, &features)
 }
 
 /// Builds a table of 266 rows: no zone first, then every zone.
@@ -290,7 +297,7 @@ fn straight_miles(graph: &mut Builder, from: [&Edge; 2], to: [&Edge; 2]) -> Edge
 fn duration(graph: &mut Builder, rows: &Rows, model: &DurationModel) -> Option<()> {
     let Estimate::Boosted(trees) = &model.estimate else { return None };
     let TargetTransform::SquareRoot { factor } = trees.transform() else { return None };
-    let sum = rows.sum(graph, trees.feature_trees())?;
+    let sum = rows.masked_sum(graph, trees.feature_trees())?;
     let (zero, factor) = (graph.double(0.0), graph.double(factor));
     let (least, most) = (graph.double(JUDGED_MIN.0), graph.double(JUDGED_MIN.1));
     let root = graph.op("Max", &[&sum, &zero]);
@@ -310,7 +317,7 @@ fn interval_of(
     minutes: &Edge,
     interval: &Interval,
 ) -> Option<(Edge, Edge)> {
-    let scale = rows.sum(graph, interval.scale_trees())?;
+    let scale = rows.masked_sum(graph, interval.scale())?;
     let least = graph.double(interval.scale_min());
     let scale = graph.op("Max", &[&scale, &least]);
     let boroughs = graph.ints(&by_zone(|zone| interval::row_of(zone, None) as i64));
@@ -345,9 +352,9 @@ fn interval_of(
 
 fn tip(graph: &mut Builder, rows: &Rows, model: &TipModel) -> Option<()> {
     let log_odds = match &model.estimate {
-        TipEstimate::Boosted(trees) => rows.sum(graph, trees.feature_trees())?,
+        TipEstimate::Boosted(trees) => rows.masked_sum(graph, trees.feature_trees())?,
         TipEstimate::Tree(tree) => {
-            let p = rows.sum(graph, &FeatureTrees::with_all_codes(tree.ensemble().clone()))?;
+            let p = sum(graph, tree.ensemble(), rows.columns.clone())?;
             if model.calibration == Calibration::NONE {
                 graph.output("probability", &p);
                 return Some(());

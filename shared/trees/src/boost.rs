@@ -40,7 +40,7 @@ mod split;
 use std::ops::ControlFlow;
 
 pub use objective::Objective;
-pub use params::{BoostParams, Monotone, Settings, ValidBoostParams};
+pub use params::{BoostParams, Settings, ValidBoostParams};
 
 use crate::ensemble::{Ensemble, EnsembleError};
 use fit::Fit;
@@ -73,7 +73,7 @@ pub enum BoostError {
         /// The range that it has to lie in.
         expected: &'static str,
     },
-    /// A parameter names a feature that the rows do not have, as a category or as monotone.
+    /// A parameter names a feature that the rows do not have.
     #[error("parameter {name} names feature {feature} of rows with {n_features} features")]
     Feature {
         /// Name of the parameter.
@@ -207,10 +207,8 @@ impl ValidBoostParams {
 
     fn check_features(&self, n_features: usize) -> Result<(), BoostError> {
         let settings = self.settings();
-        let of_categories = settings.categories.iter().map(|feature| ("categories", *feature));
-        let of_monotone = settings.monotone.iter().map(|(feature, _)| ("monotone", *feature));
-        match of_categories.chain(of_monotone).find(|(_, feature)| *feature >= n_features) {
-            Some((name, feature)) => Err(BoostError::Feature { name, feature, n_features }),
+        match settings.categories.iter().find(|feature| **feature >= n_features) {
+            Some(feature) => Err(BoostError::Feature { name: "categories", feature: *feature, n_features }),
             None => Ok(()),
         }
     }

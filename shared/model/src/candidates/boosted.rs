@@ -152,7 +152,7 @@ impl BoostedTrees {
         let validate = Rows::new(&later_rows, &sums_of(target, &later.labels), &train.columns, &train.known);
         let boosted = boost(settings(target, params, learn.len()), &train, Some(&validate), work)?;
         let trees = Self::with_transform(target, learn, &train, &boosted)?;
-        let rounds = rounds_within_slack(&boosted.validation_losses).max(trees.n_trees()).max(1) as u32;
+        let rounds = rounds_within_slack(&boosted.validation_losses).max(1) as u32;
         Ok(Stopped { trees, rounds, cut: boosted.ended == Ended::Control, losses: boosted.validation_losses })
     }
 

@@ -29,12 +29,6 @@ impl FeatureTrees {
         Self { scorer: Box::new(Scorer::new(ensemble)), known }
     }
 
-    /// Wraps trees that know every code.
-    pub(crate) fn with_all_codes(ensemble: Ensemble) -> Self {
-        let all = features::CODES.map(|_| (0..=u8::MAX).collect());
-        Self::new(ensemble, KnownCodes(all.into()))
-    }
-
     /// Returns the trees.
     pub(crate) fn ensemble(&self) -> &Ensemble {
         self.scorer.ensemble()

@@ -109,24 +109,19 @@ impl Interval {
 
     /// Returns whether all its expected errors are one number, as where nothing or little is known of them.
     pub fn is_constant(&self) -> bool {
-        self.scale().n_trees() == 0
+        self.scale.ensemble().n_trees() == 0
     }
 
     /// Returns whether all its numbers are finite and not negative.
     pub(super) fn is_sound(&self) -> bool {
         let multipliers = self.multipliers.iter().flatten().flat_map(|of| [of.below, of.above]);
         multipliers.chain([self.scale_min]).all(|number| number.is_finite() && number >= 0.0)
-            && self.scale().n_features() == features::NAMES.len()
+            && self.scale.ensemble().n_features() == features::NAMES.len()
             && self.scale.known().is_sound()
     }
 
     /// Returns the trees of the expected error, minutes, over the features of [`features::NAMES`].
-    pub(crate) fn scale(&self) -> &Ensemble {
-        self.scale.ensemble()
-    }
-
-    /// Returns these trees with the codes that they know.
-    pub(crate) fn scale_trees(&self) -> &FeatureTrees {
+    pub(crate) fn scale(&self) -> &FeatureTrees {
         &self.scale
     }
 

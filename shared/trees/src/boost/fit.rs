@@ -10,7 +10,7 @@ use super::parallel::Threads;
 use super::quantize::{self, Packing};
 use super::shard::Shard;
 use super::split::{self, SplitSearch};
-use super::{BoostError, Boosted, Ended, Labelled, Monotone, Objective, Progress, Settings, objective};
+use super::{BoostError, Boosted, Ended, Labelled, Objective, Progress, Settings, objective};
 use crate::ensemble::{Ensemble, Tree};
 
 /// State of a fit that is running.
@@ -18,7 +18,6 @@ pub(super) struct Fit<'a, C> {
     settings: &'a Settings,
     train: &'a Labelled<'a>,
     threads: &'a Threads,
-    monotone: Vec<Option<Monotone>>,
     layout: Layout,
     shards: Vec<Shard<C>>,
     workshop: Workshop<C>,
@@ -41,11 +40,9 @@ impl<'a, C: Cell> Fit<'a, C> {
         let share = n_rows.div_ceil(threads.count());
         let shares = (0..threads.count()).map(|at| n_rows.min(at * share)..n_rows.min((at + 1) * share));
         let shards = threads.map(shares.collect(), |rows| Shard::new(&layout, train, rows, base as f32));
-        let of_feature = |column| settings.monotone.iter().find(|(of, _)| *of == column).map(|(_, way)| *way);
-        let monotone = (0..train.n_features).map(of_feature).collect();
         let weight_max = train.weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f32::max));
         let workshop = Workshop::default();
-        Self { settings, train, threads, monotone, layout, shards, workshop, base, weight_max }
+        Self { settings, train, threads, layout, shards, workshop, base, weight_max }
     }
 
     pub(super) fn run(
@@ -115,8 +112,7 @@ impl<'a, C: Cell> Fit<'a, C> {
             (0..layout.features.len()).filter(|&at| layout.features[at].bins.len > 1).collect();
         // A random stream that is independent of the one that samples rows.
         let allowed = split::drawn(&all, settings.feature_fraction, settings.seed ^ 0x5EED_FEA7, round);
-        let (steps, monotone) = (packing.steps(), &self.monotone);
-        let search = SplitSearch { settings, layout, steps, round, allowed: &allowed, monotone };
+        let search = SplitSearch { settings, layout, steps: packing.steps(), round, allowed: &allowed };
         let mut grown = self.workshop.grow(&search, &mut self.shards, threads);
         if grown.nodes.is_empty() {
             return None;

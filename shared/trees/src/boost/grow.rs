@@ -4,16 +4,14 @@ use super::bins::Kind;
 use super::histogram::{Cell, Sums};
 use super::layout::{Feature, Layout};
 use super::parallel::Threads;
-use super::params::Monotone;
 use super::shard::{Counted, Shard};
-use super::split::{BinTest, Bounds, Found, SplitSearch};
+use super::split::{BinTest, Found, SplitSearch};
 use crate::ensemble::{Categories, Child, Node, Split, Tree};
 
 /// A leaf while its tree grows.
 #[derive(Debug)]
 pub(super) struct Leaf {
     sums: Sums,
-    bounds: Bounds,
     depth: u32,
     /// The parent node and whether this leaf is its left child; `None` for the root.
     above: Option<(usize, bool)>,
@@ -82,9 +80,9 @@ impl<C: Cell> Workshop<C> {
         let histogram = self.sum_up(0, shards, search.layout);
         let mut sums = Sums::default();
         histogram[search.layout.bundles[0].cells.clone()].iter().for_each(|cell| sums += cell.sums());
-        let best = search.best(0, &self.histograms[0], sums, Bounds::NONE, &mut self.rooms[0]);
-        let value = search.value(sums, search.settings.l2, Bounds::NONE);
-        Leaf { sums, bounds: Bounds::NONE, depth: 0, above: None, best, value }
+        let best = search.best(0, &self.histograms[0], sums, &mut self.rooms[0]);
+        let value = search.value(sums, search.settings.l2);
+        Leaf { sums, depth: 0, above: None, best, value }
     }
 
     /// Sets the histogram of leaf `at` to the sum of the shards' histograms.
@@ -113,7 +111,7 @@ impl<C: Cell> Workshop<C> {
         shards: &mut [Shard<C>],
         threads: &Threads,
     ) {
-        let Leaf { above, sums, bounds, depth, .. } = grown.leaves[at];
+        let Leaf { above, sums, depth, .. } = grown.leaves[at];
         let (layout, new, depth) = (search.layout, grown.leaves.len(), depth + 1);
         let is_last = new + 1 == search.settings.max_leaves as usize;
         let looks_on = !is_last && search.settings.max_depth.is_none_or(|max| depth < max);
@@ -144,19 +142,12 @@ impl<C: Cell> Workshop<C> {
         });
         grown.gains.push(found.gain);
 
-        let (low, high) = children_bounds(search.monotone[found.feature], bounds, found.values);
         let mut right_sums = sums;
         right_sums -= found.left;
-        let leaf = |sums, bounds, is_left, value| Leaf {
-            sums,
-            bounds,
-            depth,
-            above: Some((node, is_left)),
-            best: None,
-            value,
-        };
-        grown.leaves[at] = leaf(found.left, low, true, found.values[0]);
-        grown.leaves.push(leaf(right_sums, high, false, found.values[1]));
+        let leaf =
+            |sums, is_left, value| Leaf { sums, depth, above: Some((node, is_left)), best: None, value };
+        grown.leaves[at] = leaf(found.left, true, found.values[0]);
+        grown.leaves.push(leaf(right_sums, false, found.values[1]));
         if looks_on {
             self.sum_up(new, shards, layout);
             self.look(grown, at, counted, search, threads);
@@ -186,21 +177,11 @@ impl<C: Cell> Workshop<C> {
         let first = 2 * new - 1;
         let find = |at: usize, leaf: &Leaf, histogram: &[C], room| {
             let is_enough = leaf.sums.rows >= 2 * search.settings.min_child_rows.max(1);
-            is_enough.then(|| search.best(at, histogram, leaf.sums, leaf.bounds, room)).flatten()
+            is_enough.then(|| search.best(at, histogram, leaf.sums, room)).flatten()
         };
         let [room, other_room] = &mut self.rooms;
         (left.best, right.best) = threads
             .both(|| find(first, left, of_both, room), || find(first + 1, right, of_counted, other_room));
-    }
-}
-
-/// Returns the bounds of the left and the right child: a monotone split keeps them on either side of their midpoint.
-fn children_bounds(monotone: Option<Monotone>, bounds: Bounds, values: [f64; 2]) -> (Bounds, Bounds) {
-    let middle = (values[0] + values[1]) / 2.0;
-    match monotone {
-        None => (bounds, bounds),
-        Some(Monotone::Increasing) => (Bounds { high: middle, ..bounds }, Bounds { low: middle, ..bounds }),
-        Some(Monotone::Decreasing) => (Bounds { low: middle, ..bounds }, Bounds { high: middle, ..bounds }),
     }
 }
 

@@ -5,16 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoostError, Objective};
 
-/// How a prediction may change with a feature, all other features being equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Monotone {
-    /// The prediction never falls as the feature grows.
-    Increasing,
-    /// The prediction never rises as the feature grows.
-    Decreasing,
-}
-
 /// Parameters before their check; [`ParamGuard::check`] turns them into [`ValidBoostParams`], which can fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoostParams(ValidBoostParams);
@@ -62,8 +52,6 @@ pub struct Settings {
     pub category_l2: f64,
     /// Categories with fewer rows than this in a leaf stay on the right of its splits.
     pub min_category_rows: u32,
-    /// Features that the prediction must be monotone in.
-    pub monotone: Vec<(usize, Monotone)>,
     /// Seed for the samples of rows and features.
     pub seed: u64,
 }
@@ -89,7 +77,6 @@ impl Default for Settings {
             category_smoothing: 10.0,
             category_l2: 10.0,
             min_category_rows: 10,
-            monotone: Vec::new(),
             seed: 42,
         }
     }

@@ -6,7 +6,7 @@ use super::bins::Kind;
 use super::fit::draw;
 use super::histogram::{Cell, Sums};
 use super::layout::{Feature, Layout};
-use super::params::{Monotone, Settings};
+use super::params::Settings;
 use super::quantize::Steps;
 
 /// Which bins go left.
@@ -31,17 +31,6 @@ pub(super) struct Found {
     pub(super) values: [f64; 2],
 }
 
-/// Range of the values that a leaf may take, so that leaves on the two sides of a monotone split keep their order.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) low: f64,
-    pub(super) high: f64,
-}
-
-impl Bounds {
-    pub(super) const NONE: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
-}
-
 /// Inputs of the search that are the same for all leaves of a tree.
 #[derive(Debug)]
 pub(super) struct SplitSearch<'a> {
@@ -52,25 +41,21 @@ pub(super) struct SplitSearch<'a> {
     pub(super) round: u32,
     /// The features that this tree may split on, ascending.
     pub(super) allowed: &'a [usize],
-    /// Monotone constraint of each feature.
-    pub(super) monotone: &'a [Option<Monotone>],
 }
 
-/// Sums, bounds and score of the leaf to be split.
+/// Sums and score of the leaf to be split.
 #[derive(Debug, Clone, Copy)]
 struct Parent {
     sums: Sums,
-    bounds: Bounds,
     /// Twice the amount by which the unsplit leaf reduces the loss.
     score: f64,
 }
 
 impl SplitSearch<'_> {
-    /// Returns a leaf's value: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5), clamped to `bounds`.
-    pub(super) fn value(&self, sums: Sums, l2: f64, bounds: Bounds) -> f64 {
+    /// Returns a leaf's value: the Newton step -G / (H + L2) (Chen and Guestrin 2016, eq. 5).
+    pub(super) fn value(&self, sums: Sums, l2: f64) -> f64 {
         let hessian = self.steps.hessian_of(sums) + l2;
-        let free = if hessian > 0.0 { -self.steps.gradient_of(sums) / hessian } else { 0.0 };
-        free.max(bounds.low).min(bounds.high)
+        if hessian > 0.0 { -self.steps.gradient_of(sums) / hessian } else { 0.0 }
     }
 
     /// Returns twice the amount by which a leaf of this value reduces the loss: G^2 / (H + L2) if no bound applies.
@@ -86,12 +71,11 @@ impl SplitSearch<'_> {
         leaf: usize,
         histogram: &[C],
         sums: Sums,
-        bounds: Bounds,
         room: &mut Vec<C>,
     ) -> Option<Found> {
         let l2 = self.settings.l2;
-        let score = self.score(sums, l2, self.value(sums, l2, bounds));
-        let parent = Parent { sums, bounds, score };
+        let score = self.score(sums, l2, self.value(sums, l2));
+        let parent = Parent { sums, score };
         let mut best = None;
         for &position in self.looked_at(leaf).iter() {
             let feature = &self.layout.features[position];
@@ -156,7 +140,7 @@ impl SplitSearch<'_> {
             if right.rows < self.settings.min_child_rows {
                 break;
             }
-            let Some((gain, values)) = self.gain(position, left, right, self.settings.l2, parent) else {
+            let Some((gain, values)) = self.gain(left, right, self.settings.l2, parent) else {
                 continue;
             };
             if gain > best.as_ref().map_or(self.settings.min_gain, |best| best.gain) {
@@ -208,7 +192,7 @@ impl SplitSearch<'_> {
                 if right.rows < settings.min_child_rows.max(1) {
                     break;
                 }
-                let Some((gain, values)) = self.gain(position, left, right, l2, parent) else { continue };
+                let Some((gain, values)) = self.gain(left, right, l2, parent) else { continue };
                 let to_beat = best.as_ref().map_or(settings.min_gain, |best| best.gain);
                 if gain > found.as_ref().map_or(to_beat, |(gain, ..)| *gain) {
                     found = Some((gain, taken, left, values));
@@ -224,28 +208,16 @@ impl SplitSearch<'_> {
         }
     }
 
-    /// Returns the gain of a split and the values of its leaves, or `None` if it violates a constraint.
+    /// Returns the gain of a split and the values of its leaves, or `None` if a leaf is too light.
     #[inline]
-    fn gain(
-        &self,
-        position: usize,
-        left: Sums,
-        right: Sums,
-        l2: f64,
-        parent: Parent,
-    ) -> Option<(f64, [f64; 2])> {
+    fn gain(&self, left: Sums, right: Sums, l2: f64, parent: Parent) -> Option<(f64, [f64; 2])> {
         let lightest = self.steps.hessian_of(left).min(self.steps.hessian_of(right));
         if lightest < self.settings.min_child_weight {
             return None;
         }
-        let values = [self.value(left, l2, parent.bounds), self.value(right, l2, parent.bounds)];
-        let keeps_order = match self.monotone[position] {
-            None => true,
-            Some(Monotone::Increasing) => values[0] <= values[1],
-            Some(Monotone::Decreasing) => values[0] >= values[1],
-        };
+        let values = [self.value(left, l2), self.value(right, l2)];
         let gain = self.score(left, l2, values[0]) + self.score(right, l2, values[1]) - parent.score;
-        keeps_order.then_some((gain, values))
+        Some((gain, values))
     }
 }
 

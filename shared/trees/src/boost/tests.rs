@@ -112,7 +112,13 @@ fn threads_change_nothing() {
     for objective in [Objective::Squared, Objective::Logistic, Objective::Quantile(0.4)] {
         let rows = Rows::new(40_000, 3, objective);
         for (train, row_fraction) in [(rows.labelled(), 1.0), (rows.weighted(), 0.6)] {
-            let settings = Settings { rounds: 4, row_fraction, feature_fraction: 0.8, ..settings(objective) };
+            let settings = Settings {
+                rounds: 4,
+                row_fraction,
+                feature_fraction: 0.8,
+                node_feature_fraction: 0.5,
+                ..settings(objective)
+            };
             let alone = fit(settings.clone(), &train, 1);
             for threads in [2, 3, 4] {
                 assert_eq!(
@@ -212,26 +218,6 @@ fn missing_values_part_from_all_others_if_that_is_best() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn a_monotone_prediction_never_turns_back(seed in any::<u64>(), increasing in any::<bool>(), l2 in 0.0..5.0f64) {
-        let way = if increasing { Monotone::Increasing } else { Monotone::Decreasing };
-        let rows = Rows::new(1500, seed, Objective::Squared);
-        let settings = Settings { monotone: vec![(0, way), (3, way)], l2, min_child_rows: 5, ..settings(Objective::Squared) };
-        let boosted = fit(settings, &rows.labelled(), 1);
-        for row in rows.values.chunks(WIDTH).take(40) {
-            for feature in [0, 3] {
-                let at = |value: f32| {
-                    let mut row = row.to_vec();
-                    row[feature] = value;
-                    boosted.ensemble.predict_row(&row)
-                };
-                let predicted: Vec<f64> = (0..60).map(|step| at(step as f32 / 5.0)).collect();
-                let turns = predicted.windows(2).any(|pair| if increasing { pair[0] > pair[1] } else { pair[0] < pair[1] });
-                prop_assert!(!turns, "feature {}: {:?}", feature, predicted);
-            }
-        }
-    }
-
-    #[test]
     fn any_finite_rows_give_an_ensemble(
         values in prop::collection::vec(any::<f32>(), 3..300), seed in any::<u64>(), bins in 2u32..9,
     ) {
@@ -294,6 +280,10 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
         (Settings { rounds: 0, ..Settings::default() }, "parameter rounds is 0: expected 1..=100,000"),
         (Settings { max_leaves: 1, ..Settings::default() }, "parameter max_leaves is 1"),
         (Settings { learning_rate: f64::NAN, ..Settings::default() }, "parameter learning_rate is NaN"),
+        (
+            Settings { node_feature_fraction: 0.0, ..Settings::default() },
+            "parameter node_feature_fraction is 0",
+        ),
         (Settings { row_fraction: 1.5, ..Settings::default() }, "parameter row_fraction is 1.5"),
         (Settings { objective: Objective::Quantile(1.0), ..Settings::default() }, "parameter quantile is 1"),
         (Settings { l2: -1.0, ..Settings::default() }, "parameter l2 is -1: expected 0 or more"),
@@ -303,7 +293,7 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
     }
     let good = Labelled { values: &[1.0, 2.0], n_features: 1, labels: &[0.0, 1.0], weights: None };
     let logistic = Settings { objective: Objective::Logistic, ..Settings::default() };
-    let outside = Settings { monotone: vec![(4, Monotone::Increasing)], ..Settings::default() };
+    let outside = Settings { categories: vec![4], ..Settings::default() };
     for (settings, rows, expected) in [
         (Settings::default(), Labelled { n_features: 0, ..good }, "rows without features"),
         (Settings::default(), Labelled { values: &[1.0], ..good }, "1 values for 2 labels x 1 features"),
@@ -312,7 +302,7 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
         (logistic, Labelled { labels: &[0.5, 1.0], ..good }, "row 0: label is 0.5, expected 0 or 1"),
         (Settings::default(), Labelled { weights: Some(&[1.0, -1.0]), ..good }, "row 1: weight is -1"),
         (Settings::default(), Labelled { weights: Some(&[1.0]), ..good }, "1 weights for 2 labels"),
-        (outside, good, "parameter monotone names feature 4 of rows with 1 features"),
+        (outside, good, "parameter categories names feature 4 of rows with 1 features"),
     ] {
         let refused = params(settings).unwrap().fit(&rows, None, 1, &mut go_on).unwrap_err().to_string();
         assert!(refused.contains(expected), "{refused:?} should say {expected:?}");
