@@ -150,14 +150,25 @@ e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); the
 test-rie: venv probe local ## The built functions under Lambda's own emulator, every sample event
 	emulator=$$(python3 tools/infra/emulator.py) && EMULATOR=$$emulator PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- emulator::
 
+ARM64_ROOT ?= /usr/aarch64-linux-gnu
+ARM64_RUN = qemu-aarch64 -L $(ARM64_ROOT)
+ARM64_GCC = aarch64-linux-gnu-gcc
+
 .PHONY: test-arm64
-test-arm64: ## The package of the other processor, from `make build`, under emulation: the sample gives the same models
+test-arm64: ## The package of the other processor, from `make build`, under emulation: the sample gives the same models, kernels the same sums
 	@if qemu-aarch64 --version >/dev/null 2>&1 && [ -e target/lambda/arm64/retrainer/bootstrap ]; then \
-	  RUNNER="qemu-aarch64 -L $${ARM64_ROOT:-/usr/aarch64-linux-gnu}" PACKAGES=$(abspath target/lambda/arm64) \
+	  RUNNER="$(ARM64_RUN)" PACKAGES=$(abspath target/lambda/arm64) \
 	    $(TEST) --test system -- bootstraps::a_built_retrainer; \
 	else \
 	  python3 tools/not_run.py note "models of the sample on arm64" \
 	    "it takes qemu-user and libc6-arm64-cross (Debian), and \`make build\`"; \
+	fi
+	@if qemu-aarch64 --version >/dev/null 2>&1 && $(ARM64_GCC) --version >/dev/null 2>&1; then \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(ARM64_GCC) CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(ARM64_RUN)" \
+	    cargo test --locked -p trees --lib --target aarch64-unknown-linux-gnu scorer; \
+	else \
+	  python3 tools/not_run.py note "scoring on arm64" \
+	    "it takes qemu-user, libc6-arm64-cross and gcc-aarch64-linux-gnu (Debian)"; \
 	fi
 
 .PHONY: sam-local
@@ -170,6 +181,7 @@ bench: ## Measure training, scoring and explaining, against the last time this w
 
 .PHONY: bench-peers
 bench-peers: ## Measure training and scoring beside LightGBM, XGBoost and others (writes docs/BENCHMARKS.md)
+	cargo build --release --locked -p tripcast --bin tripcast --example served
 	cargo build --release --locked -p trees --example bench
 	python3 tools/bench_peers/peers.py
 

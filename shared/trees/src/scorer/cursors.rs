@@ -15,6 +15,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
+use super::lanes::{self, COLUMNS_MAX, LANES, LaneStep, RowBins};
 use crate::ensemble::{Asked, Ensemble};
 use crate::position::Positions;
 
@@ -51,6 +52,14 @@ struct Column {
     missing: i8,
 }
 
+impl Column {
+    /// Returns the bin of a value that is not missing.
+    #[inline]
+    fn below(&self, value: f32) -> i8 {
+        flipped(self.positions.position(value) as u8)
+    }
+}
+
 /// The trees of an ensemble as steps.
 #[derive(Debug, Clone)]
 pub(super) struct Cursors {
@@ -59,14 +68,19 @@ pub(super) struct Cursors {
     steps: Vec<Step>,
     /// For each tree, the end of its steps.
     ends: Vec<usize>,
-    /// Leaf values of each tree from left to right, padded so that every byte is one.
-    leaves: Vec<[f64; LEAVES_MAX]>,
+    /// Leaf values, tree by tree and from left to right, then [`LEAVES_MAX`] zeros: that many follow the start of each tree.
+    leaves: Vec<f64>,
+    /// For each tree, the position of its first leaf.
+    starts: Vec<usize>,
+    /// The same steps for single rows: for each [`LANES`] trees, those of all of them. Empty where there are too many columns, or no
+    /// instructions for them.
+    groups: Vec<Box<[LaneStep]>>,
 }
 
 impl Cursors {
     /// Prepares the trees of `ensemble`; `None` if a tree has too many leaves, a feature too many thresholds, or a split is by
-    /// category.
-    pub(super) fn new(ensemble: &Ensemble) -> Option<Self> {
+    /// category. `has_avx2` is true only if the processor has AVX2.
+    pub(super) fn new(ensemble: &Ensemble, has_avx2: bool) -> Option<Self> {
         let mut thresholds = vec![Vec::new(); ensemble.n_features()];
         // By feature: the column where missing values go right, and where they go left.
         let mut columns_of = vec![[None, None]; ensemble.n_features()];
@@ -91,17 +105,60 @@ impl Cursors {
                 }
             }
         }
-        let mut cursors =
-            Self { base: ensemble.base(), columns, steps: Vec::new(), ends: Vec::new(), leaves: Vec::new() };
+        let (base, leaves) = (ensemble.base(), Vec::with_capacity(ensemble.n_leaves() + LEAVES_MAX));
+        let (steps, ends, starts, groups) =
+            (Vec::with_capacity(ensemble.nodes().len()), vec![], vec![], vec![]);
+        let mut cursors = Self { base, columns, steps, ends, leaves, starts, groups };
         for root in ensemble.roots() {
-            let mut leaves = Vec::new();
-            cursors.add(ensemble, *root, &columns_of, LEAVES_MAX, &mut leaves)?;
-            let mut padded = [0.0; LEAVES_MAX];
-            padded.get_mut(..leaves.len())?.copy_from_slice(&leaves);
-            cursors.leaves.push(padded);
+            cursors.starts.push(cursors.leaves.len());
+            cursors.add(ensemble, *root, &columns_of, LEAVES_MAX)?;
             cursors.ends.push(cursors.steps.len());
         }
+        cursors.leaves.extend([0.0; LEAVES_MAX]);
+        if cursors.columns.len() <= COLUMNS_MAX && lanes::are_supported(has_avx2) {
+            let trees: Vec<_> = cursors.trees().map(|(steps, _)| steps).collect();
+            cursors.groups = trees.chunks(LANES).map(in_lanes).collect();
+        }
         Some(cursors)
+    }
+
+    /// Returns the steps and leaf values of each tree.
+    fn trees(&self) -> impl Iterator<Item = (&[Step], &[f64; LEAVES_MAX])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let steps = starts.zip(&self.ends).map(|(start, end)| &self.steps[start..*end]);
+        steps.zip(self.starts.iter().map(|start| self.leaves_from(*start)))
+    }
+
+    /// Returns the leaf values from `start`, the first leaf of a tree, which need no check for any cursor.
+    #[inline]
+    fn leaves_from(&self, start: usize) -> &[f64; LEAVES_MAX] {
+        const NONE: [f64; LEAVES_MAX] = [0.0; LEAVES_MAX];
+        self.leaves[start..].first_chunk().unwrap_or(&NONE)
+    }
+
+    /// Returns whether [`Cursors::score_row`] has what it needs.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    /// Returns the sum for one row with a value for each feature. The caller has checked [`Cursors::has_rows`].
+    pub(super) fn score_row(&self, row: &[f32]) -> f64 {
+        let mut bins: RowBins = [0; COLUMNS_MAX];
+        // The two columns of a feature follow one another.
+        let (mut feature, mut below) = (usize::MAX, 0);
+        for (column, bin) in self.columns.iter().zip(&mut bins) {
+            let value = row[column.feature];
+            if column.feature != feature {
+                (feature, below) = (column.feature, column.below(value));
+            }
+            *bin = if value.is_nan() { column.missing } else { below };
+        }
+        let mut sum = self.base;
+        for (group, starts) in self.groups.iter().zip(self.starts.chunks(LANES)) {
+            let exits = lanes::exits(group, &bins, self.columns.len());
+            starts.iter().zip(exits).for_each(|(start, exit)| sum += self.leaves[start + usize::from(exit)]);
+        }
+        sum
     }
 
     /// Adds the splits below `at`, parents first, and its leaves from left to right; `None` if there are too many leaves, or if the
@@ -112,11 +169,11 @@ impl Cursors {
         at: i32,
         columns_of: &[[Option<u16>; 2]],
         depth_max: usize,
-        leaves: &mut Vec<f64>,
     ) -> Option<()> {
+        let start = self.starts.last().copied()?;
         if at < 0 {
-            leaves.push(ensemble.leaf_values()[!at as usize]);
-            return (leaves.len() <= LEAVES_MAX).then_some(());
+            self.leaves.push(ensemble.leaf_values()[!at as usize]);
+            return (self.leaves.len() - start <= LEAVES_MAX).then_some(());
         }
         let depth_max = depth_max.checked_sub(1)?;
         let node = &ensemble.nodes()[at as usize];
@@ -124,12 +181,12 @@ impl Cursors {
         let column = columns_of[node.feature()][usize::from(node.missing_left())]?;
         let bin = self.columns[usize::from(column)].positions.position(threshold) as u8;
         let place = self.steps.len();
-        let first = u8::try_from(leaves.len()).ok()?;
+        let first = u8::try_from(self.leaves.len() - start).ok()?;
         self.steps.push(Step { column, threshold: flipped(bin), first, second: first });
         let [left, right] = node.children();
-        self.add(ensemble, left, columns_of, depth_max, leaves)?;
-        self.steps[place].second = u8::try_from(leaves.len()).ok()?;
-        self.add(ensemble, right, columns_of, depth_max, leaves)
+        self.add(ensemble, left, columns_of, depth_max)?;
+        self.steps[place].second = u8::try_from(self.leaves.len() - start).ok()?;
+        self.add(ensemble, right, columns_of, depth_max)
     }
 
     /// Sets `sums` to the sums of `rows`, row-major with `width` values each. `has_avx2` is true only if the processor has AVX2.
@@ -137,10 +194,10 @@ impl Cursors {
         let mut bins = vec![[0; ROWS]; self.columns.len()];
         for (rows, sums) in rows.chunks(ROWS * width).zip(sums.chunks_mut(ROWS)) {
             for (column, bins) in self.columns.iter().zip(&mut bins) {
-                for (value, bin) in rows[column.feature..].iter().step_by(width).zip(bins) {
-                    let below = column.positions.position(*value) as u8;
-                    *bin = if value.is_nan() { column.missing } else { flipped(below) };
-                }
+                let values = rows[column.feature..].iter().step_by(width);
+                values.zip(bins).for_each(|(value, bin)| {
+                    *bin = if value.is_nan() { column.missing } else { column.below(*value) }
+                });
             }
             sums.fill(self.base);
             self.add_trees(&bins, sums, has_avx2);
@@ -150,13 +207,7 @@ impl Cursors {
     /// Adds the exit leaves of all trees, in their order, to the sums of at most [`ROWS`] rows.
     fn add_trees(&self, bins: &[Bins], sums: &mut [f64], has_avx2: bool) {
         let mut cursors = [[0; ROWS]; 2];
-        let mut from = 0;
-        let trees = self.ends.iter().zip(&self.leaves).map(|(end, leaves)| {
-            let steps = &self.steps[from..*end];
-            from = *end;
-            (steps, leaves)
-        });
-        let trees: Vec<(&[Step], &[f64; LEAVES_MAX])> = trees.collect();
+        let trees: Vec<_> = self.trees().collect();
         // Two trees at a time, so that sums are read and written half as often.
         let (pairs, last) = trees.as_chunks::<2>();
         for [one, other] in pairs {
@@ -171,6 +222,21 @@ impl Cursors {
             sums.iter_mut().zip(&cursors[0]).for_each(|(sum, leaf)| *sum += leaves[usize::from(*leaf)]);
         }
     }
+}
+
+/// Lays the steps of at most [`LANES`] trees side by side.
+fn in_lanes(trees: &[&[Step]]) -> Box<[LaneStep]> {
+    let most = trees.iter().map(|steps| steps.len()).max().unwrap_or(0);
+    let mut group = vec![LaneStep::NONE; most];
+    for (lane, steps) in trees.iter().enumerate() {
+        for (to, step) in group.iter_mut().zip(*steps) {
+            to.columns[lane] = step.column as u8;
+            to.thresholds[lane] = step.threshold;
+            to.firsts[lane] = step.first;
+            to.moves[lane] = step.second - step.first;
+        }
+    }
+    group.into()
 }
 
 fn flipped(bin: u8) -> i8 {

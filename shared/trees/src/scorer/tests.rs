@@ -17,6 +17,17 @@ fn check(scorer: &Scorer, rows: &[Vec<f32>]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Replaces splits by category, which cursors do not hold.
+fn by_order(mut tree: Tree) -> Tree {
+    tree.nodes.iter_mut().for_each(|node| {
+        if let Split::OneOf(categories) = &node.split {
+            let threshold = categories.codes().next().unwrap_or(0) as f32 / 4.0;
+            node.split = Split::AtMost(threshold);
+        }
+    });
+    tree
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(80))]
     #[test]
@@ -30,17 +41,18 @@ proptest! {
         check(&scorer, &rows)?;
     }
 
+    /// Splits on 3 features fill one table of columns, those on 24 three, and those on 48 are too many for single rows.
     #[test]
     fn larger_trees_have_cursors(
-        trees in prop::collection::vec(any_tree(3, 300), 1..12),
-        rows in prop::collection::vec(prop::collection::vec(any_value(), 3), 1..600),
+        (n_features, trees, rows) in prop::sample::select(vec![3usize, 9, 24, 48]).prop_flat_map(|n_features| (
+            Just(n_features),
+            prop::collection::vec(any_tree(n_features as u32, 250).prop_map(by_order), 1..70),
+            prop::collection::vec(prop::collection::vec(any_value(), n_features), 1..600),
+        )),
     ) {
-        let scorer = Scorer::new(Ensemble::new(3, 0.3, &trees).unwrap());
-        if trees.iter().all(|tree| tree.leaves.len() <= 32) {
-            prop_assert_eq!(scorer.form(), "masks");
-        } else if trees.iter().any(|tree| tree.leaves.len() > 256) {
-            prop_assert_eq!(scorer.form(), "walk");
-        }
+        let scorer = Scorer::new(Ensemble::new(n_features, 0.3, &trees).unwrap());
+        let is_small = trees.iter().all(|tree| tree.leaves.len() <= 32);
+        prop_assert_eq!(scorer.form(), if is_small { "masks" } else { "cursors" });
         check(&scorer, &rows)?;
     }
 
