@@ -31,9 +31,13 @@ pub(crate) fn in_parts<T: Send>(
     threads: usize,
     predict: impl Fn(&[Trip]) -> T + Sync,
 ) -> Vec<T> {
+    let parts_max = trips.len() / PART_ROWS_MIN;
+    // Few trips do not ask for the number of processors: the answer reads files, which took 15 microseconds.
+    if threads == 1 || parts_max < 2 {
+        return vec![predict(trips)];
+    }
     let machine = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if threads == 0 { machine() } else { threads };
-    let parts = threads.min(trips.len() / PART_ROWS_MIN);
+    let parts = parts_max.min(if threads == 0 { machine() } else { threads });
     if parts < 2 {
         return vec![predict(trips)];
     }
@@ -128,7 +132,7 @@ pub fn evaluate(model: &Model, examples: &Examples, threads: usize) -> Metrics {
     predictions.measure(&examples.labels, 0..examples.len())
 }
 
-/// Computes the metrics of `model` by pickup borough, hour band, distance band and airport; empty groups are left out.
+/// Computes the metrics of `model` by pickup borough, hour band, distance band, airport and vendor; empty groups are left out.
 pub fn slices(model: &Model, examples: &Examples) -> Vec<Slice> {
     let predictions = Predictions::new(model, &examples.trips, 0);
     let mut parts: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
@@ -146,7 +150,7 @@ pub fn slices(model: &Model, examples: &Examples) -> Vec<Slice> {
 }
 
 /// Returns the slices that a trip belongs to: `(by, value)`.
-pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 4] {
+pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 5] {
     use chrono::Timelike;
     let hour_band = match trip.pickup.map(|at| at.hour()) {
         None => "unknown",
@@ -161,11 +165,21 @@ pub fn slices_of(trip: &Trip) -> [(&'static str, &'static str); 4] {
     let distance_band = possible_miles(trip.distance_miles).map(distance_band);
     let distance_band = distance_band.map_or("impossible", |band| BANDS[band]);
     let airport = zones::is_airport(trip.pickup_zone) || zones::is_airport(trip.dropoff_zone);
+    // The vendors of the Taxi and Limousine Commission's dictionary.
+    let vendor = match trip.vendor {
+        None => "unknown",
+        Some(1) => "1 Creative Mobile",
+        Some(2) => "2 Curb Mobility",
+        Some(6) => "6 Myle",
+        Some(7) => "7 Helix",
+        Some(_) => "other",
+    };
     [
         ("pickup_borough", zones::borough(trip.pickup_zone).name()),
         ("hour_band", hour_band),
         ("distance_band", distance_band),
         ("airport", if airport { "yes" } else { "no" }),
+        ("vendor", vendor),
     ]
 }
 
@@ -207,6 +221,7 @@ mod tests {
             dropoff_zone: Zone::new(138),
             pickup: local_time("2021-02-03 08:00:00"),
             distance_miles: Some(5.0),
+            vendor: Some(6),
             ..Trip::default()
         };
         assert_eq!(
@@ -215,10 +230,11 @@ mod tests {
                 ("pickup_borough", "Manhattan"),
                 ("hour_band", "06-09 morning"),
                 ("distance_band", "02-05 miles"),
-                ("airport", "yes")
+                ("airport", "yes"),
+                ("vendor", "6 Myle")
             ]
         );
         let unknown = slices_of(&Trip::default()).map(|(_, value)| value);
-        assert_eq!(unknown, ["Unknown", "unknown", "impossible", "no"]);
+        assert_eq!(unknown, ["Unknown", "unknown", "impossible", "no", "unknown"]);
     }
 }
