@@ -33,7 +33,7 @@ pub struct BoostedParams {
 impl Default for BoostedParams {
     fn default() -> Self {
         Self {
-            rounds_max: 1500,
+            rounds_max: 1000,
             patience: 40,
             leaves: None,
             learning_rate: None,
