@@ -1,9 +1,10 @@
 //! Describes trips and checks whether they are as expected. Pure: takes trips and counts, returns checks.
 //!
-//! Map: [`profile`] counts trips, predictions and outcomes; [`gates`] checks whether a month may be used.
+//! Map: [`profile`] counts trips, predictions and outcomes; [`gates`] checks whether a month may be used; [`drift`] compares two profiles.
 //!
 //! Deliberately absent: files, stores, clocks, and names of CloudWatch metrics.
 
+pub mod drift;
 pub mod gates;
 pub mod profile;
 

@@ -89,6 +89,9 @@ pub struct Profile {
     pub hours: Counts,
     /// Rows by `VendorID`.
     pub vendors: Counts,
+    /// Rows by number of passengers; profiles of former versions lack it.
+    #[serde(default)]
+    pub passengers: Counts,
     /// Rows by `RatecodeID`.
     pub rate_codes: Counts,
     /// Rows by `trip_type`.
@@ -145,6 +148,7 @@ impl Profile {
             (&mut self.boroughs, Some(8 * from + to)),
             (&mut self.hours, hour),
             (&mut self.vendors, code(trip.vendor)),
+            (&mut self.passengers, code(trip.passengers)),
             (&mut self.rate_codes, code(trip.rate_code)),
             (&mut self.trip_types, code(trip.trip_type)),
         ] {
@@ -178,6 +182,7 @@ impl Profile {
             (&mut self.boroughs, &other.boroughs),
             (&mut self.hours, &other.hours),
             (&mut self.vendors, &other.vendors),
+            (&mut self.passengers, &other.passengers),
             (&mut self.rate_codes, &other.rate_codes),
             (&mut self.trip_types, &other.trip_types),
         ] {
