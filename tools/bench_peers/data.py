@@ -1,5 +1,7 @@
 """The data sets of the benchmark: little-endian f32 files, made once and read by all libraries."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,17 +10,21 @@ from pathlib import Path
 import environment
 import generated
 import numpy as np
-import real
+from failure import Failure
 
 FOLDER = environment.STATE / "data"
+# Features of the generated trips.
 FEATURES = 10
+# Features of a trip in the product, of which the first are what a file states and the geography of its zones.
+SERVED_FEATURES, RAW_FEATURES = 24, 15
 
 
 @dataclass(frozen=True)
 class Set:
-    """A data set in three files: rows of features, and both targets."""
+    """A data set: a file with rows of features, and one for each target that it has."""
 
     name: str
+    features: int = FEATURES
 
     @property
     def x(self) -> Path:
@@ -36,10 +42,7 @@ class Set:
         return self.minutes if objective == "squared" else self.tipped
 
     def rows(self) -> int:
-        return self.minutes.stat().st_size // 4
-
-    def exists(self) -> bool:
-        return all(file.exists() for file in (self.x, self.minutes, self.tipped))
+        return self.x.stat().st_size // (4 * self.features)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class Pair:
 
     train: Set
     test: Set
+
+    def files(self, objective: str) -> list[str | Path]:
+        train, test = self.train, self.test
+        return ["--x", train.x, "--y", train.target(objective), "--test-x", test.x, "--test-y", test.target(objective),
+                "--features", str(train.features)]
 
 
 def made_up(rows: int) -> Pair:
@@ -64,25 +72,47 @@ def generate(which: int, rows: int) -> Iterable[generated.Trips]:
     return (generated.block(city, which, number) for number in range(rows // generated.BLOCK))
 
 
-def of_months(months: list[str], test_month: str, card_only: bool) -> Pair:
-    """Returns real trips; with `card_only`, for tips, those paid by card, because other tips are not recorded."""
-    kind = "card" if card_only else "all"
-    folder = real.folder()
+def of_months(program: Path, months: list[str], test_months: list[str], objective: str) -> Pair:
+    """Returns the product's own features of real trips: of all, or of those paid by card, because other tips are not recorded."""
 
     def ensured(about: list[str]) -> Set:
-        name = f"real-{kind}-{about[0]}-{about[-1]}"
-        return ensure(name, lambda: (real.trips(folder, month, card_only) for month in about))
+        target = "duration" if objective == "squared" else "tip"
+        the_set = Set(f"real-{target}-{about[0]}-{about[-1]}", SERVED_FEATURES)
+        if not the_set.target(objective).exists():
+            say_making(the_set.name)
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            files = ",".join(str(file_of(month)) for month in about)
+            command = [program, "features", "--months", files, "--target", target, "--x", the_set.x, "--y", the_set.target(objective)]
+            done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+            if done.returncode != 0:
+                raise Failure(f"{program.name}: {done.stderr.strip()}")
+        return the_set
 
-    return Pair(ensured(months), ensured([test_month]))
+    return Pair(ensured(months), ensured(test_months))
+
+
+def file_of(month: str) -> Path:
+    """Returns the file of a month of real trips in TRIPS_DIR."""
+    folder = os.environ.get("TRIPS_DIR")
+    if not folder:
+        raise Failure("TRIPS_DIR names no folder with months of trips")
+    file = Path(folder) / f"green_tripdata_{month}.parquet"
+    if not file.is_file():
+        raise Failure(f"TRIPS_DIR has no {file.name}")
+    return file
 
 
 def ensure(name: str, blocks) -> Set:
     """Returns the set of that name, and makes it from `blocks()` if it does not exist."""
     the_set = Set(name)
-    if not the_set.exists():
-        print(f"bench peers: making the set {name}", file=sys.stderr)
+    if not all(file.exists() for file in (the_set.x, the_set.minutes, the_set.tipped)):
+        say_making(name)
         write(the_set, blocks())
     return the_set
+
+
+def say_making(name: str) -> None:
+    print(f"bench peers: making the set {name}", file=sys.stderr)
 
 
 def write(the_set: Set, blocks: Iterable[generated.Trips]) -> None:
@@ -99,8 +129,8 @@ def write(the_set: Set, blocks: Iterable[generated.Trips]) -> None:
         part.rename(file)
 
 
-def read_rows(file: Path) -> np.ndarray:
-    return np.fromfile(file, dtype="<f4").reshape(-1, FEATURES)
+def read_rows(file: Path, features: int) -> np.ndarray:
+    return np.fromfile(file, dtype="<f4").reshape(-1, features)
 
 
 def read_column(file: Path) -> np.ndarray:
@@ -116,6 +146,6 @@ def first_rows(of: Set, rows: int) -> Path:
     file = FOLDER / f"{of.name}-first-{short(rows)}.x.f32"
     if not file.exists():
         part = file.with_suffix(".part")
-        read_rows(of.x)[:rows].tofile(part)
+        read_rows(of.x, of.features)[:rows].tofile(part)
         part.rename(file)
     return file

@@ -10,7 +10,7 @@ from environment import PROJECT
 
 PACKAGES = (
     "lightgbm", "xgboost-cpu", "scikit-learn", "onnxruntime", "onnxmltools", "treelite", "tl2cgen", "lleaves", "llvmlite",
-    "numpy",
+    "numpy", "pandas", "polars",
 )
 
 

@@ -1,6 +1,12 @@
-"""Measures a call within its own process: CPU time, and how far memory rises during the call."""
+"""Measures a call within its own process: CPU time, and how far memory rises during the call.
+
+  measure.py COMMAND...   measures a whole process instead, and prints the same as JSON
+"""
 
 import json
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,3 +66,16 @@ def peak_mb() -> float:
 def tell(**facts: Any) -> None:
     """Prints the result as the last line on stdout; libraries may print lines before it."""
     print(json.dumps(facts), flush=True)
+
+
+def main() -> None:
+    started = time.perf_counter()
+    done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+    wall_s, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    tell(cpu_s=used.ru_utime + used.ru_stime, wall_s=wall_s, rss_peak_mb=used.ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()

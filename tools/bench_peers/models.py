@@ -7,11 +7,10 @@ from pathlib import Path
 
 import data
 import run
+import shape
 import score_peer
 from environment import HERE, PYTHON, STATE, lock_hash
 from failure import Failure
-
-TREES = 300
 
 
 @dataclass
@@ -26,19 +25,19 @@ class Models:
     def text(self) -> Path:
         return self.folder / score_peer.LIGHTGBM_TEXT
 
-    def notes(self) -> list[str]:
+    def notes(self, about: str) -> list[str]:
         """Returns the time that compiling took, which the scoring times do not include."""
         took = ", ".join(f"{rival} {seconds:.1f} s" for rival, seconds in self.seconds.items())
-        return [f"Converted or compiled beforehand: {took}."] if took else []
+        return [f"Converted or compiled beforehand, {about}: {took}."] if took else []
 
 
-def ensure(pair: data.Pair, name: str) -> Models:
+def ensure(pair: data.Pair, of: shape.Shape) -> Models:
     # Other versions of the libraries produce other files, so the folder's name contains the hash of the lock file.
-    made = Models(STATE / "models" / f"{name}-{lock_hash()[:12]}")
+    made = Models(STATE / "models" / f"{pair.train.name}-{of.trees}x{of.leaves}-{lock_hash()[:12]}")
     made.folder.mkdir(parents=True, exist_ok=True)
-    if failure := train("lightgbm", pair, made.text):
+    if failure := train("lightgbm", pair, of, made.text):
         raise Failure(f"LightGBM cannot train the model to score: {failure}")
-    if failure := train("xgboost", pair, made.folder / score_peer.XGBOOST_MODEL):
+    if failure := train("xgboost", pair, of, made.folder / score_peer.XGBOOST_MODEL):
         made.failures["xgboost"] = failure
     for rival, about in score_peer.RIVALS.items():
         if about.prepare is not None:
@@ -46,17 +45,14 @@ def ensure(pair: data.Pair, name: str) -> Models:
     return made
 
 
-def train(rival: str, pair: data.Pair, file: Path) -> str | None:
+def train(rival: str, pair: data.Pair, of: shape.Shape, file: Path) -> str | None:
     """Trains the model into `file` if it does not exist; returns the error, if any."""
     if file.exists():
         return None
     run.say(f"training {rival}'s model to score")
     part = file.with_name(f"part-{file.name}")
-    _, failure = run.answer_of(run.Job(rival, [
-        PYTHON, HERE / "train_peer.py", rival, "--x", pair.train.x, "--y", pair.train.minutes, "--test-x", pair.test.x,
-        "--test-y", pair.test.minutes, "--objective", "squared", "--rounds", str(TREES), "--leaves", "31",
-        "--learning-rate", "0.1", "--save", part,
-    ]))
+    command = [PYTHON, HERE / "train_peer.py", rival, *pair.files("squared"), *of.settings("squared"), "--save", part]
+    _, failure = run.answer_of(run.Job(rival, command))
     if failure is None:
         part.rename(file)
     return failure

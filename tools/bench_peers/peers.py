@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Compares `trees` with other libraries: training, scoring, and one row at a time, on the same data and one thread.
+"""Compares what serves with other libraries: training, accuracy, scoring, files, and one row at a time.
 
 Every run is a separate process, the libraries take turns, and the process's CPU time during the call is measured. The
 first run makes the environment, the data and the models under target/bench-peers; delete that folder to make them
 again. Real trips come from TRIPS_DIR; without it only generated trips are used. The tables go to stdout and to a
-Markdown file, progress to stderr. Build our benchmark program first:
+Markdown file, progress to stderr. Build our programs first:
 
+  cargo build --release --locked -p tripcast --bin tripcast --example served
   cargo build --release --locked -p trees --example bench
 """
 
@@ -18,8 +19,8 @@ import environment
 from environment import PROJECT
 from failure import Failure
 
-OURS = PROJECT / "target" / "release" / "examples" / "bench"
-BUILD = "cargo build --release --locked -p trees --example bench"
+PROGRAMS = PROJECT / "target" / "release"
+BUILD = "make bench-peers"
 FULL_ROWS, QUICK_ROWS = 1_000_000, 100_000
 
 
@@ -31,7 +32,7 @@ def bench(args: argparse.Namespace) -> None:
 
     report.check(args.out)
     rows, repeats = (QUICK_ROWS, 1) if args.quick else (FULL_ROWS, args.repeats)
-    plan = suites.Plan(args.ours.resolve(), repeats, rows, args.quick)
+    plan = suites.Plan(args.programs.resolve(), repeats, rows, args.quick)
     about = machine.describe()
     print(about)
     for name in [args.only] if args.only else suites.SUITES:
@@ -47,8 +48,9 @@ def check(args: argparse.Namespace) -> None:
     """Checks the requirements before the environment is made."""
     if not Path("/proc/self/clear_refs").exists():
         raise Failure("memory is measured through /proc, which only Linux has")
-    if not args.ours.is_file():
-        raise Failure(f"there is no {args.ours}; build it first: {BUILD}")
+    for name in ("tripcast", "examples/bench", "examples/served"):
+        if not (args.programs / name).is_file():
+            raise Failure(f"there is no {args.programs / name}; build it first, as {BUILD} does")
 
 
 def at_least_one(text: str) -> int:
@@ -62,9 +64,9 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: 1 repeat, 100,000 rows")
     parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="runs of each rival (default: 5)")
-    parser.add_argument("--only", choices=("training", "scoring", "single"), help="one section; the others stay as they are")
-    parser.add_argument("--ours", type=Path, default=OURS, metavar="FILE",
-                        help="our benchmark program (default: the release build)")
+    parser.add_argument("--only", choices=("training", "accuracy", "scoring", "files", "single"), help="one section; the others stay as they are")
+    parser.add_argument("--programs", type=Path, default=PROGRAMS, metavar="FOLDER",
+                        help="where our programs are (default: the release build)")
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="default: docs/BENCHMARKS.md; with --quick target/bench-peers/quick.md")
     return parser

@@ -1,5 +1,6 @@
 """Runs jobs in turn, each in a new process on as many cores as it has threads, until all have had their repeats."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ ONE_THREAD = {
 
 @dataclass(frozen=True)
 class Job:
-    """A command to measure; it prints its result as JSON on the last line of stdout."""
+    """A command to measure; it prints its result as JSON."""
 
     name: str
     command: list[str | Path]
@@ -80,10 +81,11 @@ def answer_of(job: Job) -> tuple[dict, str | None]:
         return {}, f"killed by signal {-done.returncode}"
     if done.returncode > 0:
         return {}, reason(done.stderr) or f"exit code {done.returncode}"
-    try:
-        return json.loads(last_line(done.stdout)), None
-    except json.JSONDecodeError:
-        return {}, "its answer is not JSON"
+    # Libraries print lines of their own before the last one; the product prints one document on several lines.
+    for text in (done.stdout, last_line(done.stdout)):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(text), None
+    return {}, "its answer is not JSON"
 
 
 def pin(threads: int) -> None:

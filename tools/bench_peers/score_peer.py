@@ -1,7 +1,8 @@
 """Scores all test rows with one library; or, beforehand, converts or compiles the model for it.
 
-  prepare RIVAL --folder DIR              makes the library's own form of DIR/lightgbm.txt
-  score RIVAL --folder DIR --x F --out F  writes raw scores as f64, and prints the time of a pass over all rows as JSON
+  prepare RIVAL --folder DIR                           makes the library's own form of DIR/lightgbm.txt
+  score RIVAL --folder DIR --features N --x F --out F  writes raw scores as f64, and prints the time of a pass over all
+                                                       rows as JSON
 """
 
 import argparse
@@ -46,8 +47,9 @@ def prepare_onnx(text: Path, file: Path) -> None:
     import onnxmltools
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    inputs = [("x", FloatTensorType([None, data.FEATURES]))]
-    converted = onnxmltools.convert_lightgbm(lightgbm.Booster(model_file=text), initial_types=inputs)
+    model = lightgbm.Booster(model_file=text)
+    inputs = [("x", FloatTensorType([None, model.num_feature()]))]
+    converted = onnxmltools.convert_lightgbm(model, initial_types=inputs)
     file.write_bytes(converted.SerializeToString())
 
 
@@ -119,7 +121,7 @@ def prepare(rival: Rival, args: argparse.Namespace) -> None:
 def score(rival: Rival, args: argparse.Namespace) -> None:
     # Imported before the clock starts, because loading the library is not part of loading the model.
     __import__(rival.module)
-    rows, started = data.read_rows(args.x), time.perf_counter()
+    rows, started = data.read_rows(args.x, args.features), time.perf_counter()
     predict = rival.load(args.folder / rival.file)
     load_ms = (time.perf_counter() - started) * 1000
     scores, cpu_s = measure.passes(lambda: predict(rows))
@@ -135,6 +137,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("verb", choices=("prepare", "score"))
     parser.add_argument("rival", choices=RIVALS)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--features", type=int, metavar="N", help="columns of the rows")
     parser.add_argument("--x", type=Path)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()

@@ -7,15 +7,16 @@ import data
 import models
 import report
 import run
+import shape
 from environment import HERE, PYTHON, STATE
 from failure import Failure
 from report import Section, Table
 from run import Job, Outcome
 
 OURS = "trees (ours)"
-TREES, LEAVES, RATE = 100, 31, 0.1
-TEST_MONTH = "2024-01"
 MONTHS = [f"2023-{month:02}" for month in range(1, 13)]
+# Months are published late: the one after those learned from is not known when a model of them starts to serve.
+TEST_MONTHS = ["2024-02"]
 TRAINERS = {"LightGBM": "lightgbm", "XGBoost hist": "xgboost", "scikit-learn HistGradientBoosting": "scikit-learn"}
 KERNELS = ("auto", "portable", "walk")
 # Our passes are short, so the median of several is taken.
@@ -25,35 +26,58 @@ SCORERS = {
     "treelite GTIL": "treelite-gtil", "tl2cgen, gcc -O3": "tl2cgen", "lleaves": "lleaves",
 }
 SINGLE_ROWS = 20_000
+# One month to learn from, and the two that follow.
+ACCURACY = [("2021-01", "2021-02", "2021-03"), ("2022-01", "2022-02", "2022-03"), ("2023-01", "2023-02", "2023-03"),
+            ("2024-01", "2024-02", "2024-03")]
+# The months of the file that is predicted: a million trips.
+FILE_MONTHS = [*MONTHS, "2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-06"]
+FILE_ROWS = 1_000_000
+ROW_GROUP = 131_072
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Our benchmark program, the number of repeats, and the size of the data."""
+    """Where our programs are, the number of repeats, and the size of the data."""
 
-    ours: Path
+    programs: Path
     repeats: int
     rows: int
     quick: bool
 
+    @property
+    def bench(self) -> Path:
+        return self.programs / "examples" / "bench"
+
+    @property
+    def served(self) -> Path:
+        return self.programs / "examples" / "served"
+
+    @property
+    def tripcast(self) -> Path:
+        return self.programs / "tripcast"
+
+    @property
+    def months(self) -> list[str]:
+        return MONTHS[-1:] if self.quick else MONTHS
+
 
 def training(plan: Plan) -> Section:
     pair, large = data.made_up(plan.rows), data.made_up(3 * plan.rows)
-    rows = data.short(plan.rows)
-    tables = learn(plan, pair, "squared", f"Generated trips, {rows} rows, squared error (minutes)", large)
-    tables += learn(plan, pair, "logistic", f"Generated trips, {rows} rows, logistic (tipped or not)")
-    months = MONTHS[-1:] if plan.quick else MONTHS
+    rows, small, served = data.short(plan.rows), shape.SMALL_FIT, shape.SERVED_FIT
+    tables = learn(plan, pair, small, "squared", f"Generated trips, {rows} rows, squared error (minutes), {small}", large)
+    tables += learn(plan, pair, small, "logistic", f"Generated trips, {rows} rows, logistic (tipped or not), {small}")
     for objective, about in (("squared", "squared error (minutes)"), ("logistic", "logistic (tipped or not), card trips")):
-        caption = f"Real green trips, {months[0]} to {months[-1]}, {about}"
+        caption = f"Real green trips, {plan.months[0]} to {plan.months[-1]}, {about}, {served}"
         try:
-            of_months = data.of_months(months, TEST_MONTH, card_only=objective == "logistic")
+            of_months = data.of_months(plan.served, plan.months, TEST_MONTHS, objective)
         except Failure as failure:
             tables.append(Table(caption, notes=[f"Skipped: {failure}."]))
             continue
-        tables += learn(plan, of_months, objective, f"{caption}, {of_months.train.rows():,} rows")
+        tables += learn(plan, of_months, served, objective, f"{caption}, {of_months.train.rows():,} rows", of_months)
     notes = [
-        f"{TREES} trees of {LEAVES} leaves at rate {RATE}, at most 255 bins, at least 20 rows a leaf, one thread; from the f32 "
-        "matrix to the model, so binning counts and reading files does not. CPU seconds of the process, the median of "
+        f"Rate {small.rate}, at most 255 bins, at least 20 rows a leaf, one thread; from the f32 "
+        "matrix to the model, so binning counts and reading files does not. Real trips have the product's own features and "
+        f"settings: {data.SERVED_FEATURES} features, of which each split chooses from half. CPU seconds of the process, the median of "
         f"{plan.repeats} (from the least to the most); the error is the one on the test set. LightGBM works column by column, its "
         "faster way here; XGBoost bounds leaves by hessians, 20 or 5, for want of a bound on rows. Memory is the process's peak, "
         "for the peers with Python and its libraries in it, and by how much training raised it above the data already read.",
@@ -61,17 +85,21 @@ def training(plan: Plan) -> Section:
     return Section("Training", tables, notes)
 
 
-def learn(plan: Plan, pair: data.Pair, objective: str, caption: str, large: data.Pair | None = None) -> list[Table]:
+def learn(plan: Plan, pair: data.Pair, of: shape.Shape, objective: str, caption: str, large: data.Pair | None = None) -> list[Table]:
     """Returns a table of all trainers and, if `large` is given, one of how our cost grows with threads and rows."""
-    jobs = [Job(OURS, our_training(plan, pair, objective, 1))]
-    jobs += [Job(name, peer_training(rival, pair, objective)) for name, rival in TRAINERS.items()]
+    def ours(pair: data.Pair, threads: int) -> list[str | Path]:
+        return [plan.bench, "train", *pair.files(objective), *of.settings(objective), "--threads", str(threads)]
+
+    def peer(rival: str) -> list[str | Path]:
+        return [PYTHON, HERE / "train_peer.py", rival, *pair.files(objective), *of.settings(objective)]
+
+    jobs = [Job(OURS, ours(pair, 1))] + [Job(name, peer(rival)) for name, rival in TRAINERS.items()]
     growing = []
     if large is not None:
         alone = "this machine has one core" if len(run.cores()) < 2 else None
-        growing = [
-            Job("2 threads", our_training(plan, pair, objective, 2), threads=2, impossible=alone),
-            Job("3 times the rows", our_training(plan, large, objective, 1)),
-        ]
+        growing = [Job("2 threads", ours(pair, 2), threads=2, impossible=alone)]
+        if large is not pair:
+            growing.append(Job("3 times the rows", ours(large, 1)))
     outcomes = run.in_turn(jobs + growing, plan.repeats, caption)
     compared, grown = outcomes[:len(jobs)], outcomes[len(jobs):]
     error = "RMSE" if objective == "squared" else "log-loss"
@@ -83,24 +111,6 @@ def learn(plan: Plan, pair: data.Pair, objective: str, caption: str, large: data
             growth_row(outcome, compared[0]) for outcome in [compared[0], *grown]
         ]))
     return tables
-
-
-def our_training(plan: Plan, pair: data.Pair, objective: str, threads: int) -> list[str | Path]:
-    return [plan.ours, "train", *files(pair, objective), "--features", str(data.FEATURES),
-            *settings(objective, TREES), "--threads", str(threads)]
-
-
-def peer_training(rival: str, pair: data.Pair, objective: str) -> list[str | Path]:
-    return [PYTHON, HERE / "train_peer.py", rival, *files(pair, objective), *settings(objective, TREES)]
-
-
-def files(pair: data.Pair, objective: str) -> list[str | Path]:
-    train, test = pair.train, pair.test
-    return ["--x", train.x, "--y", train.target(objective), "--test-x", test.x, "--test-y", test.target(objective)]
-
-
-def settings(objective: str, trees: int) -> list[str]:
-    return ["--objective", objective, "--rounds", str(trees), "--leaves", str(LEAVES), "--learning-rate", str(RATE)]
 
 
 def training_row(outcome: Outcome, ours: Outcome) -> list[str]:
@@ -123,34 +133,79 @@ def growth_row(outcome: Outcome, ours: Outcome) -> list[str]:
     ]
 
 
+def accuracy(plan: Plan) -> Section:
+    """Compares the product's own training, after one month, with LightGBM as it comes on the same raw inputs."""
+    rows = []
+    for months in ACCURACY[-1:] if plan.quick else ACCURACY:
+        try:
+            train, *later = [data.file_of(month) for month in months]
+            pairs = [data.of_months(plan.served, [months[0]], [month], "squared") for month in months[1:]]
+        except Failure as failure:
+            rows.append([f"{months[0]}", f"skipped: {failure}"])
+            continue
+        ours, failure = run.answer_of(Job(OURS, [
+            plan.tripcast, "train", "--json", "--target", "duration", "--family", "boosted", "--rules", "course", "--seed", "1",
+            "--train", train, "--validate", later[0], "--test", later[1],
+        ], threads=len(run.cores())))
+        peers = [run.answer_of(Job("LightGBM", [
+            PYTHON, HERE / "train_peer.py", "lightgbm", *pair.files("squared"), *shape.UNTUNED.settings("squared"),
+            "--columns", str(data.RAW_FEATURES),
+        ])) for pair in pairs]
+        if failure := failure or next((failure for _, failure in peers if failure), None):
+            raise Failure(f"training on {months[0]}: {failure}")
+        for month, own, (peer, _) in zip(months[1:], (ours["validate"], ours["test"]), peers):
+            own, peer = own["rmse"], peer["error"]
+            rows.append([f"{months[0]}, judged on {month}", f"{own:.3f}", f"{peer:.3f}", f"{100 * (own / peer - 1):+.1f} %"])
+            run.say(f"accuracy: {', '.join(rows[-1])}")
+    notes = [
+        "RMSE in minutes on trips of 1 to 60 minutes of the two months after the one that was learned from. Ours is `tripcast train "
+        f"--family boosted --rules course --seed 1`. LightGBM learns from the same rows: {shape.UNTUNED} at rate {shape.UNTUNED.rate}, "
+        f"from the {data.RAW_FEATURES} features that a file states or that follow from its zones (numbers, distance, time, codes, "
+        "centroids and the straight way between them).",
+    ]
+    return Section("Accuracy", [Table("Durations, one month", ["", "ours", "LightGBM, untuned", "difference"], rows)], notes)
+
+
 def scoring(plan: Plan) -> Section:
-    pair = data.made_up(plan.rows)
-    made = models.ensure(pair, data.short(plan.rows))
+    pairs = [(data.made_up(plan.rows), shape.SMALL, f"trained on the generated {data.short(plan.rows)} rows")]
+    try:
+        of_months = data.of_months(plan.served, plan.months, TEST_MONTHS, "squared")
+        pairs.append((of_months, shape.SERVED, f"trained on real trips, {plan.months[0]} to {plan.months[-1]}"))
+    except Failure as failure:
+        run.say(f"scoring of real trips is skipped: {failure}")
+    tables, notes = [], [
+        "One LightGBM model for each table, read by all but XGBoost, which cannot; raw "
+        f"scores from a row-major f32 matrix, one thread. Rows by CPU seconds of a pass, the median of {plan.repeats} "
+        "(from the least to the most), each the median pass of a process. `auto` is what ours chooses by itself. The second model "
+        "has the size and the features of a champion of twelve months.",
+    ]
+    for pair, of, about in pairs:
+        made = models.ensure(pair, of)
+        tables.append(score(plan, pair, made, f"{of}, {about}, {pair.test.rows():,} rows at once"))
+        notes += made.notes(str(of))
+    return Section("Scoring", tables, notes)
+
+
+def score(plan: Plan, pair: data.Pair, made: models.Models, caption: str) -> Table:
     out = STATE / "scores"
     out.mkdir(exist_ok=True)
     for old in out.glob("*.f64"):
         old.unlink()
+    rows = ["--x", pair.test.x, "--features", str(pair.test.features)]
     jobs = [Job(f"{OURS}, {kernel}", [
-        plan.ours, "score", "--model", made.text, "--x", pair.test.x, "--features", str(data.FEATURES), "--kernel", kernel,
-        "--repeats", str(OUR_PASSES), "--out", out / f"ours-{kernel}.f64",
+        plan.bench, "score", "--model", made.text, *rows, "--kernel", kernel, "--repeats", str(OUR_PASSES),
+        "--out", out / f"ours-{kernel}.f64",
     ]) for kernel in KERNELS]
     jobs += [Job(name, [
-        PYTHON, HERE / "score_peer.py", "score", rival, "--folder", made.folder, "--x", pair.test.x,
-        "--out", out / f"{rival}.f64",
+        PYTHON, HERE / "score_peer.py", "score", rival, "--folder", made.folder, *rows, "--out", out / f"{rival}.f64",
     ], impossible=made.failures.get(rival)) for name, rival in SCORERS.items()]
     kept = [f"ours-{kernel}" for kernel in KERNELS] + list(SCORERS.values())
     outcomes = run.in_turn(jobs, plan.repeats, "scoring")
     agreed = report.Agreement(out / "lightgbm.f64", data.read_column(pair.test.minutes))
-    rows = [scoring_row(outcome, outcomes[0], agreed, out / f"{name}.f64") for outcome, name in zip(outcomes, kept)]
     header = ["", "rows a second", "time to ours", "off LightGBM at most", "equal to LightGBM's bits", "RMSE", "ms to load"]
-    caption = f"{models.TREES} trees of {LEAVES} leaves, {pair.test.rows():,} rows at once"
-    notes = [
-        f"One LightGBM model, trained on the generated {data.short(plan.rows)} rows, read by all but XGBoost, which cannot; raw "
-        f"scores from a row-major f32 matrix, one thread. Rows by CPU seconds of a pass, the median of {plan.repeats} "
-        "(from the least to the most), each the median pass of a process. `auto` is what ours chooses by itself.",
-        *made.notes(),
-    ]
-    return Section("Scoring", [Table(caption, header, rows)], notes)
+    return Table(caption, header, [
+        scoring_row(outcome, outcomes[0], agreed, out / f"{name}.f64") for outcome, name in zip(outcomes, kept)
+    ])
 
 
 def scoring_row(outcome: Outcome, ours: Outcome, agreed: "report.Agreement", scores: Path) -> list[str]:
@@ -169,26 +224,113 @@ def scoring_row(outcome: Outcome, ours: Outcome, agreed: "report.Agreement", sco
     ]
 
 
+def champions(plan: Plan) -> dict[str, Path]:
+    """Trains the product's pair of models on a year, once; delete target/bench-peers/champions after a change of training."""
+    folder = STATE / "champions"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {target: folder / f"{target}-{len(plan.months)}.bin" for target in ("duration", "tip")}
+    for target, file in made.items():
+        if not file.exists():
+            run.say(f"training the {target} champion on {len(plan.months)} months")
+            _, failure = run.answer_of(Job(target, [
+                plan.tripcast, "train", "--json", "--target", target, "--family", "boosted", "--train", *map(data.file_of, plan.months),
+                "--validate", data.file_of(TEST_MONTHS[0]), "--out", file,
+            ], threads=len(run.cores())))
+            if failure:
+                raise Failure(f"tripcast train --target {target}: {failure}")
+    return made
+
+
+def file_of_a_million() -> Path:
+    """Joins real months to one file."""
+    import pyarrow
+    from pyarrow import parquet
+
+    file = STATE / "data" / f"trips-{data.short(FILE_ROWS)}.parquet"
+    if not file.exists():
+        months = [parquet.read_table(data.file_of(month)) for month in FILE_MONTHS]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        trips = pyarrow.concat_tables(months, promote_options="permissive")[:FILE_ROWS]
+        parquet.write_table(trips, file, row_group_size=ROW_GROUP, compression="zstd")
+    return file
+
+
+def files(plan: Plan) -> Section:
+    caption = f"{data.short(FILE_ROWS)} real trips, the champions of {len(plan.months)} months"
+    sizes = (shape.SERVED, shape.SERVED_TIP)
+    notes = [
+        "From one Parquet file to another: reading, features, durations and tip probabilities, writing; ours also states intervals and "
+        f"rejections. The pair is what `tripcast train` makes of {plan.months[0]} to {plan.months[-1]}: {sizes[0]} and {sizes[1]} at most. "
+        "LightGBM has as many trees and leaves, but only the ten cheapest features, and loading Python's libraries does not count. "
+        f"CPU time, wall time and the process's peak memory, the median of {plan.repeats} (from the least to the most).",
+    ]
+    try:
+        ours, trips, months = champions(plan), file_of_a_million(), ",".join(str(data.file_of(month)) for month in plan.months)
+    except Failure as failure:
+        return Section("Files", [Table(caption, notes=[f"Skipped: {failure}."])], notes)
+    peers = STATE / "champions" / f"lightgbm-{len(plan.months)}"
+    if not (peers / "tip.txt").exists():
+        run.say("training LightGBM's champions")
+        done, failure = run.answer_of(Job("LightGBM", [
+            PYTHON, HERE / "file_peer.py", "train", "--months", months, "--folder", peers,
+            "--trees", ",".join(str(of.trees) for of in sizes), "--leaves", ",".join(str(of.leaves) for of in sizes),
+        ], threads=len(run.cores())))
+        if failure:
+            raise Failure(f"LightGBM's champions: {failure}")
+    out = STATE / "predicted.parquet"
+
+    def predict(threads: int) -> list[str | Path]:
+        return [PYTHON, HERE / "measure.py", plan.tripcast, "predict", "--model", ours["duration"], "--tip-model", ours["tip"],
+                "--input", trips, "--output", out, "--threads", str(threads)]
+
+    alone = "this machine has one core" if len(run.cores()) < 2 else None
+    jobs = [Job("tripcast predict (ours)", predict(1)), Job("the same on 2 threads", predict(2), threads=2, impossible=alone)]
+    jobs += [Job(f"{reader} and LightGBM", [
+        PYTHON, HERE / "file_peer.py", "predict", reader, "--file", trips, "--folder", peers, "--out", out,
+    ]) for reader in ("pandas", "polars")]
+    outcomes = run.in_turn(jobs, plan.repeats, "files")
+    header = ["", "CPU s", "to ours", "wall s", "wall, to ours", "peak MB"]
+    return Section("Files", [Table(caption, header, [
+        report.failed(outcome) if outcome.failure else [
+            outcome.name, report.spread(outcome, "cpu_s", 2), report.times(outcome, outcomes[0], "cpu_s"),
+            report.spread(outcome, "wall_s", 2), report.times(outcome, outcomes[0], "wall_s"), f"{outcome.median('rss_peak_mb'):.0f}",
+        ] for outcome in outcomes
+    ])], notes)
+
+
 def single(plan: Plan) -> Section:
     pair = data.made_up(plan.rows)
-    made = models.ensure(pair, data.short(plan.rows))
+    made = models.ensure(pair, shape.SMALL)
     rows = data.first_rows(pair.test, SINGLE_ROWS)
     program, library, failure = models.single_row_program()
     jobs = [
-        Job(OURS, [plan.ours, "single", "--model", made.text, "--x", rows, "--features", str(data.FEATURES)]),
+        Job(OURS, [plan.bench, "single", "--model", made.text, "--x", rows]),
         Job("LightGBM's C API, fast single row", [program, library, made.text, rows, str(data.FEATURES)], impossible=failure),
     ]
-    outcomes = run.in_turn(jobs, plan.repeats, "single row")
-    table = Table(f"{models.TREES} trees of {LEAVES} leaves, one row a call", ["", "ns a row", "time to ours"], [
-        report.failed(outcome) if outcome.failure else [
-            outcome.name, report.spread(outcome, "ns_per_row", 0), report.times(outcome, outcomes[0], "ns_per_row"),
-        ] for outcome in outcomes
-    ])
+    header = ["", "ns a row", "time to ours"]
+
+    def table(jobs: list[Job], caption: str) -> Table:
+        outcomes = run.in_turn(jobs, plan.repeats, "single row")
+        return Table(caption, header, [
+            report.failed(outcome) if outcome.failure else [
+                outcome.name, report.spread(outcome, "ns_per_row", 0), report.times(outcome, outcomes[0], "ns_per_row"),
+            ] for outcome in outcomes
+        ])
+
+    tables = [table(jobs, f"{shape.SMALL}, one row a call")]
+    caption = f"A trip through the champions of {len(plan.months)} months: features, duration, interval and tip"
+    try:
+        pair = champions(plan)
+        tables.append(table([Job("scorer's call (ours)", [
+            plan.served, "single", "--duration", pair["duration"], "--tip", pair["tip"], "--months", data.file_of(TEST_MONTHS[0]),
+        ])], caption))
+    except Failure as failure:
+        tables.append(Table(caption, notes=[f"Skipped: {failure}."]))
     notes = [
-        f"The same model, {SINGLE_ROWS:,} rows one after another through calls set up beforehand, from Rust and from C: no "
-        f"Python. CPU time, the median of {plan.repeats} (from the least to the most).",
+        f"The model of the first table under Scoring, {SINGLE_ROWS:,} rows one after another through calls set up beforehand, from Rust "
+        f"and from C: no Python. The median of {plan.repeats} (from the least to the most).",
     ]
-    return Section("Single row", [table], notes)
+    return Section("Single row", tables, notes)
 
 
-SUITES = {"training": training, "scoring": scoring, "single": single}
+SUITES = {"training": training, "accuracy": accuracy, "scoring": scoring, "files": files, "single": single}

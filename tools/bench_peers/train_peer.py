@@ -1,7 +1,8 @@
 """Trains one library once, in its own process, and prints its time, memory and test error as JSON.
 
 All libraries grow trees leaf by leaf over at most 255 bins (XGBoost 256), at least 20 rows in a leaf, no
-regularization; the suite sets 100 trees of at most 31 leaves at rate 0.1. The time includes binning: from the f32
+regularization; the suite sets the number of trees, their leaves, the rate, and the share of the features that each split
+chooses from. The time includes binning: from the f32
 matrix to the model.
 """
 
@@ -26,6 +27,7 @@ def lightgbm(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
     parameters = {
         "objective": LIGHTGBM_OBJECTIVE[args.objective], "num_leaves": args.leaves, "learning_rate": args.learning_rate,
         "max_bin": 255, "min_data_in_leaf": 20, "num_threads": 1, "deterministic": True, "verbosity": -1,
+        "feature_fraction_bynode": args.node_features,
         # The faster of LightGBM's two methods on this data; by default it would spend time on trying both.
         "force_col_wise": True,
     }
@@ -42,6 +44,7 @@ def xgboost(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
         "objective": XGBOOST_OBJECTIVE[args.objective], "tree_method": "hist", "grow_policy": "lossguide",
         "max_leaves": args.leaves, "max_depth": 0, "max_bin": 256, "eta": args.learning_rate, "lambda": 0,
         "min_child_weight": XGBOOST_LEAF_MIN[args.objective], "nthread": 1, "verbosity": 0,
+        "colsample_bynode": args.node_features,
     }
     binned = library.QuantileDMatrix(x, label=y, max_bin=256, nthread=1)
     model = library.train(parameters, binned, args.rounds)
@@ -56,6 +59,7 @@ def scikit_learn(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Pred
     settings = {
         "max_iter": args.rounds, "max_leaf_nodes": args.leaves, "learning_rate": args.learning_rate, "max_bins": 255,
         "min_samples_leaf": 20, "l2_regularization": 0.0, "early_stopping": False,
+        "max_features": args.node_features,
     }
     if args.objective == "squared":
         return HistGradientBoostingRegressor(**settings).fit(x, y).predict
@@ -85,17 +89,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--leaves", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
+    parser.add_argument("--features", type=int, required=True, metavar="N", help="columns of the rows")
+    parser.add_argument("--columns", type=int, metavar="N", help="learn from the first columns only")
+    parser.add_argument("--node-features", type=float, default=1.0)
     parser.add_argument("--save", type=Path, help="keep the model here, in its library's own format; such a run's time means nothing")
     return parser.parse_args()
+
+
+def rows(file: Path, args: argparse.Namespace) -> np.ndarray:
+    return np.ascontiguousarray(data.read_rows(file, args.features)[:, :args.columns])
 
 
 def main() -> None:
     args = arguments()
     # Imported before the clock starts, because loading the library is not part of training.
     __import__(MODULES[args.rival])
-    x, y = data.read_rows(args.x), data.read_column(args.y)
+    x, y = rows(args.x, args), data.read_column(args.y)
     done = measure.once(lambda: RIVALS[args.rival](x, y, args))
-    predicted = np.asarray(done.result(data.read_rows(args.test_x)))
+    predicted = np.asarray(done.result(rows(args.test_x, args)))
     measure.tell(
         cpu_s=done.cpu_s, wall_s=done.wall_s, rss_before_mb=done.rss_before_mb, rss_peak_mb=done.rss_peak_mb,
         error=error(args.objective, predicted, data.read_column(args.test_y)),

@@ -67,6 +67,7 @@ fn train(options: &Options) -> Result<String, Failure> {
         rounds: options.number("rounds", 100)?,
         max_leaves: options.number("leaves", 31)?,
         learning_rate: options.number("learning-rate", 0.1)?,
+        node_feature_fraction: options.number("node-features", 1.0)?,
         ..Settings::default()
     })
     .check()?;
