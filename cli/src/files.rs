@@ -48,6 +48,15 @@ pub enum FileError {
         /// The directory.
         path: PathBuf,
     },
+    /// It is not a readable profile of trips.
+    #[error("reading a profile from {path}: expected the profile.json beside a model's card", path = path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        source: serde_json::Error,
+    },
     /// It is not a readable model.
     #[error("reading a model from {path}", path = path.display())]
     Model {

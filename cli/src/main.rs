@@ -3,6 +3,7 @@
 //! Each verb has its own file. [`output`] prints results, progress and failures.
 
 mod data;
+mod drift;
 mod evaluate;
 mod explain;
 mod export;
@@ -42,6 +43,7 @@ enum Verb {
     Explain(explain::Args),
     Predict(predict::Args),
     Score(score::Args),
+    Drift(drift::Args),
     Import(import::Args),
     Export(export::Args),
     Retrain(retrain::Args),
@@ -71,6 +73,7 @@ async fn run() -> ExitCode {
         Verb::Explain(args) => explain::run(&args, &out),
         Verb::Predict(args) => predict::run(&args, &out),
         Verb::Score(args) => score::run(&args),
+        Verb::Drift(args) => drift::run(&args, &out),
         Verb::Export(args) => export::run(&args, &out),
         Verb::Import(args) => import::run(&args, &out),
         Verb::Retrain(args) => retrain::run(&args, &out).await,

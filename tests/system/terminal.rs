@@ -129,6 +129,28 @@ fn a_trained_model_is_evaluated_and_predicts_a_file() {
 }
 
 #[test]
+fn two_months_are_compared_column_by_column() {
+    if !has(Need::Built) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("drift.html");
+    let (january, february) = (months::green("2021-01"), months::green("2021-02"));
+    let compare = |reference: &Path, current: &Path| {
+        let files = ["drift", "--json", "--reference", text(reference), "--current", text(current)];
+        document(&tripcast(&[&files[..], &["--html", text(&page)]].concat()))
+    };
+    let same = compare(&january, &january);
+    let columns = same["columns"].as_array().unwrap();
+    assert_eq!((columns.len(), &same["is_drift"]), (11, &Value::from(false)));
+    assert!(columns.iter().all(|column| column["figure"] == 0.0), "{columns:?}");
+    let other = compare(&january, &february);
+    assert!(other["columns"].as_array().unwrap().iter().all(|column| column["figure"].as_f64() > Some(0.0)));
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("<h1>Drift of green_tripdata_2021-02.parquet against"), "{page}");
+}
+
+#[test]
 fn wrong_input_gets_one_clear_error() {
     if !has(Need::Built) {
         return;
@@ -136,6 +158,8 @@ fn wrong_input_gets_one_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let notes = folder.path().join("notes.txt");
     std::fs::write(&notes, "these are notes and neither trips nor a model").unwrap();
+    let card = folder.path().join("card.json");
+    std::fs::write(&card, "{\"model_details\": {}}").unwrap();
     for (arguments, code, expected) in [
         (vec!["data", "inspect", text(&notes)], 1, "not a readable parquet file: expected it to end with"),
         (vec!["evaluate", "--model", text(&notes), "--data", text(&notes)], 1, "not a tripcast model"),
@@ -166,6 +190,16 @@ fn wrong_input_gets_one_clear_error() {
             vec!["replay", "--trips", "/nowhere", "--from", "2023-01", "--to", "2023-03"],
             1,
             "--trips /nowhere: there is no such folder",
+        ),
+        (
+            vec!["drift", "--reference", text(&notes), "--current", text(&notes)],
+            1,
+            "not a readable parquet file: expected it to end with",
+        ),
+        (
+            vec!["drift", "--reference", text(&card), "--current", text(&card)],
+            1,
+            "expected the profile.json beside a model's card",
         ),
         (vec!["data", "generate", "--month", "2021-13"], 2, "expected yyyy-mm"),
         (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),

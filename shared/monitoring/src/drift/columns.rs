@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::distribution::{Distribution, all_values};
 use super::statistics::{self, Kind};
-use crate::profile::{MILES, MINUTES, PROBABILITIES, Profile, SECONDS};
+use crate::profile::{Counts, MILES, MINUTES, PROBABILITIES, Profile, SECONDS};
 
 /// References of up to this many rows are tested, larger ones measured by distance.
 const TESTED_ROWS_MAX: u64 = 1000;
@@ -14,6 +14,8 @@ const P_MAX: f64 = 0.05;
 const DISTANCE_MIN: f64 = 0.1;
 /// Numbers of at most so many distinct values are compared like codes.
 const CODES_MAX: usize = 5;
+/// Codes that are named as having moved.
+const MOVED_MAX: usize = 5;
 /// Share of the columns with drift from which on the data set counts as drifted.
 const COLUMNS_MIN_SHARE: f64 = 0.5;
 
@@ -110,10 +112,16 @@ impl Column {
             kind: Kind::Numeric,
             values: Distribution::of_histogram(histogram, grid),
         };
+        // `Zone::index` counts from 0, the zones of the Taxi and Limousine Commission from 1.
+        let zones = |name, counts: &Counts| Self {
+            name,
+            kind: Kind::Categorical,
+            values: Distribution::new(counts.iter().map(|(index, rows)| (f64::from(index + 1), rows))),
+        };
         let hours = profile.hours.iter().map(|(hour, rows)| (f64::from(hour % 24), rows));
         vec![
-            codes("pickup_zone", &profile.pickups),
-            codes("dropoff_zone", &profile.dropoffs),
+            zones("pickup_zone", &profile.pickups),
+            zones("dropoff_zone", &profile.dropoffs),
             codes("vendor", &profile.vendors),
             codes("rate_code", &profile.rate_codes),
             codes("passengers", &profile.passengers),
@@ -150,10 +158,43 @@ pub struct ColumnDrift {
     pub population_stability_index: f64,
     /// Hellinger distance.
     pub hellinger: f64,
+    /// Means of both; none for codes.
+    pub means: Option<(f64, f64)>,
+    /// Codes whose shares differ most, the greatest difference first; for numbers none.
+    pub moved: Vec<MovedCode>,
     /// Codes that the reference lacks, with their rows; for numbers none.
     pub new_codes: Vec<(f64, u64)>,
     /// Codes that only the reference has, with its rows; for numbers none.
     pub missing_codes: Vec<(f64, u64)>,
+}
+
+/// The share of a code on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MovedCode {
+    /// The code.
+    pub code: f64,
+    /// Share of the reference's rows.
+    pub reference: f64,
+    /// Share of the rows compared with it.
+    pub current: f64,
+}
+
+impl MovedCode {
+    fn most(reference: &Distribution, current: &Distribution) -> Vec<Self> {
+        let share = |of: &Distribution, code| of.rows_of(code) as f64 / of.total() as f64;
+        let codes = all_values(reference, current).into_iter();
+        let mut moved: Vec<Self> = codes
+            .map(|code| Self { code, reference: share(reference, code), current: share(current, code) })
+            .filter(|code| code.reference != code.current)
+            .collect();
+        moved.sort_by(|one, other| other.distance().total_cmp(&one.distance()));
+        moved.truncate(MOVED_MAX);
+        moved
+    }
+
+    fn distance(&self) -> f64 {
+        (self.reference - self.current).abs()
+    }
 }
 
 /// All columns of two profiles, compared.
@@ -213,6 +254,8 @@ impl ColumnDrift {
             current_rows: other.total(),
             population_stability_index: statistics::population_stability_index(kind, one, other)?,
             hellinger: statistics::hellinger(kind, one, other)?,
+            means: if kind == Kind::Numeric { one.mean().zip(other.mean()) } else { None },
+            moved: if kind == Kind::Numeric { Vec::new() } else { MovedCode::most(one, other) },
             new_codes: only(other, one),
             missing_codes: only(one, other),
         })

@@ -111,6 +111,8 @@ fn a_new_code_is_named_with_its_rows() {
         (&[(6.0, 40)][..], &[(1.0, 900)][..])
     );
     assert!(vendor.is_drift && vendor.figure.is_finite(), "{vendor:?}");
+    let moved: Vec<f64> = vendor.moved.iter().map(|moved| moved.code).collect();
+    assert_eq!((moved, vendor.means), (vec![1.0, 2.0, 6.0], None));
 }
 
 proptest! {
