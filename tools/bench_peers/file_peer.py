@@ -21,7 +21,7 @@ PAID_BY_CARD = 1
 MODELS = ("duration", "tip")
 
 
-def of_pandas(file: Path) -> tuple[np.ndarray, object]:
+def read_pandas(file: Path) -> tuple[np.ndarray, object]:
     import pandas
 
     trips = pandas.read_parquet(file, columns=[PICKUP, *STATED])
@@ -34,7 +34,7 @@ def write_pandas(trips, predictions: dict[str, np.ndarray], out: Path) -> None:
     trips.assign(**predictions).to_parquet(out)
 
 
-def of_polars(file: Path) -> tuple[np.ndarray, object]:
+def read_polars(file: Path) -> tuple[np.ndarray, object]:
     import polars
 
     trips = polars.read_parquet(file, columns=[PICKUP, *STATED])
@@ -51,7 +51,7 @@ def write_polars(trips, predictions: dict[str, np.ndarray], out: Path) -> None:
     trips.with_columns([polars.Series(name, values) for name, values in predictions.items()]).write_parquet(out)
 
 
-READERS = {"pandas": (of_pandas, write_pandas), "polars": (of_polars, write_polars)}
+READERS = {"pandas": (read_pandas, write_pandas), "polars": (read_polars, write_polars)}
 
 
 def train(args: argparse.Namespace) -> None:
@@ -64,7 +64,7 @@ def train(args: argparse.Namespace) -> None:
         minutes = (labels[DROPOFF] - labels[PICKUP]).dt.total_seconds().to_numpy() / 60
         kept = (minutes >= MINUTES[0]) & (minutes <= MINUTES[1])
         by_card = kept & (labels.payment_type == PAID_BY_CARD).to_numpy(dtype=bool, na_value=False)
-        parts.append((of_pandas(Path(file))[0], minutes, (labels.tip_amount > 0).to_numpy(), kept, by_card))
+        parts.append((read_pandas(Path(file))[0], minutes, (labels.tip_amount > 0).to_numpy(), kept, by_card))
     rows, minutes, tipped, kept, by_card = (np.concatenate(part) for part in zip(*parts))
     args.folder.mkdir(parents=True, exist_ok=True)
     for name, trees, leaves, labels, chosen in zip(MODELS, args.trees, args.leaves, (minutes, tipped), (kept, by_card)):

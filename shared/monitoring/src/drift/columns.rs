@@ -104,13 +104,13 @@ pub struct Column {
 
 impl Column {
     /// Returns the columns of a profile, those without rows too.
-    pub fn of(profile: &Profile) -> Vec<Self> {
+    pub fn from_profile(profile: &Profile) -> Vec<Self> {
         let codes =
-            |name, counts| Self { name, kind: Kind::Categorical, values: Distribution::of_codes(counts) };
+            |name, counts| Self { name, kind: Kind::Categorical, values: Distribution::from_codes(counts) };
         let numbers = |name, histogram, grid| Self {
             name,
             kind: Kind::Numeric,
-            values: Distribution::of_histogram(histogram, grid),
+            values: Distribution::from_histogram(histogram, grid),
         };
         // `Zone::index` counts from 0, the zones of the Taxi and Limousine Commission from 1.
         let zones = |name, counts: &Counts| Self {
@@ -214,7 +214,9 @@ impl DatasetDrift {
     /// Compares the columns of two profiles.
     pub fn between(reference: &Profile, current: &Profile) -> Self {
         let (mut columns, mut not_compared) = (Vec::new(), Vec::new());
-        for (reference, current) in Column::of(reference).into_iter().zip(Column::of(current)) {
+        for (reference, current) in
+            Column::from_profile(reference).into_iter().zip(Column::from_profile(current))
+        {
             match ColumnDrift::between(&reference, &current) {
                 Some(drift) => columns.push(drift),
                 None => {

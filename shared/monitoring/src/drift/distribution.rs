@@ -29,13 +29,13 @@ impl Distribution {
     }
 
     /// Takes the cells of a code as its values.
-    pub fn of_codes(counts: &Counts) -> Self {
+    pub fn from_codes(counts: &Counts) -> Self {
         Self::new(counts.iter().map(|(cell, rows)| (f64::from(cell), rows)))
     }
 
     /// Takes the middles of the cells of a histogram as its values. Values beyond the grid lie one cell outside it, so that one of them
     /// cannot move a mean far.
-    pub fn of_histogram(histogram: &Histogram, grid: Grid) -> Self {
+    pub fn from_histogram(histogram: &Histogram, grid: Grid) -> Self {
         let at = |cell: i32| f64::from(cell) / grid.cells_a_unit;
         let beyond = [(at(grid.first - 1), histogram.below), (at(grid.last + 1), histogram.above)];
         Self::new(histogram.cells.iter().map(|(cell, rows)| (at(cell), rows)).chain(beyond))
