@@ -100,12 +100,52 @@ pub async fn open_existing(option: &'static str, uri: &StoreUri) -> Result<Arc<d
 
 /// Writes a temporary file and renames it, so that nobody sees an incomplete one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let failed = |source| FileError::Io { doing: "writing", path: path.into(), source };
-    let mut beside = path.as_os_str().to_owned();
-    // A name that no input has.
-    beside.push(format!(".{}.tmp", std::process::id()));
-    std::fs::write(&beside, bytes).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+    let mut file = NewFile::create(path)?;
+    file.append(bytes)?;
+    file.finish()
+}
+
+/// A file that takes its name only when it is whole; without [`NewFile::finish`], nothing is left of it.
+pub struct NewFile {
+    path: PathBuf,
+    beside: PathBuf,
+    file: std::fs::File,
+}
+
+impl NewFile {
+    /// Creates the file under another name beside `path`.
+    ///
+    /// # Errors
+    /// [`FileError::Io`], as for the other operations.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        let mut beside = path.as_os_str().to_owned();
+        // A name that no input has.
+        beside.push(format!(".{}.tmp", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let file = std::fs::File::create(&beside).map_err(writing(path))?;
+        Ok(Self { path: path.into(), beside, file })
+    }
+
+    /// Appends bytes.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        std::io::Write::write_all(&mut self.file, bytes).map_err(writing(&self.path))
+    }
+
+    /// Gives the file its name, in place of what had it.
+    pub fn finish(self) -> Result<(), FileError> {
+        std::fs::rename(&self.beside, &self.path).map_err(writing(&self.path))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // After `finish` there is nothing under this name.
+        let _ = std::fs::remove_file(&self.beside);
+    }
+}
+
+fn writing(path: &Path) -> impl Fn(std::io::Error) -> FileError {
+    move |source| FileError::Io { doing: "writing", path: path.into(), source }
 }
 
 /// Returns the month in a TLC file name such as `green_tripdata_2021-01.parquet`.

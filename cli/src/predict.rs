@@ -81,19 +81,20 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let mut writer =
         PredictionsWriter::new("", &name, files::month_of(&args.input), &bundle.id(), &bundle.versions())?;
     let bar = progress(summary.rows, "predicting rows");
-    let (mut bytes, mut predicted, mut rejected) = (Vec::new(), 0, RejectionCounts::default());
+    let mut output = files::NewFile::create(&args.output)?;
+    let (mut predicted, mut rejected) = (0, RejectionCounts::default());
     let mut batches = rows_of(&input, Columns::Labelled, args.read.options()).map_err(unreadable)?;
     for rows in &mut batches {
         let rows = rows.map_err(unreadable)?;
         writer.write(&rows, &bundle.predict_on(&rows.trips, args.threads))?;
-        bytes.append(&mut writer.take());
+        output.append(&writer.take())?;
         predicted += rows.trips.len() as u64;
         rows.rejected.iter().for_each(|row| rejected.add(row.rejection.reason));
         bar.inc((rows.trips.len() + rows.rejected.len()) as u64);
     }
-    bytes.append(&mut writer.finish()?);
+    output.append(&writer.finish()?)?;
     bar.finish_and_clear();
-    files::write(&args.output, &bytes)?;
+    output.finish()?;
     let (read, output) = (batches.report(), args.output.clone());
     files::warn_of_other_taxis(&args.input, &read, &args.taxi);
     let report = Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, read, output };

@@ -71,6 +71,7 @@ def train(args: argparse.Namespace) -> None:
         objective = "regression" if name == "duration" else "binary"
         settings = {"objective": objective, "num_leaves": leaves, "learning_rate": 0.1, "verbosity": -1}
         lightgbm.train(settings, lightgbm.Dataset(rows[chosen], labels[chosen]), trees).save_model(args.folder / f"{name}.txt")
+    measure.tell(rows=len(rows))
 
 
 def predict(args: argparse.Namespace) -> None:

@@ -80,7 +80,12 @@ impl PredictionsWriter {
             field("duration_version", DataType::Utf8, false),
             field("tip_version", DataType::Utf8, true),
         ]));
-        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties()))
+        // Hardly a value of these occurs twice, so that dictionaries of them would cost bytes and memory.
+        let distinct = ["ride_id", "predicted_duration", "lower", "upper", "tip_probability", "diff"];
+        let properties = distinct.iter().fold(properties().into_builder(), |properties, column| {
+            properties.set_column_dictionary_enabled((*column).into(), false)
+        });
+        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties.build()))
             .map_err(WriteError::while_doing(WHAT))?;
         let source = month
             .map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
@@ -165,7 +170,7 @@ fn partition_type() -> DataType {
 pub(crate) fn properties() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(Default::default()))
-        .set_max_row_group_row_count(Some(262_144))
+        .set_max_row_group_row_count(Some(65_536))
         .set_created_by(concat!("tripcast ", env!("CARGO_PKG_VERSION")).into())
         .build()
 }
