@@ -7,7 +7,7 @@ mod columns;
 mod distribution;
 pub mod statistics;
 
-pub use columns::{Column, ColumnDrift, DatasetDrift, Method, MovedCode};
+pub use columns::{ColumnDrift, DatasetDrift, Method, MovedCode};
 pub use distribution::Distribution;
 
 #[cfg(test)]

@@ -93,18 +93,18 @@ impl Serialize for Method {
 
 /// A column of a profile.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Column {
+struct Column {
     /// Its name.
-    pub name: &'static str,
+    name: &'static str,
     /// How its values are read.
-    pub kind: Kind,
+    kind: Kind,
     /// Its values; rows without one are left out.
-    pub values: Distribution,
+    values: Distribution,
 }
 
 impl Column {
     /// Returns the columns of a profile, those without rows too.
-    pub fn from_profile(profile: &Profile) -> Vec<Self> {
+    fn from_profile(profile: &Profile) -> Vec<Self> {
         let codes =
             |name, counts| Self { name, kind: Kind::Categorical, values: Distribution::from_codes(counts) };
         let numbers = |name, histogram, grid| Self {

@@ -67,20 +67,23 @@ pub fn hellinger(kind: Kind, reference: &Distribution, current: &Distribution) -
         bins.into_iter().map(|rows| rows as f64 / total.max(1) as f64).collect()
     };
     let values = all_values(reference, current);
-    let affinity = |p: Vec<f64>, q: Vec<f64>| p.iter().zip(&q).map(|(p, q)| (p * q).sqrt()).sum::<f64>();
-    let common = match kind {
+    // Exactly 0 for equal shares, which one minus the sum of the roots of products is not.
+    let distance = |p: Vec<f64>, q: Vec<f64>| {
+        let squares: f64 = p.iter().zip(&q).map(|(p, q)| (p.sqrt() - q.sqrt()).powi(2)).sum();
+        (squares / 2.0).sqrt()
+    };
+    Some(match kind {
         _ if reference.is_empty() || current.is_empty() => return None,
         Kind::Categorical => {
             let rows = |of: &Distribution| values.iter().map(|value| of.rows_of(*value)).collect();
-            affinity(shares_of(rows(reference)), shares_of(rows(current)))
+            distance(shares_of(rows(reference)), shares_of(rows(current)))
         }
         // The bins are those of the distinct values, each counted once.
         Kind::Numeric => {
             let edges = sturges(&values, values.len() as f64);
-            affinity(shares_of(reference.binned(&edges)), shares_of(current.binned(&edges)))
+            distance(shares_of(reference.binned(&edges)), shares_of(current.binned(&edges)))
         }
-    };
-    Some((1.0 - common.clamp(0.0, 1.0)).sqrt())
+    })
 }
 
 /// A statistic, and the probability of one at least as far from what is expected if both samples are of one distribution.

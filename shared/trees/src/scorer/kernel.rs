@@ -1,4 +1,4 @@
-//! The inner loops of leaf masks. Beside `cursors/avx2.rs` this is the only file of the crate with `unsafe`, which spares the loops their bounds
+//! The inner loops of leaf masks. `unsafe`, which stands only here and in the folders `cursors` and `lanes`, spares the loops their bounds
 //! checks: the construction of the tables ensures that every index is in bounds.
 #![allow(unsafe_code)]
 
