@@ -1,8 +1,10 @@
 //! `tripcast predict`.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::thread::{ScopedJoinHandle, available_parallelism};
 
-use dataset::{Columns, FileReport, PredictionsWriter, ReadOptions, UtcTimes, rows_of, summary_of};
+use dataset::{Columns, FileReport, PredictionsWriter, ReadOptions, Rows, UtcTimes, rows_of, summary_of};
 use model::Bundle;
 use model::rejection::RejectionCounts;
 use serde::Serialize;
@@ -84,14 +86,17 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let mut output = files::NewFile::create(&args.output)?;
     let (mut predicted, mut rejected) = (0, RejectionCounts::default());
     let mut batches = rows_of(&input, Columns::Labelled, args.read.options()).map_err(unreadable)?;
-    for rows in &mut batches {
-        let rows = rows.map_err(unreadable)?;
-        writer.write(&rows, &bundle.predict_on(&rows.trips, args.threads))?;
+    let batches_read = batches.by_ref().map(|rows| rows.map_err(|error| Failure::from(unreadable(error))));
+    let encoder = writer.encoder();
+    let predict = |rows: &Rows| encoder.encode(rows, &bundle.predict(&rows.trips));
+    in_order(args.threads, batches_read, predict, |rows, encoded| {
+        writer.append(encoded?)?;
         output.append(&writer.take())?;
         predicted += rows.trips.len() as u64;
         rows.rejected.iter().for_each(|row| rejected.add(row.rejection.reason));
-        bar.inc((rows.trips.len() + rows.rejected.len()) as u64);
-    }
+        bar.inc(rows.len() as u64);
+        Ok(())
+    })?;
     output.append(&writer.finish()?)?;
     bar.finish_and_clear();
     output.finish()?;
@@ -106,5 +111,38 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         )];
         lines.extend(report.read.remarks().into_iter().map(|remark| format!("  warning: {remark}")));
         lines
+    })
+}
+
+/// Runs `work` on every batch, on `threads` threads while this one reads the next, and hands its results to `done` in the order of the
+/// batches.
+fn in_order<B: Send, R: Send>(
+    threads: usize,
+    batches: impl Iterator<Item = Result<B, Failure>>,
+    work: impl Fn(&B) -> R + Sync,
+    mut done: impl FnMut(B, R) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
+    if threads == 1 {
+        return batches.map(|batch| batch.map(|batch| (work(&batch), batch))).try_for_each(|worked| {
+            let (result, batch) = worked?;
+            done(batch, result)
+        });
+    }
+    let work = &work;
+    let mut finish = |running: ScopedJoinHandle<'_, (R, B)>| {
+        let (result, batch) = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done(batch, result)
+    };
+    std::thread::scope(|scope| {
+        let mut running = VecDeque::new();
+        for batch in batches {
+            let batch = batch?;
+            if running.len() == threads {
+                running.pop_front().map_or(Ok(()), &mut finish)?;
+            }
+            running.push_back(scope.spawn(move || (work(&batch), batch)));
+        }
+        running.into_iter().try_for_each(finish)
     })
 }

@@ -125,6 +125,11 @@ fn a_trained_model_is_evaluated_and_predicts_a_file() {
         ["predict", "--json", "--model", text(&model), "--input", text(&february), "--output", text(&out)];
     let predicted = document(&tripcast(&predict));
     assert_eq!(predicted["predicted"], predicted["rows"]);
+    let on_any_threads = std::fs::read(&out).unwrap();
+    for threads in ["1", "3"] {
+        tripcast(&[&predict[..], &["--threads", threads]].concat());
+        assert!(std::fs::read(&out).unwrap() == on_any_threads, "on {threads} threads");
+    }
     assert!(std::fs::metadata(&out).unwrap().len() > 10_000);
 }
 

@@ -202,7 +202,7 @@ impl BatchPredictor {
             }
             Err(source) => return Err(PredictError::Models { key: key(), source }),
         };
-        match self.walk(object, &dropped, &bundle, deadline).await {
+        match self.walk(object, &dropped, bundle, deadline).await {
             Ok(outcome) => Ok(outcome),
             Err(Ended::Gone) => Ok(FileOutcome::Gone { key: key() }),
             Err(Ended::OutOfTime) => Err(PredictError::OutOfTime { key: key() }),
@@ -221,7 +221,7 @@ impl BatchPredictor {
         &self,
         object: &ObjectCreated,
         dropped: &Dropped,
-        bundle: &Bundle,
+        bundle: Arc<Bundle>,
         deadline: Deadline,
     ) -> Result<FileOutcome, Ended> {
         let source = PinnedObject::open(&*self.data, object, dropped).await?;
@@ -230,7 +230,7 @@ impl BatchPredictor {
         let mut step = next(&mut reader, &source).await?;
         let mut results = Results::begin(&*self.data, dropped, bundle).await?;
         let mut ended = Ok(());
-        while let (Some(rows), Ok(())) = (&step, &ended) {
+        while let (Some(rows), Ok(())) = (step.take(), &ended) {
             ended = if deadline.left() < RESERVE { Err(Ended::OutOfTime) } else { results.add(rows).await };
             if ended.is_ok() {
                 (step, ended) = match next(&mut reader, &source).await {
@@ -238,6 +238,9 @@ impl BatchPredictor {
                     Err(error) => (None, Err(error)),
                 };
             }
+        }
+        if ended.is_ok() {
+            ended = results.finish_running().await;
         }
         match ended {
             Ok(()) => results.complete(source.etag(), &self.taxi, &reader.report()).await,

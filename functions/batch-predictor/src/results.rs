@@ -1,15 +1,18 @@
 //! Writes the results of a file: predictions that become visible when complete, rejected rows, a summary or a reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use bytes::Bytes;
-use dataset::{FileReport, PredictionsWriter, RejectedRow, Rows};
+use dataset::{EncodedRows, FileReport, PredictionsWriter, RejectedRow, Rows, WriteError};
 use model::chain;
 use model::outcome::duration_min;
 use model::rejection::RejectionCounts;
 use model::{Bundle, Performance, PredictionBatch, Rules, Target};
 use serde_json::{Value, json};
 use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::keys::Dropped;
 use crate::{Ended, FileOutcome};
@@ -20,8 +23,10 @@ const REJECTED_ROWS_MAX: usize = 1_000_000;
 pub(crate) struct Results<'a> {
     store: &'a dyn Store,
     dropped: &'a Dropped,
-    bundle: &'a Bundle,
+    bundle: Arc<Bundle>,
     predictions: ObjectKey,
+    /// Batches that are being predicted, in their order.
+    running: VecDeque<JoinHandle<Result<Predicted, WriteError>>>,
     writer: PredictionsWriter,
     upload: Box<dyn Upload>,
     part: Vec<u8>,
@@ -32,17 +37,24 @@ pub(crate) struct Results<'a> {
     performance: Performance,
 }
 
+/// A batch that is predicted.
+struct Predicted {
+    rows: Rows,
+    predictions: PredictionBatch,
+    encoded: EncodedRows,
+}
+
 impl<'a> Results<'a> {
     pub(crate) async fn begin(
         store: &'a dyn Store,
         dropped: &'a Dropped,
-        bundle: &'a Bundle,
+        bundle: Arc<Bundle>,
     ) -> Result<Results<'a>, Ended> {
         let predictions = dropped.predictions(&bundle.id())?;
         Ok(Self {
             store,
             dropped,
-            bundle,
+            running: VecDeque::new(),
             writer: PredictionsWriter::new(
                 dropped.folder(),
                 dropped.name(),
@@ -51,6 +63,7 @@ impl<'a> Results<'a> {
                 &bundle.versions(),
             )?,
             upload: store.upload(&predictions).await?,
+            bundle,
             predictions,
             part: Vec::new(),
             rejected: Vec::new(),
@@ -61,11 +74,35 @@ impl<'a> Results<'a> {
         })
     }
 
-    /// Predicts rows and uploads a part as soon as it is large enough.
-    pub(crate) async fn add(&mut self, rows: &Rows) -> Result<(), Ended> {
-        let predicted = self.bundle.predict(&rows.trips);
-        self.count(rows, &predicted);
-        self.writer.write(rows, &predicted)?;
+    /// Begins to predict rows, beside those before them and the reading of the next.
+    pub(crate) async fn add(&mut self, rows: Rows) -> Result<(), Ended> {
+        if self.running.len() >= available_parallelism().map_or(1, usize::from) {
+            self.finish_first().await?;
+        }
+        let (bundle, encoder) = (Arc::clone(&self.bundle), self.writer.encoder());
+        self.running.push_back(spawn_blocking(move || {
+            let predictions = bundle.predict(&rows.trips);
+            let encoded = encoder.encode(&rows, &predictions)?;
+            Ok(Predicted { rows, predictions, encoded })
+        }));
+        Ok(())
+    }
+
+    /// Waits for all batches that are being predicted.
+    pub(crate) async fn finish_running(&mut self) -> Result<(), Ended> {
+        while !self.running.is_empty() {
+            self.finish_first().await?;
+        }
+        Ok(())
+    }
+
+    /// Appends the first of the batches that are being predicted, and uploads a part as soon as it is large enough.
+    async fn finish_first(&mut self) -> Result<(), Ended> {
+        let Some(first) = self.running.pop_front() else { return Ok(()) };
+        let Predicted { rows, predictions, encoded } =
+            first.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?;
+        self.count(&rows, &predictions);
+        self.writer.append(encoded)?;
         self.part.append(&mut self.writer.take());
         if self.part.len() >= PART_BYTES_MIN {
             self.upload.part(Bytes::from(std::mem::take(&mut self.part))).await?;

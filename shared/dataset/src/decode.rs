@@ -15,7 +15,7 @@ use crate::guard::UtcTimes;
 use crate::reader::{Columns, ReadError};
 use crate::schema::{self, Column};
 
-/// Rows of a batch.
+/// Rows that are decoded at once.
 pub(crate) const ROWS_AT_ONCE: usize = 16_384;
 
 /// What is read of a file.

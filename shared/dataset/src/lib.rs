@@ -24,6 +24,6 @@ mod whole;
 pub use child::decode_if_asked;
 pub use columns::FileReport;
 pub use guard::{ReadOptions, UtcTimes};
-pub use predictions::{PredictionsWriter, WriteError};
+pub use predictions::{EncodedRows, PredictionsEncoder, PredictionsWriter, WriteError};
 pub use reader::{Columns, FileSummary, ReadError, RejectedRow, Rows, Step, TripReader};
 pub use whole::{FileRows, read_all, rows_of, summary_of};

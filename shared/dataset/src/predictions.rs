@@ -1,4 +1,4 @@
-//! Writes predictions as a Parquet file, part by part. The same rows give the same bytes.
+//! Writes predictions as a Parquet file, part by part. The same rows give the same bytes, on however many threads they were encoded.
 
 use std::sync::Arc;
 
@@ -11,9 +11,11 @@ use model::outcome::duration_min;
 use model::prediction::Versions;
 use model::{ModelVersion, Month, PredictionBatch, Trip, Zone};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
 
 use crate::reader::Rows;
 
@@ -43,12 +45,23 @@ const WHAT: &str = "predictions";
 /// `upper` (minutes), `tip_probability`, `actual_duration`, `diff` (actual minus predicted), `flags` (what was
 /// missing or unusual, comma-separated), `bundle`, `duration_version`, `tip_version` (null without a tip model).
 pub struct PredictionsWriter {
-    writer: ArrowWriter<Vec<u8>>,
+    writer: SerializedFileWriter<Vec<u8>>,
+    encoder: Arc<PredictionsEncoder>,
+}
+
+/// Encodes rows of the file that a [`PredictionsWriter`] writes. It is shared by the threads that predict, since encoding takes about as
+/// long as scoring does.
+#[derive(Debug)]
+pub struct PredictionsEncoder {
+    row_groups: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     ride_id_prefix: String,
     bundle: String,
     versions: Versions,
 }
+
+/// A row group that is encoded and not yet part of a file.
+pub struct EncodedRows(Vec<ArrowColumnChunk>);
 
 impl PredictionsWriter {
     /// Makes a writer for predictions of the file `name` by the models `versions`, which form the bundle `bundle`.
@@ -90,14 +103,51 @@ impl PredictionsWriter {
         let source = month
             .map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
         let ride_id_prefix = format!("{folder}{source}");
-        Ok(Self { writer, schema, ride_id_prefix, bundle: bundle.into(), versions: versions.clone() })
+        let (writer, row_groups) = writer.into_serialized_writer().map_err(WriteError::while_doing(WHAT))?;
+        let (bundle, versions) = (bundle.into(), versions.clone());
+        let encoder = PredictionsEncoder { row_groups, schema, ride_id_prefix, bundle, versions };
+        Ok(Self { writer, encoder: Arc::new(encoder) })
     }
 
-    /// Appends rows with the predictions for their trips.
+    /// Returns what encodes its rows.
+    pub fn encoder(&self) -> Arc<PredictionsEncoder> {
+        Arc::clone(&self.encoder)
+    }
+
+    /// Appends a row group.
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn write(&mut self, rows: &Rows, predictions: &PredictionBatch) -> Result<(), WriteError> {
+    pub fn append(&mut self, rows: EncodedRows) -> Result<(), WriteError> {
+        let failed = WriteError::while_doing(WHAT);
+        let mut group = self.writer.next_row_group().map_err(&failed)?;
+        for column in rows.0 {
+            column.append_to_row_group(&mut group).map_err(&failed)?;
+        }
+        group.close().map(drop).map_err(&failed)
+    }
+
+    /// Takes the bytes that have been encoded since the last call: whole row groups, in order.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.writer.inner_mut())
+    }
+
+    /// Finishes the file and returns the bytes that have not been taken yet.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn finish(mut self) -> Result<Vec<u8>, WriteError> {
+        self.writer.finish().map_err(WriteError::while_doing(WHAT))?;
+        Ok(self.take())
+    }
+}
+
+impl PredictionsEncoder {
+    /// Encodes rows with the predictions for their trips as one row group.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn encode(&self, rows: &Rows, predictions: &PredictionBatch) -> Result<EncodedRows, WriteError> {
         let trips = &rows.trips;
         let zones = |zone: fn(&Trip) -> Option<Zone>| -> ArrayRef {
             let ids = trips.iter().map(|trip| zone(trip).map(|zone| i32::from(zone.id())));
@@ -143,21 +193,21 @@ impl PredictionsWriter {
         ];
         let batch =
             RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(WriteError::arrow(WHAT))?;
-        self.writer.write(&batch).map_err(WriteError::while_doing(WHAT))
+        self.columns(&batch).map(EncodedRows).map_err(WriteError::while_doing(WHAT))
     }
 
-    /// Takes the bytes that have been encoded since the last call: whole row groups, in order.
-    pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(self.writer.inner_mut())
-    }
-
-    /// Finishes the file and returns the bytes that have not been taken yet.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub fn finish(mut self) -> Result<Vec<u8>, WriteError> {
-        self.writer.finish().map_err(WriteError::while_doing(WHAT))?;
-        Ok(self.take())
+    fn columns(&self, batch: &RecordBatch) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+        // The index matters to encryption alone.
+        let mut writers = self.row_groups.create_column_writers(0)?.into_iter();
+        let mut chunks = Vec::with_capacity(batch.num_columns());
+        for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
+            for leaf in compute_leaves(field, column)? {
+                let Some(mut writer) = writers.next() else { break };
+                writer.write(&leaf)?;
+                chunks.push(writer.close()?);
+            }
+        }
+        Ok(chunks)
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::Unchecked;
 use crate::columns::{FileReport, Located};
-use crate::decode::ReadPlan;
+use crate::decode::{ROWS_AT_ONCE, ReadPlan};
 use crate::guard::{PageGuard, ReadOptions};
 use crate::rows::rows;
 
@@ -122,7 +122,7 @@ pub struct RejectedRow {
     pub rejection: Rejection,
 }
 
-/// A batch of consecutive rows of a file.
+/// A batch of consecutive rows of a file: at most [`ROWS_MAX`], whatever the row groups.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rows {
     /// Trips that can be predicted.
@@ -134,6 +134,28 @@ pub struct Rows {
     /// Rows that cannot be predicted.
     pub rejected: Vec<RejectedRow>,
 }
+
+impl Rows {
+    /// Returns the number of rows, those that cannot be predicted among them.
+    pub fn len(&self) -> usize {
+        self.trips.len() + self.rejected.len()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn append(&mut self, mut next: Self) {
+        self.trips.append(&mut next.trips);
+        self.outcomes.append(&mut next.outcomes);
+        self.positions.append(&mut next.positions);
+        self.rejected.append(&mut next.rejected);
+    }
+}
+
+/// Most rows of a batch.
+pub const ROWS_MAX: usize = 65_536;
 
 /// Result of a step of the reader.
 #[derive(Debug)]
@@ -163,6 +185,8 @@ pub struct TripReader {
     columns: Columns,
     limits: ReadOptions,
     next_row: u64,
+    /// Rows of the next batch so far.
+    gathered: Rows,
     state: State,
 }
 
@@ -196,7 +220,7 @@ impl TripReader {
             let detail = format!("expected a footer, found {file_bytes} bytes in all");
             return Err(ReadError::NotParquet { detail });
         }
-        Ok(Self { file_bytes, columns, limits, next_row: 0, state: State::Tail })
+        Ok(Self { file_bytes, columns, limits, next_row: 0, gathered: Rows::default(), state: State::Tail })
     }
 
     /// Returns the range to supply before the first step, at the end of the file; `None` once it has been supplied.
@@ -286,16 +310,21 @@ impl TripReader {
         let State::Rows(decoding) = &mut self.state else { return Ok(Step::Done) };
         let Decoding { footer, unchecked, decoder, located, .. } = decoding.as_mut();
         unchecked.decode_elsewhere(footer, self.columns)?;
-        match decoder.try_decode().map_err(ReadError::Decode)? {
-            DecodeResult::NeedsData(ranges) => Ok(Step::Need(ranges)),
-            DecodeResult::Finished => Ok(Step::Done),
-            DecodeResult::Data(batch) => {
-                let rows = rows(&batch, located, self.limits.utc_times, self.next_row)
-                    .map_err(|error| ReadError::Decode(error.into()))?;
-                self.next_row += batch.num_rows() as u64;
-                Ok(Step::Rows(Box::new(rows)))
+        // Files of many small row groups give batches, and predictions, of the same size as others.
+        while self.gathered.len() + ROWS_AT_ONCE <= ROWS_MAX {
+            match decoder.try_decode().map_err(ReadError::Decode)? {
+                DecodeResult::NeedsData(ranges) => return Ok(Step::Need(ranges)),
+                DecodeResult::Finished if self.gathered.is_empty() => return Ok(Step::Done),
+                DecodeResult::Finished => break,
+                DecodeResult::Data(batch) => {
+                    let rows = rows(&batch, located, self.limits.utc_times, self.next_row)
+                        .map_err(|error| ReadError::Decode(error.into()))?;
+                    self.next_row += batch.num_rows() as u64;
+                    self.gathered.append(rows);
+                }
             }
         }
+        Ok(Step::Rows(Box::new(std::mem::take(&mut self.gathered))))
     }
 
     fn decode_footer(&self, footer: &Bytes) -> Result<Decoding, ReadError> {

@@ -4,7 +4,6 @@ use sha2::{Digest, Sha256};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
 use crate::candidates::{DurationModel, Model, TipModel};
-use crate::evaluation::in_parts;
 use crate::features::FeatureRows;
 use crate::outcome::Target;
 use crate::prediction::Versions;
@@ -55,6 +54,9 @@ impl BundleError {
     }
 }
 
+/// Trips whose features are in memory at a time, which fit into a processor's cache.
+const ROWS_AT_ONCE: usize = 16_384;
+
 impl Bundle {
     /// Reads the artifacts of a duration and, if there is one, of a tip model.
     ///
@@ -73,16 +75,10 @@ impl Bundle {
         Ok(Self { duration, tip })
     }
 
-    /// Predicts every trip, on as many threads as the machine runs at once if there are many; the predictions of a trip do not depend on
-    /// those beside it.
+    /// Predicts every trip; the predictions of a trip do not depend on those beside it.
     pub fn predict(&self, trips: &[Trip]) -> PredictionBatch {
-        self.predict_on(trips, 0)
-    }
-
-    /// Predicts every trip on `threads` threads, 0 for as many as the machine runs at once.
-    pub fn predict_on(&self, trips: &[Trip], threads: usize) -> PredictionBatch {
-        let mut parts = in_parts(trips, threads, |trips| self.predict_part(trips)).into_iter();
-        let mut all = parts.next().unwrap_or_default();
+        let mut parts = trips.chunks(ROWS_AT_ONCE).map(|trips| self.predict_part(trips));
+        let mut all = parts.next().unwrap_or_else(|| self.predict_part(&[]));
         for part in parts {
             all.duration_min.extend(part.duration_min);
             all.lower_min.extend(part.lower_min);

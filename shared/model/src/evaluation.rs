@@ -26,11 +26,7 @@ pub struct Slice {
 }
 
 /// Predicts parts of `trips` on `threads` threads, 0 for as many as the machine runs at once; returns their results in order.
-pub(crate) fn in_parts<T: Send>(
-    trips: &[Trip],
-    threads: usize,
-    predict: impl Fn(&[Trip]) -> T + Sync,
-) -> Vec<T> {
+fn in_parts<T: Send>(trips: &[Trip], threads: usize, predict: impl Fn(&[Trip]) -> T + Sync) -> Vec<T> {
     let parts_max = trips.len() / PART_ROWS_MIN;
     // Few trips do not ask for the number of processors: the answer reads files, which took 15 microseconds.
     if threads == 1 || parts_max < 2 {

@@ -115,6 +115,22 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
 }
 
 #[test]
+fn small_row_groups_are_gathered_into_batches() {
+    let batches = |rows_a_group| -> Vec<Rows> {
+        let zones = || int32((0..150_000).map(|row| (row % 1_000 != 0).then_some(row % 263 + 1)).collect());
+        let columns = vec![("PULocationID", zones()), ("DOLocationID", zones())];
+        let file = parquet(columns, Compression::UNCOMPRESSED, rows_a_group);
+        rows_of(&file, Columns::Trips, ReadOptions::default()).unwrap().map(Result::unwrap).collect()
+    };
+    for (batches, expected) in [(batches(1 << 20), 3), (batches(700), 4)] {
+        assert!(batches.iter().all(|rows| rows.len() <= ROWS_MAX));
+        let positions: Vec<u64> = batches.iter().flat_map(|rows| rows.positions.clone()).collect();
+        assert!(positions.is_sorted() && positions.len() == 149_850);
+        assert_eq!(batches.len(), expected);
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let only_one = parquet(vec![("PULocationID", int32(vec![Some(1)]))], Compression::SNAPPY, 9);
     let truths: ArrayRef = Arc::new(arrow_array::BooleanArray::from(vec![true]));
@@ -244,7 +260,7 @@ fn predictions_are_written_alike_and_completely() {
     let write = || {
         let month = "2021-03".parse().ok();
         let mut writer = crate::PredictionsWriter::new("", "x", month, "0123456789ab", &versions).unwrap();
-        writer.write(&rows, &predicted).unwrap();
+        writer.append(writer.encoder().encode(&rows, &predicted).unwrap()).unwrap();
         let mut bytes = writer.take();
         bytes.extend(writer.finish().unwrap());
         Bytes::from(bytes)
