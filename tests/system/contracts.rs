@@ -66,7 +66,7 @@ fn foreign_types_stop_where_they_should() {
         ("aws-config", &["store", "platform", "tests"]),
         // The scorer and the batch predictor use no HTTP client but the SDK's.
         ("reqwest", &["mlflow", "tripcast", "tests"]),
-        ("linfa", &["trees", "model"]),
+        ("linfa", &["trees", "model", "monitoring"]),
         ("tokio", &["store", "registry", "mlflow", "platform", "tripcast", "tests"]),
     ];
     let functions = functions();

@@ -116,13 +116,18 @@ impl Bundle {
         Versions { duration: self.duration_version().clone(), tip: self.tip_version().cloned() }
     }
 
-    /// Names the pair: first 12 hex digits of sha256(duration version, tip version, schema version, rules), a line
-    /// each; the rules are those of serving.
+    /// Returns the [`bundle_id`] of the pair.
     pub fn id(&self) -> String {
-        let tip = self.tip_version().map_or("none", ModelVersion::as_str);
-        let lines = format!("{}\n{tip}\n{MESSAGE_SCHEMA_VERSION}\naccept", self.duration.0);
-        hex::encode(Sha256::digest(lines.as_bytes()))[..12].to_string()
+        bundle_id(self.duration_version(), self.tip_version())
     }
+}
+
+/// Names a pair of models: first 12 hex digits of sha256(duration version, tip version, schema version, rules), a line each; the rules are
+/// those of serving.
+pub fn bundle_id(duration: &ModelVersion, tip: Option<&ModelVersion>) -> String {
+    let tip = tip.map_or("none", ModelVersion::as_str);
+    let lines = format!("{duration}\n{tip}\n{MESSAGE_SCHEMA_VERSION}\naccept");
+    hex::encode(Sha256::digest(lines.as_bytes()))[..12].to_string()
 }
 
 fn read(target: Target, bytes: &[u8]) -> Result<(ModelVersion, Model), BundleError> {

@@ -40,7 +40,7 @@ pub mod trip;
 pub mod zones;
 
 pub use artifact::{Artifact, ArtifactError, Lineage, ModelVersion};
-pub use bundle::Bundle;
+pub use bundle::{Bundle, bundle_id};
 pub use candidates::{Candidate, Family, FitError, FitParams, Model, ValidationFit, Work, go_on};
 pub use decision::{Challenger, Decision, Holdout, PromotionPolicy, decide};
 pub use error::{Classified, chain};

@@ -51,6 +51,11 @@ impl Month {
         NaiveDate::from_ymd_opt(self.year(), self.month(), 15)?.and_hms_opt(12, 0, 0)
     }
 
+    /// Returns its first day; none beyond the years that dates have.
+    pub fn first_day(self) -> Option<NaiveDate> {
+        NaiveDate::from_ymd_opt(self.year(), self.month(), 1)
+    }
+
     /// Returns whether `time` lies in this month.
     pub fn contains(self, time: NaiveDateTime) -> bool {
         Self::from_date(time.date()) == self

@@ -115,6 +115,18 @@ pub struct PredictionBatch {
     pub tip_probability: Option<Vec<f64>>,
 }
 
+impl PredictionBatch {
+    /// Returns the predictions at `rows`, in that order.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            duration_min: select(&self.duration_min, rows),
+            lower_min: select(&self.lower_min, rows),
+            upper_min: select(&self.upper_min, rows),
+            tip_probability: self.tip_probability.as_ref().map(|all| select(all, rows)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,18 @@ pub enum Borough {
 }
 
 impl Borough {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Bronx,
+        Self::Brooklyn,
+        Self::Ewr,
+        Self::Manhattan,
+        Self::Outside,
+        Self::Queens,
+        Self::StatenIsland,
+        Self::Unknown,
+    ];
+
     /// Returns the borough's name in the TLC's spelling.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,15 +12,15 @@ use model::outcome::{LabelledTrips, Outcome};
 use model::rejection::Reason;
 use model::rules::reversals;
 use model::trip::{Trip, Zone, possible_miles};
-use model::{Month, zones};
+use model::{Month, PredictionBatch, zones};
 use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Grid, Histogram, Sparse};
 pub use outcomes::{Logarithms, Outcomes};
-pub use predictions::Predictions;
+pub use predictions::{ErrorSums, Predictions};
 
 /// The version of the stored form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// [`VERSION`] as a field: a profile of another version is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,8 +51,11 @@ pub const DETOUR: Grid = Grid { cells_a_unit: 500.0, first: -700, last: 1050, is
 pub const MINUTES: Grid = Grid { cells_a_unit: 10.0, first: 0, last: 1200, is_exact: false };
 /// Predicted minus actual minutes in tenths, up to an hour either way.
 pub const ERRORS: Grid = Grid { cells_a_unit: 10.0, first: -600, last: 600, is_exact: false };
+/// Distance of a prediction from the actual duration over half the width of its interval, in twentieths, up to five.
+pub const RATIOS: Grid = Grid { cells_a_unit: 20.0, first: 0, last: 100, is_exact: false };
 /// Predicted probability of a tip in hundredths.
 pub const PROBABILITIES: Grid = Grid { cells_a_unit: 100.0, first: 0, last: 100, is_exact: false };
+
 /// The predictions for one trip.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripPrediction {
@@ -63,6 +66,20 @@ pub struct TripPrediction {
     /// Probability of a tip, if there is a tip model.
     pub tip_probability: Option<f64>,
 }
+
+impl TripPrediction {
+    /// Returns the predictions for the trip at `row` of a batch.
+    pub fn new(batch: &PredictionBatch, row: usize) -> Self {
+        Self {
+            minutes: batch.duration_min[row],
+            interval: (batch.lower_min[row], batch.upper_min[row]),
+            tip_probability: batch.tip_probability.as_ref().map(|all| all[row]),
+        }
+    }
+}
+
+/// Years whose months are counted; an odd clock must not make a profile large.
+const YEARS: std::ops::RangeInclusive<i32> = 1990..=2100;
 
 /// Exact counts over rows; the default is the profile of zero rows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -87,10 +104,17 @@ pub struct Profile {
     pub boroughs: Counts,
     /// Rows by hour of the week of the pickup; 0 is Monday from midnight to 1 o'clock.
     pub hours: Counts,
+    /// Rows by borough of the pickup and hour of the day: 24 times the borough plus the hour.
+    pub pickup_hours: Counts,
+    /// Rows by borough of the drop-off and hour of the day of the pickup, in the same way.
+    pub dropoff_hours: Counts,
+    /// Rows by month of the pickup, in months since 2000-01; see `odd_years`.
+    pub pickup_months: Counts,
+    /// Rows with a pickup before 1990 or after 2100.
+    pub odd_years: u64,
     /// Rows by `VendorID`.
     pub vendors: Counts,
-    /// Rows by number of passengers; profiles of former versions lack it.
-    #[serde(default)]
+    /// Rows by number of passengers.
     pub passengers: Counts,
     /// Rows by `RatecodeID`.
     pub rate_codes: Counts,
@@ -98,6 +122,8 @@ pub struct Profile {
     pub trip_types: Counts,
     /// Possible distances, [`MILES`].
     pub miles: Histogram,
+    /// The greatest distance above 100 miles; none without any.
+    pub impossible_miles: Option<f64>,
     /// Logarithm of miles over straight miles between zones at least a mile apart, [`DETOUR`].
     pub detours: Histogram,
     /// Counts of what is known only after a trip.
@@ -141,12 +167,18 @@ impl Profile {
         let index = |zone: Option<Zone>| zone.map(|zone| zone.index() as i32);
         let code = |code: Option<u8>| code.map(i32::from);
         let [from, to] = ends.map(|zone| zones::borough(zone) as i32);
-        let hour = trip.pickup.map(|at| at.weekday().num_days_from_monday() as i32 * 24 + at.hour() as i32);
+        let hour = trip.pickup.map(|at| at.hour() as i32);
+        let day = trip.pickup.map(|at| at.weekday().num_days_from_monday() as i32);
+        let month = trip.pickup.filter(|at| YEARS.contains(&at.year()));
+        self.odd_years += u64::from(trip.pickup.is_some() && month.is_none());
         for (counts, cell) in [
             (&mut self.pickups, index(trip.pickup_zone)),
             (&mut self.dropoffs, index(trip.dropoff_zone)),
             (&mut self.boroughs, Some(8 * from + to)),
-            (&mut self.hours, hour),
+            (&mut self.hours, day.zip(hour).map(|(day, hour)| 24 * day + hour)),
+            (&mut self.pickup_hours, hour.map(|hour| 24 * from + hour)),
+            (&mut self.dropoff_hours, hour.map(|hour| 24 * to + hour)),
+            (&mut self.pickup_months, month.map(|at| 12 * (at.year() - 2000) + at.month0() as i32)),
             (&mut self.vendors, code(trip.vendor)),
             (&mut self.passengers, code(trip.passengers)),
             (&mut self.rate_codes, code(trip.rate_code)),
@@ -161,6 +193,8 @@ impl Profile {
                 self.detours.add(libm::log(miles / f64::from(straight)), DETOUR);
             }
         }
+        let is_too_far = |miles: &f64| *miles > 100.0 && miles.is_finite();
+        self.impossible_miles = greatest(self.impossible_miles, trip.distance_miles.filter(is_too_far));
         if let Some((outcome, month)) = outcome {
             self.outcomes.add(trip, outcome, month);
         }
@@ -174,6 +208,8 @@ impl Profile {
         self.rows += other.rows;
         self.unplaced += other.unplaced;
         self.no_passengers += other.no_passengers;
+        self.odd_years += other.odd_years;
+        self.impossible_miles = greatest(self.impossible_miles, other.impossible_miles);
         self.rejected.merge(&other.rejected);
         self.flags.merge(&other.flags);
         for (mine, others) in [
@@ -181,6 +217,9 @@ impl Profile {
             (&mut self.dropoffs, &other.dropoffs),
             (&mut self.boroughs, &other.boroughs),
             (&mut self.hours, &other.hours),
+            (&mut self.pickup_hours, &other.pickup_hours),
+            (&mut self.dropoff_hours, &other.dropoff_hours),
+            (&mut self.pickup_months, &other.pickup_months),
             (&mut self.vendors, &other.vendors),
             (&mut self.passengers, &other.passengers),
             (&mut self.rate_codes, &other.rate_codes),
@@ -203,6 +242,10 @@ impl Profile {
     pub fn share(&self, rows: u64) -> f64 {
         rows as f64 / (self.rows as f64).max(1.0)
     }
+}
+
+fn greatest(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.zip(other).map(|(one, other)| one.max(other)).or(one).or(other)
 }
 
 #[cfg(test)]

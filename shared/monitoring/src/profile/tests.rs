@@ -96,7 +96,7 @@ proptest! {
 fn what_is_no_profile_of_this_version_is_refused() {
     let text = serde_json::to_string(&Profile::default()).unwrap();
     let refused = |text: String| serde_json::from_str::<Profile>(&text).unwrap_err().to_string();
-    assert!(refused(text.replace("\"version\":1", "\"version\":2")).contains("expected version 1"));
+    assert!(refused(text.replace("\"version\":2", "\"version\":1")).contains("expected version 2"));
     let far = r#""pickups":{"from":2000000000,"rows":[1]}"#;
     assert!(refused(text.replace(r#""pickups":{"from":0,"rows":[]}"#, far)).contains("cell 2000000000"));
 }
