@@ -43,6 +43,11 @@ impl Dropped {
         self.below.rfind('/').map_or("", |end| &self.below[..=end])
     }
 
+    /// Returns its key below `incoming/`.
+    pub fn below(&self) -> &str {
+        &self.below
+    }
+
     /// Returns the month in its name, as in `<taxi>_tripdata_<yyyy-mm>.parquet`.
     pub fn month(&self) -> Option<Month> {
         self.name().rsplit_once('_')?.1.parse().ok()

@@ -16,10 +16,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{NaiveDate, Utc};
 use dataset::{Columns, ReadError, ReadOptions, Rows, Step, TripReader, WriteError};
 use lambda_runtime::LambdaEvent;
-use model::Bundle;
-use model::{Classified, chain};
+use model::time::new_york;
+use model::{Bundle, Classified, Month, chain};
+use monitoring::days::median_day;
 use platform::event::{EventError, ObjectCreated, objects_created};
 use platform::lambda::Deadline;
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
@@ -228,7 +230,12 @@ impl BatchPredictor {
         let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.options)?;
         // The upload begins only after the first rows could be read.
         let mut step = next(&mut reader, &source).await?;
-        let mut results = Results::begin(&*self.data, dropped, bundle).await?;
+        let expected = dropped
+            .month()
+            .and_then(Month::first_day)
+            .or_else(|| step.as_ref().and_then(|rows| median_day(&rows.trips)))
+            .unwrap_or_else(today);
+        let mut results = Results::begin(&*self.data, dropped, bundle, expected).await?;
         let mut ended = Ok(());
         while let (Some(rows), Ok(())) = (step.take(), &ended) {
             ended = if deadline.left() < RESERVE { Err(Ended::OutOfTime) } else { results.add(rows).await };
@@ -291,6 +298,12 @@ impl From<StoreError> for Ended {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// Returns the day in New York.
+fn today() -> NaiveDate {
+    let now = Utc::now().naive_utc();
+    new_york(now).unwrap_or(now).date()
 }
 
 fn log_outcome(outcome: &FileOutcome, started: Instant) {

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
+use chrono::NaiveDate;
 use dataset::{EncodedRows, FileReport, PredictionsWriter, RejectedRow, Rows, WriteError};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use model::chain;
 use model::outcome::duration_min;
 use model::rejection::RejectionCounts;
-use model::{Bundle, Performance, PredictionBatch, Rules, Target};
+use model::{Bundle, Month, Performance, PredictionBatch, Reason, Rules, Target};
+use monitoring::days::{DayProfile, DayProfiles, DayRows, Source};
+use registry::layout;
 use serde_json::{Value, json};
 use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -35,13 +39,20 @@ pub(crate) struct Results<'a> {
     flags: BTreeMap<&'static str, u64>,
     rows: u64,
     performance: Performance,
+    /// Around which the pickups are expected.
+    expected: NaiveDate,
+    days: DayProfiles,
 }
+
+/// Profiles that are written at once.
+const PROFILES_AT_ONCE: usize = 8;
 
 /// A batch that is predicted.
 struct Predicted {
     rows: Rows,
     predictions: PredictionBatch,
     encoded: EncodedRows,
+    days: DayProfiles,
 }
 
 impl<'a> Results<'a> {
@@ -49,6 +60,7 @@ impl<'a> Results<'a> {
         store: &'a dyn Store,
         dropped: &'a Dropped,
         bundle: Arc<Bundle>,
+        expected: NaiveDate,
     ) -> Result<Results<'a>, Ended> {
         let predictions = dropped.predictions(&bundle.id())?;
         Ok(Self {
@@ -71,6 +83,8 @@ impl<'a> Results<'a> {
             flags: BTreeMap::new(),
             rows: 0,
             performance: Performance::new(Target::Duration),
+            expected,
+            days: DayProfiles::default(),
         })
     }
 
@@ -80,10 +94,12 @@ impl<'a> Results<'a> {
             self.finish_first().await?;
         }
         let (bundle, encoder) = (Arc::clone(&self.bundle), self.writer.encoder());
+        let (expected, month) = (self.expected, self.dropped.month());
         self.running.push_back(spawn_blocking(move || {
             let predictions = bundle.predict(&rows.trips);
             let encoded = encoder.encode(&rows, &predictions)?;
-            Ok(Predicted { rows, predictions, encoded })
+            let days = profiles(&rows, &predictions, month, expected);
+            Ok(Predicted { rows, predictions, encoded, days })
         }));
         Ok(())
     }
@@ -99,9 +115,10 @@ impl<'a> Results<'a> {
     /// Appends the first of the batches that are being predicted, and uploads a part as soon as it is large enough.
     async fn finish_first(&mut self) -> Result<(), Ended> {
         let Some(first) = self.running.pop_front() else { return Ok(()) };
-        let Predicted { rows, predictions, encoded } =
+        let Predicted { rows, predictions, encoded, days } =
             first.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?;
         self.count(&rows, &predictions);
+        self.days.merge(&days);
         self.writer.append(encoded)?;
         self.part.append(&mut self.writer.take());
         if self.part.len() >= PART_BYTES_MIN {
@@ -136,6 +153,7 @@ impl<'a> Results<'a> {
             let rejected = dataset::rejected::to_parquet(&self.rejected)?;
             self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
         }
+        self.write_profiles().await?;
         let summary = self.summary(etag, taxi, report);
         let mut last = std::mem::take(&mut self.part);
         last.append(&mut self.writer.finish()?);
@@ -150,6 +168,17 @@ impl<'a> Results<'a> {
             rejected: self.counts.total(),
             unusable: report.unusable_values(),
         })
+    }
+
+    /// Writes the profile of each day. They belong to the file alone, so that another prediction of it replaces them.
+    async fn write_profiles(&mut self) -> Result<(), StoreError> {
+        let (store, bundle) = (self.store, self.bundle.id());
+        let days = std::mem::take(&mut self.days).0.into_iter().map(|(day, profile)| {
+            let key = layout::profile_of_file(day, self.dropped.below());
+            let profile = DayProfile { day, bundle: Some(bundle.clone()), profile };
+            async move { json::write(store, &key?, &profile, Condition::Always).await.map(drop) }
+        });
+        stream::iter(days).buffer_unordered(PROFILES_AT_ONCE).try_collect().await
     }
 
     /// Aborts the upload. If that fails, the bucket's lifecycle rule removes the parts.
@@ -181,6 +210,25 @@ impl<'a> Results<'a> {
             "metrics": (judged.rows > 0).then(|| json!({"rules": Rules::Course, "duration": judged})),
         })
     }
+}
+
+/// Counts rows by day.
+fn profiles(
+    rows: &Rows,
+    predictions: &PredictionBatch,
+    month: Option<Month>,
+    expected: NaiveDate,
+) -> DayProfiles {
+    let rejected: Vec<(u64, Reason)> =
+        rows.rejected.iter().map(|rejected| (rejected.row, rejected.rejection.reason)).collect();
+    let rows = DayRows {
+        trips: &rows.trips,
+        positions: &rows.positions,
+        rejected: &rejected,
+        outcomes: Some((&rows.outcomes, month)),
+        predictions: Some(predictions),
+    };
+    DayProfiles::from_rows(&rows, Source::Batch, expected)
 }
 
 /// Writes the reason for refusing a whole file to the quarantine.

@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod observers;
+pub mod profiles;
 pub mod shadow;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use lambda_runtime::LambdaEvent;
-use model::{Bundle, Classified, Prediction, Rejection, TripRequest, chain};
+use model::{Bundle, Classified, Prediction, Reason, Rejection, TripRequest, chain};
 use observers::{EndedBatch, Observer, Predicted, observe};
 use platform::event::{EventError, Message, trip_messages};
 use platform::lambda::Deadline;
@@ -88,6 +89,8 @@ pub struct ScoredBatch {
     pub rejected: usize,
     /// Messages by a field of theirs that had a value which could not be used.
     pub unusable: BTreeMap<&'static str, u64>,
+    /// Why messages were rejected, by their index.
+    pub rejections: Vec<(usize, Reason)>,
     /// What the champions predicted; none if they were not used.
     pub predicted_batch: Option<Predicted>,
 }
@@ -135,11 +138,14 @@ impl Scorer {
             (Metric::BatchMilliseconds, started.elapsed().as_secs_f64() * 1e3),
         ];
         // Not part of the measured time: the messages have ended already.
-        if let Some(predicted) = &scored.predicted_batch {
-            let left = deadline.left().saturating_sub(self.deadline_reserve);
-            let batch = EndedBatch { event: &context.request_id, predicted, outcomes: &scored.outcomes };
-            metrics.extend(observe(&self.observers, batch, left).await);
-        }
+        let left = deadline.left().saturating_sub(self.deadline_reserve);
+        let batch = EndedBatch {
+            event: &context.request_id,
+            predicted: scored.predicted_batch.as_ref(),
+            rejected: &scored.rejections,
+            outcomes: &scored.outcomes,
+        };
+        metrics.extend(observe(&self.observers, batch, left).await);
         let bundle = scored.predicted_batch.as_ref().map(|predicted| predicted.bundle.id());
         let notes = json!({"bundle": bundle, "messages": messages.len()});
         for (field, count) in &scored.unusable {
@@ -165,13 +171,22 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
 ) -> Result<ScoredBatch, ModelError> {
     let ids = messages.iter().map(|message| message.id.clone()).collect();
     let outcomes = BatchOutcomes::new(ids);
-    let mut scored =
-        ScoredBatch { outcomes, predicted: 0, rejected: 0, unusable: BTreeMap::new(), predicted_batch: None };
+    let mut scored = ScoredBatch {
+        outcomes,
+        predicted: 0,
+        rejected: 0,
+        unusable: BTreeMap::new(),
+        rejections: Vec::new(),
+        predicted_batch: None,
+    };
     let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), Vec::new());
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
         match TripRequest::decode(&message.body).and_then(|request| Ok((request.parse()?, request))) {
-            Err(rejection) => rejected.push((at, dead_letter(message, &rejection))),
+            Err(rejection) => {
+                scored.rejections.push((at, rejection.reason));
+                rejected.push((at, dead_letter(message, &rejection)));
+            }
             Ok((parsed, request)) => {
                 for field in parsed.unusable {
                     *scored.unusable.entry(field).or_default() += 1;

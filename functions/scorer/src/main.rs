@@ -1,12 +1,13 @@
 //! Entry point: reads the configuration, creates the ports once and passes events to the handler.
 
-use model::Bundle;
+use model::{Bundle, chain};
 use platform::queue::SqsSink;
 use platform::telemetry::{Metric, emit};
 use platform::{lambda, telemetry};
 use registry::{Models, Registry, Reload, Shadows};
 use scorer::Scorer;
 use scorer::config::Config;
+use scorer::profiles::ProfileWriter;
 use scorer::shadow::ShadowScorer;
 use serde_json::json;
 
@@ -17,13 +18,22 @@ async fn main() -> Result<(), lambda::StartError> {
     let aws = store::aws_config("tripcast-scorer").await;
     let registry = Registry::new(config.model_store.open_with(&aws));
     let shadows = Shadows::new(registry.clone(), config.model_refresh);
+    let data = config.data_store.open_with(&aws);
+    let profiles = ProfileWriter::new(data.clone());
     let scorer = Scorer::new(
         Models::new(registry, config.model_refresh, emit_reload),
         SqsSink::new(&aws, config.predictions_queue_url),
         SqsSink::new(&aws, config.dlq_url),
         config.deadline_reserve,
     )
-    .observed_by(ShadowScorer::new(shadows, config.data_store.open_with(&aws)));
+    .observed_by(ShadowScorer::new(shadows, data))
+    .observed_by(profiles.clone());
+    lambda::on_shutdown(move || async move {
+        if let Err(error) = profiles.flush().await {
+            tracing::warn!(error_message = chain(&error), "the last profile was not stored");
+        }
+    })
+    .await;
     lambda::run(move |event| {
         let scorer = scorer.clone();
         async move { scorer.handle(event).await }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use model::{Bundle, PredictionBatch, Trip, TripRequest};
+use model::{Bundle, PredictionBatch, Reason, Trip, TripRequest};
 use platform::outcome::BatchOutcomes;
 use platform::telemetry::Metric;
 
@@ -41,8 +41,10 @@ impl Predicted {
 pub struct EndedBatch<'a> {
     /// Lambda's request id of the event.
     pub event: &'a str,
-    /// What was predicted.
-    pub predicted: &'a Predicted,
+    /// What was predicted; none if the champions were not used.
+    pub predicted: Option<&'a Predicted>,
+    /// Why messages were rejected, by their index.
+    pub rejected: &'a [(usize, Reason)],
     /// Which messages were acknowledged.
     pub outcomes: &'a BatchOutcomes,
 }
@@ -151,7 +153,8 @@ mod tests {
         let predictions = bundle.predict(&trips);
         let predicted = Predicted { bundle, requests, trips, predictions };
         let outcomes = BatchOutcomes::new(Vec::new());
-        let batch = EndedBatch { event: "event", predicted: &predicted, outcomes: &outcomes };
+        let batch =
+            EndedBatch { event: "event", predicted: Some(&predicted), rejected: &[], outcomes: &outcomes };
         let observers: [Arc<dyn Observer>; 3] =
             [Arc::new(Bad::Failing), Arc::new(Bad::Panicking), Arc::new(Bad::Endless)];
         let left = Duration::from_millis(40);

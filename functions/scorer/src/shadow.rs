@@ -32,6 +32,9 @@ impl ShadowScorer {
     /// Predicts every acknowledged ride with every challenger, and writes the predictions under the request id. Returns
     /// how many were written; without challengers there is no object.
     async fn keep(&self, batch: EndedBatch<'_>, budget: Budget) -> Result<usize, StoreError> {
+        if batch.predicted.is_none() {
+            return Ok(0);
+        }
         let shadows = self.shadows.current().await;
         let lines = lines(batch, &shadows, budget).await;
         if lines.is_empty() {
@@ -80,10 +83,7 @@ enum ChallengerPrediction {
 
 /// Returns a line for each ride whose prediction was acknowledged; none without challengers.
 async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec<Line> {
-    if shadows.is_empty() {
-        return Vec::new();
-    }
-    let predicted = batch.predicted;
+    let Some(predicted) = batch.predicted.filter(|_| !shadows.is_empty()) else { return Vec::new() };
     let mut by_challenger: Vec<Vec<ChallengerPrediction>> = Vec::with_capacity(shadows.len());
     for shadow in shadows {
         let mut predictions = Vec::with_capacity(predicted.trips.len());

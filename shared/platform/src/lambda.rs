@@ -5,10 +5,15 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
+use http::Request;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime_api_client::body::Body;
+use lambda_runtime_api_client::{BoxError, Client};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::env::{Env, Variable};
 use model::{Classified, chain};
 
 /// The time at which Lambda ends an invocation.
@@ -78,6 +83,50 @@ where
     }))
     .await
     .map_err(|error| StartError(format!("serving events: {}", chain(error.as_ref()))))
+}
+
+/// The variable with which Lambda names its runtime interface.
+const VARIABLES: [Variable; 1] = [Variable {
+    name: "AWS_LAMBDA_RUNTIME_API",
+    meaning: "host and port of the runtime interface",
+    default: None,
+}];
+/// A runtime interface that does not know extensions may not answer at all.
+const REGISTRATION: Duration = Duration::from_secs(1);
+
+/// Runs `hook` when the environment ends, before the process does; Lambda leaves it 500 ms. Call it before [`run`].
+///
+/// Lambda sends SIGTERM only to an environment with an extension, so that one is registered, which asks for no event
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>). Where none can be registered, as in emulators, the hook
+/// runs if the signal comes nevertheless.
+pub async fn on_shutdown<F>(hook: impl FnOnce() -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    match tokio::time::timeout(REGISTRATION, register()).await {
+        Ok(Ok(waiting)) => drop(tokio::spawn(waiting)),
+        Ok(Err(error)) => tracing::debug!(error_message = chain(&*error), "no extension was registered"),
+        Err(_) => tracing::debug!("no extension was registered: there was no response"),
+    }
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::spawn(async move {
+        terminate.recv().await;
+        hook().await;
+        std::process::exit(0);
+    });
+}
+
+/// Registers an extension inside of this process, and returns its wait for an event, which never comes.
+async fn register() -> Result<impl Future<Output = ()> + Send, BoxError> {
+    let api: String = Env::of_process(&VARIABLES)?.get("AWS_LAMBDA_RUNTIME_API")?;
+    let client = Client::builder().with_endpoint(format!("http://{api}").parse()?).build()?;
+    let request = Request::post("/2020-01-01/extension/register").header("Lambda-Extension-Name", "tripcast");
+    let response = client.call(request.body(Body::from(r#"{"events":[]}"#))?).await?;
+    let id = response.headers().get("Lambda-Extension-Identifier").ok_or("no identifier came back")?;
+    let next = Request::get("/2020-01-01/extension/event/next")
+        .header("Lambda-Extension-Identifier", id)
+        .body(Body::empty())?;
+    Ok(async move { drop(client.call(next).await) })
 }
 
 // Catches panics and reports them under a name of their own, so that the next event is served.

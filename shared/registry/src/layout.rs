@@ -19,6 +19,16 @@ pub const SUMMARIES: &str = "summaries/";
 pub const QUARANTINE: &str = "quarantine/";
 /// Predictions of challengers, day by day.
 pub const ANSWERS: &str = "answers/";
+/// Profiles of what was predicted, day by day.
+pub const PROFILES: &str = "profiles/";
+/// Records of alarms.
+pub const ALARMS: &str = "alarms/";
+/// Reports of the monitor, day by day.
+pub const REPORTS: &str = "reports/";
+/// Rows of figures of the monitor, month by month.
+pub const METRICS: &str = "metrics/";
+/// Requests of the monitor for a retraining; a new object here starts one.
+pub const RETRAIN_REQUESTS: &str = "retrain-requests/";
 /// Records of retrainings, in the bucket of models.
 pub const RUNS: &str = "runs/";
 /// The month of a file whose name has none, as Hive writes a partition without a value.
@@ -75,6 +85,83 @@ pub fn answers(day: NaiveDate, event: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{ANSWERS}{day}/{event}.jsonl"))
 }
 
+/// Returns the key of the profile of `day` of the dropped file `below`.
+///
+/// # Errors
+/// [`StoreError::Key`] if the key is too long.
+pub fn profile_of_file(day: NaiveDate, below: &str) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{PROFILES}batch/{day}/{below}.json"))
+}
+
+/// Returns the key of the profile of messages of `day`, by the request id of the last event that it counts.
+///
+/// # Errors
+/// [`StoreError::Key`] if the request id is too long.
+pub fn profile_of_messages(day: NaiveDate, event: &str) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{PROFILES}stream/{day}/{event}.json"))
+}
+
+/// Returns the key of the profile of all messages of a finished `day`.
+///
+/// # Errors
+/// Never; a day has a key.
+pub fn profile_of_day(day: NaiveDate) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{PROFILES}days/stream/{day}.json"))
+}
+
+/// Returns the prefix of the profiles of a `source`, "batch" or "stream", of `day`.
+pub fn profiles_of_day(source: &str, day: NaiveDate) -> String {
+    format!("{PROFILES}{source}/{day}/")
+}
+
+/// Returns the prefix of all profiles of a `source`: "batch", "stream", or "days/stream" for merged days of messages.
+pub fn profiles(source: &str) -> String {
+    format!("{PROFILES}{source}/")
+}
+
+/// Returns the day of a profile.
+pub fn day_of_profile(key: &ObjectKey) -> Option<NaiveDate> {
+    let mut parts = key.as_str().strip_prefix(PROFILES)?.split('/');
+    parts.find_map(|part| part.trim_end_matches(".json").parse().ok())
+}
+
+/// Returns the key of the record of an alarm.
+///
+/// # Errors
+/// [`StoreError::Key`] if the id is too long.
+pub fn alarm(id: &str) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{ALARMS}{id}.json"))
+}
+
+/// Returns the key of a report of the monitor on `day`; `form` is "json" or "html".
+///
+/// # Errors
+/// [`StoreError::Key`] if a part is too long.
+pub fn report(source: &str, day: NaiveDate, form: &str) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{REPORTS}{day}/{source}.{form}"))
+}
+
+/// Returns the key of the figures of a month.
+///
+/// # Errors
+/// [`StoreError::Key`] if a part is too long.
+pub fn metrics(source: &str, month: model::Month) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{METRICS}month={month}/{source}.parquet"))
+}
+
+/// Returns the key of the request to replace a champion.
+///
+/// # Errors
+/// [`StoreError::Key`] if the version is too long.
+pub fn retrain_request(version: &str) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{RETRAIN_REQUESTS}requested-{version}.json"))
+}
+
+/// Returns the name of the run for a request.
+pub fn retrain_request_name(key: &str) -> Option<&str> {
+    key.strip_prefix(RETRAIN_REQUESTS)?.strip_suffix(".json")
+}
+
 /// Returns the key of the record of a retraining.
 ///
 /// # Errors
@@ -103,6 +190,18 @@ mod tests {
         assert_eq!(nameless, "predictions/bundle=ab12/month=__HIVE_DEFAULT_PARTITION__/mine.parquet");
         assert_eq!(text(rejected(below)), "quarantine/a b/green_tripdata_2021-03.parquet");
         assert_eq!(text(error(below)), "quarantine/a b/green_tripdata_2021-03.parquet.error.json");
+        let day = "2021-03-15".parse().unwrap();
+        assert_eq!(text(profile_of_file(day, "x.parquet")), "profiles/batch/2021-03-15/x.parquet.json");
+        assert_eq!(text(profile_of_messages(day, "e")), "profiles/stream/2021-03-15/e.json");
+        assert_eq!(text(profile_of_day(day)), "profiles/days/stream/2021-03-15.json");
+        for key in
+            [profile_of_messages(day, "e"), profile_of_file(day, "2020-01-01/x.parquet"), profile_of_day(day)]
+        {
+            assert_eq!(day_of_profile(&key.unwrap()), Some(day));
+        }
+        assert_eq!(text(report("stream", day, "html")), "reports/2021-03-15/stream.html");
+        let request = retrain_request("9f3c1a7be2d0").unwrap();
+        assert_eq!(retrain_request_name(request.as_str()), Some("requested-9f3c1a7be2d0"));
         assert_eq!(text(answers("2021-03-15".parse().unwrap(), "e")), "answers/2021-03-15/e.jsonl");
     }
 
