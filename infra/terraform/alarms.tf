@@ -241,6 +241,63 @@ resource "aws_cloudwatch_metric_alarm" "retrainer_duration_alarm" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "monitor_errors_alarm" {
+  alarm_name          = "${var.name}-monitor-errors"
+  alarm_description   = "The monitor fails"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.monitor_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "monitor_throttles_alarm" {
+  alarm_name          = "${var.name}-monitor-throttles"
+  alarm_description   = "The monitor is throttled"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Throttles"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.monitor_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "monitor_duration_alarm" {
+  alarm_name          = "${var.name}-monitor-duration"
+  alarm_description   = "The monitor takes more than 80 % of its 300 s"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Duration"
+  extended_statistic  = "p99"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 240000
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.monitor_function.function_name
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "model_reloads_alarm" {
   alarm_name          = "${var.name}-model-reloads"
   alarm_description   = "Warm scorers cannot load the present champions and answer with earlier ones"

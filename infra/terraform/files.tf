@@ -91,6 +91,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "data_bucket" {
     }
   }
 
+  rule {
+    id     = "old-profiles-of-minutes"
+    status = "Enabled"
+
+    filter {
+      prefix = "profiles/stream/"
+    }
+
+    expiration {
+      days = 90
+    }
+  }
+
   # S3 refuses a rule on versions before the bucket has versioning.
   depends_on = [aws_s3_bucket_versioning.data_bucket]
 }
@@ -253,9 +266,10 @@ data "aws_iam_policy_document" "batch_predictor_role" {
   }
 
   statement {
-    sid     = "WriteSummariesAndQuarantine"
+    sid     = "WriteProfilesSummariesAndQuarantine"
     actions = ["s3:PutObject"]
     resources = [
+      "${aws_s3_bucket.data_bucket.arn}/profiles/batch/*",
       "${aws_s3_bucket.data_bucket.arn}/quarantine/*",
       "${aws_s3_bucket.data_bucket.arn}/summaries/*",
     ]

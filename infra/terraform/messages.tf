@@ -112,9 +112,12 @@ data "aws_iam_policy_document" "scorer_role" {
   }
 
   statement {
-    sid       = "KeepAnswersOfChallengers"
-    actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.data_bucket.arn}/answers/*"]
+    sid     = "KeepAnswersOfChallengersAndProfiles"
+    actions = ["s3:PutObject"]
+    resources = [
+      "${aws_s3_bucket.data_bucket.arn}/answers/*",
+      "${aws_s3_bucket.data_bucket.arn}/profiles/stream/*",
+    ]
   }
 
   statement {

@@ -1,4 +1,4 @@
-# Models: a schedule -> retrainer -> model_bucket.
+# Models: a schedule, or the monitor's request -> retrainer -> model_bucket.
 
 resource "aws_s3_bucket" "model_bucket" {
   #checkov:skip=CKV_AWS_144:Models are learned from data that can be had again; what is overwritten stands in the versions
@@ -218,6 +218,47 @@ resource "aws_scheduler_schedule" "retrainer_function_report" {
   }
 }
 
+# The monitor's request is an object that is created once for each champion.
+resource "aws_cloudwatch_event_rule" "retrainer_function_requested" {
+  name = "${var.name}-requested"
+
+  event_pattern = jsonencode({
+    source      = ["aws.s3"]
+    detail-type = ["Object Created"]
+    detail = {
+      bucket = {
+        name = [aws_s3_bucket.data_bucket.bucket]
+      }
+      object = {
+        key = [{ wildcard = "retrain-requests/*" }]
+      }
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "retrainer_function_requested" {
+  rule      = aws_cloudwatch_event_rule.retrainer_function_requested.name
+  target_id = "retrainer"
+  arn       = aws_lambda_function.retrainer_function.arn
+
+  retry_policy {
+    maximum_retry_attempts       = 24
+    maximum_event_age_in_seconds = 21600
+  }
+
+  dead_letter_config {
+    arn = aws_sqs_queue.batch_failures_queue.arn
+  }
+}
+
+resource "aws_lambda_permission" "retrainer_function_requested" {
+  statement_id  = "requested"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.retrainer_function.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.retrainer_function_requested.arn
+}
+
 resource "aws_iam_role" "schedule_role" {
   name                 = "${var.name}-schedule"
   assume_role_policy   = data.aws_iam_policy_document.scheduler_assumes.json
@@ -249,9 +290,12 @@ resource "aws_iam_role_policy" "schedule_role" {
 
 data "aws_iam_policy_document" "schedule_role" {
   statement {
-    sid       = "Retrain"
-    actions   = ["lambda:InvokeFunction"]
-    resources = [aws_lambda_function.retrainer_function.arn]
+    sid     = "RetrainAndMonitor"
+    actions = ["lambda:InvokeFunction"]
+    resources = [
+      aws_lambda_function.monitor_function.arn,
+      aws_lambda_function.retrainer_function.arn,
+    ]
   }
 
   statement {

@@ -43,6 +43,11 @@ output "retrainer_function_name" {
   value       = aws_lambda_function.retrainer_function.function_name
 }
 
+output "monitor_function_name" {
+  description = "Invoke it for a report before the morning"
+  value       = aws_lambda_function.monitor_function.function_name
+}
+
 output "alarm_topic_arn" {
   description = "Alarms are published here"
   value       = aws_sns_topic.alarm_topic.arn

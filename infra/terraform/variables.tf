@@ -21,10 +21,10 @@ variable "packages" {
 
   validation {
     condition = alltrue([
-      for function in ["scorer", "batch-predictor", "retrainer"] :
+      for function in ["scorer", "batch-predictor", "retrainer", "monitor"] :
       fileexists("${var.packages}/${function}/bootstrap.zip")
     ])
-    error_message = "packages must hold scorer/, batch-predictor/ and retrainer/bootstrap.zip; make them with `make build`."
+    error_message = "packages must hold scorer/, batch-predictor/, retrainer/ and monitor/bootstrap.zip; make them with `make build`."
   }
 }
 
@@ -69,7 +69,7 @@ variable "architecture" {
   type        = string
   default     = "arm64"
   nullable    = false
-  description = "Processor the three bootstraps are built for"
+  description = "Processor the bootstraps are built for"
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)

@@ -2,6 +2,7 @@
 
 use platform::telemetry::{Metric, NAMESPACE};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use crate::functions::{Function, functions};
 
@@ -18,6 +19,9 @@ enum Unit {
     Milliseconds,
     Seconds,
     Hours,
+    Minutes,
+    Share,
+    Score,
 }
 
 /// One line of a panel.
@@ -49,6 +53,20 @@ fn emitter(metric: Metric) -> &'static str {
         | Metric::RetrainingMilliseconds
         | Metric::ModelAgeHours
         | Metric::HoursSinceRetraining => "retrainer",
+        Metric::DaysJudged
+        | Metric::QualityAlarms
+        | Metric::DriftAlarms
+        | Metric::PerformanceAlarms
+        | Metric::OpenAlarms
+        | Metric::AlwaysFiringAlarms
+        | Metric::DriftScore
+        | Metric::PerformanceScore
+        | Metric::RmseMinutes
+        | Metric::MaeMinutes
+        | Metric::BiasMinutes
+        | Metric::IntervalCoverage
+        | Metric::LabelledShare
+        | Metric::MonitorMilliseconds => "monitor",
         Metric::MessagesPredicted
         | Metric::MessagesRejected
         | Metric::MessagesFailed
@@ -56,6 +74,7 @@ fn emitter(metric: Metric) -> &'static str {
         | Metric::BatchMilliseconds
         | Metric::ChallengerAnswers
         | Metric::ChallengerFailures
+        | Metric::ProfileFailures
         | Metric::ModelReloads
         | Metric::ModelReloadFailures => "scorer",
     }
@@ -87,6 +106,10 @@ fn panels() -> Vec<Panel> {
     let panel = |title, unit, series| Panel { title, unit, series };
     let mut took = vec![ours(BatchMilliseconds, "p50"), ours(BatchMilliseconds, "p99")];
     took.extend([ours(FileMilliseconds, "p99"), ours(RetrainingMilliseconds, "Maximum")]);
+    took.push(ours(MonitorMilliseconds, "Maximum"));
+    let most = |metrics: &[Metric]| metrics.iter().map(|metric| ours(*metric, "Maximum")).collect();
+    let mut errors = vec![ours(RmseMinutes, "Maximum"), ours(MaeMinutes, "Maximum")];
+    errors.push(ours(BiasMinutes, "Average"));
     let ages = vec![ours(ModelAgeHours, "Maximum"), ours(HoursSinceRetraining, "Maximum")];
     vec![
         panel(
@@ -98,7 +121,7 @@ fn panels() -> Vec<Panel> {
         panel("Age of the oldest message", Unit::Seconds, sqs("ApproximateAgeOfOldestMessage", &QUEUES[..1])),
         panel("Rows of files", Unit::Count, sums(&[RowsPredicted, RowsRejected])),
         panel("Files", Unit::Count, sums(&[FilesPredicted, FilesRefused])),
-        panel("Time of a batch, a file, a retraining", Unit::Milliseconds, took),
+        panel("Time of a batch, a file, a retraining, the monitor", Unit::Milliseconds, took),
         panel("Invocations", Unit::Count, lambda("Invocations", "Sum")),
         panel("Errors", Unit::Count, lambda("Errors", "Sum")),
         panel("Throttles", Unit::Count, lambda("Throttles", "Sum")),
@@ -109,7 +132,16 @@ fn panels() -> Vec<Panel> {
             Unit::Count,
             sums(&[ModelsPublished, ModelsPromoted, ModelReloads, ModelReloadFailures]),
         ),
-        panel("Challengers", Unit::Count, sums(&[ChallengerAnswers, ChallengerFailures])),
+        panel("Challengers", Unit::Count, sums(&[ChallengerAnswers, ChallengerFailures, ProfileFailures])),
+        panel(
+            "Alarms of the monitor",
+            Unit::Count,
+            most(&[QualityAlarms, DriftAlarms, PerformanceAlarms, OpenAlarms, AlwaysFiringAlarms]),
+        ),
+        panel("Scores of the last day", Unit::Score, most(&[DriftScore, PerformanceScore])),
+        panel("Errors of the last day", Unit::Minutes, errors),
+        panel("Interval coverage and known outcomes", Unit::Share, most(&[IntervalCoverage, LabelledShare])),
+        panel("Days judged", Unit::Count, most(&[DaysJudged])),
     ]
 }
 
@@ -127,13 +159,18 @@ pub fn cloudwatch() -> String {
             let (name, value) = &series.dimension;
             json!([series.namespace, series.metric, name, format!("${{{value}}}"), {"stat": series.statistic}])
         };
+        let mut axis = json!({"label": label(panel.unit), "showUnits": false});
+        // Errors may be negative.
+        if panel.unit != Unit::Minutes {
+            axis["min"] = json!(0);
+        }
         json!({
             "type": "metric",
             "x": 8 * (number % COLUMNS), "y": 6 * (number / COLUMNS), "width": 8, "height": 6,
             "properties": {
                 "title": panel.title, "region": "${region}", "view": "timeSeries", "period": 300,
                 "metrics": panel.series.iter().map(line).collect::<Vec<Value>>(),
-                "yAxis": {"left": {"min": 0, "label": label(panel.unit), "showUnits": false}},
+                "yAxis": {"left": axis},
             },
         })
     };
@@ -147,6 +184,9 @@ fn label(unit: Unit) -> &'static str {
         Unit::Milliseconds => "ms",
         Unit::Seconds => "s",
         Unit::Hours => "hours",
+        Unit::Minutes => "minutes",
+        Unit::Share => "share",
+        Unit::Score => "score",
     }
 }
 
@@ -166,17 +206,11 @@ pub fn grafana() -> String {
         // A variable selects several functions or queues in one query.
         let by_variable = panel.series.iter().all(|series| series.namespace != NAMESPACE);
         let series = if by_variable { &panel.series[..1] } else { &panel.series[..] };
-        let unit = match panel.unit {
-            Unit::Count => "short",
-            Unit::Milliseconds => "ms",
-            Unit::Seconds => "s",
-            Unit::Hours => "h",
-        };
         json!({
             "id": number + 1, "type": "timeseries", "title": panel.title,
             "datasource": {"type": "cloudwatch", "uid": "$datasource"},
             "gridPos": {"x": 8 * (number % 3), "y": 8 * (number / 3), "w": 8, "h": 8},
-            "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+            "fieldConfig": {"defaults": defaults(panel.unit), "overrides": []},
             "targets": series.iter().enumerate().map(target).collect::<Vec<Value>>(),
         })
     };
@@ -201,4 +235,77 @@ pub fn grafana() -> String {
         "panels": panels().into_iter().enumerate().map(panel).collect::<Vec<Value>>(),
     });
     serde_json::to_string_pretty(&dashboard).unwrap() + "\n"
+}
+
+/// Returns Grafana's dashboard on a Prometheus data source: the panels of what `tripcast monitor serve` exposes.
+pub fn prometheus() -> String {
+    let target = |(at, query): (usize, &String)| {
+        let name = query.split('{').next().unwrap_or_default();
+        json!({
+            "refId": char::from(b'A' + at as u8).to_string(), "expr": query, "legendFormat": format!("{name} ({{{{source}}}})"),
+            "datasource": {"type": "prometheus", "uid": "$datasource"},
+        })
+    };
+    let served = served_panels();
+    let panel = |(number, (panel, queries)): (usize, &(Panel, Vec<String>))| {
+        json!({
+            "id": number + 1, "type": "timeseries", "title": panel.title,
+            "datasource": {"type": "prometheus", "uid": "$datasource"},
+            "gridPos": {"x": 8 * (number % 3), "y": 8 * (number / 3), "w": 8, "h": 8},
+            "fieldConfig": {"defaults": defaults(panel.unit), "overrides": []},
+            "targets": queries.iter().enumerate().map(target).collect::<Vec<Value>>(),
+        })
+    };
+    let variables = json!([
+        {"name": "datasource", "type": "datasource", "query": "prometheus"},
+        {"name": "source", "type": "query", "query": "label_values(tripcast_days_judged, source)", "refresh": 1,
+            "multi": true, "includeAll": true, "current": {"text": ["All"], "value": ["$__all"]},
+            "datasource": {"type": "prometheus", "uid": "$datasource"}},
+    ]);
+    let dashboard = json!({
+        "uid": "tripcast-prometheus", "title": "tripcast (Prometheus)", "tags": ["tripcast"], "timezone": "browser",
+        "schemaVersion": 39, "refresh": "1m", "time": {"from": "now-24h", "to": "now"},
+        "templating": {"list": variables},
+        "panels": served.iter().enumerate().map(panel).collect::<Vec<Value>>(),
+    });
+    serde_json::to_string_pretty(&dashboard).unwrap() + "\n"
+}
+
+/// Returns the panels of what `tripcast monitor serve` exposes, with their queries.
+fn served_panels() -> Vec<(Panel, Vec<String>)> {
+    let query = |series: &Series| {
+        let is_served = series.namespace == NAMESPACE && series.dimension.1 == "monitor";
+        let metric =
+            Metric::VARIANTS.iter().find(|metric| metric.name() == series.metric).filter(|_| is_served)?;
+        let is_own = *metric != Metric::MonitorMilliseconds;
+        is_own.then(|| format!("tripcast_{}{{source=~\"$source\"}}", metric.snake_case_name()))
+    };
+    let all = panels().into_iter().map(|panel| {
+        let queries: Vec<String> = panel.series.iter().filter_map(query).collect();
+        (panel, queries)
+    });
+    all.filter(|(_, queries)| !queries.is_empty()).collect()
+}
+
+/// Returns the queries of the dashboard on Prometheus.
+pub fn prometheus_queries() -> Vec<String> {
+    served_panels().into_iter().flat_map(|(_, queries)| queries).collect()
+}
+
+fn defaults(unit: Unit) -> Value {
+    let name = match unit {
+        Unit::Count => "short",
+        Unit::Milliseconds => "ms",
+        Unit::Seconds => "s",
+        Unit::Hours => "h",
+        Unit::Minutes => "m",
+        Unit::Share => "percentunit",
+        Unit::Score => "none",
+    };
+    let mut defaults = json!({"unit": name});
+    // Errors may be negative.
+    if unit != Unit::Minutes {
+        defaults["min"] = json!(0);
+    }
+    defaults
 }

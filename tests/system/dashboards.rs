@@ -6,7 +6,7 @@ use std::path::Path;
 
 use platform::telemetry::Metric;
 use strum::VariantArray;
-use tests::dashboards::{cloudwatch, grafana, shown};
+use tests::dashboards::{cloudwatch, grafana, prometheus, shown};
 use tests::{root, variable};
 
 /// The line of template.yaml with the body of the dashboard.
@@ -30,6 +30,7 @@ fn dashboards_are_what_the_metrics_make_of_them() {
     let root = root();
     holds(&root.join("infra/terraform/dashboard.json.tftpl"), &(cloudwatch() + "\n"));
     holds(&root.join("infra/grafana/tripcast.json"), &grafana());
+    holds(&root.join("infra/grafana/tripcast-prometheus.json"), &prometheus());
     let template = root.join("template.yaml");
     let text = std::fs::read_to_string(&template).unwrap();
     let (before, rest) = text.split_once(IN_TEMPLATE).expect("template.yaml has a dashboard");

@@ -153,7 +153,8 @@ impl Retrainer {
         let targets = request.target.map_or(Target::ALL.to_vec(), |target| vec![target]);
         let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
         let deadline = Deadline::from_context(&event.context);
-        let run = self.retrain(now, &targets, &event.context.request_id, deadline).await?;
+        let name = request.name.unwrap_or_else(|| event.context.request_id.clone());
+        let run = self.retrain(now, &targets, &name, deadline).await?;
         let notes = json!({"run": run.run, "nothing_to_do": run.nothing_to_do});
         for retrained in &run.targets {
             let promoted = f64::from(u8::from(retrained.promoted));

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate};
 use model::Target;
 use platform::event::EventError;
+use registry::layout;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,6 +14,9 @@ pub struct RetrainRequest {
     pub now: Option<NaiveDate>,
     /// The target; none means every target.
     pub target: Option<Target>,
+    /// What names the run: the object by whose creation the monitor asks for it, of which there is one for a champion. None names it after
+    /// the event.
+    pub name: Option<String>,
 }
 
 /// An event that invokes the retrainer.
@@ -25,7 +29,7 @@ pub enum RetrainerEvent {
 }
 
 /// Decodes an event. `{"now": "2021-03-15", "target": "tip"}`, both optional, or the event of EventBridge Scheduler
-/// (its `time` is the day) starts a retraining; `{"report": "age"}` reports ages.
+/// (its `time` is the day), or EventBridge's "Object Created" for the monitor's request, starts a retraining; `{"report": "age"}` reports ages.
 ///
 /// # Errors
 /// [`EventError`] for an invalid day or target, and for any other event.
@@ -62,7 +66,9 @@ fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
         Value::Null => None,
         target => Some(Target::deserialize(target).map_err(|_| unknown())?),
     };
-    Ok(RetrainRequest { now: stated, target })
+    let key = event["detail"]["object"]["key"].as_str();
+    let name = key.and_then(layout::retrain_request_name).map(String::from);
+    Ok(RetrainRequest { now: stated, target, name })
 }
 
 #[cfg(test)]
@@ -81,14 +87,25 @@ mod tests {
         let day = |text: &str| Some(text.parse::<NaiveDate>().unwrap());
         let request = |event: &Value| retrain_request(event).unwrap();
         let (march, tip) = (day("2021-03-15"), Some(Target::Tip));
-        assert_eq!(request(&sample("retrainer-schedule")), RetrainRequest { now: march, target: None });
-        assert_eq!(request(&sample("retrainer-now")), RetrainRequest { now: march, target: None });
+        assert_eq!(
+            request(&sample("retrainer-schedule")),
+            RetrainRequest { now: march, ..RetrainRequest::default() }
+        );
+        assert_eq!(
+            request(&sample("retrainer-now")),
+            RetrainRequest { now: march, ..RetrainRequest::default() }
+        );
         assert_eq!(request(&json!({})), RetrainRequest::default());
+        let requested = request(&sample("retrainer-requested"));
+        assert_eq!(
+            (requested.now, requested.name.as_deref()),
+            (day("2021-06-01"), Some("requested-9f3c1a7be2d0"))
+        );
         assert_eq!(retrainer_event(&sample("retrainer-report")), Ok(RetrainerEvent::ReportAge));
         assert!(matches!(retrainer_event(&json!({})), Ok(RetrainerEvent::Retrain(_))));
         assert!(retrainer_event(&json!({"report": "weather"})).is_err());
         let by_hand = json!({"now": "2021-03-15T09:00:00Z", "target": "tip"});
-        assert_eq!(request(&by_hand), RetrainRequest { now: march, target: tip });
+        assert_eq!(request(&by_hand), RetrainRequest { now: march, target: tip, name: None });
         for bad in [json!({"now": "soon"}), json!({"target": "fare"}), json!({"when": 1}), json!([])] {
             assert!(retrain_request(&bad).is_err(), "{bad}");
         }

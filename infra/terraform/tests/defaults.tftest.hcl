@@ -83,9 +83,13 @@ run "messages_are_not_lost" {
       for queue in [
         aws_lambda_function_event_invoke_config.batch_predictor_function.destination_config[0].on_failure[0].destination,
         aws_lambda_function_event_invoke_config.retrainer_function.destination_config[0].on_failure[0].destination,
+        aws_lambda_function_event_invoke_config.monitor_function.destination_config[0].on_failure[0].destination,
         aws_cloudwatch_event_target.batch_predictor_function_file_dropped.dead_letter_config[0].arn,
+        aws_cloudwatch_event_target.retrainer_function_requested.dead_letter_config[0].arn,
+        aws_cloudwatch_event_target.monitor_function_file_predicted.dead_letter_config[0].arn,
         aws_scheduler_schedule.retrainer_function_monthly.target[0].dead_letter_config[0].arn,
         aws_scheduler_schedule.retrainer_function_report.target[0].dead_letter_config[0].arn,
+        aws_scheduler_schedule.monitor_function_daily.target[0].dead_letter_config[0].arn,
       ] : queue == aws_sqs_queue.batch_failures_queue.arn
     ])
     error_message = "Events that fail for good must be kept."
@@ -204,6 +208,7 @@ run "roles_are_narrow" {
         data.aws_iam_policy_document.scorer_role,
         data.aws_iam_policy_document.batch_predictor_role,
         data.aws_iam_policy_document.retrainer_role,
+        data.aws_iam_policy_document.monitor_role,
         data.aws_iam_policy_document.schedule_role,
       ] :
       [
@@ -220,6 +225,7 @@ run "roles_are_narrow" {
         data.aws_iam_policy_document.scorer_role,
         data.aws_iam_policy_document.batch_predictor_role,
         data.aws_iam_policy_document.retrainer_role,
+        data.aws_iam_policy_document.monitor_role,
         data.aws_iam_policy_document.schedule_role,
       ] :
       [for statement in document.statement : [for action in statement.actions : !strcontains(action, "*")]]
@@ -245,6 +251,7 @@ run "functions_tell_what_they_do" {
         aws_lambda_function.scorer_function,
         aws_lambda_function.batch_predictor_function,
         aws_lambda_function.retrainer_function,
+        aws_lambda_function.monitor_function,
       ] : function.logging_config[0].log_format == "JSON" && function.logging_config[0].application_log_level == "INFO"
     ])
     error_message = "Functions must log JSON: log levels are Lambda's only then."
@@ -256,6 +263,7 @@ run "functions_tell_what_they_do" {
         aws_cloudwatch_log_group.scorer_log_group,
         aws_cloudwatch_log_group.batch_predictor_log_group,
         aws_cloudwatch_log_group.retrainer_log_group,
+        aws_cloudwatch_log_group.monitor_log_group,
       ] : group.retention_in_days == 365 && group.kms_key_id == aws_kms_key.key.arn
     ])
     error_message = "Logs must be encrypted with the stack's key, and must end."
@@ -267,6 +275,7 @@ run "functions_tell_what_they_do" {
         [aws_lambda_function.scorer_function, aws_cloudwatch_log_group.scorer_log_group],
         [aws_lambda_function.batch_predictor_function, aws_cloudwatch_log_group.batch_predictor_log_group],
         [aws_lambda_function.retrainer_function, aws_cloudwatch_log_group.retrainer_log_group],
+        [aws_lambda_function.monitor_function, aws_cloudwatch_log_group.monitor_log_group],
       ] : pair[0].logging_config[0].log_group == pair[1].name
     ])
     error_message = "A function's log must go where it is kept and may be written."
@@ -278,6 +287,7 @@ run "functions_tell_what_they_do" {
         aws_lambda_function.scorer_function,
         aws_lambda_function.batch_predictor_function,
         aws_lambda_function.retrainer_function,
+        aws_lambda_function.monitor_function,
       ] : function.tracing_config[0].mode == "Active"
     ])
     error_message = "Functions must be traced."
@@ -300,8 +310,11 @@ run "every_alarm_reaches_somebody" {
         aws_cloudwatch_metric_alarm.batch_predictor_throttles_alarm,
         aws_cloudwatch_metric_alarm.batch_predictor_duration_alarm,
         aws_cloudwatch_metric_alarm.retrainer_errors_alarm,
+        aws_cloudwatch_metric_alarm.monitor_errors_alarm,
         aws_cloudwatch_metric_alarm.retrainer_throttles_alarm,
+        aws_cloudwatch_metric_alarm.monitor_throttles_alarm,
         aws_cloudwatch_metric_alarm.retrainer_duration_alarm,
+        aws_cloudwatch_metric_alarm.monitor_duration_alarm,
         aws_cloudwatch_metric_alarm.model_reloads_alarm,
         aws_cloudwatch_metric_alarm.model_age_alarm,
         aws_cloudwatch_metric_alarm.no_retraining_alarm,
@@ -317,6 +330,7 @@ run "every_alarm_reaches_somebody" {
         [aws_cloudwatch_metric_alarm.scorer_duration_alarm, aws_lambda_function.scorer_function],
         [aws_cloudwatch_metric_alarm.batch_predictor_duration_alarm, aws_lambda_function.batch_predictor_function],
         [aws_cloudwatch_metric_alarm.retrainer_duration_alarm, aws_lambda_function.retrainer_function],
+        [aws_cloudwatch_metric_alarm.monitor_duration_alarm, aws_lambda_function.monitor_function],
       ] : pair[0].threshold == pair[1].timeout * 800 && pair[0].dimensions["FunctionName"] == pair[1].function_name
     ])
     error_message = "Durations must alarm at 80 % of each function's own timeout (in ms)."

@@ -61,17 +61,22 @@ run "names" {
         aws_lambda_function.scorer_function.function_name,
         aws_lambda_function.batch_predictor_function.function_name,
         aws_lambda_function.retrainer_function.function_name,
+        aws_lambda_function.monitor_function.function_name,
         aws_iam_role.scorer_role.name,
         aws_iam_role.batch_predictor_role.name,
         aws_iam_role.retrainer_role.name,
+        aws_iam_role.monitor_role.name,
         aws_iam_role.schedule_role.name,
         aws_s3_bucket.data_bucket.bucket_prefix,
         aws_s3_bucket.model_bucket.bucket_prefix,
         aws_s3_bucket.access_logs_bucket.bucket_prefix,
         aws_sns_topic.alarm_topic.name,
         aws_cloudwatch_event_rule.batch_predictor_function_file_dropped.name,
+        aws_cloudwatch_event_rule.retrainer_function_requested.name,
+        aws_cloudwatch_event_rule.monitor_function_file_predicted.name,
         aws_scheduler_schedule.retrainer_function_monthly.name,
         aws_scheduler_schedule.retrainer_function_report.name,
+        aws_scheduler_schedule.monitor_function_daily.name,
         aws_cloudwatch_metric_alarm.dead_letters_alarm.alarm_name,
         aws_cloudwatch_metric_alarm.model_age_alarm.alarm_name,
       ] : startswith(name, "tripcast-dev-")
@@ -85,6 +90,7 @@ run "names" {
         aws_cloudwatch_log_group.scorer_log_group.name,
         aws_cloudwatch_log_group.batch_predictor_log_group.name,
         aws_cloudwatch_log_group.retrainer_log_group.name,
+        aws_cloudwatch_log_group.monitor_log_group.name,
       ] : startswith(name, "/aws/lambda/tripcast-dev-")
     ])
     error_message = "The key serves the logs of this stack by their names."
@@ -155,6 +161,7 @@ run "what_functions_are_told" {
         aws_lambda_function.scorer_function,
         aws_lambda_function.batch_predictor_function,
         aws_lambda_function.retrainer_function,
+        aws_lambda_function.monitor_function,
       ] : function.architectures == tolist(["x86_64"]) && function.logging_config[0].application_log_level == "DEBUG"
     ])
     error_message = "All functions have the one architecture and log level."
@@ -199,6 +206,7 @@ run "boundary" {
         aws_iam_role.scorer_role,
         aws_iam_role.batch_predictor_role,
         aws_iam_role.retrainer_role,
+        aws_iam_role.monitor_role,
         aws_iam_role.schedule_role,
       ] : role.permissions_boundary == "arn:aws:iam::111122223333:policy/deploy/tripcast-boundary"
     ])

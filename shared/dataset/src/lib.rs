@@ -2,7 +2,7 @@
 //!
 //! Map: [`TripReader`] requests byte ranges of a file and returns rows ([`Rows`]); [`rows_of`] and [`read_all`] run
 //! it over a file in memory; [`schema`] is the one logical schema over the TLC's many physical ones;
-//! [`PredictionsWriter`], [`rejected`] and [`trips`] write. `guard` checks a file before `decode` reads it, and [`decode_if_asked`] is what a
+//! [`PredictionsWriter`], [`rejected`], [`figures`] and [`trips`] write. `guard` checks a file before `decode` reads it, and [`decode_if_asked`] is what a
 //! program calls first, so that files which cannot be checked are decoded by a child of it.
 //!
 //! Deliberately absent: files, networks, stores and async; the caller fetches the bytes. `arrow` and `parquet` are
@@ -12,6 +12,7 @@ mod cells;
 mod child;
 pub mod columns;
 mod decode;
+pub mod figures;
 mod guard;
 pub mod predictions;
 mod reader;

@@ -1,7 +1,8 @@
 //! The Lambda side of a function: configuration, events, responses, logs, metrics and messages.
 //!
 //! Map: [`env`] reads configuration, [`telemetry`] writes logs and metrics, [`lambda`] runs a handler; [`event`]
-//! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages.
+//! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages, [`topic`] notes to
+//! people.
 //!
 //! Deliberately absent: objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
 
@@ -11,3 +12,4 @@ pub mod lambda;
 pub mod outcome;
 pub mod queue;
 pub mod telemetry;
+pub mod topic;

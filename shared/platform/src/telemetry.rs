@@ -23,6 +23,7 @@ pub enum Metric {
     BatchMilliseconds,
     ChallengerAnswers,
     ChallengerFailures,
+    ProfileFailures,
     ModelReloads,
     ModelReloadFailures,
     RowsPredicted,
@@ -35,6 +36,20 @@ pub enum Metric {
     RetrainingMilliseconds,
     ModelAgeHours,
     HoursSinceRetraining,
+    DaysJudged,
+    QualityAlarms,
+    DriftAlarms,
+    PerformanceAlarms,
+    OpenAlarms,
+    AlwaysFiringAlarms,
+    DriftScore,
+    PerformanceScore,
+    RmseMinutes,
+    MaeMinutes,
+    BiasMinutes,
+    IntervalCoverage,
+    LabelledShare,
+    MonitorMilliseconds,
 }
 
 impl Metric {
@@ -43,12 +58,35 @@ impl Metric {
         self.into()
     }
 
+    /// Returns the name as Prometheus writes names: `drift_score`.
+    pub fn snake_case_name(self) -> String {
+        let mut name = String::new();
+        for c in self.name().chars() {
+            if c.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        name
+    }
+
     /// Returns CloudWatch's name of the unit.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::BatchMilliseconds | Self::FileMilliseconds | Self::RetrainingMilliseconds => "Milliseconds",
-            // CloudWatch has no unit for hours.
-            Self::ModelAgeHours | Self::HoursSinceRetraining => "None",
+            Self::BatchMilliseconds
+            | Self::FileMilliseconds
+            | Self::RetrainingMilliseconds
+            | Self::MonitorMilliseconds => "Milliseconds",
+            // CloudWatch has no unit for hours and minutes.
+            Self::ModelAgeHours
+            | Self::HoursSinceRetraining
+            | Self::DriftScore
+            | Self::PerformanceScore
+            | Self::RmseMinutes
+            | Self::MaeMinutes
+            | Self::BiasMinutes
+            | Self::IntervalCoverage
+            | Self::LabelledShare => "None",
             _ => "Count",
         }
     }
@@ -62,6 +100,7 @@ pub enum Dimension {
     Target,
     Feature,
     Taxi,
+    Source,
 }
 
 /// Variables of logging that Lambda sets, and `RUST_LOG`.

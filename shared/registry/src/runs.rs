@@ -101,13 +101,27 @@ pub struct RunStatus {
     /// When it began.
     pub started: DateTime<Utc>,
     nothing_to_do: Option<String>,
-    failed: Vec<serde::de::IgnoredAny>,
+    failed: Vec<FailedPart>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct FailedPart {
+    #[serde(default)]
+    error_type: String,
+    #[serde(default)]
+    detail: String,
 }
 
 impl RunStatus {
     /// Returns whether the run had something to do and no part of it failed.
     pub fn ended_well(&self) -> bool {
         self.nothing_to_do.is_none() && self.failed.is_empty()
+    }
+
+    /// Returns why a run that is over did not end well; none if it did, or is still at work.
+    pub fn why_not(&self) -> Option<&str> {
+        let failed = self.failed.iter().find(|part| part.error_type != NOT_ENDED);
+        self.nothing_to_do.as_deref().or(failed.map(|part| part.detail.as_str()))
     }
 }
 

@@ -274,6 +274,16 @@ impl FromStr for StoreUri {
     }
 }
 
+impl fmt::Display for StoreUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{}", prefix.trim_end_matches('/')),
+            Self::Directory(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 impl StoreUri {
     /// Opens the store, loading the configuration of AWS only for S3.
     pub async fn open(&self) -> Arc<dyn Store> {
@@ -325,6 +335,9 @@ mod tests {
 
     #[test]
     fn a_store_is_a_bucket_or_a_directory() {
+        for text in ["s3://bucket", "s3://bucket/a/b", "./folder"] {
+            assert_eq!(text.parse::<StoreUri>().unwrap().to_string(), text);
+        }
         let s3 =
             |bucket: &str, prefix: &str| Ok(StoreUri::S3 { bucket: bucket.into(), prefix: prefix.into() });
         assert_eq!("s3://b".parse(), s3("b", ""));

@@ -1,0 +1,381 @@
+//! Records of alarms: each is created once, published once, and brought up to date until it has ended.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use model::ModelVersion;
+use monitoring::days::Source;
+use monitoring::watch::alarms::{Alarm, COOLDOWN_DAYS};
+use monitoring::watch::{Judged, Signal};
+use platform::topic::{PublishError, Topic};
+use registry::layout;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{Condition, ETag, Store, StoreError, json};
+
+/// Alarms that began earlier, counted back from the last day, are neither published nor recorded: a deployment that is given a history does
+/// not send its past.
+const RECENT_DAYS: i64 = 35;
+/// Time after which another monitor publishes what the one that made the record has not.
+const PUBLISHING: TimeDelta = TimeDelta::minutes(5);
+/// Days that ring, of the last four weeks, from which on an alarm says more about its threshold than about its day.
+const ALWAYS_FIRING_DAYS: usize = 14;
+/// Days that drift rings until it is confirmed, and asks for a retraining.
+const CONFIRMED_DAYS: usize = 3;
+
+/// The record of an alarm, `alarms/<id>.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlarmRecord {
+    /// `<source>-<signal>-<day>`.
+    pub id: String,
+    /// Where its rows come from.
+    pub source: Source,
+    /// What rang.
+    pub signal: Signal,
+    /// The first day, and the last one that rang.
+    pub day: NaiveDate,
+    /// The last day that rang.
+    pub last_day: NaiveDate,
+    /// Days that rang.
+    pub days: usize,
+    /// Rows of the first day.
+    pub rows: u64,
+    /// Whether the first day is a holiday or beside one.
+    pub near_holiday: bool,
+    /// What the first day's verdict named.
+    pub cause: String,
+    /// The whole verdict of the first day: score, threshold and what moved.
+    pub verdict: Value,
+    /// When the record was made.
+    pub created: DateTime<Utc>,
+    /// When it was published; none if it was not, or there is no topic.
+    pub published: Option<DateTime<Utc>>,
+    /// Whether it rang on most days of four weeks.
+    pub always_firing: bool,
+    /// The first day on which it was over; none while it lasts.
+    pub ended: Option<NaiveDate>,
+    /// The request for a retraining, if it made one, or found it made.
+    pub retraining: Option<Retraining>,
+    /// What a person has said.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// A request for a retraining.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retraining {
+    /// The champion that is to be replaced.
+    pub champion: ModelVersion,
+    /// The alarm that asked first.
+    pub asked_by: String,
+    /// The run that came of it, once there is one.
+    pub run: Option<String>,
+    /// How it ended, once it has.
+    pub outcome: Option<String>,
+}
+
+/// A person's verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Whether the alarm was about something real.
+    pub real: bool,
+    /// When it was said.
+    pub at: DateTime<Utc>,
+}
+
+/// What a monitor knows of its time and of its last days.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Present<'a> {
+    pub(crate) now: DateTime<Utc>,
+    /// The last day that was judged.
+    pub(crate) last: NaiveDate,
+    /// The command that reproduces a report.
+    pub(crate) command: &'a str,
+}
+
+impl AlarmRecord {
+    fn new(alarm: &Alarm, source: Source, present: Present<'_>) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            id: format!("{}-{}", source.name(), alarm.id),
+            source,
+            signal: alarm.signal,
+            day: alarm.day,
+            last_day: alarm.last_day,
+            days: alarm.days,
+            rows: alarm.rows,
+            near_holiday: alarm.near_holiday,
+            cause: alarm.cause.clone(),
+            verdict: serde_json::to_value(&alarm.verdict)?,
+            created: present.now,
+            published: None,
+            always_firing: false,
+            ended: None,
+            retraining: None,
+            acknowledged: None,
+        })
+    }
+
+    /// Brings the record up to date with what was judged since.
+    fn follow(&mut self, alarm: &Alarm, last: NaiveDate) {
+        self.last_day = alarm.last_day;
+        self.days = alarm.days;
+        self.always_firing |= alarm.days >= ALWAYS_FIRING_DAYS;
+        let is_over = (last - alarm.last_day) > TimeDelta::days(COOLDOWN_DAYS);
+        self.ended = if is_over { alarm.last_day.succ_opt() } else { None };
+    }
+
+    /// Returns whether it is a reason to retrain: worse predictions, or drift that has lasted.
+    pub(crate) fn is_reason_to_retrain(&self) -> bool {
+        match self.signal {
+            Signal::Performance => true,
+            Signal::Data => self.days >= CONFIRMED_DAYS,
+            Signal::Quality => false,
+        }
+    }
+}
+
+/// An alarm of this run, with its record.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorded {
+    pub(crate) record: AlarmRecord,
+    etag: ETag,
+    read: AlarmRecord,
+}
+
+/// Why an alarm was not recorded or published.
+#[derive(Debug, thiserror::Error)]
+pub enum AlarmError {
+    /// The store failed.
+    #[error("recording the alarm {id}")]
+    Store {
+        /// The id.
+        id: String,
+        /// The reason.
+        #[source]
+        source: StoreError,
+    },
+    /// The topic failed.
+    #[error("publishing the alarm {id}")]
+    Publish {
+        /// The id.
+        id: String,
+        /// The reason.
+        #[source]
+        source: PublishError,
+    },
+}
+
+/// Records the alarms that began lately, and returns them with their records.
+pub(crate) async fn record(
+    store: &dyn Store,
+    source: Source,
+    alarms: &[Alarm],
+    present: Present<'_>,
+) -> Result<Vec<Recorded>, AlarmError> {
+    let mut all = Vec::new();
+    for alarm in alarms.iter().filter(|alarm| present.last - alarm.day <= TimeDelta::days(RECENT_DAYS)) {
+        let id = format!("{}-{}", source.name(), alarm.id);
+        let failed = |source| AlarmError::Store { id: id.clone(), source };
+        all.push(recorded(store, source, alarm, present).await.map_err(failed)?);
+    }
+    Ok(all)
+}
+
+async fn recorded(
+    store: &dyn Store,
+    source: Source,
+    alarm: &Alarm,
+    present: Present<'_>,
+) -> Result<Recorded, StoreError> {
+    let key = layout::alarm(&format!("{}-{}", source.name(), alarm.id))?;
+    let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
+    let new = AlarmRecord::new(alarm, source, present).map_err(refused)?;
+    let mut recorded = match json::write(store, &key, &new, Condition::IfAbsent).await {
+        Ok(etag) => Recorded { record: new.clone(), etag, read: new },
+        Err(StoreError::Precondition { .. }) => match json::read::<AlarmRecord>(store, &key).await? {
+            Some((read, etag)) => Recorded { record: read.clone(), etag, read },
+            None => return Err(StoreError::NotFound { operation: "reading", key: key.to_string() }),
+        },
+        Err(error) => return Err(error),
+    };
+    recorded.record.follow(alarm, present.last);
+    Ok(recorded)
+}
+
+impl Recorded {
+    /// Publishes the alarm, unless that was done, or the monitor that made the record may be doing it. Returns whether it was published now.
+    pub(crate) async fn publish(
+        &mut self,
+        topic: &dyn Topic,
+        present: Present<'_>,
+    ) -> Result<bool, AlarmError> {
+        let made_here = self.read.created == present.now;
+        if self.record.published.is_some() || !made_here && present.now - self.record.created < PUBLISHING {
+            return Ok(false);
+        }
+        let id = self.record.id.clone();
+        let failed = |source| AlarmError::Publish { id, source };
+        topic.publish(&subject(&self.record), &text(&self.record, present)).await.map_err(failed)?;
+        self.record.published = Some(present.now);
+        Ok(true)
+    }
+
+    /// Writes the record if it has changed. If another monitor has written it meanwhile, its next run brings it up to date.
+    pub(crate) async fn save(&mut self, store: &dyn Store) -> Result<(), AlarmError> {
+        if self.record == self.read {
+            return Ok(());
+        }
+        let id = self.record.id.clone();
+        let failed = |source| AlarmError::Store { id: id.clone(), source };
+        let key = layout::alarm(&id).map_err(failed)?;
+        match json::write(store, &key, &self.record, Condition::IfMatch(self.etag.clone())).await {
+            Ok(etag) => {
+                self.etag = etag;
+                self.read = self.record.clone();
+                Ok(())
+            }
+            Err(StoreError::Precondition { .. }) => {
+                tracing::info!(alarm = id, "another monitor has changed the record");
+                Ok(())
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+fn subject(record: &AlarmRecord) -> String {
+    let signal = match record.signal {
+        Signal::Quality => "data quality",
+        Signal::Data => "drift",
+        Signal::Performance => "performance",
+    };
+    format!("tripcast: {signal} on {}: {}", record.day, record.cause)
+}
+
+fn text(record: &AlarmRecord, present: Present<'_>) -> String {
+    let judged = &record.verdict;
+    let mut lines = vec![format!("{}.", record.cause), String::new()];
+    let mut line = |name: &str, value: String| lines.push(format!("{name}: {value}"));
+    line("alarm", record.id.clone());
+    line(
+        "day",
+        format!(
+            "{} ({} rows{})",
+            record.day,
+            record.rows,
+            if record.near_holiday { ", near a holiday" } else { "" }
+        ),
+    );
+    if let (Some(score), Some(threshold)) = (judged["score"].as_f64(), judged["threshold"]["value"].as_f64())
+    {
+        let fit = &judged["threshold"];
+        line("score", format!("{score:.2}, above the threshold of {threshold:.2}"));
+        line(
+            "threshold",
+            format!(
+                "fitted to {} past days, one in {} ordinary days is expected to pass it, {} of them did",
+                fit["days"], fit["one_in_days"], fit["rung_in_past"]
+            ),
+        );
+    }
+    for moved in judged["moved"].as_array().into_iter().flatten() {
+        let percent = |name: &str| 100.0 * moved[name].as_f64().unwrap_or_default();
+        line(
+            "moved",
+            format!(
+                "{} from {:.2} % to {:.2} %",
+                moved["what"].as_str().unwrap_or_default(),
+                percent("usual"),
+                percent("share")
+            ),
+        );
+    }
+    for finding in judged["findings"].as_array().into_iter().flatten() {
+        line("finding", finding["text"].as_str().unwrap_or_default().into());
+    }
+    line("report", present.command.into());
+    line("real or not", format!("tripcast monitor acknowledge --alarm {} --real yes|no", record.id));
+    lines.join("\n")
+}
+
+/// How many alarms there are, and what people have said of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Acknowledgements {
+    /// All that were recorded.
+    pub alarms: usize,
+    /// Those that were real.
+    pub real: usize,
+    /// Those that were not.
+    pub unreal: usize,
+    /// Those that last.
+    pub open: usize,
+}
+
+/// Reads all records of a source, in the order of their days.
+pub(crate) async fn history(store: &dyn Store, source: Source) -> Result<Vec<AlarmRecord>, StoreError> {
+    let mut all = Vec::new();
+    for meta in store.list(layout::ALARMS).await? {
+        let read = json::read::<AlarmRecord>(store, &meta.key).await?;
+        all.extend(read.map(|(record, _)| record).filter(|record| record.source == source));
+    }
+    all.sort_by_key(|record| (record.day, record.signal));
+    Ok(all)
+}
+
+/// Counts what people have said.
+pub(crate) fn acknowledgements(history: &[AlarmRecord]) -> Acknowledgements {
+    let said = |real| {
+        let is_it =
+            |record: &&AlarmRecord| record.acknowledged.as_ref().is_some_and(|said| said.real == real);
+        history.iter().filter(is_it).count()
+    };
+    Acknowledgements {
+        alarms: history.len(),
+        real: said(true),
+        unreal: said(false),
+        open: history.iter().filter(|record| record.ended.is_none()).count(),
+    }
+}
+
+/// Keeps a person's verdict of an alarm.
+///
+/// # Errors
+/// [`AlarmError`]; [`StoreError::NotFound`] inside it if there is no such alarm.
+pub async fn acknowledge(
+    store: &dyn Store,
+    id: &str,
+    real: bool,
+    at: DateTime<Utc>,
+) -> Result<AlarmRecord, AlarmError> {
+    let failed = |source| AlarmError::Store { id: id.into(), source };
+    let key = layout::alarm(id).map_err(failed)?;
+    let missing = || StoreError::NotFound { operation: "reading", key: key.to_string() };
+    let read = json::read::<AlarmRecord>(store, &key).await.map_err(failed)?;
+    let (mut record, etag) = read.ok_or_else(missing).map_err(failed)?;
+    record.acknowledged = Some(Acknowledged { real, at });
+    json::write(store, &key, &record, Condition::IfMatch(etag)).await.map_err(failed)?;
+    Ok(record)
+}
+
+/// Returns the ids of the alarms that rang always.
+pub(crate) fn always_firing(history: &[AlarmRecord]) -> BTreeSet<&str> {
+    history
+        .iter()
+        .filter(|record| record.always_firing && record.ended.is_none())
+        .map(|record| record.id.as_str())
+        .collect()
+}
+
+/// Says what a judged day means in one sentence.
+pub(crate) fn sentence(signal: Signal, judged: &Judged, day: NaiveDate) -> String {
+    let name = match signal {
+        Signal::Quality => "Data quality",
+        Signal::Data => "Drift",
+        Signal::Performance => "Performance",
+    };
+    match (judged.rings, &judged.cause, &judged.no_verdict) {
+        (Some(true), Some(cause), _) => format!("{name}: an alarm on {day}: {cause}."),
+        (Some(_), ..) => format!("{name}: as expected on {day}."),
+        (None, _, Some(why)) => format!("{name}: no verdict on {day}, since {why}."),
+        (None, ..) => format!("{name}: no verdict on {day}."),
+    }
+}

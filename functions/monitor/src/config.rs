@@ -1,0 +1,50 @@
+//! The environment variables of the monitor.
+
+use platform::env::{Env, EnvError, Variable};
+use store::StoreUri;
+
+/// Every variable that the monitor reads.
+pub const VARIABLES: [Variable; 4] = [
+    Variable {
+        name: "DATA_STORE",
+        meaning: "store of the profiles, alarms and reports: s3://bucket or a directory",
+        default: None,
+    },
+    Variable {
+        name: "MODEL_STORE",
+        meaning: "store of the models: s3://bucket or a directory",
+        default: None,
+    },
+    Variable {
+        name: "ALARM_TOPIC_ARN",
+        meaning: "topic that alarms are published to; none if empty",
+        default: Some(""),
+    },
+    Variable { name: "MONITOR_DAYS", meaning: "days of the past that are watched", default: Some("400") },
+];
+
+/// The values of [`VARIABLES`], parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // see VARIABLES
+pub struct Config {
+    pub data_store: StoreUri,
+    pub model_store: StoreUri,
+    pub alarm_topic_arn: String,
+    pub days: u32,
+}
+
+impl Config {
+    /// Reads the configuration from the environment of this process.
+    ///
+    /// # Errors
+    /// [`EnvError`], which names every variable that is missing, or one whose value is invalid.
+    pub fn from_env() -> Result<Self, EnvError> {
+        let env = Env::of_process(&VARIABLES)?;
+        Ok(Self {
+            data_store: env.get("DATA_STORE")?,
+            model_store: env.get("MODEL_STORE")?,
+            alarm_topic_arn: env.get("ALARM_TOPIC_ARN")?,
+            days: env.get("MONITOR_DAYS")?,
+        })
+    }
+}
