@@ -9,6 +9,7 @@ mod explain;
 mod export;
 mod files;
 mod import;
+mod monitor;
 mod output;
 mod predict;
 mod registry;
@@ -49,6 +50,8 @@ enum Verb {
     Retrain(retrain::Args),
     Replay(replay::Args),
     #[command(subcommand)]
+    Monitor(monitor::Verb),
+    #[command(subcommand)]
     Registry(registry::Verb),
     #[command(subcommand)]
     Runs(runs::Verb),
@@ -78,6 +81,7 @@ async fn run() -> ExitCode {
         Verb::Import(args) => import::run(&args, &out),
         Verb::Retrain(args) => retrain::run(&args, &out).await,
         Verb::Replay(args) => replay::run(&args, &out).await,
+        Verb::Monitor(verb) => monitor::run(&verb, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,
         Verb::Runs(verb) => runs::run(verb, &out).await,
         Verb::Data(verb) => data::run(verb, &out).await,
