@@ -1,6 +1,7 @@
 //! The system tests, in one binary.
 //!
 //! - `contracts`: rules that hold across files.
+//! - `closed_loop`: from a dropped file to an alarm, a better model and the end of the alarm, in process.
 //! - `dashboards`: dashboards are generated from the list of metrics.
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
 //! - `fuzz_seeds`: seeds of the fuzz targets.
@@ -24,6 +25,7 @@
 )]
 
 mod bootstraps;
+mod closed_loop;
 mod contracts;
 mod dashboards;
 mod deployments;
