@@ -3,6 +3,7 @@
 mod events;
 mod faults;
 mod history;
+mod profile;
 mod replay;
 mod serve;
 mod stored;
@@ -12,6 +13,7 @@ use crate::output::{Failure, Output};
 /// Watch trips and predictions: data quality, drift and performance.
 #[derive(clap::Subcommand)]
 pub enum Verb {
+    Profile(profile::Args),
     Run(stored::RunArgs),
     Report(stored::ReportArgs),
     Acknowledge(stored::AcknowledgeArgs),
@@ -22,6 +24,7 @@ pub enum Verb {
 /// Runs the verb.
 pub async fn run(verb: &Verb, out: &Output) -> Result<(), Failure> {
     match verb {
+        Verb::Profile(args) => profile::run(args, out).await,
         Verb::Run(args) => stored::run(args, out).await,
         Verb::Report(args) => stored::report(args, out).await,
         Verb::Acknowledge(args) => stored::acknowledge(args, out).await,

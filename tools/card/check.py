@@ -7,21 +7,19 @@ page is inspected in headless Chromium. Screenshots are kept in target/card/scre
 """
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "browser")]
 
+import browser  # noqa: E402
 import trips  # noqa: E402
 from python_environment import PROJECT, Environment, Failure, run  # noqa: E402
 
 STATE = PROJECT / "target" / "card"
-BROWSER = STATE / "browser"
 TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 OURS = Environment(STATE, HERE / "requirements.lock", "a validator of JSON schemas (3 MB)")
 SCHEMA = "model_card_toolkit/schema/v0.0.2/model_card.schema.json"
@@ -96,7 +94,7 @@ def schema_text() -> str:
 
 
 def look(cards: list[Path]) -> None:
-    for seen in browse([card / "card.html" for card in cards]):
+    for seen in browser.look([card / "card.html" for card in cards], STATE / "screenshots"):
         card = Path(seen["page"]).parent
         name = f"{card.parent.parent.name} {card.name}, {seen['view']}"
         details = json.loads((card / "card.json").read_text())["model_details"]["tripcast"]
@@ -107,29 +105,6 @@ def look(cards: list[Path]) -> None:
         expect(seen["plots"] >= PLOTS_MIN[details["target"]], f"{name}: {seen['plots']} plots")
         expect(seen["marks_fewest"] >= 4, f"{name}: a plot shows {seen['marks_fewest']} figures")
         expect(seen["bytes"] < PAGE_BYTES_MAX, f"{name}: {seen['bytes']} bytes")
-
-
-def browse(pages: list[Path]) -> list[dict]:
-    """Installs Chromium by npm in a folder below target, and returns what it finds in each page."""
-    BROWSER.mkdir(exist_ok=True)
-    for file in ("package.json", "package-lock.json", "look.mjs"):
-        shutil.copy(HERE / file, BROWSER / file)
-    if not shutil.which("npm"):
-        raise Failure("npm is needed for the browser that looks at cards: install Node.js 20 or later")
-    subprocess_in_browser(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
-    screenshots = STATE / "screenshots"
-    shutil.rmtree(screenshots, ignore_errors=True)
-    screenshots.mkdir()
-    return json.loads(subprocess_in_browser(["node", "look.mjs", str(screenshots), *map(str, pages)]))
-
-
-def subprocess_in_browser(command: list[str]) -> str:
-    temporary = STATE / "tmp"
-    temporary.mkdir(exist_ok=True)
-    done = subprocess.run(command, cwd=BROWSER, env={**os.environ, "TMPDIR": str(temporary)}, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Failure(f"{command[0]} failed: {done.stderr.strip()[-600:]}")
-    return done.stdout
 
 
 def expect(holds: bool, otherwise: str) -> None:

@@ -10,6 +10,7 @@
 pub mod config;
 pub mod keys;
 mod pinned;
+pub mod profiles;
 mod results;
 
 use std::collections::BTreeMap;

@@ -11,14 +11,15 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use model::chain;
 use model::outcome::duration_min;
 use model::rejection::RejectionCounts;
-use model::{Bundle, Month, Performance, PredictionBatch, Reason, Rules, Target};
-use monitoring::days::{DayProfile, DayProfiles, DayRows, Source};
+use model::{Bundle, Performance, PredictionBatch, Rules, Target};
+use monitoring::days::{DayProfile, DayProfiles};
 use registry::layout;
 use serde_json::{Value, json};
 use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Upload, json};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::keys::Dropped;
+use crate::profiles::count;
 use crate::{Ended, FileOutcome};
 
 /// Limit of the rejected rows that are written with their details, to bound the memory; all are counted.
@@ -98,7 +99,7 @@ impl<'a> Results<'a> {
         self.running.push_back(spawn_blocking(move || {
             let predictions = bundle.predict(&rows.trips);
             let encoded = encoder.encode(&rows, &predictions)?;
-            let days = profiles(&rows, &predictions, month, expected);
+            let days = count(&rows, Some(&predictions), month, expected);
             Ok(Predicted { rows, predictions, encoded, days })
         }));
         Ok(())
@@ -210,25 +211,6 @@ impl<'a> Results<'a> {
             "metrics": (judged.rows > 0).then(|| json!({"rules": Rules::Course, "duration": judged})),
         })
     }
-}
-
-/// Counts rows by day.
-fn profiles(
-    rows: &Rows,
-    predictions: &PredictionBatch,
-    month: Option<Month>,
-    expected: NaiveDate,
-) -> DayProfiles {
-    let rejected: Vec<(u64, Reason)> =
-        rows.rejected.iter().map(|rejected| (rejected.row, rejected.rejection.reason)).collect();
-    let rows = DayRows {
-        trips: &rows.trips,
-        positions: &rows.positions,
-        rejected: &rejected,
-        outcomes: Some((&rows.outcomes, month)),
-        predictions: Some(predictions),
-    };
-    DayProfiles::from_rows(&rows, Source::Batch, expected)
 }
 
 /// Writes the reason for refusing a whole file to the quarantine.

@@ -128,6 +128,9 @@ pub struct WatchedSource {
     pub asked_to_replace: Option<String>,
     /// The key of the report; its page lies beside it.
     pub report: String,
+    /// Figures of the last day.
+    #[serde(skip)]
+    pub metrics: Vec<(Metric, f64)>,
 }
 
 /// The monitor with its ports; clones share them.
@@ -200,6 +203,10 @@ impl Monitor {
         let started = Instant::now();
         let day = request::day_of_event(&event.payload)?;
         let watched = self.watch(day.unwrap_or_else(today), Utc::now().trunc_subsecs(3)).await?;
+        for (source, found) in &watched.sources {
+            let source = [(Dimension::Source, *source)];
+            emit_by("monitor", &source, &found.metrics, &json!({"day": found.last_day}));
+        }
         let took = (Metric::MonitorMilliseconds, started.elapsed().as_secs_f64() * 1e3);
         emit("monitor", &[took], &json!({"now": watched.now}));
         Ok(watched)
@@ -308,8 +315,6 @@ impl Monitor {
         let snapshot = self.snapshot(judged).await?;
         let report = self.write(&snapshot).await?;
         self.write_figures(judged).await?;
-        let source = [(Dimension::Source, judged.source.name())];
-        emit_by("monitor", &source, &snapshot.metrics, &json!({"day": last}));
         unpublished.map_or(Ok(()), Err)?;
         let open = recorded.iter().map(|alarm| &alarm.record).filter(|record| record.ended.is_none());
         Ok(WatchedSource {
@@ -320,6 +325,7 @@ impl Monitor {
             published,
             asked_to_replace,
             report,
+            metrics: snapshot.metrics,
         })
     }
 

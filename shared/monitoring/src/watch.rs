@@ -57,7 +57,7 @@ impl Detector {
     /// Returns of how many ordinary days one is expected to ring, and the kind of the scores.
     fn expectation(self) -> (f64, Kind) {
         match self {
-            Self::Fault => (150.0, scores::OF_FAULTS),
+            Self::Fault => (100.0, scores::OF_FAULTS),
             Self::Column => (365.0, scores::OF_COLUMNS),
             Self::Value => (365.0, scores::OF_VALUES),
             Self::Lasting => (365.0, scores::OF_SUMS),

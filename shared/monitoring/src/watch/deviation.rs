@@ -5,10 +5,9 @@ use ndarray::Array2;
 
 use super::cells::{BLOCKS, Block, Shares};
 
-/// Share that is added to every cell: a cell that was empty does not make one row a surprise.
+/// Share that is added to every cell, at least, and rows that are: a row in a cell that was empty is no surprise.
 const PRIOR: f64 = 2e-4;
-/// A cell that moved by fewer rows counts as unmoved.
-const ROWS_UNMOVED: f64 = 1.5;
+const PRIOR_ROWS: f64 = 0.35;
 /// Beyond this a deviation counts no more in the covariance, so that one odd day does not shape it.
 const CLIP: f64 = 8.0;
 /// Beyond this a deviation counts no more in a score, so that a few rows cannot make one.
@@ -19,8 +18,7 @@ const FACTORS: usize = 12;
 const NOISE_MIN: f64 = 0.2;
 
 /// The deviation of a day's shares p from those R of its reference, cell by cell: u = (p - R) / scale, where
-/// scale = sqrt((R + 2e-4) (1/n + 1/N)) for n rows of the day and N of the reference. A cell that has not moved by more than a row counts
-/// as unmoved, so that no single row moves a score.
+/// scale = sqrt((R + max(2e-4, 0.35/n)) (1/n + 1/N)) for n rows of the day and N of the reference: one row moves no cell by more than 1.7.
 #[derive(Debug, Clone)]
 pub struct Deviation {
     /// u.
@@ -35,11 +33,10 @@ impl Deviation {
         let rows = day.rows.iter().zip(&reference.rows);
         let scale: Vec<f64> = rows
             .zip(&reference.of)
-            .map(|((n, all), usual)| ((usual + PRIOR) * (1.0 / n + 1.0 / all)).sqrt())
+            .map(|((n, all), usual)| ((usual + PRIOR.max(PRIOR_ROWS / n)) * (1.0 / n + 1.0 / all)).sqrt())
             .collect();
-        let shares = day.of.iter().zip(&reference.of).zip(&day.rows);
-        let moved = shares.map(|((here, usual), n)| beyond_a_row(here - usual, 1.0 / n));
-        let u = moved.zip(&scale).map(|(moved, scale)| moved / scale).collect();
+        let shares = day.of.iter().zip(&reference.of);
+        let u = shares.zip(&scale).map(|((here, usual), scale)| (here - usual) / scale).collect();
         Self { u, scale }
     }
 
@@ -47,10 +44,6 @@ impl Deviation {
     pub fn clipped(&self) -> Vec<f64> {
         self.u.iter().map(|u| u.clamp(-CLIP, CLIP)).collect()
     }
-}
-
-fn beyond_a_row(moved: f64, row: f64) -> f64 {
-    if moved.abs() > ROWS_UNMOVED * row { moved } else { 0.0 }
 }
 
 /// The covariance of ordinary days: noise I + V' strengths V, with the rows of V orthonormal.

@@ -40,6 +40,9 @@ pub fn accumulated(before: f64, score: f64) -> f64 {
     (before + score.clamp(-CLIP_OF_SUM, CLIP_OF_SUM) - ALLOWANCE).max(0.0)
 }
 
+/// The least spread, in units of that which theory expects.
+const SPREAD_MIN: f64 = 0.9;
+
 /// The tail begins at this quantile.
 const TAIL: f64 = 0.9;
 /// Beyond this a standard score counts no more in the score of two days: one great score does not make the next day ring.
@@ -65,7 +68,8 @@ impl Standard {
         let apart = 1.4826 * median_of(past.iter().map(|score| (score - median).abs()).collect());
         let (n, weight) = (past.len() as f64, PAST_SCORES_MIN as f64);
         let spread = ((n * apart * apart + weight * prior * prior) / (n + weight)).sqrt();
-        Some(Self { median, spread: spread.max(f64::MIN_POSITIVE) })
+        // What never happened before is no standard: its first occurrence is not a hundred times the usual.
+        Some(Self { median, spread: spread.max(SPREAD_MIN * prior) })
     }
 
     /// Returns a score in units of the spread.
