@@ -48,6 +48,16 @@ fn of_day(source: Source, verdict: &DayVerdict) -> Vec<Figure> {
             all.push(figure("performance", errors.n, name, Some(value)));
         }
     }
+    if let Some(expected) = verdict.expected {
+        let tips = expected.tips;
+        for (name, value) in [
+            ("expected_mae_min", expected.mae_min),
+            ("expected_tip_auc", tips.and_then(|tips| tips.auc)),
+            ("expected_tip_brier", tips.map(|tips| tips.brier)),
+        ] {
+            all.push(figure("performance", verdict.rows, name, value));
+        }
+    }
     all
 }
 

@@ -64,6 +64,7 @@ fn verdicts(judged: &Judged, last: &DayVerdict, history: &[AlarmRecord], command
         last.rows,
         judged.verdicts.len()
     ));
+    paragraphs.extend(expected(last));
     let said = acknowledgements(history);
     paragraphs.push(format!(
         "{} alarms are on record, {} last. People have called {} real and {} false.",
@@ -81,6 +82,23 @@ fn verdicts(judged: &Judged, last: &DayVerdict, history: &[AlarmRecord], command
         paragraphs.push(format!("Not counted, since it could not be read: {unreadable}."));
     }
     Section { title: "Verdicts", paragraphs, lines: vec![command.into()], ..Section::default() }
+}
+
+/// Says what errors are to be expected before outcomes are known.
+fn expected(last: &DayVerdict) -> Option<String> {
+    let expected = last.expected?;
+    let mut parts: Vec<String> = expected
+        .mae_min
+        .map(|mae| format!("durations to be {mae:.2} min off on average"))
+        .into_iter()
+        .collect();
+    parts.extend(
+        expected.tips.and_then(|tips| Some(format!("tips to be told apart with an AUC of {:.3}", tips.auc?))),
+    );
+    let all = parts.join(", and ");
+    (!all.is_empty()).then(|| {
+        format!("Without outcomes, expect {all}. This takes intervals and probabilities at their word: it does not see that trips take longer than they did.")
+    })
 }
 
 /// Explains a verdict that rings, or has findings.

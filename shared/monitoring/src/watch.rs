@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod cells;
 pub mod deviation;
 mod drift;
+pub mod expected;
 pub mod faults;
 pub mod performance;
 pub mod quality;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use crate::profile::Profile;
+use crate::profile::{MINUTES, Profile};
 use calendar::{Class, is_holiday, is_near_holiday};
 use cells::Shares;
 use drift::Drift;
+use expected::Expected;
 use performance::{Errors, SERIES};
 use scores::{Kind, Threshold};
 
@@ -35,6 +37,8 @@ const REFERENCE_DAYS: usize = 16;
 const REFERENCE_DAYS_MIN: usize = 6;
 /// They lie within this many days.
 pub const REFERENCE_SPAN_DAYS: i64 = 70;
+/// Past days whose errors say what errors to expect.
+const ERROR_DAYS: usize = 120;
 
 /// What can ring for data or for performance, each with a threshold of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,8 @@ struct Past {
     clipped: Option<Arc<Vec<f64>>>,
     drift: Option<Arc<Drift>>,
     errors: Option<Errors>,
+    /// Mean width of the intervals, minutes.
+    width_min: Option<f64>,
     error_scores: Option<[f64; SERIES.len()]>,
     /// The greatest score of each [`Detector`].
     worst: [Option<f64>; Detector::COUNT],
@@ -131,6 +137,7 @@ impl Watch {
             clipped: None,
             drift: None,
             errors: None,
+            width_min: expected::mean(&profile.predictions.widths, MINUTES),
             error_scores: None,
             worst: [None; Detector::COUNT],
         };
@@ -150,7 +157,8 @@ impl Watch {
             }
         };
         let (near_holiday, rows, errors) = (is_near_holiday(day), profile.rows, past.errors);
-        (DayVerdict { day, rows, near_holiday, quality, data, performance, errors }, past)
+        let expected = Expected::new(&profile.predictions, self.past.iter().rev().take(ERROR_DAYS));
+        (DayVerdict { day, rows, near_holiday, quality, data, performance, errors, expected }, past)
     }
 
     /// Returns past days of the same class, the latest first.

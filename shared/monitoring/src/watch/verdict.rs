@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use super::expected::Expected;
 use super::performance::Errors;
 use super::quality::Finding;
 use super::scores::Threshold;
@@ -72,6 +73,8 @@ pub struct DayVerdict {
     pub performance: Judged,
     /// The errors, where the outcomes are known.
     pub errors: Option<Errors>,
+    /// What errors are to be expected without outcomes; none without predictions.
+    pub expected: Option<Expected>,
 }
 
 impl DayVerdict {
