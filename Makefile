@@ -189,6 +189,10 @@ bench-peers: ## Measure training and scoring beside LightGBM, XGBoost and others
 	cargo build --release --locked -p trees --example bench
 	python3 tools/bench_peers/peers.py
 
+.PHONY: monitor-peers
+monitor-peers: local ## False alarms beside Evidently, NannyML and river on the same months (TRIPS_DIR; half an hour)
+	python3 tools/monitor/peers.py
+
 .PHONY: bench-cold
 bench-cold: local ## Measure cold starts beside Python functions that do the same (writes docs/BENCHMARKS.md)
 	python3 tools/bench_cold/cold.py

@@ -89,7 +89,7 @@ async fn write(
     for (day, profile) in &days.0 {
         let stored = DayProfile { day: *day, bundle: models.map(Bundle::id), profile: profile.clone() };
         let key = layout::profile_of_file(*day, &format!("{}.parquet", name(file)))?;
-        json::write(store, &key, &stored, Condition::Always).await?;
+        json::write_line(store, &key, &stored, Condition::Always).await?;
     }
     Ok(())
 }

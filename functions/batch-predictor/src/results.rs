@@ -131,7 +131,7 @@ impl<'a> Results<'a> {
     fn count(&mut self, rows: &Rows, predicted: &PredictionBatch) {
         self.rows += rows.trips.len() as u64;
         for (row, trip) in rows.trips.iter().enumerate() {
-            trip.flags().into_iter().for_each(|flag| *self.flags.entry(flag).or_default() += 1);
+            trip.flags().for_each(|flag| *self.flags.entry(flag).or_default() += 1);
             let actual = duration_min(trip.pickup, rows.outcomes[row].dropoff);
             if let Some(actual) = actual.filter(|actual| Rules::judges(*actual)) {
                 let interval = (predicted.lower_min[row], predicted.upper_min[row]);
@@ -177,7 +177,7 @@ impl<'a> Results<'a> {
         let days = std::mem::take(&mut self.days).0.into_iter().map(|(day, profile)| {
             let key = layout::profile_of_file(day, self.dropped.below());
             let profile = DayProfile { day, bundle: Some(bundle.clone()), profile };
-            async move { json::write(store, &key?, &profile, Condition::Always).await.map(drop) }
+            async move { json::write_line(store, &key?, &profile, Condition::Always).await.map(drop) }
         });
         stream::iter(days).buffer_unordered(PROFILES_AT_ONCE).try_collect().await
     }

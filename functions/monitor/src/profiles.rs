@@ -136,7 +136,7 @@ impl Catalogue {
                 (!all.bundles.is_empty()).then(|| all.bundles.iter().cloned().collect::<Vec<_>>().join(","));
             let merged = DayProfile { day, bundle, profile: all.profile.clone() };
             let written =
-                json::write(store, &layout::profile_of_day(day)?, &merged, Condition::IfAbsent).await;
+                json::write_line(store, &layout::profile_of_day(day)?, &merged, Condition::IfAbsent).await;
             match written {
                 // Another monitor has merged the same profiles.
                 Ok(_) | Err(StoreError::Precondition { .. }) => (),

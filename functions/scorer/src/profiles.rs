@@ -60,7 +60,7 @@ impl ProfileWriter {
             let key = layout::profile_of_messages(*day, &pending.event)?;
             let stored = DayProfile { day: *day, bundle: pending.bundle.clone(), profile: profile.clone() };
             // Another attempt of the same event writes the same rows.
-            match json::write(&*self.store, &key, &stored, Condition::IfAbsent).await {
+            match json::write_line(&*self.store, &key, &stored, Condition::IfAbsent).await {
                 Ok(_) | Err(StoreError::Precondition { .. }) => drop(pending.days.0.pop_first()),
                 Err(error) => return Err(error),
             }

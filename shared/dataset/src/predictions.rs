@@ -168,7 +168,7 @@ impl PredictionsEncoder {
             None => Arc::new(Float64Array::new_null(trips.len())),
         };
         let ids = rows.positions.iter().map(|row| Some(format!("{}_{row}", self.ride_id_prefix)));
-        let flags = trips.iter().map(|trip| Some(trip.flags().join(",")));
+        let flags = trips.iter().map(|trip| Some(trip.flags().collect::<Vec<_>>().join(",")));
         let pickups = trips.iter().map(|trip| trip.pickup.map(|at| at.and_utc().timestamp_micros()));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(ids.collect::<StringArray>()),

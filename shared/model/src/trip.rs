@@ -65,7 +65,7 @@ pub struct Trip {
 
 impl Trip {
     /// Returns stable names of what is missing or odd in this trip, which can still be predicted.
-    pub fn flags(&self) -> Vec<&'static str> {
+    pub fn flags(&self) -> impl Iterator<Item = &'static str> + use<> {
         let impossible = self.distance_miles.is_some() && possible_miles(self.distance_miles).is_none();
         [
             (self.pickup_zone.is_none(), "unknown_pickup_zone"),
@@ -76,7 +76,6 @@ impl Trip {
         ]
         .into_iter()
         .filter_map(|(is_so, name)| is_so.then_some(name))
-        .collect()
     }
 }
 

@@ -78,12 +78,17 @@ pub struct DayProfile {
 pub struct DayProfiles(pub BTreeMap<NaiveDate, Profile>);
 
 impl DayProfiles {
-    /// Counts rows by day. `expected` is the first day of the month of a file, or the day on which messages came.
+    /// Counts rows by day. `expected` is the first day of the month of a file, or the day on which messages came. Rows of another month than
+    /// that of their file make no day of their own.
     pub fn from_rows(rows: &DayRows<'_>, source: Source, expected: NaiveDate) -> Self {
         let mut all = Self::default();
         let apart_max = TimeDelta::days(source.days_apart_max());
-        let is_near = |day: &NaiveDate| day.signed_duration_since(expected).abs() <= apart_max;
-        let dated = |trip: &Trip| trip.pickup.map(|pickup| pickup.date()).filter(is_near);
+        let month = rows.outcomes.and_then(|(_, month)| month);
+        let is_believable = |day: &NaiveDate| match month {
+            Some(month) => Month::from_date(*day) == month,
+            None => day.signed_duration_since(expected).abs() <= apart_max,
+        };
+        let dated = |trip: &Trip| trip.pickup.map(|pickup| pickup.date()).filter(is_believable);
         let mut day = rows.trips.iter().find_map(dated).unwrap_or(expected);
         let mut rejected = rows.rejected.iter().copied().peekable();
         for (row, trip) in rows.trips.iter().enumerate() {

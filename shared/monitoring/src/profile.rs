@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, Grid, Histogram, Sparse};
 pub use outcomes::{Logarithms, Outcomes};
-pub use predictions::{ErrorSums, Predictions};
+pub use predictions::{ErrorSums, Predictions, Slices};
 
 /// The version of the stored form.
 const VERSION: u32 = 2;
@@ -160,7 +160,7 @@ impl Profile {
         outcome: Option<(&Outcome, Option<Month>)>,
     ) {
         self.rows += 1;
-        trip.flags().into_iter().for_each(|flag| self.flags.add(flag, 1));
+        trip.flags().for_each(|flag| self.flags.add(flag, 1));
         let ends = [trip.pickup_zone, trip.dropoff_zone];
         self.unplaced += u64::from(ends.iter().any(|zone| zones::centroid(*zone).is_none()));
         self.no_passengers += u64::from(trip.passengers.is_none());

@@ -65,6 +65,20 @@ pub async fn write<T: Serialize + Sync>(
 ) -> Result<ETag, StoreError> {
     store.put(key, bytes(key, document)?, condition).await
 }
+
+/// Writes `document` to `key` in one line, if the condition holds: a document of many numbers is a sixth of what it is with indents.
+///
+/// # Errors
+/// Those of [`write`].
+pub async fn write_line<T: Serialize + Sync>(
+    store: &dyn Store,
+    key: &ObjectKey,
+    document: &T,
+    condition: Condition,
+) -> Result<ETag, StoreError> {
+    store.put(key, Bytes::from(line(key, document)?), condition).await
+}
+
 /// What [`leaves`] makes of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrays {

@@ -110,7 +110,10 @@ fn rows_that_say_nothing_are_rejected_and_odd_ones_are_not() {
         [(0, Reason::MissingDropoffZone), (1, Reason::MissingPickupZone), (2, Reason::InvalidZone)]
     );
     assert_eq!(rows.positions, [3, 4]);
-    assert_eq!(rows.trips[0].flags(), ["unknown_pickup_zone", "no_pickup_time", "no_distance"]);
+    assert_eq!(
+        rows.trips[0].flags().collect::<Vec<_>>(),
+        ["unknown_pickup_zone", "no_pickup_time", "no_distance"]
+    );
     assert_eq!(summary_of(&file, ReadOptions::default()).unwrap().rows, 5);
 }
 

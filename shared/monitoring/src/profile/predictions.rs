@@ -30,7 +30,7 @@ pub struct Predictions {
     /// Sums over judged rows.
     pub judged: ErrorSums,
     /// The same sums by slice: what it is cut by, then its value; see `model::evaluation::slices_of`.
-    pub slices: BTreeMap<String, BTreeMap<String, ErrorSums>>,
+    pub slices: Slices,
     /// Predicted probabilities of a tip, [`PROBABILITIES`].
     pub tip_probabilities: Histogram,
     /// Those of card trips with a recorded tip.
@@ -52,11 +52,9 @@ impl Predictions {
             self.errors.add(minutes - actual, ERRORS);
             self.ratios.add((minutes - actual).abs() / ((upper - lower) / 2.0).max(1e-3), RATIOS);
             let is_covered = (lower..=upper).contains(&actual);
-            self.judged.add(minutes - actual, is_covered);
-            for (by, value) in slices_of(trip) {
-                let add = |sums: &mut ErrorSums| sums.add(minutes - actual, is_covered);
-                change(&mut self.slices, by, |slices| change(slices, value, add));
-            }
+            let row = ErrorSums::from_error(minutes - actual, is_covered);
+            self.judged.merge(&row);
+            slices_of(trip).into_iter().for_each(|(by, value)| self.slices.add(by, value, &row));
         }
         let tip = outcome.tip_amount.filter(|_| outcome.payment_type == Some(CARD));
         if let (Some(p), Some(tip)) = (tip_probability, tip) {
@@ -71,12 +69,7 @@ impl Predictions {
         self.rows += other.rows;
         self.ratios.merge(&other.ratios);
         self.judged.merge(&other.judged);
-        for (by, slices) in &other.slices {
-            let merge = |mine: &mut BTreeMap<_, ErrorSums>| {
-                slices.iter().for_each(|(value, sums)| change(mine, value, |mine| mine.merge(sums)));
-            };
-            change(&mut self.slices, by, merge);
-        }
+        other.slices.iter().for_each(|(by, value, sums)| self.slices.add(by, value, sums));
         self.minutes.merge(&other.minutes);
         self.widths.merge(&other.widths);
         self.errors.merge(&other.errors);
@@ -86,11 +79,49 @@ impl Predictions {
     }
 }
 
-/// Changes the value of `name`, whose default is made if there is none; a name that is present is not copied.
-fn change<T: Default>(all: &mut BTreeMap<String, T>, name: &str, change: impl FnOnce(&mut T)) {
-    match all.get_mut(name) {
-        Some(present) => change(present),
-        None => change(all.entry(name.into()).or_default()),
+type BySlice = BTreeMap<String, BTreeMap<String, ErrorSums>>;
+
+/// Sums by slice, in the order of their names. Few names are found sooner one by one than in a tree.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(from = "BySlice", into = "BySlice")]
+pub struct Slices(Vec<(String, Vec<(String, ErrorSums)>)>);
+
+impl Slices {
+    fn add(&mut self, by: &str, value: &str, sums: &ErrorSums) {
+        entry(entry(&mut self.0, by), value).merge(sums);
+    }
+
+    /// Iterates over what is sliced by, its values, and their sums.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &ErrorSums)> {
+        let all = self.0.iter();
+        all.flat_map(|(by, values)| {
+            values.iter().map(move |(value, sums)| (by.as_str(), value.as_str(), sums))
+        })
+    }
+}
+
+/// Returns the value of `name`, whose default is inserted if there is none.
+fn entry<'a, T: Default>(all: &'a mut Vec<(String, T)>, name: &str) -> &'a mut T {
+    let at = match all.iter().position(|(one, _)| one == name) {
+        Some(at) => at,
+        None => {
+            let at = all.partition_point(|(one, _)| one.as_str() < name);
+            all.insert(at, (name.into(), T::default()));
+            at
+        }
+    };
+    &mut all[at].1
+}
+
+impl From<BySlice> for Slices {
+    fn from(all: BySlice) -> Self {
+        Self(all.into_iter().map(|(by, values)| (by, values.into_iter().collect())).collect())
+    }
+}
+
+impl From<Slices> for BySlice {
+    fn from(all: Slices) -> Self {
+        all.0.into_iter().map(|(by, values)| (by, values.into_iter().collect())).collect()
     }
 }
 
@@ -110,14 +141,17 @@ pub struct ErrorSums {
 }
 
 impl ErrorSums {
-    fn add(&mut self, error: f64, is_covered: bool) {
+    /// Returns the sums of one row.
+    fn from_error(error: f64, is_covered: bool) -> Self {
         let fixed = |value: f64| (value * FIXED_POINT).round() as i64;
-        self.rows += 1;
-        self.covered += u64::from(is_covered);
-        self.longer += u64::from(error < 0.0);
-        self.sum = self.sum.saturating_add(fixed(error));
-        self.absolute = self.absolute.saturating_add(fixed(error.abs()));
-        self.squares = self.squares.saturating_add(fixed(error * error));
+        Self {
+            rows: 1,
+            covered: u64::from(is_covered),
+            longer: u64::from(error < 0.0),
+            sum: fixed(error),
+            absolute: fixed(error.abs()),
+            squares: fixed(error * error),
+        }
     }
 
     /// Adds the sums of another part.

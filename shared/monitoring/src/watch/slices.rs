@@ -35,15 +35,12 @@ pub struct Slice {
 /// Returns the slices of judged predictions, in the order of their names.
 pub fn slices(predictions: &Predictions) -> Vec<Slice> {
     let usual = predictions.judged.coverage().unwrap_or_default();
-    let all = predictions
-        .slices
-        .iter()
-        .flat_map(|(by, values)| values.iter().map(move |(value, sums)| (by, value, sums)));
+    let all = predictions.slices.iter();
     let mut slices: Vec<Slice> = all
         .filter_map(|(by, value, sums)| {
             Some(Slice {
-                by: by.clone(),
-                value: value.clone(),
+                by: by.into(),
+                value: value.into(),
                 n: sums.rows,
                 mae_min: sums.mae_min()?,
                 rmse_min: sums.rmse_min()?,
