@@ -3,7 +3,7 @@
     python3 recorder.py PORT UPSTREAM_PORT UPSTREAM_PID FILE
 
 It ends when the local AWS has ended. The user agent identifies the caller, because it contains the function's name
-(store::aws_config); only functions know this port. Of a call's body only the name of the queue is recorded.
+(store::aws_config); only functions know this port. Of a call's body only the name of the queue or topic is recorded.
 """
 
 import http.client
@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 import time
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOST = "127.0.0.1"
@@ -86,6 +87,10 @@ class Calls:
         call = {"caller": caller, "method": request.command, "path": path, "query": query, "target": target}
         if target.startswith("AmazonSQS."):
             call["queue"] = json.loads(body).get("QueueUrl", "")
+        elif "x-www-form-urlencoded" in request.headers.get("Content-Type", ""):
+            # SNS's protocol.
+            form = urllib.parse.parse_qs(body.decode())
+            call["target"], call["topic"] = f"AmazonSNS.{form['Action'][0]}", form.get("TopicArn", [""])[0]
         with self.lock:
             self.file.write(json.dumps(call) + "\n")
 

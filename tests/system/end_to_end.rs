@@ -1,5 +1,7 @@
 //! Tests the whole system on the local AWS: the built packages, deployed from template.yaml, a stack for each test.
 
+mod watched;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -51,6 +51,7 @@ struct Call {
 /// Maps names of buckets and queues on the local AWS to those of the deployment.
 fn names() -> BTreeMap<String, &'static str> {
     let outputs = [
+        ("AlarmTopicArn", "{alarm_topic.arn}"),
         ("DataBucketName", "{data_bucket.arn}"),
         ("ModelBucketName", "{model_bucket.arn}"),
         ("TripsQueueUrl", "{trips_queue.arn}"),
@@ -65,7 +66,7 @@ fn names() -> BTreeMap<String, &'static str> {
             let of: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             for (output, name) in outputs {
                 let url = of[output].as_str().unwrap();
-                names.insert(url.rsplit('/').next().unwrap().to_string(), name);
+                names.insert(url.rsplit(['/', ':']).next().unwrap().to_string(), name);
             }
         }
     }
@@ -79,12 +80,12 @@ fn calls() -> BTreeSet<Call> {
     let call = |line: &str| {
         let call: Value = serde_json::from_str(line).unwrap();
         let text = |field: &str| call[field].as_str().unwrap();
-        let (action, resource) = match text("target").strip_prefix("AmazonSQS.") {
-            Some("SendMessage" | "SendMessageBatch") => {
-                ("sqs:SendMessage", named(text("queue").rsplit('/').next().unwrap()))
-            }
-            Some(other) => panic!("a function called sqs:{other}"),
-            None => s3(text("method"), text("path"), text("query"), named),
+        let last = |field: &str| named(text(field).rsplit(['/', ':']).next().unwrap());
+        let (action, resource) = match text("target") {
+            "AmazonSQS.SendMessage" | "AmazonSQS.SendMessageBatch" => ("sqs:SendMessage", last("queue")),
+            "AmazonSNS.Publish" => ("sns:Publish", last("topic")),
+            "" => s3(text("method"), text("path"), text("query"), named),
+            other => panic!("a function called {other}"),
         };
         let role = format!("{}_role", text("caller").trim_start_matches("tripcast-").replace('-', "_"));
         Call { role, action: action.into(), resource }

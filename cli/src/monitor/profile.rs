@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use batch_predictor::profiles::{count as count_rows, fill};
 use chrono::NaiveDate;
 use dataset::{Columns, rows_of};
 use model::{Bundle, Month};
@@ -75,8 +76,9 @@ fn count(file: &Path, models: Option<&Bundle>, read: &Read) -> Result<DayProfile
         let rows = rows.map_err(unreadable)?;
         let expected = *expected.get_or_insert_with(|| median_day(&rows.trips).unwrap_or_else(today));
         let predictions = models.map(|models| models.predict(&rows.trips));
-        all.merge(&batch_predictor::profiles::count(&rows, predictions.as_ref(), month, expected));
+        all.merge(&count_rows(&rows, predictions.as_ref(), month, expected));
     }
+    fill(&mut all, month);
     Ok(all)
 }
 

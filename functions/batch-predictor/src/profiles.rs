@@ -24,3 +24,10 @@ pub fn count(
     };
     DayProfiles::from_rows(&rows, Source::Batch, expected)
 }
+
+/// Adds the days of `month` without rows, so that a corrected file replaces the profiles of all its days, and days that are lost are seen.
+pub fn fill(days: &mut DayProfiles, month: Option<Month>) {
+    for day in month.into_iter().flat_map(Month::days) {
+        days.0.entry(day).or_default();
+    }
+}

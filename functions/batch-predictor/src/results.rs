@@ -19,7 +19,7 @@ use store::{Condition, ETag, ObjectKey, PART_BYTES_MIN, Store, StoreError, Uploa
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::keys::Dropped;
-use crate::profiles::count;
+use crate::profiles::{count, fill};
 use crate::{Ended, FileOutcome};
 
 /// Limit of the rejected rows that are written with their details, to bound the memory; all are counted.
@@ -154,7 +154,7 @@ impl<'a> Results<'a> {
             let rejected = dataset::rejected::to_parquet(&self.rejected)?;
             self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
         }
-        self.write_profiles().await?;
+        self.write_profiles(taxi).await?;
         let summary = self.summary(etag, taxi, report);
         let mut last = std::mem::take(&mut self.part);
         last.append(&mut self.writer.finish()?);
@@ -171,8 +171,13 @@ impl<'a> Results<'a> {
         })
     }
 
-    /// Writes the profile of each day. They belong to the file alone, so that another prediction of it replaces them.
-    async fn write_profiles(&mut self) -> Result<(), StoreError> {
+    /// Writes the profile of each day, also of the days of its month without rows: they belong to the file alone, so that another prediction
+    /// of it replaces them. Trips of other taxis than the models' are not watched.
+    async fn write_profiles(&mut self, taxi: &str) -> Result<(), StoreError> {
+        if self.dropped.taxi().is_some_and(|of_file| of_file != taxi) {
+            return Ok(());
+        }
+        fill(&mut self.days, self.dropped.month());
         let (store, bundle) = (self.store, self.bundle.id());
         let days = std::mem::take(&mut self.days).0.into_iter().map(|(day, profile)| {
             let key = layout::profile_of_file(day, self.dropped.below());

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use model::ModelVersion;
+use model::{ModelVersion, chain};
 use monitoring::days::Source;
 use monitoring::watch::alarms::{Alarm, COOLDOWN_DAYS};
-use monitoring::watch::{Judged, Signal};
+use monitoring::watch::{Signal, Verdict};
 use platform::topic::{PublishError, Topic};
 use registry::layout;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ use store::{Condition, ETag, Store, StoreError, json};
 const RECENT_DAYS: i64 = 35;
 /// Time after which another monitor publishes what the one that made the record has not.
 const PUBLISHING: TimeDelta = TimeDelta::minutes(5);
+/// Attempts to write a record that others change.
+const SAVES_MAX: usize = 5;
 /// Days that ring, of the last four weeks, from which on an alarm says more about its threshold than about its day.
 const ALWAYS_FIRING_DAYS: usize = 14;
 /// Days that drift rings until it is confirmed, and asks for a retraining.
@@ -50,13 +52,17 @@ pub struct AlarmRecord {
     pub created: DateTime<Utc>,
     /// When it was published; none if it was not, or there is no topic.
     pub published: Option<DateTime<Utc>>,
+    /// When a monitor began to publish it; none once that failed.
+    pub publishing: Option<DateTime<Utc>>,
     /// Whether it rang on most days of four weeks.
     pub always_firing: bool,
     /// The first day on which it was over; none while it lasts.
     pub ended: Option<NaiveDate>,
+    /// Whether its days do not ring any more since they were judged anew, as after a corrected file.
+    pub withdrawn: bool,
     /// The request for a retraining, if it made one, or found it made.
     pub retraining: Option<Retraining>,
-    /// What a person has said.
+    /// The verdict of a person.
     pub acknowledged: Option<Acknowledged>,
 }
 
@@ -78,7 +84,7 @@ pub struct Retraining {
 pub struct Acknowledged {
     /// Whether the alarm was about something real.
     pub real: bool,
-    /// When it was said.
+    /// When it was given.
     pub at: DateTime<Utc>,
 }
 
@@ -90,6 +96,8 @@ pub(crate) struct Present<'a> {
     pub(crate) last: NaiveDate,
     /// The command that reproduces a report.
     pub(crate) command: &'a str,
+    /// The command that keeps a person's verdict.
+    pub(crate) acknowledge: &'a str,
 }
 
 impl AlarmRecord {
@@ -107,8 +115,10 @@ impl AlarmRecord {
             verdict: serde_json::to_value(&alarm.verdict)?,
             created: present.now,
             published: None,
+            publishing: Some(present.now),
             always_firing: false,
             ended: None,
+            withdrawn: false,
             retraining: None,
             acknowledged: None,
         })
@@ -118,9 +128,28 @@ impl AlarmRecord {
     fn follow(&mut self, alarm: &Alarm, last: NaiveDate) {
         self.last_day = alarm.last_day;
         self.days = alarm.days;
+        self.withdrawn = false;
         self.always_firing |= alarm.days >= ALWAYS_FIRING_DAYS;
         let is_over = (last - alarm.last_day) > TimeDelta::days(COOLDOWN_DAYS);
         self.ended = if is_over { alarm.last_day.succ_opt() } else { None };
+    }
+
+    /// Returns whether an alarm is about the same days of the same signal: judged anew, an episode may begin on another day.
+    fn is_about(&self, source: Source, alarm: &Alarm) -> bool {
+        let near = TimeDelta::days(COOLDOWN_DAYS);
+        let overlaps = self.day - alarm.last_day <= near && alarm.day - self.last_day <= near;
+        self.source == source && self.signal == alarm.signal && overlaps
+    }
+
+    /// Adds what another monitor has done with the record meanwhile.
+    fn merge(&mut self, other: Self) {
+        self.published = self.published.or(other.published);
+        self.acknowledged = other.acknowledged.or(self.acknowledged.take());
+        let has_outcome =
+            |one: &Option<Retraining>| one.as_ref().is_some_and(|asked| asked.outcome.is_some());
+        if self.retraining.is_none() || has_outcome(&other.retraining) {
+            self.retraining = other.retraining;
+        }
     }
 
     /// Returns whether it is a reason to retrain: worse predictions, or drift that has lasted.
@@ -139,6 +168,8 @@ pub(crate) struct Recorded {
     pub(crate) record: AlarmRecord,
     etag: ETag,
     read: AlarmRecord,
+    /// Whether this run made the record.
+    is_new: bool,
 }
 
 /// Why an alarm was not recorded or published.
@@ -164,81 +195,112 @@ pub enum AlarmError {
     },
 }
 
-/// Records the alarms that began lately, and returns them with their records.
+/// Brings the records of a source up to date, and makes those of alarms that began lately. Returns all that last or were made.
 pub(crate) async fn record(
     store: &dyn Store,
     source: Source,
     alarms: &[Alarm],
     present: Present<'_>,
 ) -> Result<Vec<Recorded>, AlarmError> {
+    let failed = |id: &str| {
+        let id = id.to_string();
+        move |source| AlarmError::Store { id, source }
+    };
+    let known = records(store, source).await.map_err(failed("of all"))?;
     let mut all = Vec::new();
+    for (read, etag) in &known {
+        let mut record = read.clone();
+        let recent = present.last - read.day <= TimeDelta::days(RECENT_DAYS);
+        match alarms.iter().find(|alarm| read.is_about(source, alarm)) {
+            Some(alarm) => record.follow(alarm, present.last),
+            None if read.ended.is_none() => {
+                record.ended = Some(present.last);
+                record.withdrawn = true;
+            }
+            None => (),
+        }
+        if recent || record != *read || record.ended.is_none() {
+            all.push(Recorded { record, etag: etag.clone(), read: read.clone(), is_new: false });
+        }
+    }
     for alarm in alarms.iter().filter(|alarm| present.last - alarm.day <= TimeDelta::days(RECENT_DAYS)) {
-        let id = format!("{}-{}", source.name(), alarm.id);
-        let failed = |source| AlarmError::Store { id: id.clone(), source };
-        all.push(recorded(store, source, alarm, present).await.map_err(failed)?);
+        if !known.iter().any(|(read, _)| read.is_about(source, alarm)) {
+            let id = format!("{}-{}", source.name(), alarm.id);
+            all.extend(made(store, source, alarm, present).await.map_err(failed(&id))?);
+        }
     }
     Ok(all)
 }
 
-async fn recorded(
+/// Makes the record of an alarm; none if another monitor was faster, which then does the rest.
+async fn made(
     store: &dyn Store,
     source: Source,
     alarm: &Alarm,
     present: Present<'_>,
-) -> Result<Recorded, StoreError> {
+) -> Result<Option<Recorded>, StoreError> {
     let key = layout::alarm(&format!("{}-{}", source.name(), alarm.id))?;
     let refused = |source| StoreError::Document { operation: "writing", key: key.to_string(), source };
-    let new = AlarmRecord::new(alarm, source, present).map_err(refused)?;
-    let mut recorded = match json::write(store, &key, &new, Condition::IfAbsent).await {
-        Ok(etag) => Recorded { record: new.clone(), etag, read: new },
-        Err(StoreError::Precondition { .. }) => match json::read::<AlarmRecord>(store, &key).await? {
-            Some((read, etag)) => Recorded { record: read.clone(), etag, read },
-            None => return Err(StoreError::NotFound { operation: "reading", key: key.to_string() }),
-        },
-        Err(error) => return Err(error),
-    };
-    recorded.record.follow(alarm, present.last);
-    Ok(recorded)
+    let mut record = AlarmRecord::new(alarm, source, present).map_err(refused)?;
+    record.follow(alarm, present.last);
+    match json::write(store, &key, &record, Condition::IfAbsent).await {
+        Ok(etag) => Ok(Some(Recorded { read: record.clone(), record, etag, is_new: true })),
+        Err(StoreError::Precondition { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl Recorded {
-    /// Publishes the alarm, unless that was done, or the monitor that made the record may be doing it. Returns whether it was published now.
+    /// Publishes the alarm, unless that was done, or another monitor began to do it lately. Returns whether it was published now.
     pub(crate) async fn publish(
         &mut self,
         topic: &dyn Topic,
         present: Present<'_>,
     ) -> Result<bool, AlarmError> {
-        let made_here = self.read.created == present.now;
-        if self.record.published.is_some() || !made_here && present.now - self.record.created < PUBLISHING {
+        let is_at_it = self.record.publishing.is_some_and(|began| present.now - began < PUBLISHING);
+        if self.record.published.is_some() || self.record.withdrawn || !self.is_new && is_at_it {
             return Ok(false);
         }
-        let id = self.record.id.clone();
-        let failed = |source| AlarmError::Publish { id, source };
-        topic.publish(&subject(&self.record), &text(&self.record, present)).await.map_err(failed)?;
-        self.record.published = Some(present.now);
-        Ok(true)
+        match topic.publish(&subject(&self.record), &text(&self.record, present)).await {
+            Ok(()) => {
+                self.record.published = Some(present.now);
+                Ok(true)
+            }
+            Err(source) => {
+                // Lambda's next attempt publishes it.
+                self.record.publishing = None;
+                Err(AlarmError::Publish { id: self.record.id.clone(), source })
+            }
+        }
     }
 
-    /// Writes the record if it has changed. If another monitor has written it meanwhile, its next run brings it up to date.
+    /// Writes the record if it has changed, with what another monitor may have added meanwhile.
     pub(crate) async fn save(&mut self, store: &dyn Store) -> Result<(), AlarmError> {
-        if self.record == self.read {
-            return Ok(());
-        }
         let id = self.record.id.clone();
         let failed = |source| AlarmError::Store { id: id.clone(), source };
         let key = layout::alarm(&id).map_err(failed)?;
-        match json::write(store, &key, &self.record, Condition::IfMatch(self.etag.clone())).await {
-            Ok(etag) => {
-                self.etag = etag;
-                self.read = self.record.clone();
-                Ok(())
+        for _ in 0..SAVES_MAX {
+            if self.record == self.read {
+                return Ok(());
             }
-            Err(StoreError::Precondition { .. }) => {
-                tracing::info!(alarm = id, "another monitor has changed the record");
-                Ok(())
+            match json::write(store, &key, &self.record, Condition::IfMatch(self.etag.clone())).await {
+                Ok(etag) => {
+                    self.etag = etag;
+                    self.read = self.record.clone();
+                }
+                Err(StoreError::Precondition { .. }) => {
+                    let Some((read, etag)) = json::read::<AlarmRecord>(store, &key).await.map_err(failed)?
+                    else {
+                        return Ok(());
+                    };
+                    self.record.merge(read.clone());
+                    (self.read, self.etag) = (read, etag);
+                }
+                Err(error) => return Err(failed(error)),
             }
-            Err(error) => Err(failed(error)),
         }
+        tracing::info!(alarm = id, "other monitors keep changing the record");
+        Ok(())
     }
 }
 
@@ -293,11 +355,11 @@ fn text(record: &AlarmRecord, present: Present<'_>) -> String {
         line("finding", finding["text"].as_str().unwrap_or_default().into());
     }
     line("report", present.command.into());
-    line("real or not", format!("tripcast monitor acknowledge --alarm {} --real yes|no", record.id));
+    line("real or not", format!("{} --alarm {} --real yes|no", present.acknowledge, record.id));
     lines.join("\n")
 }
 
-/// How many alarms there are, and what people have said of them.
+/// How many alarms there are, and the verdicts of people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Acknowledgements {
     /// All that were recorded.
@@ -310,28 +372,37 @@ pub struct Acknowledgements {
     pub open: usize,
 }
 
-/// Reads all records of a source, in the order of their days.
-pub(crate) async fn history(store: &dyn Store, source: Source) -> Result<Vec<AlarmRecord>, StoreError> {
+/// Reads all records of a source, in the order of their days. One that cannot be read is named in the log.
+async fn records(store: &dyn Store, source: Source) -> Result<Vec<(AlarmRecord, ETag)>, StoreError> {
     let mut all = Vec::new();
-    for meta in store.list(layout::ALARMS).await? {
-        let read = json::read::<AlarmRecord>(store, &meta.key).await?;
-        all.extend(read.map(|(record, _)| record).filter(|record| record.source == source));
+    for meta in store.list(&format!("{}{}-", layout::ALARMS, source.name())).await? {
+        match json::read::<AlarmRecord>(store, &meta.key).await {
+            Ok(read) => all.extend(read),
+            Err(error @ StoreError::Document { .. }) => {
+                tracing::warn!(key = %meta.key, error_message = chain(&error), "an alarm's record cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
     }
-    all.sort_by_key(|record| (record.day, record.signal));
+    all.sort_by_key(|(record, _)| (record.day, record.signal));
     Ok(all)
 }
 
-/// Counts what people have said.
+/// Reads all records of a source, in the order of their days.
+pub(crate) async fn history(store: &dyn Store, source: Source) -> Result<Vec<AlarmRecord>, StoreError> {
+    Ok(records(store, source).await?.into_iter().map(|(record, _)| record).collect())
+}
+
+/// Counts the verdicts of people.
 pub(crate) fn acknowledgements(history: &[AlarmRecord]) -> Acknowledgements {
-    let said = |real| {
-        let is_it =
-            |record: &&AlarmRecord| record.acknowledged.as_ref().is_some_and(|said| said.real == real);
+    let acknowledged = |real| {
+        let is_it = |record: &&AlarmRecord| record.acknowledged.as_ref().is_some_and(|one| one.real == real);
         history.iter().filter(is_it).count()
     };
     Acknowledgements {
         alarms: history.len(),
-        real: said(true),
-        unreal: said(false),
+        real: acknowledged(true),
+        unreal: acknowledged(false),
         open: history.iter().filter(|record| record.ended.is_none()).count(),
     }
 }
@@ -366,7 +437,7 @@ pub(crate) fn always_firing(history: &[AlarmRecord]) -> BTreeSet<&str> {
 }
 
 /// Says what a judged day means in one sentence.
-pub(crate) fn sentence(signal: Signal, judged: &Judged, day: NaiveDate) -> String {
+pub(crate) fn sentence(signal: Signal, judged: &Verdict, day: NaiveDate) -> String {
     let name = match signal {
         Signal::Quality => "Data quality",
         Signal::Data => "Drift",

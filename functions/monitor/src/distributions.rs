@@ -4,7 +4,7 @@ use monitoring::Profile;
 use monitoring::profile::Counts;
 use report::{Plot, Range, Section, Table};
 
-use crate::Judged;
+use crate::JudgedDays;
 
 /// Days that a distribution is compared with.
 const REFERENCE_DAYS: usize = 28;
@@ -24,7 +24,7 @@ const COLUMNS: [Column; 5] = [
 ];
 
 /// Returns the section with a plot of each column.
-pub(crate) fn section(judged: &Judged) -> Section {
+pub(crate) fn section(judged: &JudgedDays) -> Section {
     let Some(((_, today), before)) = judged.recent.split_last() else { return Section::default() };
     let before = before.iter().rev().take(REFERENCE_DAYS).map(|(_, day)| &day.profile);
     let before: Vec<&Profile> = before.filter(|profile| profile.accepted() > 0).collect();

@@ -5,7 +5,7 @@ use monitoring::days::Source;
 use monitoring::watch::{DayVerdict, Signal};
 use platform::telemetry::Metric;
 
-use crate::Judged;
+use crate::JudgedDays;
 use crate::alarms::{AlarmRecord, always_firing};
 
 /// Returns the figures of days.
@@ -62,7 +62,7 @@ fn of_day(source: Source, verdict: &DayVerdict) -> Vec<Figure> {
 }
 
 /// Returns the metrics of the last day. What could not be computed is absent.
-pub(crate) fn metrics(judged: &Judged, history: &[AlarmRecord]) -> Vec<(Metric, f64)> {
+pub(crate) fn metrics(judged: &JudgedDays, history: &[AlarmRecord]) -> Vec<(Metric, f64)> {
     let last = judged.last();
     let rings = |signal| f64::from(u8::from(last.of(signal).rings == Some(true)));
     let mut metrics = vec![

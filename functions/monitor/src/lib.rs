@@ -11,6 +11,7 @@ pub mod alarms;
 pub mod config;
 mod distributions;
 mod figures;
+pub mod otlp;
 mod profiles;
 mod report;
 pub mod request;
@@ -40,6 +41,7 @@ use store::{Condition, ObjectKey, Store, StoreError, json as documents};
 
 use ::report::Report;
 use alarms::{AlarmError, Present};
+use otlp::Receiver;
 use profiles::{Catalogue, Day};
 use retraining::Champions;
 
@@ -142,6 +144,9 @@ pub struct Monitor {
     days: u32,
     /// The command that reports, but for its day.
     command: String,
+    /// The command that keeps a person's verdict, but for the alarm.
+    acknowledge: String,
+    receiver: Option<Receiver>,
 }
 
 /// What is known of a source at one time: for programs, for people and for dashboards.
@@ -162,7 +167,7 @@ pub struct Snapshot {
 }
 
 /// The days of a source, judged.
-pub(crate) struct Judged {
+pub(crate) struct JudgedDays {
     pub(crate) source: Source,
     pub(crate) verdicts: Vec<DayVerdict>,
     /// The last days with what was counted, the latest last.
@@ -173,7 +178,7 @@ pub(crate) struct Judged {
     last: DayVerdict,
 }
 
-impl Judged {
+impl JudgedDays {
     pub(crate) fn last(&self) -> &DayVerdict {
         &self.last
     }
@@ -182,12 +187,29 @@ impl Judged {
 impl Monitor {
     /// Creates a monitor of the profiles in `data` of the last `days`, and of the models in `models`.
     pub fn new(data: Arc<dyn Store>, models: Arc<dyn Store>, days: u32) -> Self {
-        Self { data, models, topic: None, days, command: "tripcast monitor report".into() }
+        Self {
+            data,
+            models,
+            topic: None,
+            days,
+            command: "tripcast monitor report".into(),
+            acknowledge: "tripcast monitor acknowledge".into(),
+            receiver: None,
+        }
+    }
+
+    /// Sets the collector that figures are sent to.
+    pub fn sending_to(self, receiver: Option<Receiver>) -> Self {
+        Self { receiver, ..self }
     }
 
     /// Sets the stores that the command names which reproduces a report.
     pub fn named(self, data: &str, models: &str) -> Self {
-        Self { command: format!("tripcast monitor report --data {data} --models {models}"), ..self }
+        Self {
+            command: format!("tripcast monitor report --data {data} --models {models}"),
+            acknowledge: format!("tripcast monitor acknowledge --data {data}"),
+            ..self
+        }
     }
 
     /// Sets the topic that alarms are published to.
@@ -207,9 +229,25 @@ impl Monitor {
             let source = [(Dimension::Source, *source)];
             emit_by("monitor", &source, &found.metrics, &json!({"day": found.last_day}));
         }
+        self.send(&watched).await;
         let took = (Metric::MonitorMilliseconds, started.elapsed().as_secs_f64() * 1e3);
         emit("monitor", &[took], &json!({"now": watched.now}));
         Ok(watched)
+    }
+
+    /// Sends the figures to the collector, if there is one; that it does not take them changes nothing else.
+    async fn send(&self, watched: &Watched) {
+        let Some(receiver) = self.receiver.clone() else { return };
+        let sources = watched.sources.iter();
+        let figures: Vec<_> = sources.map(|(source, found)| (*source, found.metrics.clone())).collect();
+        // The exporter blocks, and has a thread of its own.
+        let sent = tokio::task::spawn_blocking(move || receiver.send(&figures)).await;
+        let error = match sent {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(error_message = error, "figures were not sent to the collector");
     }
 
     /// Judges the days before `day`, and records, publishes and reports what was found at the time `now`.
@@ -217,12 +255,26 @@ impl Monitor {
     /// # Errors
     /// [`MonitorError`]. Alarms that were not published are published by the next run.
     pub async fn watch(&self, day: NaiveDate, now: DateTime<Utc>) -> Result<Watched, MonitorError> {
-        let mut sources = BTreeMap::new();
+        let (mut sources, mut failure) = (BTreeMap::new(), None);
         for source in Source::ALL {
-            let Some(judged) = self.judge(source, day).await? else { continue };
-            sources.insert(source.name(), self.conclude(&judged, now).await?);
+            // A source that fails does not keep the other from its report.
+            match self.watch_source(source, day, now).await {
+                Ok(found) => sources.extend(found.map(|found| (source.name(), found))),
+                Err(error) => drop(failure.get_or_insert(error)),
+            }
         }
+        failure.map_or(Ok(()), Err)?;
         Ok(Watched { now: day, sources })
+    }
+
+    async fn watch_source(
+        &self,
+        source: Source,
+        day: NaiveDate,
+        now: DateTime<Utc>,
+    ) -> Result<Option<WatchedSource>, MonitorError> {
+        let Some(judged) = self.judge(source, day, now).await? else { return Ok(None) };
+        self.conclude(&judged, now).await.map(Some)
     }
 
     /// Reports the days before `day` and changes nothing but that it may merge profiles of messages; empty without profiles.
@@ -232,13 +284,13 @@ impl Monitor {
     pub async fn snapshots(&self, day: NaiveDate) -> Result<Vec<Snapshot>, MonitorError> {
         let mut all = Vec::new();
         for source in Source::ALL {
-            let Some(judged) = self.judge(source, day).await? else { continue };
+            let Some(judged) = self.judge(source, day, Utc::now()).await? else { continue };
             all.push(self.snapshot(&judged).await?);
         }
         Ok(all)
     }
 
-    async fn snapshot(&self, judged: &Judged) -> Result<Snapshot, MonitorError> {
+    async fn snapshot(&self, judged: &JudgedDays) -> Result<Snapshot, MonitorError> {
         let history =
             alarms::history(&*self.data, judged.source).await.map_err(failed("records of alarms"))?;
         let last = judged.last();
@@ -258,11 +310,17 @@ impl Monitor {
     }
 
     /// Judges the days of a source before `day`; none without profiles.
-    async fn judge(&self, source: Source, day: NaiveDate) -> Result<Option<Judged>, MonitorError> {
+    async fn judge(
+        &self,
+        source: Source,
+        day: NaiveDate,
+        now: DateTime<Utc>,
+    ) -> Result<Option<JudgedDays>, MonitorError> {
         let reading = failed("profiles");
         let from = day.checked_sub_days(Days::new(self.days.into())).unwrap_or(day);
-        // The present day has not ended.
-        let to = day.pred_opt().unwrap_or(day);
+        // The present day has not ended, whichever day is stated.
+        let now = new_york(now.naive_utc()).unwrap_or(now.naive_utc()).date();
+        let to = day.min(now).pred_opt().unwrap_or(day);
         let catalogue = Catalogue::list(&*self.data, source, from, to).await.map_err(&reading)?;
         let days = catalogue.days();
         if days.is_empty() {
@@ -284,15 +342,15 @@ impl Monitor {
             }
         }
         let Some(last) = verdicts.last().cloned() else { return Ok(None) };
-        Ok(Some(Judged { source, verdicts, recent, unreadable, last }))
+        Ok(Some(JudgedDays { source, verdicts, recent, unreadable, last }))
     }
 
     /// Records and publishes what rang, asks for a retraining, and writes the report and the figures.
-    async fn conclude(&self, judged: &Judged, now: DateTime<Utc>) -> Result<WatchedSource, MonitorError> {
+    async fn conclude(&self, judged: &JudgedDays, now: DateTime<Utc>) -> Result<WatchedSource, MonitorError> {
         let data = &*self.data;
         let last = judged.last().day;
         let command = self.command_of(last);
-        let present = Present { now, last, command: &command };
+        let present = Present { now, last, command: &command, acknowledge: &self.acknowledge };
         let rang: Vec<Alarm> = SIGNALS.iter().flat_map(|signal| alarms(&judged.verdicts, *signal)).collect();
         let mut recorded = alarms::record(data, judged.source, &rang, present).await?;
         let champions = Champions::read(&Registry::new(Arc::clone(&self.models))).await?;
@@ -343,7 +401,7 @@ impl Monitor {
     }
 
     /// Writes the figures of the months of the last days.
-    async fn write_figures(&self, judged: &Judged) -> Result<(), MonitorError> {
+    async fn write_figures(&self, judged: &JudgedDays) -> Result<(), MonitorError> {
         for (key, bytes) in figures_by_month(judged)? {
             self.data.put(&key, bytes, Condition::Always).await.map_err(failed("figures"))?;
         }
@@ -352,7 +410,7 @@ impl Monitor {
 }
 
 /// Encodes the figures of the months of the last days.
-fn figures_by_month(judged: &Judged) -> Result<Vec<(ObjectKey, Bytes)>, MonitorError> {
+fn figures_by_month(judged: &JudgedDays) -> Result<Vec<(ObjectKey, Bytes)>, MonitorError> {
     let last = judged.last();
     let from = Month::from_date(last.day.checked_sub_days(Days::new(RECENT_DAYS)).unwrap_or(last.day));
     let mut months: BTreeMap<Month, Vec<&DayVerdict>> = BTreeMap::new();

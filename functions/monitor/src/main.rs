@@ -14,7 +14,8 @@ async fn main() -> Result<(), lambda::StartError> {
     let aws = store::aws_config("tripcast-monitor").await;
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));
     let stores = [config.data_store, config.model_store].map(|store| store.to_string());
-    let mut monitor = Monitor::new(data, models, config.days).named(&stores[0], &stores[1]);
+    let mut monitor =
+        Monitor::new(data, models, config.days).named(&stores[0], &stores[1]).sending_to(config.receiver);
     if !config.alarm_topic_arn.is_empty() {
         monitor = monitor.publishing_to(Arc::new(SnsTopic::new(&aws, config.alarm_topic_arn)));
     }

@@ -2,12 +2,12 @@
 
 use monitoring::Profile;
 use monitoring::watch::slices::slices;
-use monitoring::watch::{DayVerdict, Judged as Verdict};
+use monitoring::watch::{DayVerdict, Verdict};
 use report::{Plot, Point, Report, Section, Table};
 use serde_json::{Value, json};
 
 use crate::alarms::{AlarmRecord, acknowledgements, always_firing, sentence};
-use crate::{Judged, SIGNALS, distributions};
+use crate::{JudgedDays, SIGNALS, distributions};
 
 /// Days whose slices are shown.
 const REFERENCE_DAYS: usize = 28;
@@ -15,7 +15,7 @@ const REFERENCE_DAYS: usize = 28;
 const ALARMS: usize = 40;
 
 /// Returns the report as a document for programs.
-pub(crate) fn document(judged: &Judged, history: &[AlarmRecord], command: &str) -> Value {
+pub(crate) fn document(judged: &JudgedDays, history: &[AlarmRecord], command: &str) -> Value {
     let recent = judged.verdicts.len().saturating_sub(judged.recent.len());
     json!({
         "day": judged.last().day,
@@ -33,7 +33,7 @@ pub(crate) fn document(judged: &Judged, history: &[AlarmRecord], command: &str) 
 }
 
 /// Returns the report as sections for people.
-pub(crate) fn page(judged: &Judged, history: &[AlarmRecord], command: &str) -> Report {
+pub(crate) fn page(judged: &JudgedDays, history: &[AlarmRecord], command: &str) -> Report {
     let last = judged.last();
     let mut sections = vec![verdicts(judged, last, history, command)];
     sections.extend(SIGNALS.iter().filter_map(|signal| causes(last, last.of(*signal))));
@@ -47,12 +47,12 @@ pub(crate) fn page(judged: &Judged, history: &[AlarmRecord], command: &str) -> R
 }
 
 /// Returns a sentence for each signal.
-pub(crate) fn sentences(judged: &Judged) -> Vec<String> {
+pub(crate) fn sentences(judged: &JudgedDays) -> Vec<String> {
     let last = judged.last();
     SIGNALS.iter().map(|signal| sentence(*signal, last.of(*signal), last.day)).collect()
 }
 
-fn verdicts(judged: &Judged, last: &DayVerdict, history: &[AlarmRecord], command: &str) -> Section {
+fn verdicts(judged: &JudgedDays, last: &DayVerdict, history: &[AlarmRecord], command: &str) -> Section {
     let mut paragraphs = sentences(judged);
     let holiday = if last.near_holiday { "; it is a holiday, or beside one" } else { "" };
     let labels = last.errors.map_or("no outcome is known yet".into(), |errors| {
@@ -65,10 +65,10 @@ fn verdicts(judged: &Judged, last: &DayVerdict, history: &[AlarmRecord], command
         judged.verdicts.len()
     ));
     paragraphs.extend(expected(last));
-    let said = acknowledgements(history);
+    let counted = acknowledgements(history);
     paragraphs.push(format!(
         "{} alarms are on record, {} last. People have called {} real and {} false.",
-        said.alarms, said.open, said.real, said.unreal
+        counted.alarms, counted.open, counted.real, counted.unreal
     ));
     let always = always_firing(history);
     if !always.is_empty() {
@@ -133,7 +133,7 @@ fn causes(last: &DayVerdict, judged: &Verdict) -> Option<Section> {
 fn alarms(history: &[AlarmRecord]) -> Section {
     let text = |value: Option<String>, none: &str| value.unwrap_or_else(|| none.into());
     let row = |record: &AlarmRecord| {
-        let real = record.acknowledged.as_ref().map(|said| if said.real { "yes" } else { "no" });
+        let real = record.acknowledged.as_ref().map(|verdict| if verdict.real { "yes" } else { "no" });
         let retraining = record.retraining.as_ref().map(|asked| text(asked.outcome.clone(), "asked for"));
         vec![
             record.id.clone(),
@@ -141,7 +141,7 @@ fn alarms(history: &[AlarmRecord]) -> Section {
             record.days.to_string(),
             text(record.ended.map(|day| day.to_string()), "lasts"),
             text(retraining, "-"),
-            text(real.map(String::from), "nobody has said"),
+            text(real.map(String::from), "not acknowledged"),
         ]
     };
     let rows: Vec<Vec<String>> = history.iter().rev().take(ALARMS).map(row).collect();
@@ -157,13 +157,13 @@ fn alarms(history: &[AlarmRecord]) -> Section {
 }
 
 /// Days of the report with their distance from the last one, in days.
-fn recent(judged: &Judged) -> impl Iterator<Item = (f64, &DayVerdict)> {
+fn recent(judged: &JudgedDays) -> impl Iterator<Item = (f64, &DayVerdict)> {
     let last = judged.last().day;
     let skipped = judged.verdicts.len().saturating_sub(judged.recent.len());
     judged.verdicts[skipped..].iter().map(move |verdict| (-(last - verdict.day).num_days() as f64, verdict))
 }
 
-fn errors(judged: &Judged) -> Option<Section> {
+fn errors(judged: &JudgedDays) -> Option<Section> {
     let known: Vec<_> =
         recent(judged).filter_map(|(at, verdict)| Some((at, verdict.day, verdict.errors?))).collect();
     if known.is_empty() {
@@ -194,7 +194,7 @@ fn errors(judged: &Judged) -> Option<Section> {
     Some(Section { title: "Errors over time", plots, tables, ..Section::default() })
 }
 
-fn scores(judged: &Judged) -> Section {
+fn scores(judged: &JudgedDays) -> Section {
     let of = |verdict: &DayVerdict| verdict.data.score.zip(verdict.data.threshold);
     let beyond = recent(judged).filter_map(|(at, verdict)| {
         let (score, threshold) = of(verdict)?;
@@ -226,13 +226,13 @@ fn scores(judged: &Judged) -> Section {
 }
 
 /// Adds the counts of the last four weeks.
-fn total(judged: &Judged) -> Profile {
+fn total(judged: &JudgedDays) -> Profile {
     let mut total = Profile::default();
     judged.recent.iter().rev().take(REFERENCE_DAYS).for_each(|(_, day)| total.merge(&day.profile));
     total
 }
 
-fn by_slice(judged: &Judged) -> Option<Section> {
+fn by_slice(judged: &JudgedDays) -> Option<Section> {
     let slices = slices(&total(judged).predictions);
     if slices.is_empty() {
         return None;

@@ -40,28 +40,25 @@ impl Champions {
             return Ok(None);
         };
         let concerns_it = last_day.is_some_and(|day| day.bundles.contains(bundle));
-        if !alarm.is_reason_to_retrain()
-            || !concerns_it
-            || alarm.retraining.is_some()
-            || alarm.ended.is_some()
-        {
+        let has_asked = alarm.retraining.as_ref().is_some_and(|asked| asked.champion == *duration);
+        if !alarm.is_reason_to_retrain() || !concerns_it || has_asked {
             return Ok(None);
         }
         let key = layout::retrain_request(duration.as_str())?;
         let request = json!({"champion": duration, "bundle": bundle, "alarm": alarm.id, "cause": alarm.cause, "at": alarm.created});
-        let asked_by = match documents::write(store, &key, &request, Condition::IfAbsent).await {
-            Ok(_) => alarm.id.clone(),
+        let (asked_by, is_new) = match documents::write(store, &key, &request, Condition::IfAbsent).await {
+            Ok(_) => (alarm.id.clone(), true),
             Err(StoreError::Precondition { .. }) => {
                 let present = documents::read::<serde_json::Value>(store, &key).await?;
-                let asked_by = present.and_then(|(request, _)| Some(request["alarm"].as_str()?.to_string()));
-                asked_by.unwrap_or_default()
+                // Without an object the write lost against another one that failed: the next run asks.
+                let Some((request, _)) = present else { return Ok(None) };
+                (request["alarm"].as_str().unwrap_or_default().to_string(), false)
             }
             Err(error) => return Err(error),
         };
-        let is_mine = asked_by == alarm.id;
         alarm.retraining =
             Some(Retraining { champion: duration.clone(), asked_by, run: None, outcome: None });
-        Ok(is_mine.then(|| duration.to_string()))
+        Ok(is_new.then(|| duration.to_string()))
     }
 }
 
@@ -76,8 +73,9 @@ pub(crate) async fn follow(
     };
     let runs = Runs::new(Arc::clone(models));
     let name = format!("requested-{}", asked.champion);
-    // The name of a run begins with its day.
-    let Some(run) = runs.names().await?.into_iter().find(|run| run.ends_with(&name)) else { return Ok(()) };
+    // The name of a run begins with its day, and may end in a number: the last one counts.
+    let names = runs.names().await?;
+    let Some(run) = names.into_iter().rfind(|run| run.contains(&name)) else { return Ok(()) };
     let status = runs.status(&run).await?;
     asked.run = Some(run);
     asked.outcome = match (&champions.duration, status) {

@@ -169,12 +169,25 @@ async fn what_could_not_be_published_is_published_later() {
     let failed = bench.monitor().watch(day(BEFORE + 1), at(0)).await.unwrap_err();
     assert!(failed.is_transient() && failed.error_type() == "Topic.Publish", "{failed}");
     bench.topic.refuses = false;
-    assert!(
-        bench.watch(BEFORE, 3).await.published.is_empty(),
-        "the monitor that made the record may be at it"
-    );
-    assert!(!bench.watch(BEFORE, 6).await.published.is_empty());
+    assert!(!bench.watch(BEFORE, 1).await.published.is_empty(), "the next attempt");
     assert!(bench.watch(BEFORE, 20).await.published.is_empty());
+    // A monitor that began and was ended from outside: another one waits for it, and then does it.
+    let (id, mut record) = bench.alarms().await.pop_first().unwrap();
+    (record.published, record.publishing) = (None, Some(at(30)));
+    documents::write(&*bench.data, &layout::alarm(&id).unwrap(), &record, Condition::Always).await.unwrap();
+    assert!(bench.watch(BEFORE, 32).await.published.is_empty());
+    assert_eq!(bench.watch(BEFORE, 36).await.published, [id]);
+}
+
+#[tokio::test]
+async fn an_alarm_of_days_that_were_corrected_is_withdrawn() {
+    let bench = Bench::new().await;
+    bench.file(BEFORE, &changed(BEFORE, |(trip, ..)| trip.distance_miles = None)).await;
+    assert_eq!(bench.watch(BEFORE, 0).await.published.len(), 2);
+    bench.file(BEFORE, &profile(&rows(BEFORE, ROWS))).await;
+    let watched = bench.watch(BEFORE, 1).await;
+    assert_eq!((watched.open.len(), watched.published.len()), (0, 0), "{watched:?}");
+    assert!(bench.alarms().await.values().all(|record| record.withdrawn && record.ended.is_some()));
 }
 
 #[tokio::test]

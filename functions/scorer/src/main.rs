@@ -26,8 +26,9 @@ async fn main() -> Result<(), lambda::StartError> {
         SqsSink::new(&aws, config.dlq_url),
         config.deadline_reserve,
     )
-    .observed_by(ShadowScorer::new(shadows, data))
-    .observed_by(profiles.clone());
+    // Counting takes no time; challengers may take all that is left.
+    .observed_by(profiles.clone())
+    .observed_by(ShadowScorer::new(shadows, data));
     lambda::on_shutdown(move || async move {
         if let Err(error) = profiles.flush().await {
             tracing::warn!(error_message = chain(&error), "the last profile was not stored");

@@ -1,6 +1,7 @@
 //! Counts what was predicted, as profiles that the monitor reads: one object for each day and minute of an environment,
 //! `profiles/stream/<day>/<request id>.json`. The rows are not kept.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use model::{Reason, chain};
 use monitoring::days::{DayProfile, DayProfiles, DayRows, Source};
 use platform::telemetry::Metric;
 use registry::layout;
-use store::{Condition, Store, StoreError, json};
+use store::{Condition, ObjectKey, Store, StoreError, json};
 use tokio::sync::Mutex;
 
 use crate::observers::{Budget, EndedBatch, Observer};
@@ -36,13 +37,33 @@ struct Pending {
     /// Request id of the last event that is counted.
     event: String,
     since: Instant,
+    /// What is to be stored. It keeps its key, so that an attempt whose response was lost is not counted twice.
+    to_store: VecDeque<(ObjectKey, DayProfile)>,
+}
+
+impl Pending {
+    /// Ends the profiles of what was counted so far.
+    fn close(&mut self) -> Result<(), StoreError> {
+        let bundle = self.bundle.take();
+        while let Some((day, profile)) = self.days.0.pop_first() {
+            let key = layout::profile_of_messages(day, &self.event)?;
+            self.to_store.push_back((key, DayProfile { day, bundle: bundle.clone(), profile }));
+        }
+        self.since = Instant::now();
+        Ok(())
+    }
 }
 
 impl ProfileWriter {
     /// Creates an observer that writes to `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        let since = Instant::now();
-        let pending = Pending { days: DayProfiles::default(), bundle: None, event: String::new(), since };
+        let pending = Pending {
+            days: DayProfiles::default(),
+            bundle: None,
+            event: String::new(),
+            since: Instant::now(),
+            to_store: VecDeque::new(),
+        };
         Self { store, pending: Arc::new(Mutex::new(pending)) }
     }
 
@@ -52,21 +73,18 @@ impl ProfileWriter {
     /// The first [`StoreError`].
     pub async fn flush(&self) -> Result<(), StoreError> {
         let mut pending = self.pending.lock().await;
-        self.flush_pending(&mut pending).await
+        pending.close()?;
+        self.store(&mut pending).await
     }
 
-    async fn flush_pending(&self, pending: &mut Pending) -> Result<(), StoreError> {
-        while let Some((day, profile)) = pending.days.0.first_key_value() {
-            let key = layout::profile_of_messages(*day, &pending.event)?;
-            let stored = DayProfile { day: *day, bundle: pending.bundle.clone(), profile: profile.clone() };
-            // Another attempt of the same event writes the same rows.
-            match json::write_line(&*self.store, &key, &stored, Condition::IfAbsent).await {
-                Ok(_) | Err(StoreError::Precondition { .. }) => drop(pending.days.0.pop_first()),
+    async fn store(&self, pending: &mut Pending) -> Result<(), StoreError> {
+        while let Some((key, stored)) = pending.to_store.front() {
+            match json::write_line(&*self.store, key, stored, Condition::IfAbsent).await {
+                // An earlier attempt has written it.
+                Ok(_) | Err(StoreError::Precondition { .. }) => drop(pending.to_store.pop_front()),
                 Err(error) => return Err(error),
             }
         }
-        pending.since = Instant::now();
-        pending.bundle = None;
         Ok(())
     }
 }
@@ -81,16 +99,17 @@ impl Observer for ProfileWriter {
         let not_stored = |error: StoreError| format!("a profile was not stored: {}", chain(&error));
         let bundle = batch.predicted.map(|predicted| predicted.bundle.id());
         let mut pending = self.pending.lock().await;
-        let is_other = bundle.is_some() && pending.bundle.is_some() && pending.bundle != bundle;
         // The counts of two bundles are two profiles.
-        let flushed = if is_other { self.flush_pending(&mut pending).await } else { Ok(()) };
+        if bundle.is_some() && pending.bundle.is_some() && pending.bundle != bundle {
+            pending.close().map_err(not_stored)?;
+        }
         pending.days.merge(&counted(batch));
         pending.bundle = bundle.or(pending.bundle.take());
         pending.event = batch.event.into();
-        flushed.map_err(not_stored)?;
         if pending.since.elapsed() >= INTERVAL {
-            self.flush_pending(&mut pending).await.map_err(not_stored)?;
+            pending.close().map_err(not_stored)?;
         }
+        self.store(&mut pending).await.map_err(not_stored)?;
         Ok(Vec::new())
     }
 }

@@ -56,6 +56,15 @@ impl Month {
         NaiveDate::from_ymd_opt(self.year(), self.month(), 1)
     }
 
+    /// Returns its days.
+    pub fn days(self) -> impl Iterator<Item = NaiveDate> {
+        let first = self.first_day();
+        first
+            .into_iter()
+            .flat_map(|first| first.iter_days())
+            .take_while(move |day| Self::from_date(*day) == self)
+    }
+
     /// Returns whether `time` lies in this month.
     pub fn contains(self, time: NaiveDateTime) -> bool {
         Self::from_date(time.date()) == self

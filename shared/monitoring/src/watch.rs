@@ -18,7 +18,7 @@ pub mod scores;
 pub mod slices;
 mod verdict;
 
-pub use verdict::{DayVerdict, Judged, Moved, Signal};
+pub use verdict::{DayVerdict, Moved, Signal, Verdict};
 
 use std::sync::Arc;
 
@@ -144,16 +144,16 @@ impl Watch {
         let quality = self.quality(&past);
         let data = match profile.accepted() {
             n if n < quality::ROWS_MIN => {
-                Judged::without_verdict(format!("there are {n} rows, {} are needed", quality::ROWS_MIN))
+                Verdict::without_verdict(format!("there are {n} rows, {} are needed", quality::ROWS_MIN))
             }
-            _ => self.data(&mut past).unwrap_or_else(Judged::without_verdict),
+            _ => self.data(&mut past).unwrap_or_else(Verdict::without_verdict),
         };
         past.rang = [&quality, &data].iter().any(|judged| judged.rings == Some(true));
         let performance = match Errors::new(profile) {
-            Err(why) => Judged::without_verdict(why),
+            Err(why) => Verdict::without_verdict(why),
             Ok(errors) => {
                 past.errors = Some(errors);
-                self.performance(&mut past, &errors).unwrap_or_else(Judged::without_verdict)
+                self.performance(&mut past, &errors).unwrap_or_else(Verdict::without_verdict)
             }
         };
         let (near_holiday, rows, errors) = (is_near_holiday(day), profile.rows, past.errors);

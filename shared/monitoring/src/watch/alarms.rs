@@ -26,7 +26,7 @@ pub struct Alarm {
     /// The cause that the first day named.
     pub cause: String,
     /// What the first day's verdict was.
-    pub verdict: super::Judged,
+    pub verdict: super::Verdict,
     /// Rows of the first day.
     pub rows: u64,
 }

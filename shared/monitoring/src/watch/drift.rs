@@ -12,7 +12,7 @@ use super::quality::ROWS_MIN;
 use super::scores::{
     PAST_SCORES, PAST_SCORES_MIN, Standard, Threshold, accumulated, median_of, of_one_or_two,
 };
-use super::verdict::{Judged, Moved};
+use super::verdict::{Moved, Verdict};
 use super::{Counted, Detector, Past, REFERENCE_DAYS, REFERENCE_DAYS_MIN, REFERENCE_SPAN_DAYS, Watch};
 use crate::profile::Profile;
 
@@ -55,7 +55,7 @@ impl Watch {
     ///
     /// # Errors
     /// Why there is no verdict.
-    pub(super) fn data(&self, of: &mut Past) -> Result<Judged, String> {
+    pub(super) fn data(&self, of: &mut Past) -> Result<Verdict, String> {
         let Some(today) = of.counted.clone() else { return Err("there are no rows".into()) };
         let days = self.reference(of);
         if days.len() < REFERENCE_DAYS_MIN {
@@ -69,10 +69,10 @@ impl Watch {
         let usual = Shares::from_profile(&reference);
         let deviation = Deviation::new(&today.shares, &usual);
         of.clipped = Some(Arc::new(deviation.clipped()));
-        let before: Vec<&[f64]> = self
-            .past
-            .iter()
-            .rev()
+        // A fault must not become what days vary by.
+        let lasts = self.lasts(of);
+        let usual_days = self.past.iter().rev().filter(|past| !past.rang || lasts);
+        let before: Vec<&[f64]> = usual_days
             .filter_map(|past| past.clipped.as_deref().map(Vec::as_slice))
             .take(COVARIANCE_DAYS)
             .collect();
@@ -88,6 +88,12 @@ impl Watch {
         judged
     }
 
+    /// Returns whether so many of the last days rang that what rings is becoming usual.
+    fn lasts(&self, of: &Past) -> bool {
+        let recent = self.past.iter().rev().take_while(|past| of.day - past.day <= TimeDelta::days(LAG_DAYS));
+        recent.filter(|past| past.rang).count() >= LASTING_DAYS
+    }
+
     /// Returns the days that a day is compared with, the latest first. One that rang is not among them, lest its fault be taken for usual;
     /// but what lasts becomes usual.
     fn reference(&self, of: &Past) -> Vec<Arc<Counted>> {
@@ -96,8 +102,7 @@ impl Watch {
             .filter_map(|past| Some((past.rang, past.counted.clone()?)))
             .filter(|(_, day)| day.profile.accepted() >= ROWS_MIN)
             .collect();
-        let recent = self.past.iter().rev().take_while(|past| of.day - past.day <= TimeDelta::days(LAG_DAYS));
-        let lasts = recent.filter(|past| past.rang).count() >= LASTING_DAYS;
+        let lasts = self.lasts(of);
         let quiet = alike.iter().filter(|(rang, _)| !rang).count();
         let is_reference = |rang: bool| !rang || lasts || quiet < REFERENCE_DAYS_MIN;
         let days = alike.into_iter().filter(|(rang, _)| is_reference(*rang));
@@ -185,7 +190,7 @@ impl Watch {
         today: &Shares,
         usual: &Shares,
         deviation: &Deviation,
-    ) -> Result<Judged, String> {
+    ) -> Result<Verdict, String> {
         let scored = self.past.iter().filter(|past| past.drift.is_some()).count();
         let too_few = || format!("{scored} past days are scored, {PAST_SCORES_MIN} are needed");
         if drift.standard_blocks.len() < drift.blocks.len() {
@@ -239,7 +244,7 @@ impl Watch {
             (Some(fault), _) => fault.description(),
             (None, _) => format!("unlike any known fault, most of all in {column}"),
         };
-        Ok(Judged {
+        Ok(Verdict {
             rings: Some(rings),
             cause: rings.then_some(cause),
             is_known: rings && named.is_some(),
@@ -251,7 +256,7 @@ impl Watch {
                 .map(|(fault, score)| (fault.description(), *score))
                 .collect(),
             moved: if rings { most_moved(today, usual, deviation) } else { Vec::new() },
-            ..Judged::default()
+            ..Verdict::default()
         })
     }
 

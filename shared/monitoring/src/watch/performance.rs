@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::scores::{median_of, of_one_or_two};
-use super::verdict::Judged;
+use super::verdict::Verdict;
 use super::{Detector, Past, Watch};
 use crate::profile::{Predictions, Profile, RATIOS};
 
@@ -20,7 +20,7 @@ const DAYS_MIN: usize = 6;
 /// The errors of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Errors {
-    /// Judged trips.
+    /// Verdict trips.
     pub n: u64,
     /// Share of the predicted trips whose outcome is known.
     pub labelled: f64,
@@ -100,7 +100,7 @@ impl Watch {
     ///
     /// # Errors
     /// Why there is no verdict.
-    pub(super) fn performance(&self, of: &mut Past, errors: &Errors) -> Result<Judged, String> {
+    pub(super) fn performance(&self, of: &mut Past, errors: &Errors) -> Result<Verdict, String> {
         let past: Vec<Errors> = self.alike(of, ERROR_DAYS).filter_map(|past| past.errors).collect();
         if past.len() < DAYS_MIN {
             return Err(format!(
@@ -117,13 +117,16 @@ impl Watch {
             // Few days may lie closer together than chance lets them.
             standard[series] = (value - middle) / apart.max(error);
         }
-        // Trips that last longer than predicted matter as much as trips that do not last as long.
-        standard[1] = standard[1].abs();
         of.error_scores = Some(standard);
         let yesterday = self.yesterday(of.day).and_then(|past| past.error_scores);
-        let scores = standard.into_iter().enumerate();
-        let scores =
-            scores.map(|(series, now)| (of_one_or_two(yesterday.map(|before| before[series]), now), series));
+        let scores = standard.into_iter().enumerate().map(|(series, now)| {
+            let before = yesterday.map(|before| before[series]);
+            let score = of_one_or_two(before, now);
+            // Trips that last longer than predicted matter as much as trips that do not last as long.
+            let is_either_way = SERIES[series] == "longer";
+            let other = of_one_or_two(before.map(|before| -before), -now);
+            (if is_either_way { score.max(other) } else { score }, series)
+        });
         let (worst, series) = scores.max_by(|one, other| one.0.total_cmp(&other.0)).unwrap_or_default();
         let threshold = self.threshold(Detector::Errors);
         of.worst[Detector::Errors as usize] = Some(worst);
@@ -143,13 +146,13 @@ impl Watch {
             ),
             _ => format!("errors are {value:.2} of half an interval, usually {usual:.2}"),
         };
-        Ok(Judged {
+        Ok(Verdict {
             rings: Some(rings),
             cause: rings.then_some(cause),
             is_known: true,
             score: Some(worst),
             threshold: Some(threshold),
-            ..Judged::default()
+            ..Verdict::default()
         })
     }
 }

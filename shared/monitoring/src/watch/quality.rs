@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::scores::median_of;
-use super::verdict::Judged;
+use super::verdict::Verdict;
 use super::{Counted, Past, REFERENCE_DAYS, REFERENCE_SPAN_DAYS, Watch};
 use crate::profile::{Counts, Profile};
 
@@ -24,6 +24,9 @@ const VOLUME: (f64, f64) = (0.3, 3.0);
 /// Days whose rows a day is compared with, at most and at least.
 const RECENT_DAYS: usize = 28;
 const RECENT_DAYS_MIN: usize = 7;
+
+/// And standard errors of a count beyond which it is.
+const VOLUME_ERRORS: f64 = 5.0;
 
 /// Something that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -172,7 +175,9 @@ fn far_distance(day: &Profile) -> Option<Finding> {
 
 fn volume(rows: u64, usual: f64) -> Option<Finding> {
     let share = rows as f64 / usual.max(1.0);
-    let rings = !(VOLUME.0..=VOLUME.1).contains(&share);
+    // On days that usually have few rows, chance alone makes as great a difference.
+    let is_beyond_chance = (rows as f64 - usual).abs() > VOLUME_ERRORS * usual.max(rows as f64).sqrt();
+    let rings = is_beyond_chance && !(VOLUME.0..=VOLUME.1).contains(&share);
     let text = format!("{rows} rows, usually {usual:.0} on such a day");
     rings.then(|| Finding {
         rule: "volume",
@@ -186,7 +191,7 @@ fn volume(rows: u64, usual: f64) -> Option<Finding> {
 }
 
 impl Watch {
-    pub(super) fn quality(&self, of: &Past) -> Judged {
+    pub(super) fn quality(&self, of: &Past) -> Verdict {
         let counted = |past: &Past| past.counted.clone();
         let recent: Vec<Arc<Counted>> =
             self.past.iter().rev().filter_map(counted).take(RECENT_DAYS).collect();
@@ -197,9 +202,9 @@ impl Watch {
             .map(|day| day.profile.rows as f64)
             .collect();
         let rows: u64 = recent.iter().map(|day| day.profile.rows).sum();
-        let Some(today) = &of.counted else { return Judged::default() };
+        let Some(today) = &of.counted else { return Verdict::default() };
         if recent.len() < RECENT_DAYS_MIN || rows < 5 * ROWS_MIN || alike.is_empty() {
-            return Judged::without_verdict(format!(
+            return Verdict::without_verdict(format!(
                 "there are {} past days, {RECENT_DAYS_MIN} are needed",
                 recent.len()
             ));
@@ -212,12 +217,12 @@ impl Watch {
             findings.retain(|finding| finding.rule == "volume" || !finding.rings);
         }
         let ringing = findings.iter().find(|finding| finding.rings);
-        Judged {
+        Verdict {
             rings: Some(ringing.is_some()),
             cause: ringing.map(|finding| finding.what.clone()),
             is_known: true,
             findings,
-            ..Judged::default()
+            ..Verdict::default()
         }
     }
 }

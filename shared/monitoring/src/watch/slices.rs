@@ -17,7 +17,7 @@ pub struct Slice {
     pub by: String,
     /// Its value.
     pub value: String,
-    /// Judged trips.
+    /// Verdict trips.
     pub n: u64,
     /// Mean absolute error, minutes.
     pub mae_min: f64,

@@ -1,4 +1,4 @@
-//! What is said of a day.
+//! The verdict of a day: one for each signal.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +22,9 @@ pub enum Signal {
     Performance,
 }
 
-/// What a signal says of a day.
+/// The verdict of one signal on a day.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Judged {
+pub struct Verdict {
     /// Whether it rings; none without a verdict.
     pub rings: Option<bool>,
     /// Why there is no verdict.
@@ -56,7 +56,7 @@ pub struct Moved {
     pub share: f64,
 }
 
-/// What is said of a day.
+/// The verdicts of a day.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DayVerdict {
     /// The day.
@@ -66,11 +66,11 @@ pub struct DayVerdict {
     /// Whether it is a holiday or beside one.
     pub near_holiday: bool,
     /// The signals.
-    pub quality: Judged,
+    pub quality: Verdict,
     /// Drift of what comes in.
-    pub data: Judged,
+    pub data: Verdict,
     /// Errors of predictions.
-    pub performance: Judged,
+    pub performance: Verdict,
     /// The errors, where the outcomes are known.
     pub errors: Option<Errors>,
     /// What errors are to be expected without outcomes; none without predictions.
@@ -78,8 +78,8 @@ pub struct DayVerdict {
 }
 
 impl DayVerdict {
-    /// Returns what a signal says.
-    pub fn of(&self, signal: Signal) -> &Judged {
+    /// Returns the verdict of a signal.
+    pub fn of(&self, signal: Signal) -> &Verdict {
         match signal {
             Signal::Quality => &self.quality,
             Signal::Data => &self.data,
@@ -88,8 +88,8 @@ impl DayVerdict {
     }
 }
 
-impl Judged {
-    /// Returns what is said where there is too little for a verdict.
+impl Verdict {
+    /// Returns a verdict that there is none, since there is too little to judge.
     pub(super) fn without_verdict(why: String) -> Self {
         Self { no_verdict: Some(why), ..Self::default() }
     }
