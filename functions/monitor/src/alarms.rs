@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use model::{ModelVersion, chain};
 use monitoring::days::Source;
+use monitoring::watch::Signal;
 use monitoring::watch::alarms::{Alarm, COOLDOWN_DAYS};
-use monitoring::watch::{Signal, Verdict};
 use platform::topic::{PublishError, Topic};
 use registry::layout;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Condition, ETag, Store, StoreError, json};
+
+use crate::note;
 
 /// Alarms that began earlier, counted back from the last day, are neither published nor recorded: a deployment that is given a history does
 /// not send its past.
@@ -261,7 +263,7 @@ impl Recorded {
         if self.record.published.is_some() || self.record.withdrawn || !self.is_new && is_at_it {
             return Ok(false);
         }
-        match topic.publish(&subject(&self.record), &text(&self.record, present)).await {
+        match topic.publish(&note::subject(&self.record), &note::text(&self.record, present)).await {
             Ok(()) => {
                 self.record.published = Some(present.now);
                 Ok(true)
@@ -302,61 +304,6 @@ impl Recorded {
         tracing::info!(alarm = id, "other monitors keep changing the record");
         Ok(())
     }
-}
-
-fn subject(record: &AlarmRecord) -> String {
-    let signal = match record.signal {
-        Signal::Quality => "data quality",
-        Signal::Data => "drift",
-        Signal::Performance => "performance",
-    };
-    format!("tripcast: {signal} on {}: {}", record.day, record.cause)
-}
-
-fn text(record: &AlarmRecord, present: Present<'_>) -> String {
-    let judged = &record.verdict;
-    let mut lines = vec![format!("{}.", record.cause), String::new()];
-    let mut line = |name: &str, value: String| lines.push(format!("{name}: {value}"));
-    line("alarm", record.id.clone());
-    line(
-        "day",
-        format!(
-            "{} ({} rows{})",
-            record.day,
-            record.rows,
-            if record.near_holiday { ", near a holiday" } else { "" }
-        ),
-    );
-    if let (Some(score), Some(threshold)) = (judged["score"].as_f64(), judged["threshold"]["value"].as_f64())
-    {
-        let fit = &judged["threshold"];
-        line("score", format!("{score:.2}, above the threshold of {threshold:.2}"));
-        line(
-            "threshold",
-            format!(
-                "fitted to {} past days, one in {} ordinary days is expected to pass it, {} of them did",
-                fit["days"], fit["one_in_days"], fit["rung_in_past"]
-            ),
-        );
-    }
-    for moved in judged["moved"].as_array().into_iter().flatten() {
-        let percent = |name: &str| 100.0 * moved[name].as_f64().unwrap_or_default();
-        line(
-            "moved",
-            format!(
-                "{} from {:.2} % to {:.2} %",
-                moved["what"].as_str().unwrap_or_default(),
-                percent("usual"),
-                percent("share")
-            ),
-        );
-    }
-    for finding in judged["findings"].as_array().into_iter().flatten() {
-        line("finding", finding["text"].as_str().unwrap_or_default().into());
-    }
-    line("report", present.command.into());
-    line("real or not", format!("{} --alarm {} --real yes|no", present.acknowledge, record.id));
-    lines.join("\n")
 }
 
 /// How many alarms there are, and the verdicts of people.
@@ -434,19 +381,4 @@ pub(crate) fn always_firing(history: &[AlarmRecord]) -> BTreeSet<&str> {
         .filter(|record| record.always_firing && record.ended.is_none())
         .map(|record| record.id.as_str())
         .collect()
-}
-
-/// Says what a judged day means in one sentence.
-pub(crate) fn sentence(signal: Signal, judged: &Verdict, day: NaiveDate) -> String {
-    let name = match signal {
-        Signal::Quality => "Data quality",
-        Signal::Data => "Drift",
-        Signal::Performance => "Performance",
-    };
-    match (judged.rings, &judged.cause, &judged.no_verdict) {
-        (Some(true), Some(cause), _) => format!("{name}: an alarm on {day}: {cause}."),
-        (Some(_), ..) => format!("{name}: as expected on {day}."),
-        (None, _, Some(why)) => format!("{name}: no verdict on {day}, since {why}."),
-        (None, ..) => format!("{name}: no verdict on {day}."),
-    }
 }

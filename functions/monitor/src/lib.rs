@@ -10,12 +10,16 @@
 pub mod alarms;
 pub mod config;
 mod distributions;
+mod error;
 mod figures;
+mod note;
 pub mod otlp;
 mod profiles;
 mod report;
 pub mod request;
 mod retraining;
+
+pub use error::MonitorError;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,21 +30,21 @@ use chrono::{DateTime, Days, NaiveDate, SubsecRound, Utc};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lambda_runtime::LambdaEvent;
+use model::Month;
 use model::time::new_york;
-use model::{Classified, Month};
 use monitoring::days::Source;
 use monitoring::watch::alarms::{Alarm, alarms};
 use monitoring::watch::{DayVerdict, Signal, Watch};
-use platform::event::EventError;
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use platform::topic::Topic;
-use registry::{Registry, RegistryError, layout};
+use registry::{Registry, layout};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{Condition, ObjectKey, Store, StoreError, json as documents};
+use store::{Condition, ObjectKey, Store, json as documents};
 
 use ::report::Report;
-use alarms::{AlarmError, Present};
+use alarms::Present;
+use error::failed;
 use otlp::Receiver;
 use profiles::{Catalogue, Day};
 use retraining::Champions;
@@ -51,58 +55,6 @@ pub(crate) const SIGNALS: [Signal; 3] = [Signal::Quality, Signal::Data, Signal::
 const AHEAD: usize = 8;
 /// Days whose figures and verdicts are written again in every run.
 const RECENT_DAYS: u64 = 62;
-
-/// Why the monitor failed. Lambda repeats the event.
-#[derive(Debug, thiserror::Error)]
-pub enum MonitorError {
-    /// An event of another kind.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// The store failed.
-    #[error("monitoring {what}")]
-    Store {
-        /// What was read or written.
-        what: &'static str,
-        /// The reason.
-        #[source]
-        source: StoreError,
-    },
-    /// An alarm was not recorded or published.
-    #[error(transparent)]
-    Alarm(#[from] AlarmError),
-    /// The champions could not be read.
-    #[error("asking which models are the champions")]
-    Registry(#[from] RegistryError),
-    /// Figures could not be encoded.
-    #[error("encoding figures")]
-    Figures(#[from] dataset::WriteError),
-}
-
-impl Classified for MonitorError {
-    fn error_type(&self) -> &'static str {
-        match self {
-            Self::Event(source) => source.error_type(),
-            Self::Store { source, .. } | Self::Alarm(AlarmError::Store { source, .. }) => source.error_type(),
-            Self::Alarm(AlarmError::Publish { .. }) => "Topic.Publish",
-            Self::Registry(source) => source.error_type(),
-            Self::Figures(_) => "Dataset.Write",
-        }
-    }
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Event(_) | Self::Figures(_) => false,
-            Self::Store { source, .. } | Self::Alarm(AlarmError::Store { source, .. }) => {
-                source.is_transient()
-            }
-            Self::Alarm(AlarmError::Publish { .. }) => true,
-            Self::Registry(source) => source.is_transient(),
-        }
-    }
-}
-
-fn failed(what: &'static str) -> impl Fn(StoreError) -> MonitorError {
-    move |source| MonitorError::Store { what, source }
-}
 
 /// What a run of the monitor found.
 #[derive(Debug, Clone, PartialEq, Serialize)]

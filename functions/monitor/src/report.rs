@@ -6,7 +6,8 @@ use monitoring::watch::{DayVerdict, Verdict};
 use report::{Plot, Point, Report, Section, Table};
 use serde_json::{Value, json};
 
-use crate::alarms::{AlarmRecord, acknowledgements, always_firing, sentence};
+use crate::alarms::{AlarmRecord, acknowledgements, always_firing};
+use crate::note::sentence;
 use crate::{JudgedDays, SIGNALS, distributions};
 
 /// Days whose slices are shown.

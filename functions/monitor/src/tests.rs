@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
-use model::{Family, Target, Trip, testing};
+use model::{Classified, Family, Target, Trip, testing};
 use monitoring::Profile;
 use monitoring::days::DayProfile;
 use monitoring::profile::TripPrediction;
