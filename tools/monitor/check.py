@@ -31,6 +31,8 @@ TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 DASHBOARD = PROJECT / "infra" / "grafana" / "tripcast-prometheus.json"
 MONTHS = [f"2023-{month:02}" for month in range(1, 8)]
 ROWS_A_MONTH = 20_000
+# Generated months have 28 days.
+LAST_DAY = "2023-07-29"
 SECTIONS = {"Verdicts", "Alarms", "Errors over time", "Drift over time", "Distributions", "Errors by slice"}
 PAGE_BYTES_MAX = 500_000
 START_SECONDS_MAX = 60
@@ -66,7 +68,7 @@ def judged(work: Path) -> Path:
 
 
 def stores(work: Path, store: Path) -> list[str]:
-    return ["--data", str(store), "--models", str(work / "models"), "--day", "2023-08-01"]
+    return ["--data", str(store), "--models", str(work / "models"), "--day", LAST_DAY]
 
 
 def look(work: Path, store: Path) -> None:
