@@ -7,11 +7,11 @@ use chrono::NaiveDate;
 use dataset::{Columns, rows_of};
 use model::{Bundle, Month};
 use monitoring::days::{DayProfile, DayProfiles, median_day};
+use platform::lambda::today;
 use registry::layout;
 use serde::Serialize;
 use store::{Condition, Store, StoreUri, json};
 
-use super::stored::today;
 use crate::files::{self, FileError};
 use crate::output::{Failure, Output, progress};
 use crate::predict::{Read, bundle};

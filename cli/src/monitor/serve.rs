@@ -14,6 +14,7 @@ use axum::routing::get;
 use chrono::NaiveDate;
 use model::chain;
 use monitor::{Monitor, Snapshot};
+use platform::lambda::today;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,7 +22,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use super::stored::{Stores, today};
+use super::stored::Stores;
 use crate::output::Failure;
 
 type Labels = Vec<(&'static str, &'static str)>;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use chrono::{NaiveDate, SubsecRound, Utc};
-use model::time::new_york;
 use monitor::alarms::acknowledge as keep;
 use monitor::{Monitor, Snapshot};
+use platform::lambda::today;
 use serde_json::{Value, json};
 use store::StoreUri;
 
@@ -87,12 +87,6 @@ pub struct AcknowledgeArgs {
 pub enum Answer {
     Yes,
     No,
-}
-
-/// Returns the day in New York.
-pub fn today() -> NaiveDate {
-    let now = Utc::now().naive_utc();
-    new_york(now).unwrap_or(now).date()
 }
 
 /// Runs `tripcast monitor run`.

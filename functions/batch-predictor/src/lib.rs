@@ -17,14 +17,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{NaiveDate, Utc};
 use dataset::{Columns, ReadError, ReadOptions, Rows, Step, TripReader, WriteError};
 use lambda_runtime::LambdaEvent;
-use model::time::new_york;
 use model::{Bundle, Classified, Month, chain};
 use monitoring::days::median_day;
 use platform::event::{EventError, ObjectCreated, objects_created};
-use platform::lambda::Deadline;
+use platform::lambda::{Deadline, today};
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{ModelError, Models};
 use serde::Serialize;
@@ -299,12 +297,6 @@ impl From<StoreError> for Ended {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
-}
-
-/// Returns the day in New York.
-fn today() -> NaiveDate {
-    let now = Utc::now().naive_utc();
-    new_york(now).unwrap_or(now).date()
 }
 
 fn log_outcome(outcome: &FileOutcome, started: Instant) {

@@ -35,6 +35,7 @@ use model::time::new_york;
 use monitoring::days::Source;
 use monitoring::watch::alarms::{Alarm, alarms};
 use monitoring::watch::{DayVerdict, Signal, Watch};
+use platform::lambda::today;
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use platform::topic::Topic;
 use registry::{Registry, layout};
@@ -375,12 +376,6 @@ fn figures_by_month(judged: &JudgedDays) -> Result<Vec<(ObjectKey, Bytes)>, Moni
         Ok((key, Bytes::from(dataset::figures::to_parquet(&rows)?)))
     };
     months.into_iter().map(file).collect()
-}
-
-/// Returns the day in New York.
-fn today() -> NaiveDate {
-    let now = Utc::now().naive_utc();
-    new_york(now).unwrap_or(now).date()
 }
 
 #[cfg(test)]

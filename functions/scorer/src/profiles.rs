@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chrono::Utc;
-use model::time::new_york;
 use model::trip::select;
 use model::{Reason, chain};
 use monitoring::days::{DayProfile, DayProfiles, DayRows, Source};
+use platform::lambda::today;
 use platform::telemetry::Metric;
 use registry::layout;
 use store::{Condition, ObjectKey, Store, StoreError, json};
@@ -116,8 +115,7 @@ impl Observer for ProfileWriter {
 
 /// Counts the messages of a batch that have ended.
 fn counted(batch: EndedBatch<'_>) -> DayProfiles {
-    let now = Utc::now().naive_utc();
-    let today = new_york(now).unwrap_or(now).date();
+    let today = today();
     let rejections = batch.rejected.iter().filter(|(at, _)| batch.outcomes.is_cleared(*at));
     let rejected: Vec<(u64, Reason)> = rejections.map(|(at, reason)| (*at as u64, *reason)).collect();
     let Some(predicted) = batch.predicted else {

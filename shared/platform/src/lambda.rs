@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{NaiveDate, Utc};
 use futures::FutureExt;
 use http::Request;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::env::{Env, Variable};
+use model::time::new_york;
 use model::{Classified, chain};
 
 /// The time at which Lambda ends an invocation.
@@ -83,6 +85,12 @@ where
     }))
     .await
     .map_err(|error| StartError(format!("serving events: {}", chain(error.as_ref()))))
+}
+
+/// Returns the present day in New York, where taxis keep their time.
+pub fn today() -> NaiveDate {
+    let now = Utc::now().naive_utc();
+    new_york(now).unwrap_or(now).date()
 }
 
 /// The variable with which Lambda names its runtime interface.

@@ -113,7 +113,7 @@ impl Covariance {
         all
     }
 
-    /// Returns the weights with which cells tell the direction `moved` (a difference of shares) best from ordinary days: the matched filter,
+    /// Returns the weights with which cells discriminate the direction `moved` (a difference of shares) best from ordinary days: the matched filter,
     /// of variance 1 on ordinary days; and its score on a day that moved so, but for chance. None if nothing moves.
     pub fn filter(&self, moved: &[f64], scale: &[f64]) -> Option<(Vec<f64>, f64)> {
         let most = moved.iter().fold(0.0f64, |most, moved| most.max(moved.abs()));
