@@ -78,7 +78,7 @@ test-card: local ## Model cards: valid by their schema, and looked at in a real 
 	python3 tools/card/check.py
 
 .PHONY: test-monitor
-test-monitor: local ## The monitor: its report in a real browser, its figures on a real Prometheus
+test-monitor: local ## The monitor: its report in a real browser, its figures on a real Prometheus, dashboards by Grafana's schema
 	python3 tools/monitor/check.py
 
 .PHONY: test-mlflow

@@ -39,7 +39,7 @@ def found() -> Iterator[Found]:
     yield Found("trips", sample_or_own(), "the demo", True)
     yield Found("whole months", whole_months(), "golden figures of whole months (`make months` fetches them)")
     yield Found("terraform", version("terraform", "version"), "terraform fmt, validate and test; `make deploy-terraform`")
-    yield Found("npm", version("npm", "--version"), "`make test-card`, which looks at model cards in a browser")
+    yield Found("npm", version("npm", "--version"), "`make test-card` and `make test-monitor`, which look at pages in a browser")
     yield Found("containers", version("docker", "info", "--format", "{{.ServerVersion}}"), "`sam local invoke` (`make sam-local`)")
 
 

@@ -4,7 +4,7 @@ resource "aws_lambda_function" "monitor_function" {
   #checkov:skip=CKV_AWS_115:It would take from the account's other functions, and a new account has none to give
   #checkov:skip=CKV_AWS_116:What fails for good goes to batch_failures_queue, by the destination below
   #checkov:skip=CKV_AWS_117:It talks to AWS alone; from inside a VPC, by endpoints that are paid by the hour
-  #checkov:skip=CKV_AWS_173:No secret is among them, and Lambda encrypts them with a key of its own
+  #checkov:skip=CKV_AWS_173:A collector's headers may be a secret; Lambda encrypts them with a key of its own
   #checkov:skip=CKV_AWS_272:Packages are attested where they are built, and verified before a deployment (deploy.yml)
   function_name    = "${var.name}-monitor"
   description      = "Profiles to reports, alarms and requests for a retraining"
@@ -29,9 +29,11 @@ resource "aws_lambda_function" "monitor_function" {
 
   environment {
     variables = {
-      DATA_STORE      = "s3://${aws_s3_bucket.data_bucket.bucket}"
-      MODEL_STORE     = "s3://${aws_s3_bucket.model_bucket.bucket}"
-      ALARM_TOPIC_ARN = aws_sns_topic.alarm_topic.arn
+      DATA_STORE                  = "s3://${aws_s3_bucket.data_bucket.bucket}"
+      MODEL_STORE                 = "s3://${aws_s3_bucket.model_bucket.bucket}"
+      ALARM_TOPIC_ARN             = aws_sns_topic.alarm_topic.arn
+      OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
+      OTEL_EXPORTER_OTLP_HEADERS  = var.otlp_headers
     }
   }
 }

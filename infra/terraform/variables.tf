@@ -197,6 +197,31 @@ variable "mlflow_tracking_uri" {
   }
 }
 
+variable "otlp_endpoint" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "OpenTelemetry collector that the monitor's figures are sent to (OTLP over HTTP); none if empty"
+
+  validation {
+    condition     = can(regex("^(https?://.+)?$", var.otlp_endpoint))
+    error_message = "otlp_endpoint must begin with http:// or https://, or be empty."
+  }
+}
+
+variable "otlp_headers" {
+  type        = string
+  default     = ""
+  nullable    = false
+  sensitive   = true
+  description = "Headers of those requests, name=value by commas, such as a key"
+
+  validation {
+    condition     = can(regex("^([^=,]+=[^,]*(,[^=,]+=[^,]*)*)?$", var.otlp_headers))
+    error_message = "otlp_headers must be name=value by commas, or be empty."
+  }
+}
+
 variable "alarm_email" {
   type        = string
   default     = ""

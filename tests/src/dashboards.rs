@@ -198,7 +198,7 @@ pub fn grafana() -> String {
             let (name, _) = &series.dimension;
             let value = if series.namespace == "AWS/SQS" { "$queue" } else { "$function" };
             json!({
-                "refId": char::from(b'A' + at as u8).to_string(), "region": "$region", "namespace": series.namespace,
+                "id": "", "refId": char::from(b'A' + at as u8).to_string(), "region": "$region", "namespace": series.namespace,
                 "metricName": series.metric, "dimensions": {*name: [value]}, "statistic": series.statistic,
                 "matchExact": true, "metricEditorMode": 0, "metricQueryType": 0, "queryMode": "Metrics", "period": "",
             })

@@ -1,9 +1,10 @@
-"""Checks the monitor's report in a real browser, and its figures on a real Prometheus.
+"""Checks the monitor's report in a real browser, its figures on a real Prometheus, and the dashboards by Grafana's own schema.
 
     python3 tools/monitor/check.py            (by `make test-monitor`, which builds `tripcast` first)
 
 Seven months are generated, counted and judged. Prometheus is Debian's package,
-unpacked below target; where there is no apt-get, that part is not run.
+unpacked below target; where there is no apt-get, that part is not run. There is no
+package of Grafana itself, so that nothing here draws the dashboards.
 """
 
 import contextlib
@@ -23,12 +24,15 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "browser")]
 
 import browser  # noqa: E402
+import node_environment  # noqa: E402
 import not_run  # noqa: E402
 from python_environment import PROJECT, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "monitor"
 TRIPCAST = PROJECT / "target" / "release" / "tripcast"
-DASHBOARD = PROJECT / "infra" / "grafana" / "tripcast-prometheus.json"
+DASHBOARDS = PROJECT / "infra" / "grafana"
+# The dashboards, and the types of schema.d.ts that they are of.
+TYPES = {"tripcast": "OfCloudWatch", "tripcast-prometheus": "OfPrometheus"}
 MONTHS = [f"2023-{month:02}" for month in range(1, 8)]
 ROWS_A_MONTH = 20_000
 # Generated months have 28 days.
@@ -45,12 +49,14 @@ def main() -> int:
         work.mkdir(parents=True)
         store = judged(work)
         look(work, store)
+        compare_with_schema()
         done = scraped(work, store)
     except Failure as failure:
         print(f"monitor: {failure}", file=sys.stderr)
         return 1
     if done:
         print("monitor: the page shows what it should, and Prometheus answers every query of its dashboard")
+    not_run.not_run("dashboards as Grafana draws them", "Grafana has no package that can be had here; its own schema accepts them")
     return 0 if done or not_run.not_run("the monitor's figures on Prometheus", "it takes apt-get and Debian's packages") else 1
 
 
@@ -88,6 +94,19 @@ def look(work: Path, store: Path) -> None:
         expect(found["last_day"] in seen["title"], f"{name}: title {seen['title']}")
 
 
+def compare_with_schema() -> None:
+    """Lets Grafana's own types judge the dashboards. A literal of TypeScript may have no property that its type lacks."""
+    state = STATE / "grafana"
+    node_environment.install(HERE / "grafana", state)
+    expect(set(TYPES) == {file.stem for file in DASHBOARDS.glob("*.json")}, "a dashboard has no type to be compared with")
+    checked = ['import type { OfCloudWatch, OfPrometheus } from "./schema";']
+    for at, (name, kind) in enumerate(TYPES.items()):
+        checked.append(f"export const dashboard{at}: {kind} = {(DASHBOARDS / f'{name}.json').read_text()};")
+    (state / "check.ts").write_text("\n".join(checked))
+    options = ["--strict", "--noEmit", "--module", "esnext", "--moduleResolution", "bundler", "--target", "es2022"]
+    node_environment.run(["npx", "tsc", *options, "check.ts"], state)
+
+
 def scraped(work: Path, store: Path) -> bool:
     """Lets Prometheus scrape `tripcast monitor serve`, and asks it every query of the dashboard. Returns whether there is a Prometheus."""
     prometheus = installed()
@@ -105,7 +124,7 @@ def scraped(work: Path, store: Path) -> bool:
 
 def queries() -> list[str]:
     """Returns the queries of the dashboard, with all sources selected."""
-    panels = json.loads(DASHBOARD.read_text())["panels"]
+    panels = json.loads((DASHBOARDS / "tripcast-prometheus.json").read_text())["panels"]
     found = [target["expr"].replace("$source", ".*") for panel in panels for target in panel["targets"]]
     expect(len(found) > 10, f"{len(found)} queries")
     return found

@@ -12,8 +12,9 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use percent_encoding::percent_decode_str;
 use platform::telemetry::Metric;
 
-/// A receiver that does not answer takes no longer than this, and changes nothing else.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for attempts, of which a busy receiver (429, 503) gets several. The provider waits a second longer, and no more: a receiver that
+/// does not answer changes nothing else.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Headers of a request: `api-key=abc,other=x%20y`, as OpenTelemetry's variables state them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,10 +72,8 @@ impl Receiver {
                 gauge.record(*value, &[KeyValue::new("source", *source)]);
             }
         }
-        let sent = provider.force_flush().map_err(|error| error.to_string());
-        // What was not accepted is not sent again.
-        drop(provider.shutdown_with_timeout(TIMEOUT));
-        sent
+        // This is what sends the figures; a flush before it would send them twice.
+        provider.shutdown().map_err(|error| error.to_string())
     }
 }
 
@@ -96,13 +95,15 @@ mod tests {
 
     type Received = Arc<Mutex<Vec<(HeaderMap, ExportMetricsServiceRequest)>>>;
 
-    /// Starts a collector that answers with `status`, and returns its address and what it received.
-    async fn collector(status: StatusCode) -> (String, Received) {
+    /// Starts a collector that answers with one of `statuses` after the other, and returns its address and what it received.
+    /// If asked more often, it answers with the last one.
+    async fn collector(statuses: &'static [StatusCode]) -> (String, Received) {
         let received = Received::default();
         let receive = move |State(received): State<Received>, headers: HeaderMap, body: Bytes| async move {
             let request = ExportMetricsServiceRequest::decode(body).unwrap();
-            received.lock().unwrap().push((headers, request));
-            status
+            let mut received = received.lock().unwrap();
+            received.push((headers, request));
+            statuses[received.len().min(statuses.len()) - 1]
         };
         let app = Router::new().route("/v1/metrics", post(receive)).with_state(received.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -119,9 +120,10 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn figures_arrive_with_their_headers_before_the_return() {
-        let (address, received) = collector(StatusCode::OK).await;
+        let (address, received) = collector(&[StatusCode::OK]).await;
         send(address).await.unwrap();
         let received = received.lock().unwrap();
+        assert_eq!(received.len(), 1);
         let (headers, request) = &received[0];
         assert_eq!(
             (&headers["api-key"], &headers["content-type"]),
@@ -136,9 +138,22 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_receiver_that_refuses_or_is_not_there_is_an_error_and_no_more() {
-        let (address, _) = collector(StatusCode::BAD_REQUEST).await;
+        let (address, received) = collector(&[StatusCode::BAD_REQUEST]).await;
         assert!(send(address).await.is_err());
+        assert_eq!(received.lock().unwrap().len(), 1, "what is refused for good is sent once");
         assert!(send("http://127.0.0.1:9".into()).await.is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_receiver_that_is_busy_is_asked_again() {
+        let (address, received) =
+            collector(&[StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, StatusCode::OK])
+                .await;
+        send(address).await.unwrap();
+        assert_eq!(received.lock().unwrap().len(), 3);
+        let (address, received) = collector(&[StatusCode::SERVICE_UNAVAILABLE]).await;
+        assert!(send(address).await.is_err(), "but not for longer than the time allows");
+        assert!(received.lock().unwrap().len() > 1);
     }
 
     #[test]

@@ -131,6 +131,8 @@ run "what_functions_are_told" {
     taxi                  = "yellow"
     training_windows      = "6"
     mlflow_tracking_uri   = "https://mlflow.example.org"
+    otlp_endpoint         = "https://otlp.example.org"
+    otlp_headers          = "api-key=a,other=b=c"
     architecture          = "x86_64"
   }
 
@@ -153,6 +155,14 @@ run "what_functions_are_told" {
       && aws_lambda_function.retrainer_function.environment[0].variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example.org"
     )
     error_message = "The retrainer must be told of its windows and of MLflow."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.monitor_function.environment[0].variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://otlp.example.org"
+      && nonsensitive(aws_lambda_function.monitor_function.environment[0].variables["OTEL_EXPORTER_OTLP_HEADERS"]) == "api-key=a,other=b=c"
+    )
+    error_message = "The monitor must know the collector and its headers."
   }
 
   assert {

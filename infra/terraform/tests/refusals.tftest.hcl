@@ -20,6 +20,8 @@ run "words_that_mean_nothing" {
     taxi                  = "blue"
     training_windows      = "one,two"
     mlflow_tracking_uri   = "mlflow.example.org"
+    otlp_endpoint         = "otlp.example.org"
+    otlp_headers          = "key"
     alarm_email           = "on-call"
     tags                  = { "aws:stage" = "dev" }
     packages              = "tests/none"
@@ -34,6 +36,8 @@ run "words_that_mean_nothing" {
     var.taxi,
     var.training_windows,
     var.mlflow_tracking_uri,
+    var.otlp_endpoint,
+    var.otlp_headers,
     var.alarm_email,
     var.tags,
     var.packages,

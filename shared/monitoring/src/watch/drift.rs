@@ -157,12 +157,15 @@ impl Watch {
         let before = past.first().map(|before| &before.sums);
         let settled = self.past.iter().rev().skip(LAG_DAYS as usize).filter_map(|past| past.drift.as_deref());
         let settled: Vec<&Drift> = settled.take(SETTLED_DAYS).collect();
+        // A fault that the day would show at once adds nothing on it.
+        drift.sums = before.cloned().unwrap_or_default();
+        drift.sums.retain(|fault, _| drift.faults.contains_key(fault));
         for (fault, score) in &drift.lasting {
             let scores: Vec<f64> =
                 settled.iter().filter_map(|past| past.lasting.get(fault)).copied().collect();
             let Some(standard) = Standard::new(&scores, 1.0) else { continue };
-            let sum = before.and_then(|before| before.get(fault)).copied().unwrap_or_default();
-            drift.sums.insert(*fault, accumulated(sum, standard.of(*score)));
+            let sum = drift.sums.entry(*fault).or_default();
+            *sum = accumulated(*sum, standard.of(*score));
         }
     }
 

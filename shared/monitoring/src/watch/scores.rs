@@ -131,13 +131,12 @@ impl Threshold {
         let mut sorted = past.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
         let from = sorted[(TAIL * (sorted.len() - 1) as f64).round() as usize];
-        // A past fault must not lift the threshold for good, so that what lies far out counts as the fixed threshold.
-        let beyond: Vec<f64> = sorted
-            .iter()
-            .filter(|score| **score > from)
-            .map(|score| score.min(kind.without_past.max(from)) - from)
-            .collect();
-        let mean = beyond.iter().sum::<f64>() / beyond.len().max(1) as f64;
+        // A past fault must not lift the threshold for good, so that of what lies far out only that it does is known: a censored
+        // exponential law, whose mean is estimated by the sum of all over the number of those known in full.
+        let far = kind.without_past.max(from);
+        let beyond = sorted.iter().filter(|score| **score > from);
+        let known = beyond.clone().filter(|score| **score <= far).count();
+        let mean = beyond.map(|score| score.min(far) - from).sum::<f64>() / known.max(1) as f64;
         let value = (from + mean * ((1.0 - TAIL) * one_in_days).ln()).max(kind.min);
         let rung_in_past = past.iter().filter(|score| **score > value).count();
         Self {
