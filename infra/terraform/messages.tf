@@ -63,6 +63,7 @@ resource "aws_lambda_function" "scorer_function" {
       PREDICTIONS_QUEUE_URL = aws_sqs_queue.predictions_queue.url
       DLQ_URL               = aws_sqs_queue.dead_letter_queue.url
       MODEL_REFRESH_SECONDS = var.model_refresh_seconds
+      KEEP_ANSWERS          = var.keep_answers
     }
   }
 }

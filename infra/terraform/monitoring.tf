@@ -79,7 +79,8 @@ resource "aws_scheduler_schedule" "monitor_function_daily" {
   }
 }
 
-# A summary is what the batch predictor writes last, when all profiles of a file are there.
+# A summary is what the batch predictor writes last, when all profiles of a file are there. Labels are outcomes that come
+# later than messages.
 resource "aws_cloudwatch_event_rule" "monitor_function_file_predicted" {
   name = "${var.name}-file-predicted"
 
@@ -91,7 +92,7 @@ resource "aws_cloudwatch_event_rule" "monitor_function_file_predicted" {
         name = [aws_s3_bucket.data_bucket.bucket]
       }
       object = {
-        key = [{ wildcard = "summaries/*" }]
+        key = [{ wildcard = "summaries/*" }, { wildcard = "labels/*" }]
       }
     }
   })
@@ -143,10 +144,12 @@ data "aws_iam_policy_document" "monitor_role" {
   }
 
   statement {
-    sid     = "ReadProfilesAndAlarms"
+    sid     = "ReadProfilesLabelsAndAlarms"
     actions = ["s3:GetObject"]
     resources = [
       "${aws_s3_bucket.data_bucket.arn}/profiles/*",
+      "${aws_s3_bucket.data_bucket.arn}/answers/*",
+      "${aws_s3_bucket.data_bucket.arn}/labels/*",
       "${aws_s3_bucket.data_bucket.arn}/alarms/*",
       "${aws_s3_bucket.data_bucket.arn}/retrain-requests/*",
     ]
@@ -159,6 +162,7 @@ data "aws_iam_policy_document" "monitor_role" {
       "${aws_s3_bucket.data_bucket.arn}/alarms/*",
       "${aws_s3_bucket.data_bucket.arn}/metrics/*",
       "${aws_s3_bucket.data_bucket.arn}/profiles/days/*",
+      "${aws_s3_bucket.data_bucket.arn}/profiles/labels/*",
       "${aws_s3_bucket.data_bucket.arn}/reports/*",
       "${aws_s3_bucket.data_bucket.arn}/retrain-requests/*",
     ]

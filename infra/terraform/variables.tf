@@ -161,6 +161,13 @@ variable "scorer_reserved_concurrency" {
   }
 }
 
+variable "keep_answers" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Whether predictions of messages are kept for labels that come later, one object for each batch"
+}
+
 variable "taxi" {
   type        = string
   default     = "green"

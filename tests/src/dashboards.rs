@@ -66,6 +66,7 @@ fn emitter(metric: Metric) -> &'static str {
         | Metric::BiasMinutes
         | Metric::IntervalCoverage
         | Metric::LabelledShare
+        | Metric::LabelDelayDays
         | Metric::MonitorMilliseconds => "monitor",
         Metric::MessagesPredicted
         | Metric::MessagesRejected
@@ -141,7 +142,7 @@ fn panels() -> Vec<Panel> {
         panel("Scores of the last day", Unit::Score, most(&[DriftScore, PerformanceScore])),
         panel("Errors of the last day", Unit::Minutes, errors),
         panel("Interval coverage and known outcomes", Unit::Share, most(&[IntervalCoverage, LabelledShare])),
-        panel("Days judged", Unit::Count, most(&[DaysJudged])),
+        panel("Days judged, and days without outcomes", Unit::Count, most(&[DaysJudged, LabelDelayDays])),
     ]
 }
 

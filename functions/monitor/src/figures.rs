@@ -61,7 +61,7 @@ fn of_day(source: Source, verdict: &DayVerdict) -> Vec<Figure> {
     all
 }
 
-/// Returns the metrics of the last day. What could not be computed is absent.
+/// Returns the metrics of the last day, and for how many days outcomes are missing. What could not be computed is absent.
 pub(crate) fn metrics(judged: &JudgedDays, history: &[AlarmRecord]) -> Vec<(Metric, f64)> {
     let last = judged.last();
     let rings = |signal| f64::from(u8::from(last.of(signal).rings == Some(true)));
@@ -75,6 +75,9 @@ pub(crate) fn metrics(judged: &JudgedDays, history: &[AlarmRecord]) -> Vec<(Metr
     ];
     let scores = [(Metric::DriftScore, &last.data), (Metric::PerformanceScore, &last.performance)];
     metrics.extend(scores.into_iter().filter_map(|(metric, judged)| Some((metric, judged.score?))));
+    let labelled = judged.verdicts.iter().rev().find(|verdict| verdict.errors.is_some());
+    let delay = labelled.map(|verdict| (last.day - verdict.day).num_days() as f64);
+    metrics.extend(delay.map(|days| (Metric::LabelDelayDays, days)));
     if let Some(errors) = last.errors {
         metrics.extend([
             (Metric::RmseMinutes, errors.rmse_min),

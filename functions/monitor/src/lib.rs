@@ -1,8 +1,8 @@
 //! The monitor reads profiles of days, judges data quality, drift and performance, and reports what it found.
 //!
-//! [`Monitor::handle`] decodes the event; [`Monitor::watch`] walks: [`profiles`] reads what was counted on each day, `monitoring::watch`
-//! judges the days, [`alarms`] records and publishes what rang, [`retraining`] asks for a better model, and [`report`] and [`figures`] write
-//! what people and programs read. It keeps no state of its own: everything follows from the profiles, so that a repeat writes the same
+//! [`Monitor::handle`] decodes the event; [`Monitor::watch`] walks: [`profiles`] reads what was counted on each day, with the outcomes
+//! that [`labels`] joins to answers, `monitoring::watch` judges the days, [`alarms`] records and publishes what rang, [`retraining`] asks
+//! for a better model, and [`report`] and [`figures`] write what people and programs read. It keeps no state of its own: everything follows from the profiles, so that a repeat writes the same
 //! reports, and each alarm is published once by its record.
 //!
 //! Deliberately absent: trips and models. Counts are enough.
@@ -12,6 +12,7 @@ pub mod config;
 mod distributions;
 mod error;
 mod figures;
+mod labels;
 mod note;
 pub mod otlp;
 mod profiles;
@@ -230,7 +231,7 @@ impl Monitor {
         self.conclude(&judged, now).await.map(Some)
     }
 
-    /// Reports the days before `day` and changes nothing but that it may merge profiles of messages; empty without profiles.
+    /// Reports the days before `day` and changes nothing but that it may merge profiles of messages and join labels; empty without profiles.
     ///
     /// # Errors
     /// [`MonitorError`].
@@ -272,9 +273,9 @@ impl Monitor {
         let reading = failed("profiles");
         let from = day.checked_sub_days(Days::new(self.days.into())).unwrap_or(day);
         // The present day has not ended, whichever day is stated.
-        let now = new_york(now.naive_utc()).unwrap_or(now.naive_utc()).date();
-        let to = day.min(now).pred_opt().unwrap_or(day);
-        let catalogue = Catalogue::list(&*self.data, source, from, to).await.map_err(&reading)?;
+        let present = new_york(now.naive_utc()).unwrap_or(now.naive_utc()).date();
+        let to = day.min(present).pred_opt().unwrap_or(day);
+        let catalogue = Catalogue::list(&*self.data, source, from, to, now).await.map_err(&reading)?;
         let days = catalogue.days();
         if days.is_empty() {
             return Ok(None);
@@ -285,7 +286,7 @@ impl Monitor {
             days.into_iter().map(|day| async move { (day, catalogue.read(&*self.data, day).await) }.boxed());
         let mut reads = stream::iter(reads).buffered(AHEAD);
         let (mut watch, mut verdicts) = (Watch::default(), Vec::new());
-        let (mut recent, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut recent, mut unreadable) = (Vec::new(), catalogue.labels_left());
         while let Some((day, read)) = reads.next().await {
             let mut read = read.map_err(&reading)?;
             unreadable.append(&mut read.unreadable);

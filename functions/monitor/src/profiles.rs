@@ -1,9 +1,9 @@
-//! Reads the profiles of days. The profiles of the messages of a day are merged once, when no more of them come, so that a year of days is
+//! Reads the profiles of days, with the outcomes that came later. The profiles of the messages of a day are merged once, when no more of them come, so that a year of days is
 //! a year of objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::Month;
@@ -11,6 +11,8 @@ use monitoring::Profile;
 use monitoring::days::{DayProfile, STREAM_DAYS_APART_MAX, Source};
 use registry::layout;
 use store::{Condition, ObjectKey, Store, StoreError, json};
+
+use crate::labels::{self, LabelledDay};
 
 /// Objects that are read at once.
 const AT_ONCE: usize = 16;
@@ -22,6 +24,8 @@ const MINUTES_KEPT_DAYS: u64 = 90;
 pub(crate) struct Catalogue {
     days: BTreeMap<NaiveDate, Vec<ObjectKey>>,
     finished: BTreeSet<NaiveDate>,
+    /// Outcomes that came later than their messages.
+    labelled: Vec<LabelledDay>,
 }
 
 /// What was counted on a day.
@@ -42,6 +46,7 @@ impl Catalogue {
         source: Source,
         from: NaiveDate,
         to: NaiveDate,
+        now: DateTime<Utc>,
     ) -> Result<Self, StoreError> {
         let mut all = Self::default();
         let prefix = match source {
@@ -54,6 +59,7 @@ impl Catalogue {
         }
         if source == Source::Stream {
             all.list_minutes(store, from, to).await?;
+            all.labelled = labels::joined(store, from, to, now).await?;
         }
         all.fill(source, to);
         Ok(all)
@@ -143,6 +149,15 @@ impl Catalogue {
                 Err(error) => return Err(error),
             }
         }
+        self.labelled
+            .iter()
+            .filter_map(|labelled| labelled.days.get(&day))
+            .for_each(|profile| all.profile.merge(profile));
         Ok(all)
+    }
+
+    /// Returns what could not be joined of the labels of all days.
+    pub(crate) fn labels_left(&self) -> Vec<String> {
+        self.labelled.iter().flat_map(|labelled| labelled.left.clone()).collect()
     }
 }

@@ -6,7 +6,7 @@ use platform::env::{Env, EnvError, Variable};
 use store::StoreUri;
 
 /// Every variable that the scorer reads.
-pub const VARIABLES: [Variable; 6] = [
+pub const VARIABLES: [Variable; 7] = [
     Variable {
         name: "MODEL_STORE",
         meaning: "store of the models: s3://bucket or a directory",
@@ -14,8 +14,13 @@ pub const VARIABLES: [Variable; 6] = [
     },
     Variable {
         name: "DATA_STORE",
-        meaning: "store for the predictions of challengers: s3://bucket or a directory",
+        meaning: "store for profiles and kept predictions: s3://bucket or a directory",
         default: None,
+    },
+    Variable {
+        name: "KEEP_ANSWERS",
+        meaning: "true: predictions are kept for labels that come later; false: only beside those of challengers",
+        default: Some("false"),
     },
     Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue that predictions are sent to", default: None },
     Variable { name: "DLQ_URL", meaning: "queue that rejected messages are sent to", default: None },
@@ -37,6 +42,7 @@ pub const VARIABLES: [Variable; 6] = [
 pub struct Config {
     pub model_store: StoreUri,
     pub data_store: StoreUri,
+    pub keep_answers: bool,
     pub predictions_queue_url: String,
     pub dlq_url: String,
     pub model_refresh: Duration,
@@ -53,6 +59,7 @@ impl Config {
         Ok(Self {
             model_store: env.get("MODEL_STORE")?,
             data_store: env.get("DATA_STORE")?,
+            keep_answers: env.get("KEEP_ANSWERS")?,
             predictions_queue_url: env.get("PREDICTIONS_QUEUE_URL")?,
             dlq_url: env.get("DLQ_URL")?,
             model_refresh: Duration::from_secs(env.get("MODEL_REFRESH_SECONDS")?),

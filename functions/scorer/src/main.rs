@@ -28,7 +28,7 @@ async fn main() -> Result<(), lambda::StartError> {
     )
     // Counting takes no time; challengers may take all that is left.
     .observed_by(profiles.clone())
-    .observed_by(ShadowScorer::new(shadows, data));
+    .observed_by(ShadowScorer::new(shadows, data).keeping_all(config.keep_answers));
     lambda::on_shutdown(move || async move {
         if let Err(error) = profiles.flush().await {
             tracing::warn!(error_message = chain(&error), "the last profile was not stored");

@@ -1,11 +1,11 @@
-//! Writes what challengers in the shadow predict beside what the champions predicted: one object per event,
+//! Writes what the champions predicted, and beside it what challengers in the shadow predict: one object per event,
 //! `answers/<day>/<request id>.jsonl`, with one line per ride. Labels that come later are joined by `id`.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::Utc;
 use model::{Model, ModelVersion, Prediction, Target, Trip, TripRequest, chain};
+use platform::lambda::today;
 use platform::telemetry::Metric;
 use registry::{Shadow, Shadows, layout};
 use serde::Serialize;
@@ -16,31 +16,40 @@ use crate::observers::{Budget, EndedBatch, Observer};
 /// Trips that a challenger predicts between two checkpoints of the budget: milliseconds for the largest models.
 const TRIPS_AT_ONCE: usize = 256;
 
-/// An observer that predicts with the challengers and stores their predictions.
+/// An observer that predicts with the challengers and stores all predictions.
 #[derive(Debug, Clone)]
 pub struct ShadowScorer {
     shadows: Shadows,
     store: Arc<dyn Store>,
+    keeps_all: bool,
 }
 
 impl ShadowScorer {
     /// Creates an observer that predicts with `shadows` and writes to `store`.
     pub fn new(shadows: Shadows, store: Arc<dyn Store>) -> Self {
-        Self { shadows, store }
+        Self { shadows, store, keeps_all: false }
+    }
+
+    /// Sets whether predictions are stored where there are no challengers, for labels that come later.
+    pub fn keeping_all(self, keeps_all: bool) -> Self {
+        Self { keeps_all, ..self }
     }
 
     /// Predicts every acknowledged ride with every challenger, and writes the predictions under the request id. Returns
-    /// how many were written; without challengers there is no object.
+    /// how many of challengers were written.
     async fn keep(&self, batch: EndedBatch<'_>, budget: Budget) -> Result<usize, StoreError> {
         if batch.predicted.is_none() {
             return Ok(0);
         }
         let shadows = self.shadows.current().await;
+        if shadows.is_empty() && !self.keeps_all {
+            return Ok(0);
+        }
         let lines = lines(batch, &shadows, budget).await;
         if lines.is_empty() {
             return Ok(0);
         }
-        let key = layout::answers(Utc::now().date_naive(), batch.event)?;
+        let key = layout::answers(today(), batch.event)?;
         let mut text = Vec::new();
         for line in &lines {
             text.extend(json::line(&key, line)?);
@@ -69,6 +78,7 @@ impl Observer for ShadowScorer {
 #[derive(Debug, Serialize)]
 struct Line {
     challengers: Vec<ChallengerPrediction>,
+    trip: Trip,
     #[serde(flatten)]
     answered: Prediction,
 }
@@ -81,9 +91,9 @@ enum ChallengerPrediction {
     Tip { target: Target, tip_probability: f64, version: ModelVersion },
 }
 
-/// Returns a line for each ride whose prediction was acknowledged; none without challengers.
+/// Returns a line for each ride whose prediction was acknowledged.
 async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec<Line> {
-    let Some(predicted) = batch.predicted.filter(|_| !shadows.is_empty()) else { return Vec::new() };
+    let Some(predicted) = batch.predicted else { return Vec::new() };
     let mut by_challenger: Vec<Vec<ChallengerPrediction>> = Vec::with_capacity(shadows.len());
     for shadow in shadows {
         let mut predictions = Vec::with_capacity(predicted.trips.len());
@@ -96,6 +106,7 @@ async fn lines(batch: EndedBatch<'_>, shadows: &[Shadow], budget: Budget) -> Vec
     let acknowledged = predicted.acknowledged(batch.outcomes);
     let line = |(row, request): (usize, &TripRequest)| Line {
         challengers: by_challenger.iter().map(|predictions| predictions[row].clone()).collect(),
+        trip: predicted.trips[row],
         answered: Prediction::new(&predicted.bundle, request, &predicted.predictions, row),
     };
     acknowledged.map(line).collect()

@@ -183,6 +183,10 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
         .observed_by(ShadowScorer::new(shadows, Arc::new(answers.clone())));
     scorer.handle(event(sample("scorer-sqs"))).await.unwrap();
     assert_eq!(answers.list("").await.unwrap(), [], "no challengers");
+    let kept = MemoryStore::default();
+    let shadow = ShadowScorer::new(Shadows::new(registry.clone(), Duration::ZERO), Arc::new(kept.clone()));
+    scorer.clone().observed_by(shadow.keeping_all(true)).handle(event(sample("scorer-sqs"))).await.unwrap();
+    assert_eq!(kept.list("answers/").await.unwrap().len(), 1, "kept for labels that come later");
     let both = [Change::Add(other.clone()), Change::Add(broken)];
     registry.challenge(Target::Duration, &both, "to compare", "").await.unwrap();
     let mut second = event(sample("scorer-sqs"));
@@ -197,7 +201,8 @@ async fn challengers_are_asked_in_the_shadow_and_never_answer() {
     assert_eq!(lines.len(), 2, "what was not acknowledged was not answered");
     let sent: Vec<Value> =
         predictions.sent().iter().map(|sent| serde_json::from_str(&sent.body).unwrap()).collect();
-    for (line, sent) in lines.iter().zip(&sent[2..]) {
+    for (line, sent) in lines.iter().zip(&sent[4..]) {
+        assert!(line["trip"]["pickup_zone"].is_u64(), "{line}");
         assert_eq!((&line["id"], &line["prediction"]), (&sent["id"], &sent["prediction"]));
         assert_eq!(sent["version"], champion.as_str());
         let predicted = &line["challengers"][0];

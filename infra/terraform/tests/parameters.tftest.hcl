@@ -128,6 +128,7 @@ run "what_functions_are_told" {
   variables {
     application_log_level = "DEBUG"
     model_refresh_seconds = 5
+    keep_answers          = true
     taxi                  = "yellow"
     training_windows      = "6"
     mlflow_tracking_uri   = "https://mlflow.example.org"
@@ -137,8 +138,11 @@ run "what_functions_are_told" {
   }
 
   assert {
-    condition     = aws_lambda_function.scorer_function.environment[0].variables["MODEL_REFRESH_SECONDS"] == "5"
-    error_message = "The scorer must look for champions as often as it was told to."
+    condition = (
+      aws_lambda_function.scorer_function.environment[0].variables["MODEL_REFRESH_SECONDS"] == "5"
+      && aws_lambda_function.scorer_function.environment[0].variables["KEEP_ANSWERS"] == "true"
+    )
+    error_message = "The scorer must look for champions as often as it was told to, and keep its answers."
   }
 
   assert {

@@ -43,7 +43,8 @@ impl From<Zone> for u16 {
 
 /// One trip as it can be known before it starts. Every field may be missing, and missing is a value; nothing
 /// known only afterwards (payment, fare, tip, drop-off time) has a place here.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Trip {
     /// Where it starts.
     pub pickup_zone: Option<Zone>,

@@ -199,8 +199,18 @@ impl Profile {
             self.outcomes.add(trip, outcome, month);
         }
         if let Some(prediction) = prediction {
-            self.predictions.add(trip, prediction, outcome.map(|(outcome, _)| outcome));
+            self.predictions.add(prediction);
+            if let Some((outcome, _)) = outcome {
+                self.predictions.add_outcome(trip, prediction, outcome);
+            }
         }
+    }
+
+    /// Counts the outcome of a trip that is counted elsewhere, with its prediction but without its outcome. Merged, both are the profile of a
+    /// trip that was counted at once.
+    pub fn add_outcome(&mut self, trip: &Trip, prediction: &TripPrediction, outcome: &Outcome) {
+        self.outcomes.add(trip, outcome, None);
+        self.predictions.add_outcome(trip, prediction, outcome);
     }
 
     /// Adds the counts of another part. It is associative and commutative, with [`Profile::default`] as zero.

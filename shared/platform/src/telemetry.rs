@@ -49,6 +49,7 @@ pub enum Metric {
     BiasMinutes,
     IntervalCoverage,
     LabelledShare,
+    LabelDelayDays,
     MonitorMilliseconds,
 }
 
@@ -77,7 +78,7 @@ impl Metric {
             | Self::FileMilliseconds
             | Self::RetrainingMilliseconds
             | Self::MonitorMilliseconds => "Milliseconds",
-            // CloudWatch has no unit for hours and minutes.
+            // CloudWatch has no unit for days, hours and minutes.
             Self::ModelAgeHours
             | Self::HoursSinceRetraining
             | Self::DriftScore
@@ -86,7 +87,8 @@ impl Metric {
             | Self::MaeMinutes
             | Self::BiasMinutes
             | Self::IntervalCoverage
-            | Self::LabelledShare => "None",
+            | Self::LabelledShare
+            | Self::LabelDelayDays => "None",
             _ => "Count",
         }
     }

@@ -17,8 +17,10 @@ pub const PREDICTIONS: &str = "predictions/";
 pub const SUMMARIES: &str = "summaries/";
 /// Rejected rows, and error reports of files that were refused as a whole.
 pub const QUARANTINE: &str = "quarantine/";
-/// Predictions of challengers, day by day.
+/// Kept predictions of messages, with those of challengers, day by day.
 pub const ANSWERS: &str = "answers/";
+/// Outcomes of what was answered on a day, as JSON Lines.
+pub const LABELS: &str = "labels/";
 /// Profiles of what was predicted, day by day.
 pub const PROFILES: &str = "profiles/";
 /// Records of alarms.
@@ -77,12 +79,31 @@ pub fn error(below: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{QUARANTINE}{below}.error.json"))
 }
 
-/// Returns the key of the predictions of challengers for one event, by its request id.
+/// Returns the key of the kept predictions of one event, by its request id.
 ///
 /// # Errors
 /// [`StoreError::Key`] if the request id is too long.
 pub fn answers(day: NaiveDate, event: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{ANSWERS}{day}/{event}.jsonl"))
+}
+
+/// Returns the prefix of the kept predictions of a day.
+pub fn answers_of_day(day: NaiveDate) -> String {
+    format!("{ANSWERS}{day}/")
+}
+
+/// Returns the day of a file of labels, `labels/<day>/<name>.jsonl`.
+pub fn day_of_labels(key: &ObjectKey) -> Option<NaiveDate> {
+    let (day, name) = key.as_str().strip_prefix(LABELS)?.split_once('/')?;
+    day.parse().ok().filter(|_| name.ends_with(".jsonl"))
+}
+
+/// Returns the key of the outcomes of what was answered on `day`.
+///
+/// # Errors
+/// Never; a day has a key.
+pub fn profile_of_labels(day: NaiveDate) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{PROFILES}labels/{day}.json"))
 }
 
 /// Returns the key of the profile of `day` of the dropped file `below`.
@@ -202,7 +223,10 @@ mod tests {
         assert_eq!(text(report("stream", day, "html")), "reports/2021-03-15/stream.html");
         let request = retrain_request("9f3c1a7be2d0").unwrap();
         assert_eq!(retrain_request_name(request.as_str()), Some("requested-9f3c1a7be2d0"));
-        assert_eq!(text(answers("2021-03-15".parse().unwrap(), "e")), "answers/2021-03-15/e.jsonl");
+        assert_eq!(text(answers(day, "e")), "answers/2021-03-15/e.jsonl");
+        let day_of = |key: &str| day_of_labels(&ObjectKey::new(key).unwrap());
+        assert_eq!(day_of("labels/2021-03-15/a.jsonl"), Some(day));
+        assert_eq!(day_of("labels/2021-03-15.jsonl"), None);
     }
 
     #[test]

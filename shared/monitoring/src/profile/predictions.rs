@@ -40,13 +40,17 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    pub(super) fn add(&mut self, trip: &Trip, prediction: &TripPrediction, outcome: Option<&Outcome>) {
+    pub(super) fn add(&mut self, prediction: &TripPrediction) {
         self.rows += 1;
         let TripPrediction { minutes, interval: (lower, upper), tip_probability } = *prediction;
         self.minutes.add(minutes, MINUTES);
         self.widths.add(upper - lower, MINUTES);
         tip_probability.into_iter().for_each(|p| self.tip_probabilities.add(p, PROBABILITIES));
-        let Some(outcome) = outcome else { return };
+    }
+
+    /// Counts the errors of a prediction that is counted already.
+    pub(super) fn add_outcome(&mut self, trip: &Trip, prediction: &TripPrediction, outcome: &Outcome) {
+        let TripPrediction { minutes, interval: (lower, upper), tip_probability } = *prediction;
         let actual = duration_min(trip.pickup, outcome.dropoff).filter(|minutes| Rules::judges(*minutes));
         if let Some(actual) = actual {
             self.errors.add(minutes - actual, ERRORS);
