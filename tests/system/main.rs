@@ -6,6 +6,7 @@
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
 //! - `fuzz_seeds`: seeds of the fuzz targets.
 //! - `hostile`: forged Parquet, in process and through built functions.
+//! - `course`: the figures of the course's lesson on monitoring.
 //! - `gates`, `real_data`: golden numbers on the sample of trips and, where `TRIPS_DIR` has them, on whole months.
 //! - `bootstraps`: built functions with a double of the Runtime API; `make e2e` builds them.
 //! - `terminal`, `determinism`: the built `tripcast`.
@@ -27,6 +28,7 @@
 mod bootstraps;
 mod closed_loop;
 mod contracts;
+mod course;
 mod dashboards;
 mod deployments;
 mod determinism;
