@@ -190,7 +190,8 @@ bench-peers: ## Measure training and scoring beside LightGBM, XGBoost and others
 	python3 tools/bench_peers/peers.py
 
 .PHONY: monitor-peers
-monitor-peers: local ## False alarms beside Evidently, NannyML and river on the same months (TRIPS_DIR; half an hour)
+monitor-peers: local ## False alarms and expected errors beside Evidently, NannyML and river on the same months (TRIPS_DIR; half an hour)
+	python3 tools/monitor/losses.py
 	python3 tools/monitor/peers.py
 
 .PHONY: bench-cold

@@ -46,7 +46,7 @@ def main() -> int:
         # Neither is to tell its makers of this.
         os.environ.update({"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"})
         warnings.simplefilter("ignore")
-        folder = Path(os.environ.get("TRIPS_DIR") or fail("TRIPS_DIR is the folder of whole months: make months fetches some"))
+        folder = trips()
         ours, judged = of_ours(folder)
         REPLAY["rows"] = reference, days = read(folder, set(judged))
         rows = [("tripcast monitor", ours)]
@@ -64,19 +64,23 @@ def main() -> int:
     return 0
 
 
-def fail(why: str) -> str:
-    raise Failure(why)
+def trips() -> Path:
+    if not os.environ.get("TRIPS_DIR"):
+        raise Failure("TRIPS_DIR is the folder of whole months: make months fetches some")
+    return Path(os.environ["TRIPS_DIR"])
+
+
+def tripcast(*arguments: str | Path) -> str:
+    done = subprocess.run([TRIPCAST, *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failure(f"tripcast {arguments[0]}: {done.stderr.strip()[-300:]}")
+    return done.stdout
 
 
 def of_ours(folder: Path) -> tuple[list[Day], list[Day]]:
     """Returns the days on which our drift signal rings, and those on which it has a verdict."""
-    done = subprocess.run(
-        [TRIPCAST, "--json", "monitor", "replay", "--trips", folder, "--from", FROM, "--to", TO, "--no-predictions"],
-        capture_output=True, text=True,
-    )
-    if done.returncode != 0:
-        raise Failure(done.stderr.strip()[-300:])
-    verdicts = [(Day.fromisoformat(day["day"]), day["data"]["rings"]) for day in json.loads(done.stdout)["days_judged"]]
+    replayed = json.loads(tripcast("--json", "monitor", "replay", "--trips", folder, "--from", FROM, "--to", TO, "--no-predictions"))
+    verdicts = [(Day.fromisoformat(day["day"]), day["data"]["rings"]) for day in replayed["days_judged"]]
     return [day for day, rings in verdicts if rings], [day for day, rings in verdicts if rings is not None]
 
 

@@ -157,7 +157,8 @@ impl Watch {
             }
         };
         let (near_holiday, rows, errors) = (is_near_holiday(day), profile.rows, past.errors);
-        let expected = Expected::new(&profile.predictions, self.past.iter().rev().take(ERROR_DAYS));
+        let labelled = self.past.iter().rev().filter(|past| past.errors.is_some());
+        let expected = Expected::new(&profile.predictions, labelled.take(ERROR_DAYS));
         (DayVerdict { day, rows, near_holiday, quality, data, performance, errors, expected }, past)
     }
 
