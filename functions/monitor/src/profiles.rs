@@ -15,7 +15,7 @@ use store::{Condition, ObjectKey, Store, StoreError, json};
 use crate::labels::{self, LabelledDay};
 
 /// Objects that are read at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 /// Days after which the profiles of minutes have expired; both deployments say so.
 const MINUTES_KEPT_DAYS: u64 = 90;
 

@@ -102,7 +102,7 @@ impl Observer for ProfileWriter {
         if bundle.is_some() && pending.bundle.is_some() && pending.bundle != bundle {
             pending.close().map_err(not_stored)?;
         }
-        pending.days.merge(&counted(batch));
+        count(batch, &mut pending.days);
         pending.bundle = bundle.or(pending.bundle.take());
         pending.event = batch.event.into();
         if pending.since.elapsed() >= INTERVAL {
@@ -114,14 +114,14 @@ impl Observer for ProfileWriter {
 }
 
 /// Counts the messages of a batch that have ended.
-fn counted(batch: EndedBatch<'_>) -> DayProfiles {
+fn count(batch: EndedBatch<'_>, days: &mut DayProfiles) {
     let today = today();
     let rejections = batch.rejected.iter().filter(|(at, _)| batch.outcomes.is_cleared(*at));
     let rejected: Vec<(u64, Reason)> = rejections.map(|(at, reason)| (*at as u64, *reason)).collect();
     let Some(predicted) = batch.predicted else {
         let (trips, positions) = (&[], &[]);
         let rows = DayRows { trips, positions, rejected: &rejected, outcomes: None, predictions: None };
-        return DayProfiles::from_rows(&rows, Source::Stream, today);
+        return days.add(&rows, Source::Stream, today);
     };
     let acknowledged = predicted.requests.iter().map(|(at, _)| batch.outcomes.is_cleared(*at));
     let rows: Vec<usize> =
@@ -135,5 +135,5 @@ fn counted(batch: EndedBatch<'_>) -> DayProfiles {
         outcomes: None,
         predictions: Some(&predictions),
     };
-    DayProfiles::from_rows(&rows, Source::Stream, today)
+    days.add(&rows, Source::Stream, today);
 }

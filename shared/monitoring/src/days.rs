@@ -82,6 +82,12 @@ impl DayProfiles {
     /// that of their file make no day of their own.
     pub fn from_rows(rows: &DayRows<'_>, source: Source, expected: NaiveDate) -> Self {
         let mut all = Self::default();
+        all.add(rows, source, expected);
+        all
+    }
+
+    /// Counts more rows in the same way.
+    pub fn add(&mut self, rows: &DayRows<'_>, source: Source, expected: NaiveDate) {
         let apart_max = TimeDelta::days(source.days_apart_max());
         let month = rows.outcomes.and_then(|(_, month)| month);
         let is_believable = |day: &NaiveDate| match month {
@@ -93,15 +99,14 @@ impl DayProfiles {
         let mut rejected = rows.rejected.iter().copied().peekable();
         for (row, trip) in rows.trips.iter().enumerate() {
             while let Some((_, reason)) = rejected.next_if(|(at, _)| *at < rows.positions[row]) {
-                all.of(day).add_rejected(reason, 1);
+                self.of(day).add_rejected(reason, 1);
             }
             day = dated(trip).unwrap_or(day);
             let prediction = rows.predictions.map(|batch| TripPrediction::new(batch, row));
             let outcome = rows.outcomes.map(|(outcomes, month)| (&outcomes[row], month));
-            all.of(day).add(trip, prediction.as_ref(), outcome);
+            self.of(day).add(trip, prediction.as_ref(), outcome);
         }
-        rejected.for_each(|(_, reason)| all.of(day).add_rejected(reason, 1));
-        all
+        rejected.for_each(|(_, reason)| self.of(day).add_rejected(reason, 1));
     }
 
     fn of(&mut self, day: NaiveDate) -> &mut Profile {
