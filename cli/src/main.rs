@@ -17,6 +17,7 @@ mod replay;
 mod retrain;
 mod runs;
 mod score;
+mod serve;
 mod train;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ enum Verb {
     Explain(explain::Args),
     Predict(predict::Args),
     Score(score::Args),
+    Serve(serve::Args),
     Drift(drift::Args),
     Import(import::Args),
     Export(export::Args),
@@ -62,13 +64,26 @@ enum Verb {
 fn main() -> ExitCode {
     // Before the runtime, whose threads take memory of their own.
     dataset::decode_if_asked();
-    run()
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn run() -> ExitCode {
     let cli = Cli::parse();
     output::log(cli.verbose);
+    let mut runtime = match &cli.verb {
+        // Only a server has several things to do at once.
+        Verb::Serve(args) => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            if args.threads > 0 {
+                runtime.worker_threads(args.threads);
+            }
+            runtime
+        }
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => output::fail(&error),
+    }
+}
+
+async fn run(cli: Cli) -> ExitCode {
     let out = output::Output { json: cli.json };
     let done = match cli.verb {
         Verb::Train(args) => train::run(&args, &out),
@@ -76,6 +91,7 @@ async fn run() -> ExitCode {
         Verb::Explain(args) => explain::run(&args, &out),
         Verb::Predict(args) => predict::run(&args, &out),
         Verb::Score(args) => score::run(&args),
+        Verb::Serve(args) => serve::run(&args).await,
         Verb::Drift(args) => drift::run(&args, &out),
         Verb::Export(args) => export::run(&args, &out),
         Verb::Import(args) => import::run(&args, &out),

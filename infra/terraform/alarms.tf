@@ -298,6 +298,63 @@ resource "aws_cloudwatch_metric_alarm" "monitor_duration_alarm" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "web_errors_alarm" {
+  alarm_name          = "${var.name}-web-errors"
+  alarm_description   = "The web function fails"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.web_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "web_throttles_alarm" {
+  alarm_name          = "${var.name}-web-throttles"
+  alarm_description   = "The web function is throttled"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Throttles"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.web_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "web_duration_alarm" {
+  alarm_name          = "${var.name}-web-duration"
+  alarm_description   = "The web function takes more than 80 % of its 28 s"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Duration"
+  extended_statistic  = "p99"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 22400
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.web_function.function_name
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "model_reloads_alarm" {
   alarm_name          = "${var.name}-model-reloads"
   alarm_description   = "Warm scorers cannot load the present champions and answer with earlier ones"

@@ -8,6 +8,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
     batch_predictor      = aws_lambda_function.batch_predictor_function.function_name
     retrainer            = aws_lambda_function.retrainer_function.function_name
     monitor              = aws_lambda_function.monitor_function.function_name
+    web                  = aws_lambda_function.web_function.function_name
     trips_queue          = aws_sqs_queue.trips_queue.name
     predictions_queue    = aws_sqs_queue.predictions_queue.name
     dead_letter_queue    = aws_sqs_queue.dead_letter_queue.name

@@ -48,6 +48,16 @@ output "monitor_function_name" {
   value       = aws_lambda_function.monitor_function.function_name
 }
 
+output "web_function_name" {
+  description = "Trips to predictions, over HTTP"
+  value       = aws_lambda_function.web_function.function_name
+}
+
+output "http_api_url" {
+  description = "Post trips to /predict here"
+  value       = aws_apigatewayv2_api.http_api.api_endpoint
+}
+
 output "alarm_topic_arn" {
   description = "Alarms are published here"
   value       = aws_sns_topic.alarm_topic.arn

@@ -204,6 +204,42 @@ variable "mlflow_tracking_uri" {
   }
 }
 
+variable "jwt_issuer" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "Issuer of the tokens (JWT) that callers of the HTTP API show; IAM signs their requests if empty"
+
+  validation {
+    condition     = can(regex("^(https://.+)?$", var.jwt_issuer))
+    error_message = "jwt_issuer must begin with https://, or be empty."
+  }
+}
+
+variable "jwt_audience" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "Audience of those tokens"
+
+  validation {
+    condition     = (var.jwt_issuer == "") == (var.jwt_audience == "")
+    error_message = "jwt_audience must be stated with jwt_issuer, and only then."
+  }
+}
+
+variable "requests_per_second_max" {
+  type        = number
+  default     = 50
+  nullable    = false
+  description = "Requests that the HTTP API takes in a second; more are answered with 429"
+
+  validation {
+    condition     = var.requests_per_second_max >= 1 && var.requests_per_second_max <= 10000 && floor(var.requests_per_second_max) == var.requests_per_second_max
+    error_message = "requests_per_second_max must be a whole number from 1 to 10000."
+  }
+}
+
 variable "otlp_endpoint" {
   type        = string
   default     = ""

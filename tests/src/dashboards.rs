@@ -68,6 +68,7 @@ fn emitter(metric: Metric) -> &'static str {
         | Metric::LabelledShare
         | Metric::LabelDelayDays
         | Metric::MonitorMilliseconds => "monitor",
+        Metric::RequestsAnswered | Metric::RequestsRefused => "web",
         Metric::MessagesPredicted
         | Metric::MessagesRejected
         | Metric::MessagesFailed
@@ -134,6 +135,7 @@ fn panels() -> Vec<Panel> {
             sums(&[ModelsPublished, ModelsPromoted, ModelReloads, ModelReloadFailures]),
         ),
         panel("Challengers", Unit::Count, sums(&[ChallengerAnswers, ChallengerFailures, ProfileFailures])),
+        panel("Requests over HTTP", Unit::Count, sums(&[RequestsAnswered, RequestsRefused])),
         panel(
             "Alarms of the monitor",
             Unit::Count,

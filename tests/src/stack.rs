@@ -91,6 +91,16 @@ impl Stack {
         if failed { Err(answer) } else { Ok(answer) }
     }
 
+    /// Posts a document to the HTTP API, and returns the status and the body.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        // Where the local AWS keeps APIs: their own addresses name no host of this machine.
+        let api = self.output("HttpApiUrl").trim_start_matches("https://").trim_start_matches("http://");
+        let id = api.split('.').next().unwrap_or_default();
+        let url = format!("{}/_aws/execute-api/{id}/$default{path}", self.endpoint);
+        let answer = reqwest::Client::new().post(url).json(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     /// Invokes a function as an event source does: asynchronously, with retries and a destination for failures.
     pub async fn invoke_async(&self, function: &str, event: &Value) {
         let name = self.output(&format!("{function}Name"));

@@ -171,6 +171,16 @@ fn nobody_but_aws_can_call_a_function() {
                 about(&facts, &kind).filter(|(field, _)| kinds.iter().any(|kind| field.starts_with(kind)));
             assert!(known.count() > 0, "{which}: {trigger} is no queue, rule or schedule");
         }
+        for permission in names(&facts, "permission.") {
+            let of = |field: &str| fact(&facts, &format!("permission.{permission}.{field}"));
+            assert_eq!(of("principal"), "apigateway.amazonaws.com", "{which}");
+            assert!(of("source").ends_with(":{http_api.id}/*"), "{which}: {}", of("source"));
+        }
+        // The API is never open: IAM signs requests, or an issuer's tokens are checked; and it is throttled.
+        let route = |field: &str| fact(&facts, &format!("http.http_route.{field}"));
+        assert_eq!((route("without_tokens"), route("with_tokens")), ("AWS_IAM", "JWT"), "{which}");
+        assert_eq!(route("authorized_by"), "{http_authorizer.id}", "{which}");
+        assert_eq!(fact(&facts, "http.http_stage.requests_s"), "{var.requests_per_second_max}", "{which}");
         for role in names(&facts, "role.") {
             let service = if role == "schedule_role" { "scheduler" } else { "lambda" };
             assert_eq!(

@@ -193,6 +193,17 @@ data "aws_iam_policy_document" "read" {
     resources = ["arn:${local.partition}:scheduler:${local.place}:schedule/default/${each.value}-*"]
   }
 
+  # An API has an id of its own, by which nothing tells whose it is.
+  statement {
+    sid     = "ReadHttpApis"
+    actions = ["apigateway:GET"]
+    resources = [
+      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/apis",
+      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/apis/*",
+      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/tags/*",
+    ]
+  }
+
   statement {
     sid = "ReadTopics"
     actions = [

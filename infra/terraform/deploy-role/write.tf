@@ -246,6 +246,24 @@ data "aws_iam_policy_document" "write" {
     resources = ["arn:${local.partition}:scheduler:${local.place}:schedule/default/${each.value}-*"]
   }
 
+  # An API has an id of its own, by which nothing tells whose it is.
+  statement {
+    sid = "WriteHttpApis"
+    actions = [
+      "apigateway:DELETE",
+      "apigateway:PATCH",
+      "apigateway:POST",
+      "apigateway:PUT",
+      "apigateway:TagResource",
+      "apigateway:UntagResource",
+    ]
+    resources = [
+      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/apis",
+      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/apis/*",
+      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/tags/*",
+    ]
+  }
+
   # Unsubscribe is left out: it does not support permissions by resource, so it would apply to all subscriptions.
   statement {
     sid = "WriteTopics"

@@ -199,6 +199,20 @@ run "nothing_is_public_and_all_is_encrypted" {
   }
 }
 
+run "http_is_not_open" {
+  command = plan
+
+  assert {
+    condition     = aws_apigatewayv2_route.http_route.authorization_type == "AWS_IAM"
+    error_message = "Without an issuer of tokens IAM must sign requests."
+  }
+
+  assert {
+    condition     = aws_apigatewayv2_stage.http_stage.default_route_settings[0].throttling_rate_limit == 50
+    error_message = "Requests must be limited."
+  }
+}
+
 run "roles_are_narrow" {
   command = plan
 
@@ -209,6 +223,7 @@ run "roles_are_narrow" {
         data.aws_iam_policy_document.batch_predictor_role,
         data.aws_iam_policy_document.retrainer_role,
         data.aws_iam_policy_document.monitor_role,
+        data.aws_iam_policy_document.web_role,
         data.aws_iam_policy_document.schedule_role,
       ] :
       [
@@ -226,6 +241,7 @@ run "roles_are_narrow" {
         data.aws_iam_policy_document.batch_predictor_role,
         data.aws_iam_policy_document.retrainer_role,
         data.aws_iam_policy_document.monitor_role,
+        data.aws_iam_policy_document.web_role,
         data.aws_iam_policy_document.schedule_role,
       ] :
       [for statement in document.statement : [for action in statement.actions : !strcontains(action, "*")]]
@@ -252,6 +268,7 @@ run "functions_tell_what_they_do" {
         aws_lambda_function.batch_predictor_function,
         aws_lambda_function.retrainer_function,
         aws_lambda_function.monitor_function,
+        aws_lambda_function.web_function,
       ] : function.logging_config[0].log_format == "JSON" && function.logging_config[0].application_log_level == "INFO"
     ])
     error_message = "Functions must log JSON: log levels are Lambda's only then."
@@ -264,6 +281,7 @@ run "functions_tell_what_they_do" {
         aws_cloudwatch_log_group.batch_predictor_log_group,
         aws_cloudwatch_log_group.retrainer_log_group,
         aws_cloudwatch_log_group.monitor_log_group,
+        aws_cloudwatch_log_group.web_log_group,
       ] : group.retention_in_days == 365 && group.kms_key_id == aws_kms_key.key.arn
     ])
     error_message = "Logs must be encrypted with the stack's key, and must end."
@@ -276,6 +294,7 @@ run "functions_tell_what_they_do" {
         [aws_lambda_function.batch_predictor_function, aws_cloudwatch_log_group.batch_predictor_log_group],
         [aws_lambda_function.retrainer_function, aws_cloudwatch_log_group.retrainer_log_group],
         [aws_lambda_function.monitor_function, aws_cloudwatch_log_group.monitor_log_group],
+        [aws_lambda_function.web_function, aws_cloudwatch_log_group.web_log_group],
       ] : pair[0].logging_config[0].log_group == pair[1].name
     ])
     error_message = "A function's log must go where it is kept and may be written."
@@ -288,6 +307,7 @@ run "functions_tell_what_they_do" {
         aws_lambda_function.batch_predictor_function,
         aws_lambda_function.retrainer_function,
         aws_lambda_function.monitor_function,
+        aws_lambda_function.web_function,
       ] : function.tracing_config[0].mode == "Active"
     ])
     error_message = "Functions must be traced."
@@ -311,10 +331,13 @@ run "every_alarm_reaches_somebody" {
         aws_cloudwatch_metric_alarm.batch_predictor_duration_alarm,
         aws_cloudwatch_metric_alarm.retrainer_errors_alarm,
         aws_cloudwatch_metric_alarm.monitor_errors_alarm,
+        aws_cloudwatch_metric_alarm.web_errors_alarm,
         aws_cloudwatch_metric_alarm.retrainer_throttles_alarm,
         aws_cloudwatch_metric_alarm.monitor_throttles_alarm,
+        aws_cloudwatch_metric_alarm.web_throttles_alarm,
         aws_cloudwatch_metric_alarm.retrainer_duration_alarm,
         aws_cloudwatch_metric_alarm.monitor_duration_alarm,
+        aws_cloudwatch_metric_alarm.web_duration_alarm,
         aws_cloudwatch_metric_alarm.model_reloads_alarm,
         aws_cloudwatch_metric_alarm.model_age_alarm,
         aws_cloudwatch_metric_alarm.no_retraining_alarm,
@@ -331,6 +354,7 @@ run "every_alarm_reaches_somebody" {
         [aws_cloudwatch_metric_alarm.batch_predictor_duration_alarm, aws_lambda_function.batch_predictor_function],
         [aws_cloudwatch_metric_alarm.retrainer_duration_alarm, aws_lambda_function.retrainer_function],
         [aws_cloudwatch_metric_alarm.monitor_duration_alarm, aws_lambda_function.monitor_function],
+        [aws_cloudwatch_metric_alarm.web_duration_alarm, aws_lambda_function.web_function],
       ] : pair[0].threshold == pair[1].timeout * 800 && pair[0].dimensions["FunctionName"] == pair[1].function_name
     ])
     error_message = "Durations must alarm at 80 % of each function's own timeout (in ms)."

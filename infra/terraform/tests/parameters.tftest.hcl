@@ -62,10 +62,12 @@ run "names" {
         aws_lambda_function.batch_predictor_function.function_name,
         aws_lambda_function.retrainer_function.function_name,
         aws_lambda_function.monitor_function.function_name,
+        aws_lambda_function.web_function.function_name,
         aws_iam_role.scorer_role.name,
         aws_iam_role.batch_predictor_role.name,
         aws_iam_role.retrainer_role.name,
         aws_iam_role.monitor_role.name,
+        aws_iam_role.web_role.name,
         aws_iam_role.schedule_role.name,
         aws_s3_bucket.data_bucket.bucket_prefix,
         aws_s3_bucket.model_bucket.bucket_prefix,
@@ -91,6 +93,7 @@ run "names" {
         aws_cloudwatch_log_group.batch_predictor_log_group.name,
         aws_cloudwatch_log_group.retrainer_log_group.name,
         aws_cloudwatch_log_group.monitor_log_group.name,
+        aws_cloudwatch_log_group.web_log_group.name,
       ] : startswith(name, "/aws/lambda/tripcast-dev-")
     ])
     error_message = "The key serves the logs of this stack by their names."
@@ -129,6 +132,8 @@ run "what_functions_are_told" {
     application_log_level = "DEBUG"
     model_refresh_seconds = 5
     keep_answers          = true
+    jwt_issuer            = "https://issuer.example.org"
+    jwt_audience          = "trips"
     taxi                  = "yellow"
     training_windows      = "6"
     mlflow_tracking_uri   = "https://mlflow.example.org"
@@ -163,6 +168,14 @@ run "what_functions_are_told" {
 
   assert {
     condition = (
+      aws_apigatewayv2_route.http_route.authorization_type == "JWT"
+      && aws_apigatewayv2_authorizer.http_authorizer[0].jwt_configuration[0].issuer == "https://issuer.example.org"
+    )
+    error_message = "Whoever names an issuer must have its tokens checked."
+  }
+
+  assert {
+    condition = (
       aws_lambda_function.monitor_function.environment[0].variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://otlp.example.org"
       && nonsensitive(aws_lambda_function.monitor_function.environment[0].variables["OTEL_EXPORTER_OTLP_HEADERS"]) == "api-key=a,other=b=c"
     )
@@ -176,6 +189,7 @@ run "what_functions_are_told" {
         aws_lambda_function.batch_predictor_function,
         aws_lambda_function.retrainer_function,
         aws_lambda_function.monitor_function,
+        aws_lambda_function.web_function,
       ] : function.architectures == tolist(["x86_64"]) && function.logging_config[0].application_log_level == "DEBUG"
     ])
     error_message = "All functions have the one architecture and log level."
@@ -221,6 +235,7 @@ run "boundary" {
         aws_iam_role.batch_predictor_role,
         aws_iam_role.retrainer_role,
         aws_iam_role.monitor_role,
+        aws_iam_role.web_role,
         aws_iam_role.schedule_role,
       ] : role.permissions_boundary == "arn:aws:iam::111122223333:policy/deploy/tripcast-boundary"
     ])

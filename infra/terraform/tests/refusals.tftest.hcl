@@ -21,6 +21,7 @@ run "words_that_mean_nothing" {
     training_windows      = "one,two"
     mlflow_tracking_uri   = "mlflow.example.org"
     otlp_endpoint         = "otlp.example.org"
+    jwt_issuer            = "issuer.example.org"
     otlp_headers          = "key"
     alarm_email           = "on-call"
     tags                  = { "aws:stage" = "dev" }
@@ -37,6 +38,7 @@ run "words_that_mean_nothing" {
     var.training_windows,
     var.mlflow_tracking_uri,
     var.otlp_endpoint,
+    var.jwt_issuer,
     var.otlp_headers,
     var.alarm_email,
     var.tags,
@@ -54,6 +56,8 @@ run "too_little" {
     model_refresh_seconds       = -1
     trips_visibility_seconds    = -1
     scorer_concurrency_max      = 1
+    jwt_issuer                  = "https://issuer.example.org"
+    requests_per_second_max     = 0
     scorer_reserved_concurrency = -1
     model_age_hours_max         = 23
     log_retention_days          = 0
@@ -65,6 +69,8 @@ run "too_little" {
     var.model_refresh_seconds,
     var.trips_visibility_seconds,
     var.scorer_concurrency_max,
+    var.jwt_audience,
+    var.requests_per_second_max,
     var.scorer_reserved_concurrency,
     var.model_age_hours_max,
     var.log_retention_days,

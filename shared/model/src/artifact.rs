@@ -24,6 +24,7 @@ const DIGEST_BYTES: usize = 32;
 /// Names a model: the first 12 hex digits of the sha256 of its artifact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelVersion(String);
 
 impl ModelVersion {

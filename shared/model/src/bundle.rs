@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::artifact::{Artifact, ArtifactError, ModelVersion};
 use crate::candidates::{DurationModel, Model, TipModel};
+use crate::explanation::ModelExplainer;
 use crate::features::FeatureRows;
 use crate::outcome::Target;
 use crate::prediction::Versions;
@@ -114,6 +115,12 @@ impl Bundle {
     /// Returns the versions of both models.
     pub fn versions(&self) -> Versions {
         Versions { duration: self.duration_version().clone(), tip: self.tip_version().cloned() }
+    }
+
+    /// Returns the explainers of the duration model and of the tip model, where a family is explained by feature.
+    pub fn explainers(&self) -> [Option<ModelExplainer>; 2] {
+        let tip = self.tip.as_ref().and_then(|(_, model)| ModelExplainer::of_tip(model).ok());
+        [ModelExplainer::of_duration(&self.duration.1).ok(), tip]
     }
 
     /// Returns the [`bundle_id`] of the pair.

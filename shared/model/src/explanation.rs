@@ -12,6 +12,7 @@ use crate::trip::Trip;
 
 /// The parts of one prediction: `expected` and all contributions add up to `sum`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// Unit of the numbers.
     pub unit: &'static str,
@@ -25,6 +26,7 @@ pub struct Explanation {
 
 /// What one feature adds to a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Contribution {
     /// Its name, see [`features::NAMES`].
     pub feature: &'static str,
@@ -75,10 +77,40 @@ impl ModelExplainer {
     /// # Errors
     /// See [`ExplainError`].
     pub fn new(model: &Model) -> Result<Self, ExplainError> {
-        let trees = trees_of(model)?;
+        match model {
+            Model::Duration(model) => Self::of_duration(model),
+            Model::Tip(model) => Self::of_tip(model),
+        }
+    }
+
+    /// Creates the explainer of a duration model.
+    ///
+    /// # Errors
+    /// See [`ExplainError`].
+    pub fn of_duration(model: &DurationModel) -> Result<Self, ExplainError> {
+        match &model.estimate {
+            Estimate::Boosted(trees) => Self::of_trees(trees, Target::Duration),
+            Estimate::Linear(_) => Err(ExplainError::Family { family: "linear" }),
+            Estimate::Imported(_) => Err(ExplainError::Family { family: "imported" }),
+        }
+    }
+
+    /// Creates the explainer of a tip model.
+    ///
+    /// # Errors
+    /// See [`ExplainError`].
+    pub fn of_tip(model: &TipModel) -> Result<Self, ExplainError> {
+        match &model.estimate {
+            TipEstimate::Boosted(trees) => Self::of_trees(trees, Target::Tip),
+            TipEstimate::Tree(_) => Err(ExplainError::Family { family: "tree" }),
+            TipEstimate::Imported(_) => Err(ExplainError::Family { family: "imported" }),
+        }
+    }
+
+    fn of_trees(trees: &BoostedTrees, target: Target) -> Result<Self, ExplainError> {
         let splits = trees.ensemble().split_importance();
         let (transform, known) = (trees.transform(), trees.feature_trees().known().clone());
-        Ok(Self { unit: unit(model.target()), transform, known, explainer: trees.explainer()?, splits })
+        Ok(Self { unit: unit(target), transform, known, explainer: trees.explainer()?, splits })
     }
 
     /// Returns the unit of the contributions: minutes, or log odds of a tip.
@@ -147,20 +179,4 @@ fn unit(target: Target) -> &'static str {
         Target::Duration => "minutes",
         Target::Tip => "log odds",
     }
-}
-
-fn trees_of(model: &Model) -> Result<&BoostedTrees, ExplainError> {
-    let family = match model {
-        Model::Duration(DurationModel { estimate, .. }) => match estimate {
-            Estimate::Boosted(trees) => return Ok(trees),
-            Estimate::Linear(_) => "linear",
-            Estimate::Imported(_) => "imported",
-        },
-        Model::Tip(TipModel { estimate, .. }) => match estimate {
-            TipEstimate::Boosted(trees) => return Ok(trees),
-            TipEstimate::Tree(_) => "tree",
-            TipEstimate::Imported(_) => "imported",
-        },
-    };
-    Err(ExplainError::Family { family })
 }

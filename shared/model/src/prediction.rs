@@ -8,6 +8,7 @@ use crate::{ModelVersion, PredictionBatch};
 
 /// The prediction for a trip request. Its JSON is part of the contract; fields are written in alphabetical order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Prediction {
     /// Identifies request and prediction, 64 hex digits: see [`TripRequest::prediction_id`]. It marks repeats.
     pub id: String,
@@ -26,6 +27,7 @@ pub struct Prediction {
 
 /// The predicted values of a ride.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RidePrediction {
     /// How long it will take, minutes.
     pub ride_duration: f64,
@@ -39,6 +41,7 @@ pub struct RidePrediction {
 
 /// Which models predicted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Versions {
     /// The model of duration.
     pub duration: ModelVersion,

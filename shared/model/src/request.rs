@@ -3,7 +3,7 @@
 //! Only `ride_id` and the two zones must be there. Whatever else is absent or unusable is a missing value, and what is
 //! unusable is counted by name in [`Parsed::unusable`]: a ride is predicted rather than refused.
 
-mod json;
+pub mod json;
 
 use std::fmt;
 
@@ -25,6 +25,7 @@ const RIDE_ID_BYTES_MAX: usize = 1024;
 /// The ride's name, an integer or a text, kept as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RideId {
     /// An integer.
     Number(i64),
@@ -32,6 +33,36 @@ pub enum RideId {
     Large(u64),
     /// Any text.
     Text(String),
+}
+
+impl RideId {
+    /// Reads a ride id; none is stated where the field is missing.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidRideId`] for what is neither a 64 bit integer nor a text of 1 to 1024 bytes.
+    pub fn from_json(value: Option<&Value>) -> Result<Self, Rejection> {
+        let ride_id = match value {
+            Some(Value::String(text)) if (1..=RIDE_ID_BYTES_MAX).contains(&text.len()) => {
+                Some(RideId::Text(text.clone()))
+            }
+            Some(Value::Number(number)) => {
+                let whole = number.as_i64().map(RideId::Number);
+                // JavaScript and pandas write 256 as 256.0; above 2^53 a float does not say which integer was meant.
+                let float = || number.as_f64().filter(|id| id.fract() == 0.0 && id.abs() <= 2f64.powi(53));
+                whole
+                    .or_else(|| number.as_u64().map(RideId::Large))
+                    .or_else(|| float().map(|id| RideId::Number(id as i64)))
+            }
+            _ => None,
+        };
+        ride_id.ok_or_else(|| {
+            let found = value.map_or("nothing".into(), Value::to_string);
+            let found: String = found.chars().take(100).collect();
+            let expected = format!("a 64 bit integer or a text of 1 to {RIDE_ID_BYTES_MAX} bytes");
+            let detail = format!("ride_id: expected {expected}, found {found}");
+            Rejection::new(Reason::InvalidRideId, detail)
+        })
+    }
 }
 
 /// A trip message: valid JSON of the right shape, whose values are not yet judged.
@@ -58,7 +89,8 @@ pub struct Ride {
 }
 
 impl Ride {
-    fn from_fields(fields: &Map<String, Value>) -> Self {
+    /// Reads the fields of a ride, by the TLC's names.
+    pub fn from_fields(fields: &Map<String, Value>) -> Self {
         // The first spelling with a value counts.
         let stated = |names: &[&str]| {
             let found = names.iter().filter_map(|name| fields.get(*name)).find(|value| !value.is_null());
@@ -145,28 +177,12 @@ impl TripRequest {
         Self::from_fields(message)
     }
 
-    fn from_fields(message: &Map<String, Value>) -> Result<Self, Rejection> {
-        let ride_id = match message.get("ride_id") {
-            Some(Value::String(text)) if (1..=RIDE_ID_BYTES_MAX).contains(&text.len()) => {
-                Some(RideId::Text(text.clone()))
-            }
-            Some(Value::Number(number)) => {
-                let whole = number.as_i64().map(RideId::Number);
-                // JavaScript and pandas write 256 as 256.0; above 2^53 a float does not say which integer was meant.
-                let float = || number.as_f64().filter(|id| id.fract() == 0.0 && id.abs() <= 2f64.powi(53));
-                whole
-                    .or_else(|| number.as_u64().map(RideId::Large))
-                    .or_else(|| float().map(|id| RideId::Number(id as i64)))
-            }
-            _ => None,
-        };
-        let ride_id = ride_id.ok_or_else(|| {
-            let found = message.get("ride_id").map_or("nothing".into(), Value::to_string);
-            let found: String = found.chars().take(100).collect();
-            let expected = format!("a 64 bit integer or a text of 1 to {RIDE_ID_BYTES_MAX} bytes");
-            let detail = format!("ride_id: expected {expected}, found {found}");
-            Rejection::new(Reason::InvalidRideId, detail)
-        })?;
+    /// Reads the fields of a message.
+    ///
+    /// # Errors
+    /// Those of [`TripRequest::decode`].
+    pub fn from_fields(message: &Map<String, Value>) -> Result<Self, Rejection> {
+        let ride_id = RideId::from_json(message.get("ride_id"))?;
         let ride = message.get("ride").and_then(Value::as_object);
         let ride = ride.ok_or_else(|| undecodable("ride is no object".into()))?;
         Ok(Self { ride_id, ride: Ride::from_fields(ride) })

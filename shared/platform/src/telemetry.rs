@@ -51,6 +51,8 @@ pub enum Metric {
     LabelledShare,
     LabelDelayDays,
     MonitorMilliseconds,
+    RequestsAnswered,
+    RequestsRefused,
 }
 
 impl Metric {

@@ -1,6 +1,7 @@
 //! Reads template.yaml as facts.
 
 mod document;
+mod http;
 mod values;
 
 use serde_json::Value;
@@ -39,7 +40,7 @@ const RESOURCE_FIELDS: [&str; 6] =
 const GLOBALS: [&str; 5] = ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing"];
 
 /// The properties of resources that the comparison reads: no function URLs, managed policies or networks.
-const PROPERTIES: [(&str, &[&str]); 12] = [
+const PROPERTIES: [(&str, &[&str]); 18] = [
     (
         "AWS::Serverless::Function",
         &[
@@ -102,6 +103,18 @@ const PROPERTIES: [(&str, &[&str]); 12] = [
     ("AWS::SNS::Topic", &["KmsMasterKeyId"]),
     ("AWS::SNS::Subscription", &["TopicArn", "Endpoint", "Protocol"]),
     ("AWS::CloudWatch::Dashboard", &["DashboardName", "DashboardBody"]),
+    ("AWS::ApiGatewayV2::Api", &["Name", "Description", "ProtocolType"]),
+    (
+        "AWS::ApiGatewayV2::Integration",
+        &["ApiId", "IntegrationType", "IntegrationUri", "PayloadFormatVersion", "TimeoutInMillis"],
+    ),
+    (
+        "AWS::ApiGatewayV2::Authorizer",
+        &["ApiId", "Name", "AuthorizerType", "IdentitySource", "JwtConfiguration"],
+    ),
+    ("AWS::ApiGatewayV2::Route", &["ApiId", "RouteKey", "Target", "AuthorizationType", "AuthorizerId"]),
+    ("AWS::ApiGatewayV2::Stage", &["ApiId", "StageName", "AutoDeploy", "DefaultRouteSettings"]),
+    ("AWS::Lambda::Permission", &["FunctionName", "Action", "Principal", "SourceArn"]),
 ];
 
 /// The properties of events that the comparison reads.
@@ -164,6 +177,13 @@ impl Sam<'_> {
                 into.put(format!("subscription.{name}.protocol"), self.text(&of["Protocol"]));
             }
             "AWS::CloudWatch::Dashboard" => self.dashboard(name, of, into),
+            "AWS::Lambda::Permission" => {
+                into.put(format!("permission.{name}.function"), self.text(&of["FunctionName"]));
+                into.put(format!("permission.{name}.action"), self.text(&of["Action"]));
+                into.put(format!("permission.{name}.principal"), self.text(&of["Principal"]));
+                into.put(format!("permission.{name}.source"), self.text(&of["SourceArn"]));
+            }
+            _ if kind.starts_with("AWS::ApiGatewayV2::") => self.http(name, of, into),
             other => panic!("{name} is a {other}: the comparison does not know what that is"),
         }
     }
@@ -202,7 +222,7 @@ impl Sam<'_> {
             format!("invoked.{name}.on_failure"),
             self.text(&invoked["DestinationConfig"]["OnFailure"]["Destination"]),
         );
-        for (event, described) in of["Events"].as_object().unwrap() {
+        for (event, described) in of["Events"].as_object().into_iter().flatten() {
             self.event(&format!("{name}_{}", snake(event)), name, described, into);
         }
     }

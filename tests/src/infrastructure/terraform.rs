@@ -1,5 +1,6 @@
 //! Reads infra/terraform as facts.
 
+mod http;
 mod values;
 
 use serde_json::{Map, Value};
@@ -107,37 +108,28 @@ impl Terraform {
         match kind {
             "aws_lambda_function" => function(name, of, into),
             "aws_lambda_function_event_invoke_config" => {
-                fields(
-                    "invoked",
-                    name,
-                    of,
-                    into,
-                    &[
-                        ("retries", "maximum_retry_attempts"),
-                        ("age_s", "maximum_event_age_in_seconds"),
-                        ("on_failure", "destination_config.on_failure.destination"),
-                    ],
-                );
+                let wanted = [
+                    ("retries", "maximum_retry_attempts"),
+                    ("age_s", "maximum_event_age_in_seconds"),
+                    ("on_failure", "destination_config.on_failure.destination"),
+                ];
+                fields("invoked", name, of, into, &wanted);
             }
             "aws_lambda_event_source_mapping" => mapping(name, of, into),
             "aws_cloudwatch_event_rule" => {
                 into.tree(&format!("trigger.{name}.pattern"), &encoded(&of["event_pattern"]));
             }
             "aws_cloudwatch_event_target" => target(name, of, into),
+            "aws_lambda_permission" if of["principal"] == http::CALLER => http::permission(name, of, into),
             "aws_lambda_permission" => self.permission(name, of),
             "aws_scheduler_schedule" => {
-                fields(
-                    "trigger",
-                    name,
-                    of,
-                    into,
-                    &[
-                        ("name", "name"),
-                        ("expression", "schedule_expression"),
-                        ("time_zone", "schedule_expression_timezone"),
-                        ("role", "target.role_arn"),
-                    ],
-                );
+                let wanted = [
+                    ("name", "name"),
+                    ("expression", "schedule_expression"),
+                    ("time_zone", "schedule_expression_timezone"),
+                    ("role", "target.role_arn"),
+                ];
+                fields("trigger", name, of, into, &wanted);
                 into.tree(&format!("trigger.{name}.input"), &encoded(&of["target"]["input"]));
                 target(name, &of["target"], into);
             }
@@ -163,6 +155,7 @@ impl Terraform {
                 fields("subscription", name, of, into, &of_topic);
             }
             "aws_cloudwatch_dashboard" => dashboard(name, of, into),
+            _ if kind.starts_with("aws_apigatewayv2_") => http::part(name, of, into),
             _ => bucket(kind, name, of, into),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// The error of the document as it came.
-pub(super) fn parse(text: &str) -> Result<Value, serde_json::Error> {
+pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(text).or_else(|error| match without_python_s_numbers(text) {
         Some(text) => serde_json::from_str(&text).map_err(|_| error),

@@ -55,7 +55,7 @@ impl Sam<'_> {
         let attribute = match resource["Type"].as_str().unwrap() {
             "AWS::SQS::Queue" => "url",
             "AWS::SNS::Topic" => "arn",
-            "AWS::KMS::Key" => "id",
+            kind if kind == "AWS::KMS::Key" || kind.starts_with("AWS::ApiGatewayV2::") => "id",
             _ => "name",
         };
         format!("{{{}.{attribute}}}", snake(name))
@@ -66,6 +66,7 @@ impl Sam<'_> {
             // CloudFormation's ARN of a log group is that of its streams.
             (Some("AWS::Logs::LogGroup"), "Arn") => format!("{{{}.arn}}:*", snake(resource)),
             (_, "Arn") => format!("{{{}.arn}}", snake(resource)),
+            (_, "ApiEndpoint") => format!("{{{}.api_endpoint}}", snake(resource)),
             (_, "QueueName") => format!("{{{}.name}}", snake(resource)),
             (_, other) => panic!("{resource}.{other}: the comparison does not know what that is"),
         }

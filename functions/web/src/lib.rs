@@ -1,0 +1,89 @@
+//! Predictions over HTTP: the same router behind an API Gateway, as a Lambda function, and on a socket, by `tripcast serve`.
+//!
+//! [`router`] is the map of routes. [`body`] reads what comes, [`trips`] makes trips of it and predicts them, [`predict`], [`invocations`]
+//! and [`explain`] answer in their forms, [`models`] and [`operations`] say what answers; every error is a [`problem`]. [`event`] is the way
+//! from Lambda's events to the router and back.
+//!
+//! Deliberately absent: sockets and their limits (`cli`), who may ask (API Gateway), and what a feature is (`model`).
+
+pub mod body;
+pub mod config;
+pub mod event;
+pub mod explain;
+pub mod invocations;
+pub mod models;
+pub mod openapi;
+pub mod operations;
+pub mod predict;
+pub mod problem;
+pub mod trips;
+
+use axum::Router;
+use axum::http::{Method, StatusCode};
+use axum::middleware;
+use axum::routing::{get, post};
+use model::Bundle;
+use platform::telemetry::{Metric, emit};
+use registry::{Models, Registry, Reload};
+use serde_json::json;
+
+use explain::Explainers;
+use operations::Figures;
+use problem::Problem;
+
+/// The service with its ports; clones share them.
+#[derive(Debug, Clone)]
+pub struct App {
+    models: Models,
+    registry: Registry,
+    figures: Figures,
+    explainers: Explainers,
+}
+
+impl App {
+    /// Creates a service that answers with the champions of a registry, which `models` keeps.
+    pub fn new(registry: Registry, models: Models) -> Self {
+        Self { models, registry, figures: Figures::default(), explainers: Explainers::default() }
+    }
+}
+
+/// Creates the router of all routes.
+pub fn router(app: App) -> Router {
+    let figures = app.figures.clone();
+    Router::new()
+        .route("/predict", post(predict::predict))
+        .route("/invocations", post(invocations::invocations))
+        .route("/explain", post(explain::explain))
+        .route("/models", get(models::models))
+        .route("/models/{target}/{version}", get(models::card))
+        .route("/health", get(operations::health))
+        .route("/ping", get(operations::health))
+        .route("/metrics", get(operations::metrics))
+        .route("/openapi.json", get(openapi::openapi))
+        .method_not_allowed_fallback(async |method: Method| {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("{method}: expected one of the methods in Allow"),
+            )
+        })
+        .fallback(async || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "there is nothing at this path; /openapi.json lists what there is",
+            )
+        })
+        .layer(middleware::from_fn_with_state(figures, operations::counted))
+        .with_state(app)
+}
+
+/// Emits what a check for new champions came to.
+pub fn emit_reload(reload: Reload, bundle: &Bundle) {
+    let metric = match reload {
+        Reload::Done => Metric::ModelReloads,
+        Reload::Failed => Metric::ModelReloadFailures,
+    };
+    emit("web", &[(metric, 1.0)], &json!({"bundle": bundle.id()}));
+}
+
+#[cfg(test)]
+mod tests;

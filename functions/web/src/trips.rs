@@ -1,0 +1,140 @@
+//! Trips of a request, and their predictions, row by row: one that cannot be predicted leaves the others alone.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use model::request::{Ride, RideId};
+use model::{Bundle, PredictionBatch, Trip, TripRequest};
+use serde_json::{Map, Value};
+
+use crate::problem::Problem;
+
+/// Trips of one request.
+pub const TRIPS_MAX: usize = 10_000;
+/// A longer text is parsed, and its trips predicted, on a thread of its own.
+const BYTES_INLINE_MAX: usize = 32 << 10;
+
+/// How a trip was stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As a message: `{"ride_id": ..., "ride": {...}}`.
+    Message,
+    /// Its fields alone.
+    Plain,
+}
+
+/// A trip of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stated {
+    /// The message that it is, or would be.
+    pub request: TripRequest,
+    /// The trip.
+    pub trip: Trip,
+    /// How it was stated.
+    pub shape: Shape,
+    /// Whether it has a ride id.
+    pub is_named: bool,
+}
+
+/// Reads a trip in either shape. Without a ride id, a plain one has its position as such.
+///
+/// # Errors
+/// 422, or 400 for what is no object.
+pub fn stated(value: &Value, position: usize) -> Result<Stated, Problem> {
+    let fields = value.as_object().ok_or_else(|| Problem::bad("trip: expected an object"))?;
+    let (request, shape) = match fields.contains_key("ride") {
+        true => (TripRequest::from_fields(fields)?, Shape::Message),
+        false => (plain(fields, position)?, Shape::Plain),
+    };
+    let trip = request.parse()?.trip;
+    Ok(Stated { request, trip, shape, is_named: fields.get("ride_id").is_some_and(|id| !id.is_null()) })
+}
+
+/// Reads the fields of a trip alone.
+///
+/// # Errors
+/// 422 for a ride id that is none.
+pub fn plain(fields: &Map<String, Value>, position: usize) -> Result<TripRequest, Problem> {
+    let ride_id = match fields.get("ride_id") {
+        None | Some(Value::Null) => RideId::Number(position as i64),
+        id => RideId::from_json(id)?,
+    };
+    Ok(TripRequest { ride_id, ride: Ride::from_fields(fields) })
+}
+
+/// Checks that there are not too many trips.
+///
+/// # Errors
+/// 422 with the number.
+pub fn few_enough(n: usize) -> Result<(), Problem> {
+    if n <= TRIPS_MAX {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        format!("expected at most {TRIPS_MAX} trips, found {n}"),
+    ))
+}
+
+/// The rows of a request with the predictions for those that have a trip.
+pub struct Predicted {
+    rows: Vec<Result<Stated, Problem>>,
+    batch: PredictionBatch,
+}
+
+impl Predicted {
+    /// Predicts all trips at once.
+    pub fn new(bundle: &Bundle, rows: Vec<Result<Stated, Problem>>) -> Self {
+        let trips: Vec<Trip> = rows.iter().flatten().map(|stated| stated.trip).collect();
+        Self { batch: bundle.predict(&trips), rows }
+    }
+
+    /// Returns how many trips were predicted.
+    pub fn n(&self) -> usize {
+        self.batch.duration_min.len()
+    }
+
+    /// Makes an answer of each row: of a trip and its row in the batch, or of its problem and position.
+    pub fn answers<T>(
+        &self,
+        of: impl Fn(&Stated, &PredictionBatch, usize) -> T,
+        otherwise: impl Fn(&Problem, usize) -> T,
+    ) -> Vec<T> {
+        let mut at = 0;
+        let answer = |(position, row): (usize, &Result<Stated, Problem>)| match row {
+            Ok(stated) => {
+                at += 1;
+                of(stated, &self.batch, at - 1)
+            }
+            Err(problem) => otherwise(problem, position),
+        };
+        self.rows.iter().enumerate().map(answer).collect()
+    }
+}
+
+/// Runs work on a text with the champions: at once if it is short, else on a thread that may block, so that other requests are served
+/// meanwhile.
+///
+/// # Errors
+/// Those of the work; 500 if it panics there.
+pub async fn with<T: Send + 'static>(
+    bundle: Arc<Bundle>,
+    text: String,
+    work: impl FnOnce(&Bundle, &str) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    if text.len() <= BYTES_INLINE_MAX {
+        return work(&bundle, &text);
+    }
+    let done = tokio::task::spawn_blocking(move || work(&bundle, &text)).await;
+    done.unwrap_or_else(|_| {
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the trips could not be predicted"))
+    })
+}
+
+/// Parses a document.
+///
+/// # Errors
+/// 400 with the place.
+pub fn parsed(text: &str) -> Result<Value, Problem> {
+    model::request::json::parse(text).map_err(|error| Problem::bad(format!("body: expected JSON: {error}")))
+}
