@@ -30,7 +30,8 @@ def deploy(endpoint: str, stack: str, template_file: Path, zips: Path, parameter
     try:
         upload_packages(endpoint, stack, template, packages)
         resolve_concurrency(template, parameters)
-        apply(client(endpoint, "cloudformation"), stack, template, {"Architecture": architecture(), **parameters})
+        url = upload_template(endpoint, stack, template)
+        apply(client(endpoint, "cloudformation"), stack, url, {"Architecture": architecture(), **parameters})
     except (BotoCoreError, ClientError) as error:
         raise Failure(f"deploying stack {stack}: {error}") from error
     return outputs(endpoint, stack)
@@ -85,7 +86,7 @@ def find_packages(template: dict, zips: Path) -> dict[str, Path]:
 
 def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[str, Path]) -> None:
     s3 = client(endpoint, "s3")
-    bucket = f"{stack.lower()}-artifacts"
+    bucket = artifacts(stack)
     s3.create_bucket(Bucket=bucket)
     for name, package in packages.items():
         content = package.read_bytes()
@@ -96,10 +97,21 @@ def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[st
         progress(f"uploaded {package.parent.name} ({len(content) / 1_000_000:.1f} MB)")
 
 
+def upload_template(endpoint: str, stack: str, template: dict) -> str:
+    """Returns the address of the template: CloudFormation takes one of more than 51,200 bytes only from S3."""
+    bucket, key = artifacts(stack), "template.json"
+    client(endpoint, "s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(template).encode())
+    return f"{endpoint}/{bucket}/{key}"
+
+
+def artifacts(stack: str) -> str:
+    return f"{stack.lower()}-artifacts"
+
+
 def resolve_concurrency(template: dict, parameters: dict[str, str]) -> None:
     """Replaces references to concurrency parameters by numbers: AWS converts their text, but the local AWS does not."""
     for function in functions(template).values():
-        for event in function["Properties"]["Events"].values():
+        for event in function["Properties"].get("Events", {}).values():
             scaling = event["Properties"].get("ScalingConfig", {})
             if name := dict(scaling.get("MaximumConcurrency") or {}).get("Ref"):
                 scaling["MaximumConcurrency"] = int(parameters.get(name, template["Parameters"][name]["Default"]))
@@ -112,7 +124,7 @@ def architecture() -> str:
 # --- CloudFormation ---
 
 
-def apply(cloudformation, stack: str, template: dict, parameters: dict[str, str]) -> None:
+def apply(cloudformation, stack: str, template_url: str, parameters: dict[str, str]) -> None:
     found = describe(cloudformation, stack)
     if found and found["StackStatus"] in DEAD:
         progress(f"removing what is left of a failed {stack}")
@@ -121,7 +133,7 @@ def apply(cloudformation, stack: str, template: dict, parameters: dict[str, str]
         found = None
     request = {
         "StackName": stack,
-        "TemplateBody": json.dumps(template),
+        "TemplateURL": template_url,
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     }

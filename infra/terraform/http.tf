@@ -36,7 +36,7 @@ resource "aws_apigatewayv2_route" "http_route" {
 }
 
 resource "aws_apigatewayv2_stage" "http_stage" {
-  #checkov:skip=CKV_AWS_95:Metrics count requests, and who deploys would need rights on all log deliveries of the account
+  #checkov:skip=CKV_AWS_76:Metrics count requests, and who deploys would need rights on all log deliveries of the account
   api_id      = aws_apigatewayv2_api.http_api.id
   name        = "$default"
   auto_deploy = true

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{
     Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use serde_json::Value;
 use store::{S3Store, Store};
@@ -91,13 +93,38 @@ impl Stack {
         if failed { Err(answer) } else { Ok(answer) }
     }
 
-    /// Posts a document to the HTTP API, and returns the status and the body.
+    /// Posts a document to the HTTP API, signed as IAM wants it, and returns the status and the body.
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.posted(path, body, true).await
+    }
+
+    /// Posts a document to the HTTP API.
+    pub async fn posted(&self, path: &str, body: &Value, is_signed: bool) -> (u16, Value) {
         // Where the local AWS keeps APIs: their own addresses name no host of this machine.
         let api = self.output("HttpApiUrl").trim_start_matches("https://").trim_start_matches("http://");
         let id = api.split('.').next().unwrap_or_default();
         let url = format!("{}/_aws/execute-api/{id}/$default{path}", self.endpoint);
-        let answer = reqwest::Client::new().post(url).json(body).send().await.unwrap();
+        let body = body.to_string();
+        let mut request =
+            reqwest::Client::new().post(&url).header("content-type", "application/json").body(body.clone());
+        if is_signed {
+            let identity = Credentials::new("test", "test", None, None, "test").into();
+            let signing = v4::SigningParams::builder()
+                .identity(&identity)
+                .region("us-east-1")
+                .name("execute-api")
+                .time(SystemTime::now())
+                .settings(SigningSettings::default())
+                .build()
+                .unwrap();
+            let signable =
+                SignableRequest::new("POST", &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()));
+            let (instructions, _) = sign(signable.unwrap(), &signing.into()).unwrap().into_parts();
+            for (name, value) in instructions.headers() {
+                request = request.header(name, value);
+            }
+        }
+        let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 

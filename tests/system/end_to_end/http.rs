@@ -21,6 +21,7 @@ async fn a_trip_that_is_posted_is_answered() {
     let version = registry.publish(Target::Duration, bytes.into(), &NO_CARD).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "2021-01-01T00:00:00Z").await.unwrap();
     let ride = json!({"PULocationID": 10, "DOLocationID": 50, "trip_distance": 40});
+    assert_eq!(stack.posted("/predict", &ride, false).await.0, 403, "nobody signed it");
     let (status, answer) = stack.post("/predict", &ride).await;
     assert_eq!((status, &answer["duration"]), (200, &json!(30.0)), "{answer}");
     assert_eq!(answer["model_version"], version.as_str());
