@@ -52,7 +52,7 @@ impl Explainers {
 
 /// Explain the predictions for a trip: its Shapley values (TreeSHAP), which with the expected prediction add up to it.
 #[utoipa::path(
-    post, path = "/explain",
+    post, path = "/explain", tag = "predictions",
     request_body(content = crate::openapi::Trip, content_type = "application/json"),
     responses(
         (status = 200, description = "What each feature adds", body = Explained),

@@ -29,15 +29,14 @@ pub struct Invoked {
 }
 
 type Fields = Map<String, Value>;
+/// The fields of each row; none where a row is no object.
+type Rows = Vec<Option<Fields>>;
 
 /// Predict durations, in minutes, of trips in the forms that MLflow's servers take: as JSON with `dataframe_split`, `dataframe_records`,
 /// `instances` or `inputs`, or as CSV with a line of names. Columns have the TLC's names; others are ignored.
 #[utoipa::path(
-    post, path = "/invocations",
-    request_body(content(
-        (crate::openapi::Invocation = "application/json"),
-        (String = "text/csv"),
-    )),
+    post, path = "/invocations", tag = "predictions",
+    request_body(content = crate::openapi::Invocation, content_type = "application/json"),
     responses(
         (status = 200, description = "Predictions in the order of the trips", body = Invoked),
         (status = 400, description = "None of the forms", body = Problem, content_type = "application/problem+json"),
@@ -65,8 +64,9 @@ pub async fn invocations(State(app): State<App>, request: Request) -> Result<Res
     Ok(json(answer))
 }
 
-fn invoked(bundle: &Bundle, rows: &[Fields]) -> (usize, Invoked) {
-    let stated = |(position, fields): (usize, &Fields)| -> Result<Stated, Problem> {
+fn invoked(bundle: &Bundle, rows: &[Option<Fields>]) -> (usize, Invoked) {
+    let stated = |(position, fields): (usize, &Option<Fields>)| -> Result<Stated, Problem> {
+        let fields = fields.as_ref().ok_or_else(|| Problem::bad("trip: expected an object"))?;
         let request = plain(fields, position)?;
         let trip = request.parse()?.trip;
         Ok(Stated { request, trip, shape: Shape::Plain, is_named: false })
@@ -82,7 +82,7 @@ fn invoked(bundle: &Bundle, rows: &[Fields]) -> (usize, Invoked) {
 }
 
 /// Reads the rows of a document in one of the forms.
-fn rows_of_json(document: Value) -> Result<Vec<Fields>, Problem> {
+fn rows_of_json(document: Value) -> Result<Rows, Problem> {
     let expected = || Problem::bad(format!("body: expected an object with one of {}", KEYS.join(", ")));
     let Value::Object(mut document) = document else { return Err(expected()) };
     match document.remove("params") {
@@ -98,7 +98,13 @@ fn rows_of_json(document: Value) -> Result<Vec<Fields>, Problem> {
     let (Some((key, value)), None) = (all.next(), all.next()) else { return Err(expected()) };
     match (key.as_str(), value) {
         ("dataframe_split", Value::Object(split)) => rows_of_split(split),
-        ("dataframe_records" | "instances" | "inputs", Value::Array(records)) => records_of(&key, records),
+        ("dataframe_records" | "instances" | "inputs", Value::Array(records)) => {
+            let fields = |record| match record {
+                Value::Object(fields) => Some(fields),
+                _ => None,
+            };
+            Ok(records.into_iter().map(fields).collect())
+        }
         ("inputs", Value::Object(columns)) => rows_of_columns(columns),
         (key, _) if KEYS.contains(&key) => {
             Err(Problem::bad(format!("{key}: expected {}", shape_of(key))).of(key))
@@ -115,15 +121,7 @@ fn shape_of(key: &str) -> &'static str {
     }
 }
 
-fn records_of(key: &str, records: Vec<Value>) -> Result<Vec<Fields>, Problem> {
-    let record = |(row, record)| match record {
-        Value::Object(fields) => Ok(fields),
-        _ => Err(Problem::bad(format!("{key}[{row}]: expected an object with the columns' names")).of(key)),
-    };
-    records.into_iter().enumerate().map(record).collect()
-}
-
-fn rows_of_split(mut split: Fields) -> Result<Vec<Fields>, Problem> {
+fn rows_of_split(mut split: Fields) -> Result<Rows, Problem> {
     const KEY: &str = "dataframe_split";
     let expected = |what: &str| Problem::bad(format!("{KEY}: expected {what}")).of(KEY);
     let Some(Value::Array(columns)) = split.remove("columns") else {
@@ -136,14 +134,14 @@ fn rows_of_split(mut split: Fields) -> Result<Vec<Fields>, Problem> {
         .map_err(|name| expected(&format!("each name once in columns, found {name:?} again")))?;
     let row = |(row, values)| match values {
         Value::Array(values) if values.len() == names.len() => {
-            Ok(names.iter().cloned().zip(values).collect())
+            Ok(Some(names.iter().cloned().zip(values).collect()))
         }
         _ => Err(expected(&format!("{} values in data[{row}]", names.len()))),
     };
     data.into_iter().enumerate().map(row).collect()
 }
 
-fn rows_of_columns(columns: Fields) -> Result<Vec<Fields>, Problem> {
+fn rows_of_columns(columns: Fields) -> Result<Rows, Problem> {
     let mut rows: Option<Vec<Fields>> = None;
     for (name, values) in columns {
         let Value::Array(values) = values else {
@@ -167,11 +165,11 @@ fn rows_of_columns(columns: Fields) -> Result<Vec<Fields>, Problem> {
             row.insert(name.clone(), value);
         }
     }
-    Ok(rows.unwrap_or_default())
+    Ok(rows.unwrap_or_default().into_iter().map(Some).collect())
 }
 
 /// Reads a table whose first line has the names. Empty fields are missing.
-fn rows_of_csv(text: &str) -> Result<Vec<Fields>, Problem> {
+fn rows_of_csv(text: &str) -> Result<Rows, Problem> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
@@ -186,7 +184,7 @@ fn rows_of_csv(text: &str) -> Result<Vec<Fields>, Problem> {
     };
     let row = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.map_err(refused)?;
-        Ok(names.iter().cloned().zip(record.iter().map(value)).collect())
+        Ok(Some(names.iter().cloned().zip(record.iter().map(value)).collect()))
     };
     reader.records().map(row).collect()
 }

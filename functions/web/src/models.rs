@@ -48,7 +48,7 @@ pub struct ListedChampion {
 
 /// List the champions, the challengers and all versions.
 #[utoipa::path(
-    get, path = "/models",
+    get, path = "/models", tag = "models",
     responses(
         (status = 200, description = "The models of both targets", body = Listed),
         (status = 304, description = "They are those whose ETag was stated"),
@@ -76,10 +76,10 @@ async fn listed(registry: &Registry, target: Target) -> Result<ListedTarget, Pro
 
 /// Read the card of a model: what it learned from, and how it was judged.
 #[utoipa::path(
-    get, path = "/models/{target}/{version}",
+    get, path = "/models/{target}/{version}", tag = "models",
     params(
         ("target" = crate::openapi::TargetName, Path, description = "What is predicted"),
-        ("version" = String, Path, description = "Its version, 12 hex digits"),
+        ("version" = crate::openapi::VersionName, Path, description = "Its version, 12 hex digits"),
     ),
     responses(
         (status = 200, description = "The card", body = serde_json::Value),

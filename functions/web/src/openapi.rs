@@ -1,35 +1,38 @@
 //! `GET /openapi.json`: the document, from the types that are served. The types here are what requests state; the service reads them
 //! by `model::request`, which takes more spellings.
 
-#![allow(dead_code)] // They are read by a macro.
+#![allow(dead_code, unused_qualifications)] // They are read, and written about, by a macro.
 
 use axum::http::HeaderMap;
 use axum::response::Response;
 use model::request::RideId;
-use serde::Deserialize;
 use serde_json::Value;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use crate::models::tagged;
 
-/// A TLC taxi zone, 1 to 265; other whole numbers are an unknown zone.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum Zone {
-    /// Its number.
-    Number(i64),
-    /// Its number as a text.
-    Text(Digits),
+/// A TLC taxi zone, 1 to 265, as a number or as a text of digits; another whole number is an unknown zone.
+#[derive(Debug)]
+pub struct Zone;
+
+impl PartialSchema for Zone {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,15}$"));
+        OneOfBuilder::new()
+            .item(number)
+            .item(text)
+            .description(Some("A TLC taxi zone, 1 to 265; another whole number is an unknown zone."))
+            .into()
+    }
 }
 
-/// Digits.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(transparent)]
-#[schema(pattern = "^[0-9]{1,15}$")]
-pub struct Digits(String);
+impl ToSchema for Zone {}
 
 /// The fields of a trip. Only the zones must be there; a value that cannot be used counts as missing and is named in `unusable`.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct Fields {
     /// Where it starts.
     #[serde(rename = "PULocationID")]
@@ -60,93 +63,74 @@ pub struct Fields {
 }
 
 /// A trip as a message of the queue.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct Message {
     ride_id: RideId,
     ride: Fields,
 }
 
-/// A trip in either shape.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum Trip {
-    /// As a message.
-    Message(Message),
-    /// Its fields alone.
-    Plain(Fields),
+/// A trip in either shape. One that has both is a message, whose other fields are ignored.
+#[derive(Debug)]
+pub struct Trip;
+
+impl PartialSchema for Trip {
+    fn schema() -> RefOr<Schema> {
+        let [message, plain] = ["Message", "Fields"].map(Ref::from_schema_name);
+        AnyOfBuilder::new().item(message).item(plain).description(Some("A trip in either shape.")).into()
+    }
 }
 
+impl ToSchema for Trip {}
+
 /// A trip, or an array of trips.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
 pub enum Trips {
     /// One trip.
     One(Box<Trip>),
-    /// At most 10,000.
-    Many(Vec<Trip>),
+    /// At most 10,000, each of which has its own answer or its own error.
+    Many(Vec<Value>),
 }
 
 /// There are no parameters.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {}
 
-/// A table: names of columns, and rows of as many values.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct Split {
-    columns: Vec<String>,
-    #[schema(value_type = Vec<Vec<Value>>)]
-    data: Vec<Vec<Value>>,
-}
-
-/// One of the forms of MLflow's protocol.
-#[derive(Debug, Deserialize, ToSchema)]
+/// Two of the forms of MLflow's protocol. `dataframe_split`, `inputs` and `text/csv` are taken, too, as that protocol describes them: their
+/// rows must be as long as their names, which a schema cannot say.
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
 pub enum Invocation {
-    /// A table.
-    Split(DataframeSplit),
     /// Rows.
     Records(DataframeRecords),
     /// Rows.
     Instances(Instances),
-    /// Rows or columns.
-    Inputs(Inputs),
 }
 
-/// A table.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DataframeSplit {
-    dataframe_split: Split,
-    params: Option<Parameters>,
-}
-
-/// Rows.
-#[derive(Debug, Deserialize, ToSchema)]
+/// Rows, each an object with the fields of a trip.
+#[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataframeRecords {
-    dataframe_records: Vec<Fields>,
+    dataframe_records: Vec<Value>,
     params: Option<Parameters>,
 }
 
 /// Rows, as TensorFlow's servers call them.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Instances {
-    instances: Vec<Fields>,
+    instances: Vec<Value>,
     params: Option<Parameters>,
 }
 
-/// Rows, or an object of columns of the same length.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Inputs {
-    inputs: Vec<Fields>,
-    params: Option<Parameters>,
-}
+/// A version of a model, 12 hex digits.
+#[derive(Debug, ToSchema)]
+#[schema(pattern = "^[0-9a-f]{12}$")]
+pub struct VersionName(String);
 
 /// What is predicted.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetName {
     /// Minutes.
@@ -166,6 +150,12 @@ pub enum TargetName {
         crate::models::card,
         crate::operations::health,
         crate::operations::metrics,
+    ),
+    components(schemas(Fields, Message, TargetName, VersionName)),
+    tags(
+        (name = "predictions", description = "Trips in, predictions out"),
+        (name = "models", description = "What answers"),
+        (name = "operations", description = "How it goes"),
     ),
     servers((url = ".", description = "Where this document is"))
 )]

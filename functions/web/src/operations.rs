@@ -91,7 +91,7 @@ pub(crate) async fn counted(State(figures): State<Figures>, request: Request, ne
 
 /// Say whether there are models to answer with.
 #[utoipa::path(
-    get, path = "/health",
+    get, path = "/health", tag = "operations",
     responses(
         (status = 200, description = "There are", body = Health),
         (status = 503, description = "There is no champion, or it cannot be read", body = Problem, content_type = "application/problem+json"),
@@ -105,7 +105,7 @@ pub async fn health(State(app): State<App>) -> Result<Response, Problem> {
 
 /// Count requests, predictions and times, for Prometheus.
 #[utoipa::path(
-    get, path = "/metrics",
+    get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"))
 )]
 pub async fn metrics(State(app): State<App>) -> Response {

@@ -71,7 +71,7 @@ pub enum Answers {
 /// Predict a trip, or an array of at most 10,000. A trip is a message as in the queue, or its fields alone. In an array a trip that cannot
 /// be predicted has its own error, and the others their answers.
 #[utoipa::path(
-    post, path = "/predict",
+    post, path = "/predict", tag = "predictions",
     request_body(content = crate::openapi::Trips, content_type = "application/json"),
     responses(
         (status = 200, description = "The answer, or one for each trip of the array in its order", body = Answers),

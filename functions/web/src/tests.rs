@@ -105,8 +105,9 @@ async fn every_form_of_mlflows_protocol_gives_the_same() {
     for kind in ["text/csv", "text/csv; charset=utf-8; header=present"] {
         assert_eq!(post("/invocations", kind, csv).await, expected);
     }
-    let (status, answer) = invoke(&json!({"instances": [{"PULocationID": 130}, row]})).await;
-    assert_eq!((status, &answer["predictions"]), (200, &json!([null, 12.0])));
+    let (status, answer) = invoke(&json!({"instances": [{"PULocationID": 130}, row, 5]})).await;
+    assert_eq!((status, &answer["predictions"]), (200, &json!([null, 12.0, null])));
+    assert_eq!(answer["errors"][1]["position"], 2);
     assert_eq!(answer["errors"][0]["error"]["field"], "DOLocationID");
     for empty in [
         json!({"instances": []}),
@@ -129,7 +130,7 @@ async fn what_is_none_of_the_forms_is_refused_by_name() {
         (json!([row]), "expected an object with one of"),
         (json!({"instances": [row], "inputs": [row]}), "expected an object with one of"),
         (json!({"instances": [row], "params": {"alpha": 1}}), "alpha"),
-        (json!({"instances": [1]}), "instances[0]"),
+        (json!({"instances": 1}), "instances: expected a list of objects"),
         (json!({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [1]]}}), "2 values in data[1]"),
         (json!({"dataframe_split": {"columns": ["a", "a"], "data": []}}), "each name once"),
         (json!({"inputs": {"a": [1], "b": [1, 2]}}), "expected 1 values"),

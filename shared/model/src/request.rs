@@ -25,7 +25,6 @@ const RIDE_ID_BYTES_MAX: usize = 1024;
 /// The ride's name, an integer or a text, kept as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RideId {
     /// An integer.
     Number(i64),
@@ -34,6 +33,21 @@ pub enum RideId {
     /// Any text.
     Text(String),
 }
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for RideId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        let number = number.minimum(Some(i64::MIN)).maximum(Some(u64::MAX));
+        let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+        let text = text.description(Some("At most 1024 bytes."));
+        OneOfBuilder::new().item(number).item(text).into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for RideId {}
 
 impl RideId {
     /// Reads a ride id; none is stated where the field is missing.
