@@ -7,8 +7,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use model::request::RideId;
 use serde_json::Value;
-use utoipa::openapi::{Ref, RefOr};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use crate::models::tagged;
