@@ -193,7 +193,7 @@ data "aws_iam_policy_document" "read" {
     resources = ["arn:${local.partition}:scheduler:${local.place}:schedule/default/${each.value}-*"]
   }
 
-  # An API has an id of its own, by which nothing tells whose it is.
+  # The id of an API does not contain the name of its stack.
   statement {
     sid     = "ReadHttpApis"
     actions = ["apigateway:GET"]

@@ -147,7 +147,7 @@ run "what_functions_are_told" {
       aws_lambda_function.scorer_function.environment[0].variables["MODEL_REFRESH_SECONDS"] == "5"
       && aws_lambda_function.scorer_function.environment[0].variables["KEEP_ANSWERS"] == "true"
     )
-    error_message = "The scorer must look for champions as often as it was told to, and keep its answers."
+    error_message = "The scorer must look for champions as often as the variable states, and keep its answers."
   }
 
   assert {
