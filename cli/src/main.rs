@@ -78,7 +78,12 @@ fn main() -> ExitCode {
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     match runtime.enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli));
+            // Work on other threads that was not waited for ends with the process.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => output::fail(&error),
     }
 }

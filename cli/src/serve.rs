@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +13,18 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use registry::{Models, Registry};
 use store::StoreUri;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use web::{App, router};
 
 use crate::output::Failure;
 
 /// Time in which the head of a request has to come, and in which a connection may be idle.
 const HEAD: Duration = Duration::from_secs(15);
+/// Time in which a client has to read some of an answer.
+const WRITE: Duration = Duration::from_secs(15);
 /// Time that requests are given to end after a signal.
 const END: Duration = Duration::from_secs(10);
 /// Connections at once; more wait.
@@ -84,8 +88,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
             Ok((stream, _)) => {
                 // Answers are small: to wait for more of them costs 40 ms.
                 let _ = stream.set_nodelay(true);
-                let connection = connection(TokioIo::new(stream), router.clone());
-                let connection = graceful.watch(connection);
+                let connection = graceful.watch(connection(stream, router.clone()));
                 tokio::spawn(async move {
                     // What goes wrong with a connection is its client's; its place is free afterwards.
                     let _ = connection.await;
@@ -106,12 +109,13 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn connection(
-    stream: TokioIo<tokio::net::TcpStream>,
-    router: Router,
-) -> http1::Connection<TokioIo<tokio::net::TcpStream>, TowerToHyperService<Router>> {
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .serve_connection(stream, TowerToHyperService::new(router))
+/// A client's end of a connection.
+type Client = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
+
+fn connection(stream: TcpStream, router: Router) -> http1::Connection<Client, TowerToHyperService<Router>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    server.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
 }

@@ -1,4 +1,4 @@
-"""Checks `tripcast serve`: generated requests by its OpenAPI document, clients that are slow or send too much, and its end.
+"""Checks `tripcast serve`: generated requests by its OpenAPI document, clients that are slow, do not read or send too much, and its end.
 
     python3 tools/web/check.py            (by `make test-web`, which builds `tripcast` first)
 
@@ -32,7 +32,9 @@ OURS = Environment(STATE, HERE / "requirements.lock", "Schemathesis (about 80 MB
 EXAMPLES = 300
 # More than half of the connections that the server has places for.
 SLOW_CLIENTS = 600
-# The server waits 15 s for a head or a body.
+# The connections that the server has places for.
+PLACES = 1024
+# The server waits 15 s for a head or a body, and for a client that does not read.
 SLOW_SECONDS_MAX = 25
 ANSWER_SECONDS_MAX = 2
 LARGE_BYTES = 100 << 20
@@ -50,6 +52,7 @@ def main() -> int:
             with served(store, work) as (server, port):
                 generated(port, work)
                 slow(port)
+                deaf(port)
                 large(port)
                 ended(server, port)
     except Failure as failure:
@@ -134,6 +137,25 @@ def slow(port: int) -> None:
                 pass
         client.close()
         expect(time.monotonic() - began < SLOW_SECONDS_MAX, "slow clients were not let go")
+
+
+def deaf(port: int) -> None:
+    """Clients that ask much and never read take every place, until they are let go."""
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: here\r\n\r\n" * 400
+    clients = []
+    for _ in range(PLACES):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(SLOW_SECONDS_MAX)
+        client.connect(("127.0.0.1", port))
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.send(request)
+        clients.append(client)
+    took = predict(port)
+    for client in clients:
+        client.close()
+    expect(took < SLOW_SECONDS_MAX, f"beside clients that do not read an answer took {took:.1f} s")
 
 
 def large(port: int) -> None:

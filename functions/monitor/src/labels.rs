@@ -9,12 +9,15 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use model::Trip;
 use model::outcome::Outcome;
 use model::prediction::RidePrediction;
+use model::request::json::parse;
 use model::request::{RideId, code, local_time};
+use model::time::new_york;
 use monitoring::Profile;
 use monitoring::days::STREAM_DAYS_APART_MAX;
 use monitoring::profile::TripPrediction;
 use registry::layout;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use store::{Condition, ETag, Get, ObjectKey, Store, StoreError, json};
 
 /// Objects that are read at once; answers are small.
@@ -37,18 +40,6 @@ pub(crate) struct LabelledDay {
     pub(crate) days: BTreeMap<NaiveDate, Profile>,
 }
 
-/// A line of labels. Other fields are ignored.
-#[derive(Debug, Clone, Deserialize)]
-struct Line {
-    id: Option<String>,
-    ride_id: Option<RideId>,
-    duration_min: Option<f64>,
-    #[serde(alias = "lpep_dropoff_datetime", alias = "tpep_dropoff_datetime")]
-    dropoff_datetime: Option<String>,
-    tip_amount: Option<f64>,
-    payment_type: Option<f64>,
-}
-
 /// What a label is joined by: the prediction's id, or the ride's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Id {
@@ -65,6 +56,9 @@ struct Label {
     payment_type: Option<u8>,
 }
 
+/// Names of the time at which a ride ended.
+const DROPOFFS: [&str; 3] = ["dropoff_datetime", "lpep_dropoff_datetime", "tpep_dropoff_datetime"];
+
 /// A line of answers; challengers' predictions are ignored.
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -74,34 +68,43 @@ struct Answer {
     trip: Trip,
 }
 
-impl Line {
-    /// Reads a line.
+impl Label {
+    /// Reads a line. Other fields are ignored.
     ///
     /// # Errors
     /// What was expected.
-    fn label(text: &[u8]) -> Result<(Id, Label), String> {
-        let line: Self =
-            serde_json::from_slice(text).map_err(|error| format!("expected a label: {error}"))?;
-        let id = line.id.map(Id::Prediction).or(line.ride_id.map(Id::Ride));
-        let id = id.ok_or("expected id, that of the prediction, or ride_id")?;
-        let dropoff = line.dropoff_datetime.as_deref().map(|text| local_time(text).ok_or(text.to_string()));
-        let dropoff = dropoff
-            .transpose()
-            .map_err(|text| format!("dropoff_datetime: expected a time, found {text:?}"))?;
-        if line.duration_min.is_none() && dropoff.is_none() && line.tip_amount.is_none() {
+    fn from_line(line: &[u8]) -> Result<(Vec<Id>, Self), String> {
+        let text = std::str::from_utf8(line).map_err(|_| "expected UTF-8")?;
+        let value = parse(text).map_err(|error| format!("expected a label: {error}"))?;
+        let fields = value.as_object().ok_or("expected a label: an object")?;
+        let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
+        let number = |name: &str| {
+            let Some(value) = field(name) else { return Ok(None) };
+            let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+            number.map(Some).ok_or_else(|| format!("{name}: expected a number, found {value}"))
+        };
+        let prediction = field("id").and_then(Value::as_str).map(|id| Id::Prediction(id.into()));
+        let ride = field("ride_id").map(|id| RideId::from_json(Some(id)).map_err(|refused| refused.detail));
+        let ids: Vec<Id> = prediction.into_iter().chain(ride.transpose()?.map(Id::Ride)).collect();
+        let stated = DROPOFFS.iter().find_map(|name| field(name));
+        let time = |value: &Value| value.as_str().and_then(local_time);
+        let dropoff = stated
+            .map(|value| time(value).ok_or(format!("dropoff_datetime: expected a time, found {value}")));
+        let label = Self {
+            duration_min: number("duration_min")?,
+            dropoff: dropoff.transpose()?,
+            tip_amount: number("tip_amount")?,
+            payment_type: number("payment_type")?.and_then(code),
+        };
+        if ids.is_empty() {
+            return Err("expected id, that of the prediction, or ride_id".into());
+        }
+        if label.duration_min.is_none() && label.dropoff.is_none() && label.tip_amount.is_none() {
             return Err("expected duration_min, dropoff_datetime or tip_amount".into());
         }
-        let label = Label {
-            duration_min: line.duration_min,
-            dropoff,
-            tip_amount: line.tip_amount,
-            payment_type: line.payment_type.and_then(code),
-        };
-        Ok((id, label))
+        Ok((ids, label))
     }
-}
 
-impl Label {
     fn outcome(self, trip: &Trip) -> Outcome {
         let after = |minutes: f64| {
             let micros = (minutes * 60e6).round() as i64;
@@ -112,7 +115,8 @@ impl Label {
     }
 }
 
-/// Joins the labels of the days until `to` that have come or changed, and returns the outcomes of all days from `from` on.
+/// Joins the labels of the days until `to` that have come or changed, and returns the outcomes of all days from `from` on. What was joined
+/// stays when the answers have expired.
 pub(crate) async fn joined(
     store: &dyn Store,
     from: NaiveDate,
@@ -121,29 +125,32 @@ pub(crate) async fn joined(
 ) -> Result<Vec<LabelledDay>, StoreError> {
     let mut files: BTreeMap<NaiveDate, BTreeMap<String, ETag>> = BTreeMap::new();
     for meta in store.list(layout::LABELS).await? {
-        let day = layout::day_of_labels(&meta.key).filter(|day| (from..=to).contains(day));
-        day.into_iter().for_each(|day| {
-            drop(files.entry(day).or_default().insert(meta.key.to_string(), meta.etag.clone()))
-        });
+        if let Some(day) = layout::day_of_labels(&meta.key).filter(|day| (from..=to).contains(day)) {
+            files.entry(day).or_default().insert(meta.key.to_string(), meta.etag);
+        }
     }
+    let present = new_york(now.naive_utc()).unwrap_or(now.naive_utc()).date();
     let mut all = Vec::new();
     for (day, files) in files {
         let key = layout::profile_of_labels(day)?;
-        let known = match json::read::<LabelledDay>(store, &key).await {
-            // A form of an earlier build is made anew.
-            Err(StoreError::Document { .. }) => None,
-            read => read?.map(|(known, _)| known),
-        };
-        let is_current = known.as_ref().is_some_and(|known| known.files == files);
-        let has_answers = (to - day).num_days() < ANSWERS_KEPT_DAYS;
-        match known {
-            Some(known) if is_current || !has_answers => all.push(known),
-            _ => {
+        let has_answers = (present - day).num_days() < ANSWERS_KEPT_DAYS;
+        let known = json::read::<LabelledDay>(store, &key).await;
+        let labelled = match known {
+            Ok(Some((known, _))) if known.files == files || !has_answers => known,
+            Err(error) if !matches!(error, StoreError::Document { .. }) => return Err(error),
+            _ if has_answers => {
                 let labelled = join(store, day, files, now).await?;
                 json::write_line(store, &key, &labelled, Condition::Always).await?;
-                all.push(labelled);
+                labelled
             }
-        }
+            _ => {
+                let left = vec![format!(
+                    "labels of {day} came when its answers had expired, after {ANSWERS_KEPT_DAYS} days"
+                )];
+                LabelledDay { files, joined: now, left, days: BTreeMap::new() }
+            }
+        };
+        all.push(labelled);
     }
     Ok(all)
 }
@@ -155,14 +162,17 @@ async fn join(
     files: BTreeMap<String, ETag>,
     now: DateTime<Utc>,
 ) -> Result<LabelledDay, StoreError> {
-    let (mut labels, mut left) = (HashMap::new(), Vec::new());
+    let (mut labels, mut left) = (Vec::new(), Vec::new());
     for key in files.keys() {
         let (read, refused) = labels_of(store, &ObjectKey::new(key.clone())?).await?;
         labels.extend(read);
         left.extend(refused);
     }
-    let n = labels.len();
+    // Of several labels of a ride the last one counts.
+    let ids = labels.iter().enumerate().flat_map(|(at, (ids, _))| ids.iter().map(move |id| (id, at)));
+    let last: HashMap<&Id, usize> = ids.collect();
     let (mut days, mut answered, mut used) = (BTreeMap::new(), HashSet::new(), HashSet::new());
+    let mut without_pickup = 0;
     let listed = store.list(&layout::answers_of_day(day)).await?;
     let reads = listed.into_iter().map(|meta| {
         async move {
@@ -185,23 +195,35 @@ async fn join(
                 }
             };
             let ids = [Id::Prediction(id.clone()), Id::Ride(prediction.ride_id.clone())];
-            let Some((by, label)) = ids.into_iter().find_map(|id| labels.get_key_value(&id)) else {
-                continue;
-            };
-            used.insert(by.clone());
+            let found: Vec<(&Id, usize)> =
+                ids.iter().filter_map(|id| last.get_key_value(id)).map(|(id, at)| (*id, *at)).collect();
+            used.extend(found.iter().map(|(id, _)| *id));
+            let Some(at) = found.iter().map(|(_, at)| *at).max() else { continue };
+            let label = labels[at].1;
             // A batch that came twice was answered twice.
             if answered.insert(id) {
                 let is_near = |of: &NaiveDate| (*of - day).num_days().abs() <= STREAM_DAYS_APART_MAX;
                 let counted_on = trip.pickup.map(|at| at.date()).filter(is_near).unwrap_or(day);
                 let predicted = predicted(&prediction);
+                without_pickup += usize::from(
+                    label.dropoff.is_none() && label.duration_min.is_some() && trip.pickup.is_none(),
+                );
                 let profile: &mut Profile = days.entry(counted_on).or_default();
                 profile.add_outcome(&trip, &predicted, &label.outcome(&trip));
             }
         }
     }
-    if used.len() < n {
-        let without = n - used.len();
-        left.push(format!("{without} of {n} labels of {day} have no answer: answers are kept with KEEP_ANSWERS, for {ANSWERS_KEPT_DAYS} days"));
+    let without = labels.iter().filter(|(ids, _)| ids.iter().all(|id| !used.contains(id))).count();
+    if without > 0 {
+        let n = labels.len();
+        left.push(format!(
+            "{without} of {n} labels of {day} have no answer: answers are kept with KEEP_ANSWERS, for {ANSWERS_KEPT_DAYS} days"
+        ));
+    }
+    if without_pickup > 0 {
+        left.push(format!(
+            "{without_pickup} labels of {day} state a duration of rides without a pickup time, from which it would count"
+        ));
     }
     if left.len() > REFUSED_MAX {
         let more = left.len() - REFUSED_MAX;
@@ -224,7 +246,7 @@ fn predicted(prediction: &RidePrediction) -> TripPrediction {
 async fn labels_of(
     store: &dyn Store,
     key: &ObjectKey,
-) -> Result<(Vec<(Id, Label)>, Vec<String>), StoreError> {
+) -> Result<(Vec<(Vec<Id>, Label)>, Vec<String>), StoreError> {
     let object = match store.get(key, Get::default()).await {
         // Listed and gone since.
         Err(StoreError::NotFound { .. }) => return Ok(Default::default()),
@@ -232,7 +254,7 @@ async fn labels_of(
     };
     let (mut read, mut refused) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(lines(&object.bytes)) {
-        match Line::label(line) {
+        match Label::from_line(line) {
             Ok(label) => read.push(label),
             Err(why) => refused.push(format!("{key}, line {number}: {why}")),
         }
@@ -246,121 +268,4 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use monitoring::testing::{Row, day, profile, rows};
-    use store::MemoryStore;
-
-    use super::*;
-
-    const TODAY: u64 = 3;
-
-    /// Returns the id of the row at a position, which a line of answers has.
-    fn id(row: usize) -> String {
-        format!("{row:064x}")
-    }
-
-    /// Answers the rows of a day in two events, the first of which came twice.
-    async fn answered(store: &MemoryStore, number: u64, rows: &[Row]) {
-        let line = |(row, (trip, prediction, _)): (usize, &Row)| {
-            let (lower, upper) = prediction.interval;
-            let predicted = RidePrediction {
-                ride_duration: prediction.minutes,
-                ride_duration_interval: [lower, upper],
-                ride_id: RideId::Number(row as i64),
-                tip_probability: None,
-            };
-            serde_json::json!({"id": id(row), "prediction": predicted, "trip": trip, "challengers": []})
-                .to_string()
-        };
-        let lines: Vec<String> = rows.iter().enumerate().map(line).collect();
-        let (first, second) = lines.split_at(lines.len() / 2);
-        for (event, lines) in [("a", first), ("again", first), ("b", second)] {
-            let key = layout::answers(day(number), event).unwrap();
-            store.put(&key, lines.join("\n").into(), Condition::Always).await.unwrap();
-        }
-    }
-
-    async fn labelled(store: &MemoryStore, key: &str, lines: &[String]) {
-        store.put(&ObjectKey::new(key).unwrap(), lines.join("\n").into(), Condition::Always).await.unwrap();
-    }
-
-    async fn join_all(store: &MemoryStore) -> Vec<LabelledDay> {
-        joined(store, day(0), day(TODAY), DateTime::UNIX_EPOCH).await.unwrap()
-    }
-
-    /// Returns a label with the outcome of a row.
-    fn label((row, (_, _, outcome)): (usize, &Row)) -> String {
-        let at = outcome.dropoff.unwrap().format("%FT%T%.6f");
-        match row % 2 {
-            0 => format!(r#"{{"id": "{}", "dropoff_datetime": "{at}"}}"#, id(row)),
-            _ => format!(r#"{{"ride_id": {row}, "lpep_dropoff_datetime": "{at}", "driver": "x"}}"#),
-        }
-    }
-
-    #[tokio::test]
-    async fn joined_to_their_messages_labels_give_the_profile_of_a_labelled_file() {
-        let (store, rows) = (MemoryStore::default(), rows(0, 60));
-        answered(&store, 0, &rows).await;
-        assert_eq!(join_all(&store).await, []);
-        let lines: Vec<String> = rows.iter().enumerate().map(label).collect();
-        let key = format!("labels/{}/one.jsonl", day(0));
-        labelled(&store, &key, &lines).await;
-        let mut messages = Profile::default();
-        rows.iter().for_each(|(trip, prediction, _)| messages.add(trip, Some(prediction), None));
-        let found = join_all(&store).await;
-        messages.merge(&found[0].days[&day(0)]);
-        assert_eq!(messages, profile(&rows));
-        assert_eq!(found[0].left, Vec::<String>::new());
-        // A second file with the same labels, and a join that has nothing to do, count nothing twice.
-        labelled(&store, &format!("labels/{}/two.jsonl", day(0)), &lines).await;
-        let again = join_all(&store).await;
-        assert_eq!((&again[0].days, again[0].files.len()), (&found[0].days, 2));
-        assert_eq!(join_all(&store).await, again);
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_joined_is_named() {
-        let (store, rows) = (MemoryStore::default(), rows(0, 4));
-        answered(&store, 0, &rows).await;
-        let mut lines: Vec<String> = rows.iter().enumerate().map(label).collect();
-        lines.extend(
-            [
-                "{",
-                r#"{"duration_min": 3}"#,
-                r#"{"ride_id": 1}"#,
-                r#"{"ride_id": 1, "dropoff_datetime": "soon"}"#,
-                r#"{"ride_id": "other", "duration_min": 3}"#,
-            ]
-            .map(String::from),
-        );
-        labelled(&store, &format!("labels/{}/one.jsonl", day(0)), &lines).await;
-        labelled(&store, &format!("labels/{}/of-today.jsonl", day(TODAY + 1)), &lines).await;
-        let found = join_all(&store).await;
-        assert_eq!((found.len(), found[0].days[&day(0)].predictions.judged.rows), (1, 4));
-        let expected = [
-            "line 5: expected a label",
-            "line 6: expected id",
-            "line 7: expected duration_min",
-            "line 8: dropoff_datetime",
-            "1 of 5 labels",
-        ];
-        for (left, expected) in found[0].left.iter().zip(expected) {
-            assert!(left.contains(expected), "{left}");
-        }
-        assert_eq!(found[0].left.len(), expected.len());
-    }
-
-    #[test]
-    fn a_duration_counts_from_the_pickup() {
-        let (_, label) =
-            Line::label(br#"{"id": "a", "duration_min": 12.5, "tip_amount": 2, "payment_type": 1.0}"#)
-                .unwrap();
-        let pickup = local_time("2023-01-02 10:00");
-        let outcome = label.outcome(&Trip { pickup, ..Trip::default() });
-        assert_eq!(outcome.dropoff, local_time("2023-01-02 10:12:30"));
-        assert_eq!((outcome.tip_amount, outcome.payment_type), (Some(2.0), Some(1)));
-        assert_eq!(label.outcome(&Trip::default()).dropoff, None);
-        let (_, endless) = Line::label(br#"{"id": "a", "duration_min": 1e300}"#).unwrap();
-        assert_eq!(endless.outcome(&Trip { pickup, ..Trip::default() }).dropoff, None);
-    }
-}
+mod tests;

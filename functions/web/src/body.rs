@@ -60,7 +60,11 @@ async fn whole(body: Body) -> Result<Bytes, Problem> {
 }
 
 fn kind_of(headers: &HeaderMap) -> Result<Kind, Problem> {
-    let Some(stated) = headers.get(header::CONTENT_TYPE) else { return Ok(Kind::Json) };
+    let mut all = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(stated) = all.next() else { return Ok(Kind::Json) };
+    if all.next().is_some() {
+        return Err(unsupported("expected it once"));
+    }
     let stated = stated.to_str().unwrap_or_default();
     let mime: Mime = stated.parse().map_err(|_| unsupported(&format!("{stated:?} is no media type")))?;
     let kind = match (mime.type_().as_str(), mime.subtype().as_str()) {

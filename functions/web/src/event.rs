@@ -38,40 +38,43 @@ impl Classified for NotHttp {
     }
 }
 
-/// Answers one event.
+/// Answers one event, and counts it by its status.
 ///
 /// # Errors
 /// [`NotHttp`] for an event of another kind.
 pub async fn answer(router: Router, event: LambdaEvent<Value>) -> Result<Value, NotHttp> {
-    let (mut payload, context) = event.into_parts();
+    let (payload, context) = event.into_parts();
     if !payload["requestContext"]["http"]["method"].is_string() {
         return Err(NotHttp(EventError::new("an event of an HTTP API (payload version 2.0)", &payload)));
     }
-    below_stage(&mut payload);
-    if payload["isBase64Encoded"] == true
-        && STANDARD.decode(payload["body"].as_str().unwrap_or_default()).is_err()
-    {
-        return Ok(of_problem(Problem::bad("body: expected base64, which the event says it is")).await);
-    }
-    let request: LambdaRequest = match serde_json::from_value(payload) {
-        Ok(request) => request,
-        Err(error) => {
-            return Ok(of_problem(Problem::bad(format!("the request cannot be read: {error}"))).await);
+    let mut answered = match request(payload) {
+        Ok(request) => {
+            // A router is always ready.
+            let answering = Adapter::from(router).call(LambdaEvent::new(request, context));
+            let Ok(answered) = answering.await;
+            serde_json::to_value(answered).unwrap_or_default()
         }
+        Err(problem) => of_problem(&problem),
     };
-    // A router is always ready.
-    let answering = Adapter::from(router).call(LambdaEvent::new(request, context));
-    let Ok(answered) = answering.await;
-    let answered = serde_json::to_value(answered).unwrap_or_default();
-    let is_refused = answered["statusCode"].as_u64().is_some_and(|status| status >= 400);
+    if answered.to_string().len() > ANSWER_BYTES_MAX {
+        // Lambda would answer 502, and log why where no caller sees it.
+        answered = of_problem(&Problem::too_large("the answer", ANSWER_BYTES_MAX));
+    }
+    let is_refused = answered["statusCode"].as_u64().is_none_or(|status| status >= 400);
     let metric = if is_refused { Metric::RequestsRefused } else { Metric::RequestsAnswered };
     emit("web", &[(metric, 1.0)], &json!({}));
-    let bytes = answered.to_string().len();
-    if bytes > ANSWER_BYTES_MAX {
-        // Lambda would answer 502, and log why where no caller sees it.
-        return Ok(of_problem(Problem::too_large("the answer", ANSWER_BYTES_MAX)).await);
-    }
     Ok(answered)
+}
+
+fn request(mut payload: Value) -> Result<LambdaRequest, Problem> {
+    below_stage(&mut payload);
+    let body = payload["body"].as_str().unwrap_or_default();
+    // What is behind this would panic.
+    if payload["isBase64Encoded"] == true && STANDARD.decode(body).is_err() {
+        return Err(Problem::bad("body: expected base64, which the event says it is"));
+    }
+    serde_json::from_value(payload)
+        .map_err(|error| Problem::bad(format!("the request cannot be read: {error}")))
 }
 
 /// Takes a named stage from the path, where API Gateway puts it; with a domain of one's own it does not.
@@ -89,9 +92,9 @@ fn below_stage(payload: &mut Value) {
     payload["requestContext"]["stage"] = json!("$default");
 }
 
-async fn of_problem(problem: Problem) -> Value {
+fn of_problem(problem: &Problem) -> Value {
     let status = problem.status().as_u16();
-    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let body = serde_json::to_string(problem).unwrap_or_default();
     json!({
         "statusCode": status, "headers": {"content-type": "application/problem+json"},
         "multiValueHeaders": {}, "cookies": [], "body": body, "isBase64Encoded": false,

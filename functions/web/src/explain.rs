@@ -69,6 +69,7 @@ pub async fn explain(State(app): State<App>, request: Request) -> Result<Respons
     let trip = stated(&parsed(&text)?, 0)?.trip;
     let bundle = app.models.bundle().await?;
     let explainers = app.explainers.clone();
+    let _place = app.long_work.acquire().await;
     // Thousands of trees take milliseconds.
     let done = tokio::task::spawn_blocking(move || {
         let explainers = explainers.of(&bundle);

@@ -1,9 +1,12 @@
 //! `POST /invocations`: MLflow's protocol of scoring, for clients that speak it
 //! (<https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/#inference-server-specification>).
 
+use std::collections::HashSet;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
+use model::request::NAMES;
 use model::{Bundle, PredictionBatch};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -50,7 +53,7 @@ type Rows = Vec<Option<Fields>>;
 pub async fn invocations(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (kind, text) = read(request, &[Kind::Json, Kind::Csv]).await?;
     let bundle = app.models.bundle().await?;
-    let (n, answer) = with(bundle, text, move |bundle, text| {
+    let (n, answer) = with(&app, bundle, text, move |bundle, text| {
         let rows = match kind {
             Kind::Json => rows_of_json(parsed(text)?)?,
             Kind::Csv => rows_of_csv(text)?,
@@ -89,6 +92,7 @@ fn rows_of_json(document: Value) -> Result<Rows, Problem> {
         None | Some(Value::Null) => (),
         Some(Value::Object(params)) => {
             if let Some(name) = params.keys().next() {
+                let name = short(name);
                 return Err(Problem::bad(format!("params: there is no parameter {name:?}")).of("params"));
             }
         }
@@ -132,10 +136,9 @@ fn rows_of_split(mut split: Fields) -> Result<Rows, Problem> {
     let names = names.ok_or_else(|| expected("columns, a list of names"))?;
     without_repeats(&names)
         .map_err(|name| expected(&format!("each name once in columns, found {name:?} again")))?;
+    few_enough(data.len())?;
     let row = |(row, values)| match values {
-        Value::Array(values) if values.len() == names.len() => {
-            Ok(Some(names.iter().cloned().zip(values).collect()))
-        }
+        Value::Array(values) if values.len() == names.len() => Ok(Some(read_of(&names, values))),
         _ => Err(expected(&format!("{} values in data[{row}]", names.len()))),
     };
     data.into_iter().enumerate().map(row).collect()
@@ -144,17 +147,20 @@ fn rows_of_split(mut split: Fields) -> Result<Rows, Problem> {
 fn rows_of_columns(columns: Fields) -> Result<Rows, Problem> {
     let mut rows: Option<Vec<Fields>> = None;
     for (name, values) in columns {
+        let called = short(&name);
         let Value::Array(values) = values else {
-            return Err(Problem::bad(format!("inputs.{name}: expected a list")).of(name));
+            return Err(Problem::bad(format!("inputs.{called}: expected a list")).of(called));
         };
+        few_enough(values.len())?;
         let rows = rows.get_or_insert_with(|| vec![Fields::new(); values.len()]);
         if rows.len() != values.len() {
-            return Err(Problem::bad(format!(
-                "inputs.{name}: expected {} values, as in the first column, found {}",
-                rows.len(),
-                values.len()
-            ))
-            .of(name));
+            let (expected, found) = (rows.len(), values.len());
+            let detail =
+                format!("inputs.{called}: expected {expected} values, as in the first column, found {found}");
+            return Err(Problem::bad(detail).of(called));
+        }
+        if !NAMES.contains(&name.as_str()) {
+            continue;
         }
         for (row, value) in rows.iter_mut().zip(values) {
             // A tensor's column has lists of one value.
@@ -168,7 +174,7 @@ fn rows_of_columns(columns: Fields) -> Result<Rows, Problem> {
     Ok(rows.unwrap_or_default().into_iter().map(Some).collect())
 }
 
-/// Reads a table whose first line has the names. Empty fields are missing.
+/// Reads a table whose first line has the names. Fields that are empty, or no number by Python's words, are missing.
 fn rows_of_csv(text: &str) -> Result<Rows, Problem> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
@@ -179,18 +185,34 @@ fn rows_of_csv(text: &str) -> Result<Rows, Problem> {
         Problem::bad(format!("body: expected each name once, found {name:?} again")).of(name)
     })?;
     let value = |text: &str| match text {
-        "" => Value::Null,
+        "" | "NaN" | "nan" => Value::Null,
         text => Value::String(text.into()),
     };
-    let row = |record: Result<csv::StringRecord, csv::Error>| {
+    let mut rows = Rows::new();
+    for record in reader.records() {
         let record = record.map_err(refused)?;
-        Ok(Some(names.iter().cloned().zip(record.iter().map(value)).collect()))
-    };
-    reader.records().map(row).collect()
+        few_enough(rows.len() + 1)?;
+        rows.push(Some(read_of(&names, record.iter().map(value))));
+    }
+    Ok(rows)
 }
 
-/// Returns the first name that comes again.
+/// Returns the fields of a row that are read: a table may have many others, and long names.
+fn read_of(names: &[String], values: impl IntoIterator<Item = Value>) -> Fields {
+    let all = names.iter().zip(values);
+    all.filter(|(name, _)| NAMES.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value))
+        .collect()
+}
+
+/// Returns the first name that comes again, cut.
 fn without_repeats(names: &[String]) -> Result<(), String> {
-    let again = (1..names.len()).find(|at| names[..*at].contains(&names[*at]));
-    again.map_or(Ok(()), |at| Err(names[at].clone()))
+    let mut seen = HashSet::new();
+    let again = names.iter().find(|name| !seen.insert(name.as_str()));
+    again.map_or(Ok(()), |name| Err(short(name)))
+}
+
+/// Returns the beginning of a name, for an error.
+fn short(name: &str) -> String {
+    name.chars().take(60).collect()
 }

@@ -18,6 +18,8 @@ pub mod predict;
 pub mod problem;
 pub mod trips;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::middleware;
@@ -26,6 +28,7 @@ use model::Bundle;
 use platform::telemetry::{Metric, emit};
 use registry::{Models, Registry, Reload};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use explain::Explainers;
 use operations::Figures;
@@ -38,12 +41,16 @@ pub struct App {
     registry: Registry,
     figures: Figures,
     explainers: Explainers,
+    /// Places for work that takes long.
+    long_work: Arc<Semaphore>,
 }
 
 impl App {
     /// Creates a service that answers with the champions of a registry, which `models` keeps.
     pub fn new(registry: Registry, models: Models) -> Self {
-        Self { models, registry, figures: Figures::default(), explainers: Explainers::default() }
+        let places = std::thread::available_parallelism().map_or(1, usize::from);
+        let (figures, explainers) = (Figures::default(), Explainers::default());
+        Self { models, registry, figures, explainers, long_work: Arc::new(Semaphore::new(places)) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `GET /models`: what is in the registry, and what the champions are like.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -91,9 +92,10 @@ async fn listed(registry: &Registry, target: Target) -> Result<ListedTarget, Pro
 )]
 pub async fn card(
     State(app): State<App>,
-    Path((target, version)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Path((target, version)) = path.map_err(|error| Problem::bad(error.body_text()))?;
     let target = match target.as_str() {
         "duration" => Target::Duration,
         "tip" => Target::Tip,

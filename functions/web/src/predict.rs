@@ -86,7 +86,7 @@ pub enum Answers {
 pub async fn predict(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (_, text) = read(request, &[Kind::Json]).await?;
     let bundle = app.models.bundle().await?;
-    let (n, answer) = with(bundle, text, |bundle, text| {
+    let (n, answer) = with(&app, bundle, text, |bundle, text| {
         let (n, answers) = answers(bundle, &parsed(text)?)?;
         Ok((n, Bytes::from(serde_json::to_vec(&answers).unwrap_or_default())))
     })

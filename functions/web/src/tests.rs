@@ -141,6 +141,14 @@ async fn what_is_none_of_the_forms_is_refused_by_name() {
         assert!(problem["detail"].as_str().unwrap().contains(expected), "{problem}");
     }
     assert_eq!(post("/invocations", "text/csv", "a,b\n1\n").await.0, 400);
+    // Many long names and many rows take no more than they are.
+    let names: Vec<String> = (0..50_000).map(|at| format!("n{at}")).collect();
+    let wide = json!({"dataframe_split": {"columns": names, "data": vec![json!([0]); 10_000]}});
+    assert_eq!(invoke(&wide).await.0, 400);
+    let long =
+        json!({"dataframe_split": {"columns": ["n".repeat(2 << 20)], "data": vec![json!([0]); 10_000]}});
+    let (status, answer) = invoke(&long).await;
+    assert_eq!((status, answer["predictions"].as_array().unwrap().len()), (200, 10_000));
     assert_eq!(post("/invocations", "text/csv", "a,a\n1,2\n").await.0, 400);
 }
 
@@ -169,6 +177,9 @@ async fn bodies_are_of_a_known_type_in_utf8_and_not_too_large() {
     ] {
         assert_eq!(post("/predict", "application/json", body).await.0, status, "{body}");
     }
+    let twice = Request::post("/predict").header(header::CONTENT_TYPE, "application/json");
+    let twice = twice.header(header::CONTENT_TYPE, "text/csv").body(Body::from(ride)).unwrap();
+    assert_eq!(ask(twice).await.status(), 415);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(post("/predict", "application/json", deep).await.0, 400);
     assert_eq!(post("/predict", "application/json", vec![0xff]).await.0, 400);
@@ -193,9 +204,13 @@ async fn what_can_only_be_read_has_a_tag_and_other_methods_are_refused() {
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
     assert_eq!(ask(Request::get("/none").body(Body::empty()).unwrap()).await.status(), 404);
-    for (path, status) in
-        [("/health", 200), ("/ping", 200), ("/models/tip/zz", 400), ("/models/tip/0123456789ab", 404)]
-    {
+    for (path, status) in [
+        ("/health", 200),
+        ("/ping", 200),
+        ("/models/tip/zz", 400),
+        ("/models/tip/%ff", 400),
+        ("/models/tip/0123456789ab", 404),
+    ] {
         assert_eq!(ask(Request::get(path).body(Body::empty()).unwrap()).await.status(), status, "{path}");
     }
 }

@@ -7,6 +7,7 @@ use model::request::{Ride, RideId};
 use model::{Bundle, PredictionBatch, Trip, TripRequest};
 use serde_json::{Map, Value};
 
+use crate::App;
 use crate::problem::Problem;
 
 /// Trips of one request.
@@ -113,11 +114,12 @@ impl Predicted {
 }
 
 /// Runs work on a text with the champions: at once if it is short, else on a thread that may block, so that other requests are served
-/// meanwhile.
+/// meanwhile. As many run at once as there are processors, since each takes memory, too.
 ///
 /// # Errors
 /// Those of the work; 500 if it panics there.
-pub async fn with<T: Send + 'static>(
+pub(crate) async fn with<T: Send + 'static>(
+    app: &App,
     bundle: Arc<Bundle>,
     text: String,
     work: impl FnOnce(&Bundle, &str) -> Result<T, Problem> + Send + 'static,
@@ -125,6 +127,7 @@ pub async fn with<T: Send + 'static>(
     if text.len() <= BYTES_INLINE_MAX {
         return work(&bundle, &text);
     }
+    let _place = app.long_work.acquire().await;
     let done = tokio::task::spawn_blocking(move || work(&bundle, &text)).await;
     done.unwrap_or_else(|_| {
         Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the trips could not be predicted"))

@@ -102,6 +102,22 @@ pub struct Ride {
     pub vendor: Stated,
 }
 
+/// Every name of a field that is read of a plain ride.
+pub const NAMES: [&str; 12] = [
+    "ride_id",
+    "PULocationID",
+    "DOLocationID",
+    "trip_distance",
+    "pickup_datetime",
+    "lpep_pickup_datetime",
+    "tpep_pickup_datetime",
+    "passenger_count",
+    "RatecodeID",
+    "RateCodeID",
+    "trip_type",
+    "VendorID",
+];
+
 impl Ride {
     /// Reads the fields of a ride, by the TLC's names.
     pub fn from_fields(fields: &Map<String, Value>) -> Self {

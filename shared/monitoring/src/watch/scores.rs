@@ -45,6 +45,8 @@ const SPREAD_MIN: f64 = 0.9;
 
 /// The tail begins at this quantile.
 const TAIL: f64 = 0.9;
+/// Scores up to this quantile are known in full.
+const FAR: f64 = 0.97;
 /// Beyond this a standard score counts no more in the score of two days: one great score does not make the next day ring.
 const CLIP_OF_TWO: f64 = 4.0;
 
@@ -130,10 +132,11 @@ impl Threshold {
         }
         let mut sorted = past.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
-        let from = sorted[(TAIL * (sorted.len() - 1) as f64).round() as usize];
+        let quantile = |share: f64| sorted[(share * (sorted.len() - 1) as f64).round() as usize];
+        let from = quantile(TAIL);
         // A past fault must not lift the threshold for good, so that of what lies far out only that it does is known: a censored
-        // exponential law, whose mean is estimated by the sum of all over the number of those known in full.
-        let far = kind.without_past.max(from);
+        // exponential law, whose mean is estimated by the sum of all over the number of those known in full. Most are.
+        let far = kind.without_past.max(quantile(FAR));
         let beyond = sorted.iter().filter(|score| **score > from);
         let known = beyond.clone().filter(|score| **score <= far).count();
         let mean = beyond.map(|score| score.min(far) - from).sum::<f64>() / known.max(1) as f64;
