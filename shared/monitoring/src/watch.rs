@@ -65,7 +65,7 @@ impl Detector {
             Self::Column => (365.0, scores::OF_COLUMNS),
             Self::Value => (365.0, scores::OF_VALUES),
             Self::Lasting => (365.0, scores::OF_SUMS),
-            Self::Errors => (45.0, scores::OF_COLUMNS),
+            Self::Errors => (36.0, scores::OF_COLUMNS),
         }
     }
 }
