@@ -112,9 +112,9 @@ data "aws_iam_policy_document" "web_role" {
     ]
   }
 
-  # Also to list the versions. Without it S3 answers 403 for a missing key, so "no champion yet" would look like a lack of permission.
+  # Also, S3 answers 403 for a missing key to who may not list, so "no champion yet" would look like a lack of permission.
   statement {
-    sid       = "TellMissingFromForbidden"
+    sid       = "ListModels"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.model_bucket.arn]
   }

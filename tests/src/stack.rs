@@ -93,20 +93,15 @@ impl Stack {
         if failed { Err(answer) } else { Ok(answer) }
     }
 
-    /// Posts a document to the HTTP API, signed as IAM wants it, and returns the status and the body.
-    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        self.posted(path, body, true).await
-    }
-
-    /// Posts a document to the HTTP API.
-    pub async fn posted(&self, path: &str, body: &Value, is_signed: bool) -> (u16, Value) {
+    /// Asks the HTTP API, signed as IAM wants it or not, and returns the status and the body.
+    pub async fn ask(&self, method: &str, path: &str, body: &Value, is_signed: bool) -> (u16, Value) {
         // Where the local AWS keeps APIs: their own addresses name no host of this machine.
         let api = self.output("HttpApiUrl").trim_start_matches("https://").trim_start_matches("http://");
         let id = api.split('.').next().unwrap_or_default();
         let url = format!("{}/_aws/execute-api/{id}/$default{path}", self.endpoint);
         let body = body.to_string();
-        let mut request =
-            reqwest::Client::new().post(&url).header("content-type", "application/json").body(body.clone());
+        let mut request = reqwest::Client::new().request(method.parse().unwrap(), &url);
+        request = request.header("content-type", "application/json").body(body.clone());
         if is_signed {
             let identity = Credentials::new("test", "test", None, None, "test").into();
             let signing = v4::SigningParams::builder()
@@ -118,7 +113,7 @@ impl Stack {
                 .build()
                 .unwrap();
             let signable =
-                SignableRequest::new("POST", &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()));
+                SignableRequest::new(method, &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()));
             let (instructions, _) = sign(signable.unwrap(), &signing.into()).unwrap().into_parts();
             for (name, value) in instructions.headers() {
                 request = request.header(name, value);

@@ -21,14 +21,16 @@ async fn a_trip_that_is_posted_is_answered() {
     let version = registry.publish(Target::Duration, bytes.into(), &NO_CARD).await.unwrap();
     registry.promote(Target::Duration, &version, None, "", "2021-01-01T00:00:00Z").await.unwrap();
     let ride = json!({"PULocationID": 10, "DOLocationID": 50, "trip_distance": 40});
-    assert_eq!(stack.posted("/predict", &ride, false).await.0, 403, "nobody signed it");
-    let (status, answer) = stack.post("/predict", &ride).await;
+    assert_eq!(stack.ask("POST", "/predict", &ride, false).await.0, 403, "nobody signed it");
+    let (status, answer) = stack.ask("POST", "/predict", &ride, true).await;
     assert_eq!((status, &answer["duration"]), (200, &json!(30.0)), "{answer}");
     assert_eq!(answer["model_version"], version.as_str());
-    let (status, answer) = stack.post("/invocations", &json!({"instances": [ride, ride]})).await;
+    let (status, answer) = stack.ask("POST", "/invocations", &json!({"instances": [ride, ride]}), true).await;
     assert_eq!((status, answer), (200, json!({"predictions": [30.0, 30.0]})));
-    let (status, problem) = stack.post("/predict", &json!({"PULocationID": 10})).await;
+    let (status, problem) = stack.ask("POST", "/predict", &json!({"PULocationID": 10}), true).await;
     assert_eq!((status, &problem["field"]), (422, &json!("DOLocationID")), "{problem}");
+    let (status, listed) = stack.ask("GET", "/models", &Value::Null, true).await;
+    assert_eq!((status, &listed["duration"]["versions"]), (200, &json!([version])), "{listed}");
     // The sample of an event is answered when the function is invoked with it, too.
     let event = std::fs::read(tests::root().join("infra/events/web-predict.json")).unwrap();
     let event: Value = serde_json::from_slice(&event).unwrap();

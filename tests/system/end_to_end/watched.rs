@@ -71,4 +71,33 @@ async fn worse_predictions_become_a_report_an_alarm_and_a_retraining() {
     let merged = stack.data().list("profiles/days/stream/").await.unwrap();
     assert_eq!(merged.len(), 7, "messages of the last three days may still come");
     assert!(!stack.data().list("metrics/").await.unwrap().is_empty());
+    join_labels(&stack).await;
+}
+
+/// Puts yesterday's messages, their answers and their outcomes, which the monitor joins.
+async fn join_labels(stack: &Stack) {
+    let today = platform::lambda::today();
+    let day = today.pred_opt().unwrap();
+    let mut profile = monitoring::Profile::default();
+    let (mut answers, mut labels) = (Vec::new(), Vec::new());
+    for (row, (trip, prediction, outcome)) in monitoring::testing::rows(0, 300).into_iter().enumerate() {
+        profile.add(&trip, Some(&prediction), None);
+        let (lower, upper) = prediction.interval;
+        let predicted = json!({
+            "ride_duration": prediction.minutes, "ride_duration_interval": [lower, upper], "ride_id": row,
+            "tip_probability": null,
+        });
+        answers.push(json!({"id": format!("{row:064x}"), "prediction": predicted, "trip": trip}).to_string());
+        labels.push(json!({"ride_id": row, "dropoff_datetime": outcome.dropoff}).to_string());
+    }
+    let stored = monitoring::days::DayProfile { day, bundle: None, profile };
+    let key = layout::profile_of_messages(day, "event").unwrap();
+    store::json::write_line(&stack.data(), &key, &stored, Condition::Always).await.unwrap();
+    stack.put(&format!("answers/{day}/event.jsonl"), answers.join("\n").into()).await;
+    stack.put(&format!("labels/{day}/all.jsonl"), labels.join("\n").into()).await;
+    stack.invoke("MonitorFunction", &json!({"now": today.to_string()})).await.unwrap();
+    let joined = stack.wait_for(layout::profile_of_labels(day).unwrap().as_str(), 1).await;
+    let joined: Value = serde_json::from_slice(&joined).unwrap();
+    assert_eq!(joined["left"], json!([]), "{joined}");
+    assert_eq!(joined["days"][day.to_string()]["outcomes"]["rows"], 300);
 }
