@@ -11,10 +11,10 @@ use model::outcome::Outcome;
 use model::prediction::RidePrediction;
 use model::request::json::parse;
 use model::request::{RideId, code, local_time};
-use model::time::new_york;
 use monitoring::Profile;
 use monitoring::days::STREAM_DAYS_APART_MAX;
 use monitoring::profile::TripPrediction;
+use platform::lambda::day_of;
 use registry::layout;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -129,11 +129,10 @@ pub(crate) async fn joined(
             files.entry(day).or_default().insert(meta.key.to_string(), meta.etag);
         }
     }
-    let present = new_york(now.naive_utc()).unwrap_or(now.naive_utc()).date();
     let mut all = Vec::new();
     for (day, files) in files {
         let key = layout::profile_of_labels(day)?;
-        let has_answers = (present - day).num_days() < ANSWERS_KEPT_DAYS;
+        let has_answers = (day_of(now) - day).num_days() < ANSWERS_KEPT_DAYS;
         let known = json::read::<LabelledDay>(store, &key).await;
         let labelled = match known {
             Ok(Some((known, _))) if known.files == files || !has_answers => known,

@@ -32,11 +32,10 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lambda_runtime::LambdaEvent;
 use model::Month;
-use model::time::new_york;
 use monitoring::days::Source;
 use monitoring::watch::alarms::{Alarm, alarms};
 use monitoring::watch::{DayVerdict, Signal, Watch};
-use platform::lambda::today;
+use platform::lambda::{day_of, today};
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use platform::topic::Topic;
 use registry::{Registry, layout};
@@ -273,8 +272,7 @@ impl Monitor {
         let reading = failed("profiles");
         let from = day.checked_sub_days(Days::new(self.days.into())).unwrap_or(day);
         // The present day has not ended, whichever day is stated.
-        let present = new_york(now.naive_utc()).unwrap_or(now.naive_utc()).date();
-        let to = day.min(present).pred_opt().unwrap_or(day);
+        let to = day.min(day_of(now)).pred_opt().unwrap_or(day);
         let catalogue = Catalogue::list(&*self.data, source, from, to, now).await.map_err(&reading)?;
         let days = catalogue.days();
         if days.is_empty() {

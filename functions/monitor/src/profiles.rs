@@ -1,5 +1,5 @@
-//! Reads the profiles of days, with the outcomes that came later. The profiles of the messages of a day are merged once, when no more of them come, so that a year of days is
-//! a year of objects.
+//! Reads the profiles of days, with the outcomes that came later. The profiles of the messages of a day are merged once, when no more of
+//! them come, so that a year of days is a year of objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 

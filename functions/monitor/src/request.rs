@@ -1,8 +1,8 @@
 //! The events of the monitor.
 
 use chrono::{DateTime, NaiveDate};
-use model::time::new_york;
 use platform::event::EventError;
+use platform::lambda::day_of;
 use serde_json::Value;
 
 /// Decodes an event, and returns the day in New York on which it came; none means now. A schedule, EventBridge's "Object Created" for the
@@ -16,8 +16,7 @@ pub fn day_of_event(event: &Value) -> Result<Option<NaiveDate>, EventError> {
     let fields = event.as_object().ok_or_else(unknown)?;
     if fields.contains_key("detail-type") {
         let time = event["time"].as_str().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
-        let time = time.ok_or_else(unknown)?.naive_utc();
-        return Ok(Some(new_york(time).unwrap_or(time).date()));
+        return Ok(Some(day_of(time.ok_or_else(unknown)?.to_utc())));
     }
     if fields.keys().any(|name| name != "now") {
         return Err(unknown());

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use model::request::NAMES;
+use model::request::RIDE_FIELDS;
 use model::{Bundle, PredictionBatch};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -159,7 +159,7 @@ fn rows_of_columns(columns: Fields) -> Result<Rows, Problem> {
                 format!("inputs.{called}: expected {expected} values, as in the first column, found {found}");
             return Err(Problem::bad(detail).of(called));
         }
-        if !NAMES.contains(&name.as_str()) {
+        if !is_read(&name) {
             continue;
         }
         for (row, value) in rows.iter_mut().zip(values) {
@@ -197,12 +197,15 @@ fn rows_of_csv(text: &str) -> Result<Rows, Problem> {
     Ok(rows)
 }
 
+/// Returns whether a column is read; others are ignored.
+fn is_read(name: &str) -> bool {
+    name == "ride_id" || RIDE_FIELDS.contains(&name)
+}
+
 /// Returns the fields of a row that are read: a table may have many others, and long names.
 fn read_of(names: &[String], values: impl IntoIterator<Item = Value>) -> Fields {
     let all = names.iter().zip(values);
-    all.filter(|(name, _)| NAMES.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value))
-        .collect()
+    all.filter(|(name, _)| is_read(name)).map(|(name, value)| (name.clone(), value)).collect()
 }
 
 /// Returns the first name that comes again, cut.

@@ -102,9 +102,8 @@ pub struct Ride {
     pub vendor: Stated,
 }
 
-/// Every name of a field that is read of a plain ride.
-pub const NAMES: [&str; 12] = [
-    "ride_id",
+/// Every name of a field of a ride that is read.
+pub const RIDE_FIELDS: [&str; 11] = [
     "PULocationID",
     "DOLocationID",
     "trip_distance",

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::FutureExt;
 use http::Request;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -89,8 +89,13 @@ where
 
 /// Returns the present day in New York, where taxis keep their time.
 pub fn today() -> NaiveDate {
-    let now = Utc::now().naive_utc();
-    new_york(now).unwrap_or(now).date()
+    day_of(Utc::now())
+}
+
+/// Returns the day in New York at a time.
+pub fn day_of(time: DateTime<Utc>) -> NaiveDate {
+    let time = time.naive_utc();
+    new_york(time).unwrap_or(time).date()
 }
 
 /// The variable with which Lambda names its runtime interface.

@@ -11,25 +11,10 @@ use trees::import::{Column, Foreign, Golden, Value};
 use super::{Absent, FeatureMap, GoldenRow, GoldenValue, MapError, Unit};
 use crate::candidates::imported::{ImportedModel, Input, MappedColumn, Transform};
 use crate::features;
-use crate::request::TripRequest;
+use crate::request::{RIDE_FIELDS, TripRequest};
 
 /// Tolerance of a golden row's prediction, relative to the larger of it and 1: XGBoost sums in f32.
 const TOLERANCE: f64 = 1e-5;
-
-/// Names of the contract's fields that a row may state.
-const FIELDS: [&str; 11] = [
-    "PULocationID",
-    "DOLocationID",
-    "trip_distance",
-    "pickup_datetime",
-    "lpep_pickup_datetime",
-    "tpep_pickup_datetime",
-    "passenger_count",
-    "RatecodeID",
-    "RateCodeID",
-    "trip_type",
-    "VendorID",
-];
 
 /// A zone that the contract requires, where a row states none.
 const NO_ZONE: u16 = 264;
@@ -162,7 +147,7 @@ fn trip_of_source(golden: &Golden, foreign: &Foreign, map: &FeatureMap) -> Resul
         }
         // A column of another name is stated as the feature that it is.
         let feature = meaning.and_then(|meaning| meaning.feature.clone());
-        let name = feature.filter(|_| !FIELDS.contains(&name.as_str())).unwrap_or_else(|| name.clone());
+        let name = feature.filter(|_| !RIDE_FIELDS.contains(&name.as_str())).unwrap_or_else(|| name.clone());
         row.insert(name, value);
     }
     Ok(GoldenRow { row, prediction: golden.prediction })
@@ -178,7 +163,7 @@ fn features_of(golden: &GoldenRow, map: &FeatureMap) -> Result<Vec<f32>, String>
     for (name, value) in &golden.row {
         let feature = |name: &str| features::NAMES.iter().position(|known| *known == name);
         let joined = map.columns.get(name).filter(|meaning| !meaning.features.is_empty());
-        if FIELDS.contains(&name.as_str()) {
+        if RIDE_FIELDS.contains(&name.as_str()) {
             ride.insert(name.clone(), json(value));
         } else if let (Some(feature), Some(number)) = (feature(name), value.number()) {
             direct.push((feature, number as f32));
@@ -192,7 +177,7 @@ fn features_of(golden: &GoldenRow, map: &FeatureMap) -> Result<Vec<f32>, String>
                 direct.push((at, part.parse().unwrap_or(f32::NAN)));
             }
         } else {
-            let fields = FIELDS.join(", ");
+            let fields = RIDE_FIELDS.join(", ");
             return Err(format!(
                 "{name} = {value:?} is no field of a trip: expected one of {fields}, or a number for one of {}",
                 features::NAMES.join(", ")
