@@ -211,8 +211,8 @@ up: ## Start the local AWS (LOCAL_AWS_PORT, default 4566)
 	@$(LOCAL_AWS) up
 
 .PHONY: deploy
-deploy: local ## Deploy template.yaml to the local AWS
-	@$(LOCAL_AWS) deploy
+deploy: local ## Deploy template.yaml to the local AWS, with a stream beside the queues
+	@$(LOCAL_AWS) deploy --parameter StreamShards=1
 
 # The next three targets use AWS. They take the packages of `make build` and build nothing, so that exactly the
 # attested packages are deployed.

@@ -3,7 +3,7 @@
     python3 recorder.py PORT UPSTREAM_PORT UPSTREAM_PID FILE
 
 It ends when the local AWS has ended. The user agent identifies the caller, because it contains the function's name
-(store::aws_config); only functions know this port. Of a call's body only the name of the queue or topic is recorded.
+(store::aws_config); only functions know this port. Of a call's body only the name of the queue, stream or topic is recorded.
 """
 
 import http.client
@@ -87,6 +87,8 @@ class Calls:
         call = {"caller": caller, "method": request.command, "path": path, "query": query, "target": target}
         if target.startswith("AmazonSQS."):
             call["queue"] = json.loads(body).get("QueueUrl", "")
+        elif target.startswith("Kinesis_"):
+            call["stream"] = json.loads(body).get("StreamName", "")
         elif "x-www-form-urlencoded" in request.headers.get("Content-Type", ""):
             # SNS's protocol.
             form = urllib.parse.parse_qs(body.decode())

@@ -39,7 +39,8 @@ def outputs(endpoint: str, stack: str, home: Path) -> dict[str, str]:
     done = subprocess.run(command, env=environment(endpoint), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failure(f"terraform output failed: {' '.join(done.stderr.split())}")
-    return {camel_case(name): output["value"] for name, output in json.loads(done.stdout).items()}
+    values = {name: output["value"] for name, output in json.loads(done.stdout).items()}
+    return {camel_case(name): value for name, value in values.items() if value is not None}
 
 
 def folder_of(home: Path, stack: str) -> Path:

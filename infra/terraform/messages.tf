@@ -61,6 +61,7 @@ resource "aws_lambda_function" "scorer_function" {
       MODEL_STORE           = "s3://${aws_s3_bucket.model_bucket.bucket}"
       DATA_STORE            = "s3://${aws_s3_bucket.data_bucket.bucket}"
       PREDICTIONS_QUEUE_URL = aws_sqs_queue.predictions_queue.url
+      PREDICTIONS_STREAM    = one(aws_kinesis_stream.predictions_stream[*].name)
       DLQ_URL               = aws_sqs_queue.dead_letter_queue.url
       MODEL_REFRESH_SECONDS = var.model_refresh_seconds
       KEEP_ANSWERS          = var.keep_answers

@@ -8,6 +8,16 @@ output "predictions_queue_url" {
   value       = aws_sqs_queue.predictions_queue.url
 }
 
+output "trips_stream_name" {
+  description = "Put records of trips here"
+  value       = one(aws_kinesis_stream.trips_stream[*].name)
+}
+
+output "predictions_stream_name" {
+  description = "Predictions of records come out here"
+  value       = one(aws_kinesis_stream.predictions_stream[*].name)
+}
+
 output "dead_letter_queue_url" {
   description = "Messages that were never predicted"
   value       = aws_sqs_queue.dead_letter_queue.url

@@ -161,6 +161,18 @@ variable "scorer_reserved_concurrency" {
   }
 }
 
+variable "stream_shards" {
+  type        = number
+  default     = 0
+  nullable    = false
+  description = "Shards of a Kinesis stream for trips and of one for their predictions, which are paid by the hour; no streams if 0"
+
+  validation {
+    condition     = var.stream_shards >= 0 && var.stream_shards <= 500 && floor(var.stream_shards) == var.stream_shards
+    error_message = "stream_shards must be a whole number from 0 to 500."
+  }
+}
+
 variable "keep_answers" {
   type        = bool
   default     = false

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::types::ShardIteratorType;
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sqs::types::{
     Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
@@ -21,6 +22,7 @@ pub struct Stack {
     pub config: SdkConfig,
     pub sqs: aws_sdk_sqs::Client,
     pub s3: aws_sdk_s3::Client,
+    pub kinesis: aws_sdk_kinesis::Client,
     outputs: HashMap<String, String>,
     endpoint: String,
 }
@@ -28,11 +30,12 @@ pub struct Stack {
 impl Stack {
     /// Deploys the built packages as stack `name` on the local AWS that `make e2e` starts.
     pub fn deploy(name: &str) -> Self {
-        Self::deploy_with(name, 5)
+        Self::deploy_with(name, 5, &[])
     }
 
-    /// Deploys a stack that delivers a failed message again after so many seconds, five times in all.
-    pub fn deploy_with(name: &str, visibility_seconds: u32) -> Self {
+    /// Deploys a stack that delivers a failed message again after so many seconds, five times in all, and has these other
+    /// parameters, `Name=value`.
+    pub fn deploy_with(name: &str, visibility_seconds: u32, parameters: &[&str]) -> Self {
         let port = crate::variable("LOCAL_AWS_PORT").expect("the local AWS is not up: run `make e2e`");
         let root = crate::root();
         let mut command = Command::new("python3");
@@ -41,6 +44,9 @@ impl Stack {
         command.arg("--zips").arg(crate::packages());
         let visibility = format!("TripsVisibilitySeconds={visibility_seconds}");
         command.args(["--parameter", &visibility, "--parameter", "ModelRefreshSeconds=1"]);
+        for parameter in parameters {
+            command.args(["--parameter", parameter]);
+        }
         let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "deploying {name} failed: {stderr}");
@@ -62,6 +68,7 @@ impl Stack {
             name: name.into(),
             sqs: aws_sdk_sqs::Client::new(&config),
             s3: aws_sdk_s3::Client::new(&config),
+            kinesis: aws_sdk_kinesis::Client::new(&config),
             config,
             outputs: serde_json::from_slice(&output.stdout).unwrap(),
             endpoint,
@@ -121,6 +128,50 @@ impl Stack {
         }
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Deletes what hands records of a stream to a function, with its place in each shard, and makes it anew, so that it
+    /// begins at the first record again.
+    pub async fn restart_mapping(&self, stream: &str) {
+        let (http, all) =
+            (reqwest::Client::new(), format!("{}/2015-03-31/event-source-mappings/", self.endpoint));
+        let listed: Value = http.get(&all).send().await.unwrap().json().await.unwrap();
+        let ending = format!("stream/{}", self.output(stream));
+        let mappings = listed["EventSourceMappings"].as_array().unwrap();
+        let is_its = |mapping: &&Value| mapping["EventSourceArn"].as_str().unwrap().ends_with(&ending);
+        let mapping = mappings.iter().find(is_its).unwrap().clone();
+        let one = format!("{all}{}", mapping["UUID"].as_str().unwrap());
+        assert!(http.delete(one).send().await.unwrap().status().is_success());
+        let mut anew = serde_json::json!({"FunctionName": mapping["FunctionArn"]});
+        for field in ["EventSourceArn", "BatchSize", "StartingPosition", "FunctionResponseTypes"] {
+            anew[field] = mapping[field].clone();
+        }
+        let made = http.post(&all).json(&anew).send().await.unwrap();
+        assert!(made.status().is_success(), "{}", made.text().await.unwrap());
+    }
+
+    /// Returns every record of a stream, shard by shard, each with its partition key and its text.
+    pub async fn records(&self, stream: &str) -> Vec<(String, String)> {
+        let name = self.output(stream);
+        let shards = self.kinesis.list_shards().stream_name(name).send().await.unwrap().shards.unwrap();
+        let mut records = Vec::new();
+        for shard in shards {
+            let from = self.kinesis.get_shard_iterator().stream_name(name).shard_id(shard.shard_id);
+            let from = from.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
+            let mut iterator = from.shard_iterator;
+            while let Some(at) = iterator {
+                let page = self.kinesis.get_records().shard_iterator(at).limit(1_000).send().await.unwrap();
+                if page.records.is_empty() {
+                    break;
+                }
+                records.extend(page.records.into_iter().map(|record| {
+                    let text = String::from_utf8(record.data.into_inner()).unwrap();
+                    (record.partition_key.unwrap(), text)
+                }));
+                iterator = page.next_shard_iterator;
+            }
+        }
+        records
     }
 
     /// Invokes a function as an event source does: asynchronously, with retries and a destination for failures.

@@ -91,13 +91,28 @@ fn no_message_is_lost_for_want_of_time() {
                 "{which}: {queue}"
             );
         }
-        // Every asynchronous trigger has a destination for failures; a queue keeps failed messages itself.
+        // Every asynchronous trigger has a destination for failures, and so has a stream, where one bad record does not bring a
+        // whole batch back; a queue keeps failed messages itself.
+        let records = |field: &str| fact(&facts, &format!("trigger.records_mapping.{field}"));
+        assert_eq!(
+            (records("responses"), records("halves"), records("from")),
+            ("ReportBatchItemFailures", "true", "TRIM_HORIZON"),
+            "{which}"
+        );
+        let kept_s = 3600.0 * number(&facts, "stream.trips_stream.retention_h");
+        assert!(
+            kept_s > number(&facts, "trigger.records_mapping.age_s"),
+            "{which}: a note outlives its record"
+        );
         for trigger in names(&facts, "trigger.") {
             if facts.contains_key(&format!("trigger.{trigger}.queue")) {
                 continue;
             }
             let place = fact(&facts, &format!("trigger.{trigger}.dead_letters")).to_string();
             assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {trigger}");
+            if facts.contains_key(&format!("trigger.{trigger}.stream")) {
+                continue;
+            }
             let function = fact(&facts, &format!("trigger.{trigger}.function"));
             let function = function.trim_start_matches('{').trim_end_matches(".arn}");
             let place = fact(&facts, &format!("invoked.{function}.on_failure")).to_string();
@@ -162,14 +177,15 @@ fn nobody_but_aws_can_call_a_function() {
     for (which, facts) in both() {
         // A function URL, an API or another way in would be a trigger, or a kind that the comparison refuses to read.
         for trigger in names(&facts, "trigger.") {
+            let invoked = fact(&facts, &format!("trigger.{trigger}.function"));
             let is_ours =
-                functions().iter().any(|function| trigger.starts_with(&format!("{}_", function.resource)));
+                functions().iter().any(|function| invoked == format!("{{{}.arn}}", function.resource));
             assert!(is_ours, "{which}: {trigger} invokes no function of the stack");
             let kind = format!("trigger.{trigger}.");
-            let kinds = ["queue", "pattern.", "expression"];
+            let kinds = ["queue", "stream", "pattern.", "expression"];
             let known =
                 about(&facts, &kind).filter(|(field, _)| kinds.iter().any(|kind| field.starts_with(kind)));
-            assert!(known.count() > 0, "{which}: {trigger} is no queue, rule or schedule");
+            assert!(known.count() > 0, "{which}: {trigger} is no queue, stream, rule or schedule");
         }
         for permission in names(&facts, "permission.") {
             let of = |field: &str| fact(&facts, &format!("permission.{permission}.{field}"));

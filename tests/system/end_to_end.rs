@@ -1,6 +1,7 @@
 //! Tests the whole system on the local AWS: the built packages, deployed from template.yaml, a stack for each test.
 
 mod http;
+mod streamed;
 mod watched;
 
 use std::collections::{HashMap, HashSet};
@@ -111,7 +112,7 @@ async fn without_a_model_messages_and_files_wait_or_say_so() {
         return;
     }
     // Messages must outlast a retraining on a slow machine.
-    let stack = Stack::deploy_with("no-model", 20);
+    let stack = Stack::deploy_with("no-model", 20, &[]);
     stack.put("incoming/green_tripdata_2021-03.parquet", months::green_bytes("2021-03")).await;
     let why = stack.wait_for("quarantine/green_tripdata_2021-03.parquet.error.json", 30).await;
     assert_eq!(document(std::str::from_utf8(&why).unwrap())["outcome"], "no_model");

@@ -11,9 +11,10 @@ use tests::needs::{Need, has};
 use tests::root;
 
 /// Statements for AWS's services in a role's name, or for S3's responses; functions make none of these calls.
-const BY_SERVICES: [(&str, &str); 6] = [
+const BY_SERVICES: [(&str, &str); 7] = [
     ("KeepFailures", "Lambda sends what failed for good to the destination"),
     ("TakeMessages", "the event source mapping takes messages off the queue"),
+    ("TakeRecords", "the event source mapping reads the stream"),
     ("TellMissingFromForbidden", "S3 says 404 rather than 403 for a missing key to who may list"),
     ("UseKey", "S3 encrypts and decrypts with the key"),
     ("WriteLogs", "Lambda writes the functions' logs"),
@@ -26,7 +27,12 @@ const AFTER_A_FAULT: [(&str, &str); 1] =
     [("WritePredictions", "s3:AbortMultipartUpload")];
 
 /// The actions of those statements: they may contain no others.
-const OF_SERVICES: [&str; 11] = [
+const OF_SERVICES: [&str; 16] = [
+    "kinesis:DescribeStream",
+    "kinesis:DescribeStreamSummary",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
     "kms:Decrypt",
     "kms:GenerateDataKey",
     "logs:CreateLogStream",
@@ -48,7 +54,7 @@ struct Call {
     resource: String,
 }
 
-/// Maps names of buckets and queues on the local AWS to those of the deployment.
+/// Maps names of buckets, queues and streams on the local AWS to those of the deployment.
 fn names() -> BTreeMap<String, &'static str> {
     let outputs = [
         ("AlarmTopicArn", "{alarm_topic.arn}"),
@@ -57,6 +63,8 @@ fn names() -> BTreeMap<String, &'static str> {
         ("TripsQueueUrl", "{trips_queue.arn}"),
         ("PredictionsQueueUrl", "{predictions_queue.arn}"),
         ("DeadLetterQueueUrl", "{dead_letter_queue.arn}"),
+        ("TripsStreamName", "{trips_stream.arn}"),
+        ("PredictionsStreamName", "{predictions_stream.arn}"),
         ("BatchFailuresQueueUrl", "{batch_failures_queue.arn}"),
     ];
     let mut names = BTreeMap::new();
@@ -65,7 +73,8 @@ fn names() -> BTreeMap<String, &'static str> {
         if path.extension().is_some_and(|extension| extension == "json") {
             let of: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             for (output, name) in outputs {
-                let url = of[output].as_str().unwrap();
+                // Not every stack has streams.
+                let Some(url) = of[output].as_str() else { continue };
                 names.insert(url.rsplit(['/', ':']).next().unwrap().to_string(), name);
             }
         }
@@ -83,6 +92,7 @@ fn calls() -> BTreeSet<Call> {
         let last = |field: &str| named(text(field).rsplit(['/', ':']).next().unwrap());
         let (action, resource) = match text("target") {
             "AmazonSQS.SendMessage" | "AmazonSQS.SendMessageBatch" => ("sqs:SendMessage", last("queue")),
+            "Kinesis_20131202.PutRecords" => ("kinesis:PutRecords", last("stream")),
             "AmazonSNS.Publish" => ("sns:Publish", last("topic")),
             "" => s3(text("method"), text("path"), text("query"), named),
             other => panic!("a function called {other}"),
@@ -127,8 +137,12 @@ fn grants(facts: &Facts) -> BTreeSet<Grant> {
     let mut grants = BTreeSet::new();
     for function in functions() {
         let role = function.resource.replace("_function", "_role");
-        let prefix = format!("policy.{role}.");
-        let fields: BTreeMap<&str, &str> = about(facts, &prefix).collect();
+        // A role has a policy of its own name, and may have others.
+        let of_role = format!("{{{role}.name}}");
+        let others = about(facts, "policy_of.").filter(|(_, roles)| *roles == of_role);
+        let policies = others.map(|(policy, _)| policy).chain([role.as_str()]);
+        let prefixes: Vec<String> = policies.map(|policy| format!("policy.{policy}.")).collect();
+        let fields: BTreeMap<&str, &str> = prefixes.iter().flat_map(|prefix| about(facts, prefix)).collect();
         for (name, actions) in fields.iter().filter(|(name, _)| name.ends_with(".actions")) {
             let sid = name.trim_end_matches(".actions");
             for action in items(actions) {

@@ -6,7 +6,7 @@ use platform::env::{Env, EnvError, Variable};
 use store::StoreUri;
 
 /// Every variable that the scorer reads.
-pub const VARIABLES: [Variable; 7] = [
+pub const VARIABLES: [Variable; 8] = [
     Variable {
         name: "MODEL_STORE",
         meaning: "store of the models: s3://bucket or a directory",
@@ -23,6 +23,11 @@ pub const VARIABLES: [Variable; 7] = [
         default: Some("false"),
     },
     Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue that predictions are sent to", default: None },
+    Variable {
+        name: "PREDICTIONS_STREAM",
+        meaning: "Kinesis stream that predictions of a stream's records are sent to; to the queue if empty",
+        default: Some(""),
+    },
     Variable { name: "DLQ_URL", meaning: "queue that rejected messages are sent to", default: None },
     Variable {
         name: "MODEL_REFRESH_SECONDS",
@@ -44,6 +49,7 @@ pub struct Config {
     pub data_store: StoreUri,
     pub keep_answers: bool,
     pub predictions_queue_url: String,
+    pub predictions_stream: String,
     pub dlq_url: String,
     pub model_refresh: Duration,
     pub deadline_reserve: Duration,
@@ -61,6 +67,7 @@ impl Config {
             data_store: env.get("DATA_STORE")?,
             keep_answers: env.get("KEEP_ANSWERS")?,
             predictions_queue_url: env.get("PREDICTIONS_QUEUE_URL")?,
+            predictions_stream: env.get("PREDICTIONS_STREAM")?,
             dlq_url: env.get("DLQ_URL")?,
             model_refresh: Duration::from_secs(env.get("MODEL_REFRESH_SECONDS")?),
             deadline_reserve: Duration::from_millis(env.get("DEADLINE_RESERVE_MS")?),

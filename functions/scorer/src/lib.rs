@@ -1,13 +1,14 @@
-//! The scorer predicts trips that arrive as messages, and loses none of them.
+//! The scorer predicts trips that arrive as messages of a queue or records of a stream, and loses none of them.
 //!
 //! [`Scorer::handle`] decodes the Lambda event; [`score`] decodes each message, predicts all of them at once and sends
-//! the predictions. A message ends only by an acknowledgement, as a prediction or in the dead-letter queue; SQS
-//! delivers every other one again. [`observers`], such as the [`shadow`] of challengers, look at a batch after it has
-//! ended and cannot fail it.
+//! the predictions (`delivery`). A message ends only by an acknowledgement, as a prediction or in the dead-letter queue;
+//! Lambda delivers every other one again. [`observers`], such as the [`shadow`] of challengers, look at a batch after it
+//! has ended and cannot fail it.
 //!
 //! Deliberately absent: where models come from (`registry`), and what a feature is (`model`).
 
 pub mod config;
+mod delivery;
 pub mod observers;
 pub mod profiles;
 pub mod shadow;
@@ -18,15 +19,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::SqsBatchResponse;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use delivery::{Ending, send, send_in_order};
 use lambda_runtime::LambdaEvent;
-use model::{Bundle, Classified, Prediction, Reason, Rejection, TripRequest, chain};
+use model::{Bundle, Classified, Prediction, Reason, Rejection, Trip, TripRequest, chain};
 use observers::{EndedBatch, Observer, Predicted, observe};
-use platform::event::{EventError, Message, trip_messages};
+use platform::event::{EventError, Message, Source, TripMessages, trip_messages};
 use platform::lambda::Deadline;
 use platform::outcome::BatchOutcomes;
-use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, Outgoing, SendError, Sink, sendable};
+use platform::queue::{Outgoing, Sink, sendable};
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{ModelError, Models};
 use serde_json::{Value, json};
@@ -34,12 +34,14 @@ use serde_json::{Value, json};
 /// Limit of the detail of a rejection, which is for people; SQS counts it towards the size of the message.
 const DETAIL_BYTES_MAX: usize = 1024;
 /// Upper bound of the names, types and values of a dead letter's attributes.
-const ATTRIBUTES_BYTES_MAX: usize = 2048;
+const ATTRIBUTES_BYTES_MAX: usize = 4096;
+/// Size of a dead letter that every queue accepts: some still have SQS's former limit.
+const LETTER_BYTES_MAX: usize = 256 << 10;
 
-/// Why a whole batch fails, so that SQS delivers it again.
+/// Why a whole batch fails, so that it is delivered again.
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
-    /// The event is not a batch of SQS messages.
+    /// The event is no batch of messages.
     #[error("scoring a batch")]
     Event(#[from] EventError),
     /// No models could be loaded.
@@ -64,6 +66,8 @@ impl Classified for ScoreError {
 pub struct Scorer {
     models: Models,
     predictions: Arc<dyn Sink>,
+    /// Where predictions of a stream's records go; as those of messages, if none.
+    stream: Option<Arc<dyn Sink>>,
     dead_letters: Arc<dyn Sink>,
     deadline_reserve: Duration,
     observers: Vec<Arc<dyn Observer>>,
@@ -106,10 +110,17 @@ impl Scorer {
         Self {
             models,
             predictions: Arc::new(predictions),
+            stream: None,
             dead_letters: Arc::new(dead_letters),
             deadline_reserve,
             observers: Vec::new(),
         }
+    }
+
+    /// Sends predictions of a stream's records to another stream.
+    #[must_use]
+    pub fn with_stream(self, stream: impl Sink + 'static) -> Self {
+        Self { stream: Some(Arc::new(stream)), ..self }
     }
 
     /// Adds an observer of batches that have ended.
@@ -119,7 +130,7 @@ impl Scorer {
         self
     }
 
-    /// Handles one Lambda event and returns the messages that have failed, which SQS delivers again.
+    /// Handles one Lambda event and returns the messages that have failed, which Lambda delivers again.
     ///
     /// # Errors
     /// [`ScoreError`], in which case all messages are delivered again.
@@ -129,7 +140,11 @@ impl Scorer {
         let context = event.context;
         let messages = trip_messages(&event.payload)?;
         let may_go_on = || deadline.left() > self.deadline_reserve;
-        let ports = Ports { predictions: &*self.predictions, dead_letters: &*self.dead_letters };
+        let predictions = match messages.source {
+            Source::Queue => &self.predictions,
+            Source::Stream => self.stream.as_ref().unwrap_or(&self.predictions),
+        };
+        let ports = Ports { predictions: &**predictions, dead_letters: &*self.dead_letters };
         let scored = score(&messages, || self.models.bundle(), ports, may_go_on).await?;
         let mut metrics = vec![
             (Metric::MessagesPredicted, scored.predicted as f64),
@@ -147,7 +162,7 @@ impl Scorer {
         };
         metrics.extend(observe(&self.observers, batch, left).await);
         let bundle = scored.predicted_batch.as_ref().map(|predicted| predicted.bundle.id());
-        let notes = json!({"bundle": bundle, "messages": messages.len()});
+        let notes = json!({"bundle": bundle, "messages": messages.messages.len()});
         for (field, count) in &scored.unusable {
             let metric = [(Metric::FieldsUnusable, *count as f64)];
             emit_by("scorer", &[(Dimension::Feature, field)], &metric, &notes);
@@ -157,69 +172,116 @@ impl Scorer {
     }
 }
 
-/// Rejects the messages that can never be predicted, even without models, and predicts the others. Starts no further
-/// work once `may_go_on` returns false; messages that were not started stay failed.
+/// Rejects the messages that can never be predicted and predicts the others. Starts no further work once `may_go_on`
+/// returns false; messages that were not started stay failed. Messages of a queue are rejected even without models;
+/// records of a stream end in their order.
 ///
 /// # Errors
 /// [`ModelError`] if there are no models and nothing was rejected. If something was rejected, that must not be
 /// delivered again, so the other messages fail one by one.
 pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
-    messages: &[Message],
+    batch: &TripMessages,
     bundle: impl FnOnce() -> F,
     ports: Ports<'_>,
     may_go_on: impl Fn() -> bool,
 ) -> Result<ScoredBatch, ModelError> {
-    let ids = messages.iter().map(|message| message.id.clone()).collect();
-    let outcomes = BatchOutcomes::new(ids);
+    let ids = batch.messages.iter().map(|message| message.id.clone()).collect();
     let mut scored = ScoredBatch {
-        outcomes,
+        outcomes: BatchOutcomes::new(batch.source, ids),
         predicted: 0,
         rejected: 0,
         unusable: BTreeMap::new(),
         rejections: Vec::new(),
         predicted_batch: None,
     };
-    let (mut rejected, mut accepted, mut trips) = (Vec::new(), Vec::new(), Vec::new());
+    let Decoded { mut letters, requests, trips } = decode(&batch.messages, &mut scored);
+    if batch.source == Source::Queue && may_go_on() {
+        let letters = std::mem::take(&mut letters);
+        scored.rejected = send(ports.dead_letters, letters, &mut scored.outcomes, &may_go_on).await;
+    }
+    let mut answers = Vec::new();
+    if !requests.is_empty() {
+        if !may_go_on() {
+            return Ok(scored);
+        }
+        let bundle = match bundle().await {
+            Ok(bundle) => bundle,
+            Err(error) if scored.rejected == 0 => return Err(error),
+            Err(error) => {
+                let (error_type, error_message) = (error.error_type(), chain(&error));
+                tracing::error!(
+                    error_type,
+                    error_message,
+                    "no models: messages that were not rejected will be delivered again"
+                );
+                return Ok(scored);
+            }
+        };
+        let predictions = bundle.predict(&trips);
+        let predicted = Predicted { bundle, requests, trips, predictions };
+        answers = encode(&batch.messages, &predicted);
+        scored.predicted_batch = Some(predicted);
+    }
+    match batch.source {
+        Source::Queue => {
+            scored.predicted = send(ports.predictions, answers, &mut scored.outcomes, &may_go_on).await;
+        }
+        Source::Stream => {
+            let ending = |is_prediction| move |(at, message)| Ending { at, is_prediction, message };
+            let endings = answers.into_iter().map(ending(true)).chain(letters.into_iter().map(ending(false)));
+            let sent = send_in_order(ports, endings.collect(), &mut scored.outcomes, &may_go_on).await;
+            (scored.predicted, scored.rejected) = (sent.predicted, sent.rejected);
+        }
+    }
+    Ok(scored)
+}
+
+/// The messages of a batch, each with its index.
+struct Decoded {
+    /// Those that can never be predicted, as dead letters.
+    letters: Vec<(usize, Outgoing)>,
+    /// The others, `[n_trips]`.
+    requests: Vec<(usize, TripRequest)>,
+    /// Their trips, `[n_trips]`.
+    trips: Vec<Trip>,
+}
+
+/// Decodes every message, and counts what is wrong with them.
+fn decode(messages: &[Message], scored: &mut ScoredBatch) -> Decoded {
+    let mut decoded = Decoded { letters: Vec::new(), requests: Vec::new(), trips: Vec::new() };
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
-        match TripRequest::decode(&message.body).and_then(|request| Ok((request.parse()?, request))) {
+        let request = match &message.flaw {
+            Some(flaw) => Err(Rejection::new(Reason::Undecodable, flaw)),
+            None => TripRequest::decode(&message.body),
+        };
+        match request.and_then(|request| Ok((request.parse()?, request))) {
             Err(rejection) => {
                 scored.rejections.push((at, rejection.reason));
-                rejected.push((at, dead_letter(message, &rejection)));
+                decoded.letters.push((at, dead_letter(message, &rejection)));
             }
             Ok((parsed, request)) => {
                 for field in parsed.unusable {
                     *scored.unusable.entry(field).or_default() += 1;
                 }
-                trips.push(parsed.trip);
-                accepted.push((at, request));
+                decoded.trips.push(parsed.trip);
+                decoded.requests.push((at, request));
             }
         }
     }
-    if may_go_on() {
-        scored.rejected = send(ports.dead_letters, rejected, &mut scored.outcomes, &may_go_on).await;
-    }
-    if accepted.is_empty() || !may_go_on() {
-        return Ok(scored);
-    }
-    let bundle = match bundle().await {
-        Ok(bundle) => bundle,
-        Err(error) if scored.rejected == 0 => return Err(error),
-        Err(error) => {
-            let (error_type, error_message) = (error.error_type(), chain(&error));
-            tracing::error!(
-                error_type,
-                error_message,
-                "no models: messages that were not rejected will be delivered again"
-            );
-            return Ok(scored);
-        }
-    };
-    let predictions = bundle.predict(&trips);
-    let mut answered = Vec::with_capacity(accepted.len());
-    for (row, (at, request)) in accepted.iter().enumerate() {
-        match Outgoing::json(&Prediction::new(&bundle, request, &predictions, row)) {
-            Ok(message) => answered.push((*at, message)),
+    decoded
+}
+
+/// Encodes the predictions, each with the index of its message.
+fn encode(messages: &[Message], predicted: &Predicted) -> Vec<(usize, Outgoing)> {
+    let mut answers = Vec::with_capacity(predicted.requests.len());
+    for (row, (at, request)) in predicted.requests.iter().enumerate() {
+        let prediction = Prediction::new(&predicted.bundle, request, &predicted.predictions, row);
+        match Outgoing::json(&prediction) {
+            Ok(answer) => {
+                let partition_key = messages.get(*at).and_then(|message| message.partition_key.clone());
+                answers.push((*at, Outgoing { partition_key, ..answer }));
+            }
             // The message stays failed and is delivered again.
             Err(error) => {
                 tracing::error!(
@@ -230,65 +292,25 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
             }
         }
     }
-    scored.predicted = send(ports.predictions, answered, &mut scored.outcomes, &may_go_on).await;
-    scored.predicted_batch = Some(Predicted { bundle, requests: accepted, trips, predictions });
-    Ok(scored)
-}
-
-/// Maximum number of concurrent calls to a queue.
-const CALLS_AT_ONCE: usize = 4;
-
-/// Sends each message, clears those that were acknowledged and returns their number. Calls `may_go_on` before every
-/// call, because acknowledgements must be reported before the deadline, or the messages are delivered again.
-async fn send(
-    sink: &dyn Sink,
-    messages: Vec<(usize, Outgoing)>,
-    outcomes: &mut BatchOutcomes,
-    may_go_on: &impl Fn() -> bool,
-) -> usize {
-    let (mut acknowledged, mut calls) = (0, messages.chunks(ENTRIES_A_CALL));
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        while under_way.len() < CALLS_AT_ONCE && may_go_on() {
-            let Some(call) = calls.next() else { break };
-            under_way.push(answered(sink, call));
-        }
-        let Some((call, results)) = under_way.next().await else { return acknowledged };
-        for ((at, _), result) in call.iter().zip(results) {
-            match result {
-                Ok(()) => {
-                    outcomes.clear(*at);
-                    acknowledged += 1;
-                }
-                Err(error) => tracing::warn!(message = at, error_message = chain(&error), "not acknowledged"),
-            }
-        }
-    }
-}
-
-/// Makes one call and returns it with its results, one for each of its messages.
-async fn answered<'a>(
-    sink: &dyn Sink,
-    call: &'a [(usize, Outgoing)],
-) -> (&'a [(usize, Outgoing)], Vec<Result<(), SendError>>) {
-    (call, sink.send(call.iter().map(|(_, message)| message.clone()).collect()).await)
+    answers
 }
 
 fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
     let (reason, detail) = (rejection.reason.code(), sendable(&rejection.detail, DETAIL_BYTES_MAX));
     tracing::info!(message_id = message.id, reason, detail, "rejected");
-    Outgoing {
-        // SQS accepts no empty body, and the body must leave room for the attributes.
-        body: match message.body.as_str() {
-            "" => "(empty)".into(),
-            body => sendable(body, BYTES_A_CALL - ATTRIBUTES_BYTES_MAX),
-        },
-        attributes: vec![
-            ("reason", reason.to_string()),
-            ("detail", detail),
-            ("source_message_id", message.id.clone()),
-        ],
+    let body = sendable(&message.body, LETTER_BYTES_MAX - ATTRIBUTES_BYTES_MAX);
+    let mut attributes =
+        vec![("reason", reason.to_string()), ("detail", detail), ("source_message_id", message.id.clone())];
+    if body.len() < message.body.len() {
+        attributes.push(("cut_from_bytes", message.body.len().to_string()));
     }
+    if let Some(key) = &message.partition_key {
+        attributes.push(("sequence_number", message.id.clone()));
+        attributes.push(("partition_key", sendable(key, DETAIL_BYTES_MAX)));
+    }
+    // SQS accepts no empty body, and the body must leave room for the attributes.
+    let body = if body.is_empty() { "(empty)".into() } else { body };
+    Outgoing { attributes, ..Outgoing::new(body) }
 }
 
 #[cfg(feature = "panic-probe")]

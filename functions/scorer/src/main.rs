@@ -2,6 +2,7 @@
 
 use model::{Bundle, chain};
 use platform::queue::SqsSink;
+use platform::stream::KinesisSink;
 use platform::telemetry::{Metric, emit};
 use platform::{lambda, telemetry};
 use registry::{Models, Registry, Reload, Shadows};
@@ -20,7 +21,7 @@ async fn main() -> Result<(), lambda::StartError> {
     let shadows = Shadows::new(registry.clone(), config.model_refresh);
     let data = config.data_store.open_with(&aws);
     let profiles = ProfileWriter::new(data.clone());
-    let scorer = Scorer::new(
+    let mut scorer = Scorer::new(
         Models::new(registry, config.model_refresh, emit_reload),
         SqsSink::new(&aws, config.predictions_queue_url),
         SqsSink::new(&aws, config.dlq_url),
@@ -29,6 +30,9 @@ async fn main() -> Result<(), lambda::StartError> {
     // Counting takes no time; challengers may take all that is left.
     .observed_by(profiles.clone())
     .observed_by(ShadowScorer::new(shadows, data).keeping_all(config.keep_answers));
+    if !config.predictions_stream.is_empty() {
+        scorer = scorer.with_stream(KinesisSink::new(&aws, config.predictions_stream));
+    }
     lambda::on_shutdown(move || async move {
         if let Err(error) = profiles.flush().await {
             tracing::warn!(error_message = chain(&error), "the last profile was not stored");

@@ -152,7 +152,7 @@ mod tests {
         let (trips, requests) = (Vec::new(), Vec::new());
         let predictions = bundle.predict(&trips);
         let predicted = Predicted { bundle, requests, trips, predictions };
-        let outcomes = BatchOutcomes::new(Vec::new());
+        let outcomes = BatchOutcomes::new(platform::event::Source::Queue, Vec::new());
         let batch =
             EndedBatch { event: "event", predicted: Some(&predicted), rejected: &[], outcomes: &outcomes };
         let observers: [Arc<dyn Observer>; 3] =

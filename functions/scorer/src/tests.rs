@@ -1,3 +1,5 @@
+mod stream;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,12 +33,16 @@ fn bundle() -> Bundle {
 }
 
 fn batch(name: &str) -> Vec<Message> {
-    trip_messages(&sample(name)).unwrap()
+    trip_messages(&sample(name)).unwrap().messages
+}
+
+fn of_queue(messages: &[Message]) -> TripMessages {
+    TripMessages { source: Source::Queue, messages: messages.to_vec() }
 }
 
 async fn run(messages: &[Message], sinks: &(MemorySink, MemorySink), go_on: bool) -> ScoredBatch {
     let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
-    score(messages, || async { Ok(Arc::new(bundle())) }, ports, || go_on).await.unwrap()
+    score(&of_queue(messages), || async { Ok(Arc::new(bundle())) }, ports, || go_on).await.unwrap()
 }
 
 fn failed(scored: &ScoredBatch) -> Vec<String> {
@@ -98,7 +104,7 @@ async fn the_deadline_is_asked_for_before_every_call() {
     let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
     // Four calls of ten messages are in flight at once.
     let near = || sinks.0.sent().len() < 20;
-    let scored = score(&many, || async { Ok(Arc::new(bundle())) }, ports, near).await.unwrap();
+    let scored = score(&of_queue(&many), || async { Ok(Arc::new(bundle())) }, ports, near).await.unwrap();
     assert_eq!(scored.predicted, sinks.0.sent().len());
     assert!((20..=50).contains(&scored.predicted), "{} of 75", scored.predicted);
     assert_eq!(failed(&scored).len(), 75 - scored.predicted);
@@ -107,11 +113,13 @@ async fn the_deadline_is_asked_for_before_every_call() {
 #[tokio::test]
 async fn a_dead_letter_has_room_for_its_reason() {
     let (body, sinks): (_, (MemorySink, MemorySink)) = ("x".repeat(1 << 20), Default::default());
-    let scored = run(&[Message { id: "large".into(), body }], &sinks, true).await;
+    let scored =
+        run(&[Message { id: "large".into(), body, ..batch("scorer-sqs")[0].clone() }], &sinks, true).await;
     assert_eq!(scored.rejected, 1);
     let letter = &sinks.1.sent()[0];
     let attributes: usize = letter.attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-    assert!(letter.body.len() + attributes <= 1 << 20);
+    assert!(letter.body.len() + attributes <= 256 << 10);
+    assert!(letter.attributes.contains(&("cut_from_bytes", (1 << 20).to_string())), "it says so");
 }
 
 #[tokio::test]
@@ -134,11 +142,11 @@ async fn without_models_what_can_never_be_predicted_is_rejected_all_the_same() {
     let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
     let none = || async { Err(ModelError::NoChampion) };
     let mixed = batch("scorer-sqs-mixed");
-    let scored = score(&mixed, none, ports, || true).await.unwrap();
+    let scored = score(&of_queue(&mixed), none, ports, || true).await.unwrap();
     assert_eq!((scored.rejected, failed(&scored)), (2, vec![mixed[0].id.clone()]));
-    let refused = score(&batch("scorer-sqs"), none, ports, || true).await;
+    let refused = score(&of_queue(&batch("scorer-sqs")), none, ports, || true).await;
     assert!(matches!(refused, Err(ModelError::NoChampion)), "loud where nothing was ended");
-    let only_broken = score(&mixed[1..], none, ports, || true).await.unwrap();
+    let only_broken = score(&of_queue(&mixed[1..]), none, ports, || true).await.unwrap();
     assert_eq!((only_broken.rejected, failed(&only_broken).len()), (2, 0));
 }
 

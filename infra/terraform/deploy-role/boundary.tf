@@ -42,6 +42,19 @@ data "aws_iam_policy_document" "boundary" {
   }
 
   statement {
+    sid = "UseStreams"
+    actions = [
+      "kinesis:DescribeStream",
+      "kinesis:DescribeStreamSummary",
+      "kinesis:GetRecords",
+      "kinesis:GetShardIterator",
+      "kinesis:ListShards",
+      "kinesis:PutRecords",
+    ]
+    resources = ["arn:${local.partition}:kinesis:${local.place}:stream/${each.value}-*"]
+  }
+
+  statement {
     sid       = "InvokeFunctions"
     actions   = ["lambda:InvokeFunction"]
     resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]

@@ -42,6 +42,16 @@ data "aws_iam_policy_document" "read" {
   }
 
   statement {
+    sid = "ReadStreams"
+    actions = [
+      "kinesis:DescribeStreamSummary",
+      "kinesis:ListShards",
+      "kinesis:ListTagsForStream",
+    ]
+    resources = ["arn:${local.partition}:kinesis:${local.place}:stream/${each.value}-*"]
+  }
+
+  statement {
     sid = "ReadQueues"
     actions = [
       "sqs:GetQueueAttributes",

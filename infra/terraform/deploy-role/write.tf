@@ -47,6 +47,22 @@ data "aws_iam_policy_document" "write" {
   }
 
   statement {
+    sid = "WriteStreams"
+    actions = [
+      "kinesis:AddTagsToStream",
+      "kinesis:CreateStream",
+      "kinesis:DecreaseStreamRetentionPeriod",
+      "kinesis:DeleteStream",
+      "kinesis:IncreaseStreamRetentionPeriod",
+      "kinesis:RemoveTagsFromStream",
+      "kinesis:StartStreamEncryption",
+      "kinesis:StopStreamEncryption",
+      "kinesis:UpdateShardCount",
+    ]
+    resources = ["arn:${local.partition}:kinesis:${local.place}:stream/${each.value}-*"]
+  }
+
+  statement {
     sid = "WriteFunctions"
     actions = [
       "lambda:AddPermission",

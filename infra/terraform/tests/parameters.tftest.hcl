@@ -125,6 +125,39 @@ run "the_longest_name" {
   }
 }
 
+run "streams" {
+  command = plan
+
+  variables {
+    stream_shards = 2
+  }
+
+  assert {
+    condition = (
+      one(aws_kinesis_stream.trips_stream[*].shard_count) == 2
+      && aws_lambda_function.scorer_function.environment[0].variables["PREDICTIONS_STREAM"] == "tripcast-predictions"
+    )
+    error_message = "The scorer must be told of the stream for predictions."
+  }
+
+  assert {
+    condition     = length(aws_lambda_event_source_mapping.records_mapping) == 1
+    error_message = "Records must reach the scorer."
+  }
+}
+
+run "no_streams" {
+  command = plan
+
+  assert {
+    condition = (
+      length(aws_kinesis_stream.trips_stream) + length(aws_lambda_event_source_mapping.records_mapping) == 0
+      && length(aws_iam_role_policy.streams_policy) == 0
+    )
+    error_message = "Nothing that is paid by the hour may be made unless it is asked for."
+  }
+}
+
 run "what_functions_are_told" {
   command = plan
 

@@ -1,6 +1,8 @@
 //! Decodes the events of a function from JSON with our own types, since those of the crates fail on shapes that AWS
 //! sends. An event of another kind is an error that names it, so that nothing in it is acknowledged.
 
+use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,47 +61,135 @@ fn kind_of(event: &Value) -> String {
     }
 }
 
+/// Where the messages of a batch come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// An SQS queue: each message ends on its own.
+    Queue,
+    /// A shard of a Kinesis stream: what follows a message that has failed is delivered again with it.
+    Stream,
+}
+
+/// The messages of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TripMessages {
+    /// Where all of them come from.
+    pub source: Source,
+    /// The messages, in the order of the event.
+    pub messages: Vec<Message>,
+}
+
 /// A message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The id that the queue gave it, not empty.
+    /// The id that the queue gave it, or the sequence number of a record; not empty.
     pub id: String,
-    /// Its text; a body that is not a text is given as JSON.
+    /// Its text. A body that is not a text is given as JSON, the data of a record that is not a text as in the event.
     pub body: String,
+    /// The partition key of a record.
+    pub partition_key: Option<String>,
+    /// Why the data of a record is no text, if so.
+    pub flaw: Option<String>,
 }
 
-/// Returns the messages of an SQS event. Only the id and the body of a record are read, so that new fields do no harm.
+const TRIPS_EXPECTED: &str = "an SQS event whose Records have messageId and body, or a Kinesis event whose Records have \
+                              kinesis.sequenceNumber";
+
+/// Returns the messages of an SQS or a Kinesis event. Only what [`Message`] has is read, so that new fields do no harm,
+/// nor the forms in which emulators give the time of arrival.
 ///
 /// # Errors
-/// [`EventError`] for any other event, and for a record without an id or a body: such a record cannot be reported as
-/// failed, or has been altered, so it must not be acknowledged.
-pub fn trip_messages(event: &Value) -> Result<Vec<Message>, EventError> {
-    const EXPECTED: &str = "an SQS event whose Records have messageId and body";
-    let records = event["Records"].as_array().ok_or_else(|| EventError::new(EXPECTED, event))?;
-    let is_of_sqs = |record: &Value| record["eventSource"].as_str().is_none_or(|source| source == "aws:sqs");
-    if !records.iter().all(|record| is_of_sqs(record) && record["EventSource"].is_null()) {
-        return Err(EventError::new(EXPECTED, event));
+/// [`EventError`] for any other event, for events of a tumbling window, which want their state back, and for a record
+/// without an id or a body: such a record cannot be reported as failed, or has been altered, so it must not be
+/// acknowledged.
+pub fn trip_messages(event: &Value) -> Result<TripMessages, EventError> {
+    let unknown = || EventError::new(TRIPS_EXPECTED, event);
+    let records = event["Records"].as_array().ok_or_else(unknown)?;
+    if !event["window"].is_null() {
+        let found = "an event of a tumbling window: set TumblingWindowInSeconds of the mapping to 0".into();
+        return Err(EventError { expected: TRIPS_EXPECTED, found });
     }
-    let message = |(number, record): (usize, &Value)| {
-        let lacking = |field: &str| {
-            let fields =
-                record.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
-            let fields = fields.filter(|fields| !fields.is_empty()).unwrap_or_else(|| "no fields".into());
-            EventError {
-                expected: EXPECTED,
-                found: format!("record {number} without {field}: it has {fields}"),
-            }
-        };
-        let id =
-            record["messageId"].as_str().filter(|id| !id.is_empty()).ok_or_else(|| lacking("messageId"))?;
-        let body = match record.get("body") {
-            None => return Err(lacking("body")),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        Ok(Message { id: id.into(), body })
+    let of_stream = |record: &Value| {
+        record["eventSource"] == "aws:kinesis"
+            || record["eventSource"].is_null() && record["kinesis"].is_object()
     };
-    records.iter().enumerate().map(message).collect()
+    let of_queue = |record: &Value| {
+        record["eventSource"].as_str().is_none_or(|source| source == "aws:sqs")
+            && record["EventSource"].is_null()
+    };
+    let source = if records.first().is_some_and(of_stream) { Source::Stream } else { Source::Queue };
+    let is_of_source = |record: &Value| match source {
+        Source::Stream => of_stream(record),
+        Source::Queue => of_queue(record),
+    };
+    if !records.iter().all(is_of_source) {
+        return Err(unknown());
+    }
+    let message = |(number, record)| match source {
+        Source::Stream => of_record(number, record),
+        Source::Queue => of_sqs(number, record),
+    };
+    Ok(TripMessages { source, messages: records.iter().enumerate().map(message).collect::<Result<_, _>>()? })
+}
+
+/// Creates the error for a record without a field.
+fn lacking(number: usize, record: &Value, field: &str) -> EventError {
+    let fields = record.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
+    let fields = fields.filter(|fields| !fields.is_empty()).unwrap_or_else(|| "no fields".into());
+    EventError {
+        expected: TRIPS_EXPECTED,
+        found: format!("record {number} without {field}: it has {fields}"),
+    }
+}
+
+/// Returns the text of a field, if it is one and not empty.
+fn text<'a>(of: &'a Value, field: &str) -> Option<&'a str> {
+    of[field].as_str().filter(|text| !text.is_empty())
+}
+
+fn of_sqs(number: usize, record: &Value) -> Result<Message, EventError> {
+    let id = text(record, "messageId").ok_or_else(|| lacking(number, record, "messageId"))?.to_string();
+    let body = match record.get("body") {
+        None => return Err(lacking(number, record, "body")),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    Ok(Message { id, body, partition_key: None, flaw: None })
+}
+
+/// Reads a record of a stream. Data that is no text is a flaw of the message and no error, since a record that can never
+/// be read would hold its shard until it expires.
+fn of_record(number: usize, record: &Value) -> Result<Message, EventError> {
+    let record = &record["kinesis"];
+    let id = text(record, "sequenceNumber");
+    let id = id.ok_or_else(|| lacking(number, record, "kinesis.sequenceNumber"))?.to_string();
+    let partition_key = text(record, "partitionKey").map(String::from);
+    let data = record["data"].as_str().unwrap_or_default();
+    let (body, flaw) = match decoded(data) {
+        Ok(body) => (body, None),
+        Err(flaw) => (data.to_string(), Some(flaw)),
+    };
+    Ok(Message { id, body, partition_key, flaw })
+}
+
+/// The first bytes of records that the Kinesis Producer Library has put together.
+const AGGREGATED: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
+
+/// Decodes the data of a record, once.
+fn decoded(data: &str) -> Result<String, String> {
+    let engine = GeneralPurpose::new(
+        &base64::alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let bytes =
+        engine.decode(data).map_err(|error| format!("the record's data is not in base64: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        if error.as_bytes().starts_with(&AGGREGATED) {
+            "the record holds several, as the Kinesis Producer Library puts them together: set its AggregationEnabled to false".into()
+        } else {
+            format!("the record's data is not UTF-8: {}", error.utf8_error())
+        }
+    })
 }
 
 impl model::Classified for EventError {
@@ -177,89 +267,4 @@ fn form_decoded(key: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn sample(name: &str) -> Value {
-        let path = format!("{}/../../infra/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn of_a_record_only_the_id_and_the_body_are_looked_at() {
-        let mut event = sample("scorer-sqs");
-        event["Records"][0]["messageAttributes"] =
-            json!({"origin": {"stringListValues": null, "dataType": "String"}});
-        event["Records"][1]["attributes"] = json!({"ApproximateReceiveCount": 1, "New": [null]});
-        event["Records"][2]["body"] = json!({"ride_id": 1});
-        let messages = trip_messages(&event).unwrap();
-        assert_eq!((messages.len(), messages[2].body.as_str()), (3, "{\"ride_id\":1}"));
-        assert_eq!(trip_messages(&json!({"Records": []})), Ok(vec![]));
-    }
-
-    #[test]
-    fn whatever_is_no_batch_of_messages_is_refused_by_its_name() {
-        let record = |fields: Value| json!({"Records": [{"messageId": "m", "body": "{}"}, fields]});
-        let sns = json!({"EventSource": "aws:sns", "Sns": {"Message": "{}"}});
-        for (event, name) in [
-            (
-                json!({"Records": [{"eventSource": "aws:kinesis", "kinesis": {"data": "e30="}}]}),
-                "found a Kinesis event",
-            ),
-            (
-                json!({"Records": [{"eventSource": "aws:dynamodb", "dynamodb": {}}]}),
-                "found a DynamoDB stream's event",
-            ),
-            (json!({"Records": [sns]}), "found an SNS event"),
-            (sample("batch-predictor-s3"), "found an S3 notification"),
-            (sample("batch-predictor-eventbridge"), "found an EventBridge event of S3"),
-            (json!({"Records": [{}]}), "found record 0 without messageId: it has no fields"),
-            (
-                record(json!({"messageId": "n", "Body": "{}"})),
-                "found record 1 without body: it has Body, messageId",
-            ),
-            (record(json!({"messageId": "", "body": "{}"})), "found record 1 without messageId"),
-            (record(json!({"messageId": 7, "body": "{}"})), "found record 1 without messageId"),
-            (record(json!("text")), "found record 1 without messageId: it has no fields"),
-            (record(json!({"eventSource": "aws:sns", "messageId": "m", "body": "{}"})), "found {\"Records\""),
-            (json!({"now": "2021-03-15"}), "found {\"now\""),
-            (json!(null), "found null"),
-        ] {
-            let refused = trip_messages(&event).unwrap_err().to_string();
-            assert!(
-                refused.starts_with("expected an SQS event") && refused.contains(name),
-                "{refused}: {name}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_eventbridge_key_is_raw() {
-        let mut event = sample("batch-predictor-eventbridge");
-        event["detail"]["object"]["key"] = json!("incoming/late trips + 100%.parquet");
-        let created = objects_created(&event).unwrap();
-        assert_eq!(created[0].key, "incoming/late trips + 100%.parquet");
-        assert_eq!(created[0].version.as_deref(), Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"));
-        assert_eq!(created[0].etag.as_deref(), Some("b1946ac92492d2347c6235b4d2611184"));
-    }
-
-    #[test]
-    fn a_classic_key_is_form_encoded() {
-        let created = objects_created(&sample("batch-predictor-s3")).unwrap();
-        assert_eq!(created[0].key, "incoming/late trips + 100%/green_tripdata_2021-03.parquet");
-        assert_eq!(created[0].bucket, "tripcast-databucket-1a2b3c4d5e6f");
-    }
-
-    #[test]
-    fn a_test_event_tells_of_nothing_and_another_event_is_refused() {
-        assert_eq!(objects_created(&sample("batch-predictor-s3-test-event")), Ok(vec![]));
-        for other in [json!({}), json!(null), json!({"Records": [{}]}), sample("scorer-sqs")] {
-            let refused = objects_created(&other).unwrap_err().to_string();
-            assert!(refused.starts_with("expected an EventBridge \"Object Created\" event"), "{refused}");
-        }
-        let removed = json!({"Records": [{"eventName": "ObjectRemoved:Delete", "s3": {}}]});
-        assert_eq!(objects_created(&removed), Ok(vec![]), "known, and nothing appeared");
-    }
-}
+mod tests;

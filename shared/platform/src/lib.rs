@@ -1,8 +1,8 @@
 //! The Lambda side of a function: configuration, events, responses, logs, metrics and messages.
 //!
 //! Map: [`env`] reads configuration, [`telemetry`] writes logs and metrics, [`lambda`] runs a handler; [`event`]
-//! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages, [`topic`] notes to
-//! people.
+//! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages, [`stream`] puts
+//! records, [`topic`] sends notes to people.
 //!
 //! Deliberately absent: objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
 
@@ -11,5 +11,6 @@ pub mod event;
 pub mod lambda;
 pub mod outcome;
 pub mod queue;
+pub mod stream;
 pub mod telemetry;
 pub mod topic;

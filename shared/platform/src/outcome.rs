@@ -2,19 +2,22 @@
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 
+use crate::event::Source;
+
 /// The state of every message of one batch. A message starts as failed and only an acknowledgement clears it, so that
 /// it is delivered again whatever goes wrong in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchOutcomes {
+    source: Source,
     pending: Vec<String>,
     cleared: Vec<bool>,
 }
 
 impl BatchOutcomes {
     /// Creates a batch of messages with these ids, all failed.
-    pub fn new(message_ids: Vec<String>) -> Self {
+    pub fn new(source: Source, message_ids: Vec<String>) -> Self {
         let cleared = vec![false; message_ids.len()];
-        Self { pending: message_ids, cleared }
+        Self { source, pending: message_ids, cleared }
     }
 
     /// Clears message number `at`, which was predicted or rejected, and acknowledged.
@@ -34,11 +37,19 @@ impl BatchOutcomes {
         self.cleared.iter().filter(|cleared| !**cleared).count()
     }
 
-    /// Returns the response to Lambda, which lists the failed messages for redelivery.
+    /// Returns the response to Lambda, which lists what is to be delivered again: the failed messages of a queue, or the
+    /// record of a shard with the lowest sequence number that has failed, from which on Lambda delivers all. Both have one
+    /// form.
     pub fn response(&self) -> SqsBatchResponse {
-        let failed = self.pending.iter().zip(&self.cleared).filter(|(_, cleared)| !**cleared);
+        let failed =
+            self.pending.iter().zip(&self.cleared).filter(|(_, cleared)| !**cleared).map(|(id, _)| id);
+        let failed: Vec<&String> = match self.source {
+            Source::Queue => failed.collect(),
+            // Sequence numbers are decimal numbers of up to 129 digits.
+            Source::Stream => failed.min_by_key(|id| (id.len(), id.as_str())).into_iter().collect(),
+        };
         let mut response = SqsBatchResponse::default();
-        for (id, _) in failed {
+        for id in failed {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier.clone_from(id);
             response.batch_item_failures.push(failure);
@@ -57,10 +68,22 @@ mod tests {
 
     #[test]
     fn only_what_was_acknowledged_does_not_come_back() {
-        let mut batch = BatchOutcomes::new(["a", "b", "c"].map(String::from).to_vec());
+        let mut batch = BatchOutcomes::new(Source::Queue, ["a", "b", "c"].map(String::from).to_vec());
         assert_eq!(ids(&batch.response()), ["a", "b", "c"]);
         batch.clear(1);
         batch.clear(99);
         assert_eq!((batch.failed(), ids(&batch.response())), (2, vec!["a", "c"]));
+    }
+
+    #[test]
+    fn of_a_shard_the_lowest_number_that_has_failed_comes_back() {
+        let mut batch = BatchOutcomes::new(Source::Stream, ["98", "100", "99"].map(String::from).to_vec());
+        assert_eq!(ids(&batch.response()), ["98"]);
+        batch.clear(0);
+        assert_eq!(ids(&batch.response()), ["99"], "by number, neither by text nor by place");
+        batch.clear(2);
+        assert_eq!(ids(&batch.response()), ["100"]);
+        batch.clear(1);
+        assert_eq!(ids(&batch.response()), [""; 0]);
     }
 }

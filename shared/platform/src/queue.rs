@@ -27,12 +27,14 @@ pub struct Outgoing {
     pub body: String,
     /// Named texts beside it; empty ones are not sent, since SQS accepts none.
     pub attributes: Vec<(&'static str, String)>,
+    /// What keeps its place in the order of a stream: messages of one key are read as they were sent. A queue has none.
+    pub partition_key: Option<String>,
 }
 
 impl Outgoing {
     /// Creates a message without attributes.
     pub fn new(body: String) -> Self {
-        Self { body, attributes: Vec::new() }
+        Self { body, attributes: Vec::new(), partition_key: None }
     }
 
     /// Creates a message from a JSON document, with U+FFFE and U+FFFF, which SQS refuses, escaped in its strings.
@@ -59,9 +61,27 @@ pub struct SendError {
     detail: String,
 }
 
+impl SendError {
+    /// Creates the error for a message to `queue`, a queue or a stream.
+    pub fn new(queue: &str, detail: String) -> Self {
+        Self { queue: queue.into(), detail }
+    }
+}
+
 /// A destination of messages.
 #[async_trait]
 pub trait Sink: std::fmt::Debug + Send + Sync {
+    /// Returns the largest number of messages that one call takes.
+    fn entries_a_call(&self) -> usize {
+        ENTRIES_A_CALL
+    }
+
+    /// Returns whether messages of one partition key are read in the order of the calls that sent them. Two of them in one
+    /// call may change places, since the second may be accepted where the first is refused and sent again.
+    fn keeps_order(&self) -> bool {
+        false
+    }
+
     /// Sends every message and returns one result for each, in order. An error concerns that message alone.
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), SendError>>;
 }
@@ -86,7 +106,7 @@ impl SqsSink {
     }
 
     async fn call(&self, messages: &[Outgoing]) -> Vec<Result<(), SendError>> {
-        let failed = |detail: String| SendError { queue: self.url.clone(), detail };
+        let failed = |detail: String| SendError::new(&self.url, detail);
         let entries = messages.iter().enumerate().map(|(at, message)| entry(at, message));
         let entries = match entries.collect::<Result<Vec<_>, _>>() {
             Ok(entries) => entries,
@@ -118,7 +138,7 @@ impl SqsSink {
 impl Sink for SqsSink {
     async fn send(&self, messages: Vec<Outgoing>) -> Vec<Result<(), SendError>> {
         let mut results = Vec::with_capacity(messages.len());
-        for call in calls(&messages) {
+        for call in calls(&messages, ENTRIES_A_CALL, BYTES_A_CALL, Outgoing::bytes) {
             results.extend(self.call(call).await);
         }
         results
@@ -137,19 +157,24 @@ fn entry(
     entry.build()
 }
 
-/// Splits messages into runs that fit one call each, in order.
-fn calls(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
-    let (mut calls, mut start, mut bytes) = (Vec::new(), 0, 0);
-    for (at, message) in messages.iter().enumerate() {
-        let full = at - start == ENTRIES_A_CALL || (at > start && bytes + message.bytes() > BYTES_A_CALL);
-        if full {
-            calls.push(&messages[start..at]);
-            (start, bytes) = (at, 0);
+/// Splits items of `bytes` each into runs of at most `entries` and `bytes_max`, in order.
+pub(crate) fn calls<T>(
+    items: &[T],
+    entries: usize,
+    bytes_max: usize,
+    bytes: impl Fn(&T) -> usize,
+) -> Vec<&[T]> {
+    let (mut calls, mut start, mut sum) = (Vec::new(), 0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let size = bytes(item);
+        if at - start == entries || (at > start && sum + size > bytes_max) {
+            calls.push(&items[start..at]);
+            (start, sum) = (at, 0);
         }
-        bytes += message.bytes();
+        sum += size;
     }
-    if start < messages.len() {
-        calls.push(&messages[start..]);
+    if start < items.len() {
+        calls.push(&items[start..]);
     }
     calls
 }
@@ -202,7 +227,7 @@ impl Sink for MemorySink {
         let refuse = state.refuse.clone();
         let mut send = |message: Outgoing| match &refuse {
             Some(text) if message.body.contains(text) => {
-                Err(SendError { queue: "memory".into(), detail: "told to refuse".into() })
+                Err(SendError::new("memory", "set to refuse it".into()))
             }
             _ => {
                 state.sent.push(message);

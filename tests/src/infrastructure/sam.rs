@@ -2,11 +2,15 @@
 
 mod document;
 mod http;
+mod properties;
+mod streams;
 mod values;
 
 use serde_json::Value;
 
 pub use document::template;
+
+use properties::{EVENT_PROPERTIES, GLOBALS, PROPERTIES};
 
 use super::{Collected, Facts, closed, many, scalar, snake};
 
@@ -33,107 +37,8 @@ pub fn of_sam() -> Facts {
 }
 
 /// The fields that a resource may have.
-const RESOURCE_FIELDS: [&str; 6] =
-    ["Type", "Properties", "Metadata", "Condition", "DeletionPolicy", "UpdateReplacePolicy"];
-
-/// The settings that all functions share.
-const GLOBALS: [&str; 5] = ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing"];
-
-/// The properties of resources that the comparison reads: no function URLs, managed policies or networks.
-const PROPERTIES: [(&str, &[&str]); 18] = [
-    (
-        "AWS::Serverless::Function",
-        &[
-            "Description",
-            "MemorySize",
-            "Timeout",
-            "Role",
-            "ReservedConcurrentExecutions",
-            "LoggingConfig",
-            "Environment",
-            "EventInvokeConfig",
-            "Events",
-        ],
-    ),
-    (
-        "AWS::SQS::Queue",
-        &[
-            "SqsManagedSseEnabled",
-            "VisibilityTimeout",
-            "MessageRetentionPeriod",
-            "MaximumMessageSize",
-            "RedrivePolicy",
-        ],
-    ),
-    ("AWS::SQS::QueuePolicy", &["Queues", "PolicyDocument"]),
-    ("AWS::S3::BucketPolicy", &["Bucket", "PolicyDocument"]),
-    ("AWS::IAM::Role", &["AssumeRolePolicyDocument", "PermissionsBoundary", "Policies"]),
-    ("AWS::KMS::Key", &["Description", "EnableKeyRotation", "KeyPolicy"]),
-    (
-        "AWS::S3::Bucket",
-        &[
-            "VersioningConfiguration",
-            "BucketEncryption",
-            "PublicAccessBlockConfiguration",
-            "OwnershipControls",
-            "LoggingConfiguration",
-            "LifecycleConfiguration",
-            "NotificationConfiguration",
-        ],
-    ),
-    ("AWS::Logs::LogGroup", &["LogGroupName", "RetentionInDays", "KmsKeyId"]),
-    (
-        "AWS::CloudWatch::Alarm",
-        &[
-            "AlarmDescription",
-            "Namespace",
-            "MetricName",
-            "Statistic",
-            "ExtendedStatistic",
-            "Period",
-            "EvaluationPeriods",
-            "ComparisonOperator",
-            "Threshold",
-            "TreatMissingData",
-            "AlarmActions",
-            "OKActions",
-            "Dimensions",
-        ],
-    ),
-    ("AWS::SNS::Topic", &["KmsMasterKeyId"]),
-    ("AWS::SNS::Subscription", &["TopicArn", "Endpoint", "Protocol"]),
-    ("AWS::CloudWatch::Dashboard", &["DashboardName", "DashboardBody"]),
-    ("AWS::ApiGatewayV2::Api", &["Name", "Description", "ProtocolType"]),
-    (
-        "AWS::ApiGatewayV2::Integration",
-        &["ApiId", "IntegrationType", "IntegrationUri", "PayloadFormatVersion", "TimeoutInMillis"],
-    ),
-    (
-        "AWS::ApiGatewayV2::Authorizer",
-        &["ApiId", "Name", "AuthorizerType", "IdentitySource", "JwtConfiguration"],
-    ),
-    ("AWS::ApiGatewayV2::Route", &["ApiId", "RouteKey", "Target", "AuthorizationType", "AuthorizerId"]),
-    ("AWS::ApiGatewayV2::Stage", &["ApiId", "StageName", "AutoDeploy", "DefaultRouteSettings"]),
-    ("AWS::Lambda::Permission", &["FunctionName", "Action", "Principal", "SourceArn"]),
-];
-
-/// The properties of events that the comparison reads.
-const EVENT_PROPERTIES: [&str; 14] = [
-    "BatchSize",
-    "DeadLetterConfig",
-    "FilterCriteria",
-    "FunctionResponseTypes",
-    "Input",
-    "MaximumBatchingWindowInSeconds",
-    "Name",
-    "Pattern",
-    "Queue",
-    "RetryPolicy",
-    "RoleArn",
-    "ScalingConfig",
-    "ScheduleExpression",
-    "ScheduleExpressionTimezone",
-];
+const RESOURCE_FIELDS: [&str; 7] =
+    ["Type", "Properties", "Metadata", "Condition", "DeletionPolicy", "DependsOn", "UpdateReplacePolicy"];
 
 struct Sam<'a> {
     template: &'a Value,
@@ -158,6 +63,11 @@ impl Sam<'_> {
             "AWS::SQS::QueuePolicy" | "AWS::S3::BucketPolicy" => {
                 self.statements(name, &of["PolicyDocument"], into);
             }
+            "AWS::IAM::Policy" => {
+                into.list(format!("policy_of.{name}"), self.texts(&of["Roles"]));
+                self.statements(name, &of["PolicyDocument"], into);
+            }
+            "AWS::Kinesis::Stream" | "AWS::Lambda::EventSourceMapping" => self.stream(name, of, into),
             "AWS::IAM::Role" => self.role(name, of, into),
             "AWS::KMS::Key" => {
                 into.put(format!("key.{name}.rotates"), self.text(&of["EnableKeyRotation"]));

@@ -92,6 +92,14 @@ const FIELDS: [(&str, &[&str]); 6] = [
     ("aws_kms_key", &["description", "enable_key_rotation", "policy"]),
 ];
 
+/// The arguments of a stream that the comparison reads.
+const STREAM: [(&str, &str); 4] = [
+    ("shards", "shard_count"),
+    ("retention_h", "retention_period"),
+    ("encryption", "encryption_type"),
+    ("key", "kms_key_id"),
+];
+
 struct Terraform {
     all: Value,
 }
@@ -137,9 +145,13 @@ impl Terraform {
             "aws_sqs_queue_policy" | "aws_s3_bucket_policy" => self.statements(name, &of["policy"], into),
             "aws_iam_role" => self.role(name, of, into),
             "aws_iam_role_policy" => {
-                assert_eq!(of["role"], format!("${{aws_iam_role.{name}.name}}"), "{name} is of another role");
+                // A role's own policy has its name.
+                if of["role"] != format!("${{aws_iam_role.{name}.name}}") {
+                    into.put(format!("policy_of.{name}"), text(&of["role"]));
+                }
                 self.statements(name, &of["policy"], into);
             }
+            "aws_kinesis_stream" => fields("stream", name, of, into, &STREAM),
             "aws_kms_key" => {
                 fields("key", name, of, into, &[("rotates", "enable_key_rotation")]);
                 self.statements(name, &of["policy"], into);
@@ -198,7 +210,7 @@ impl Terraform {
 
     /// Returns the policy document whose JSON is `reference`.
     fn document(&self, reference: &Value) -> &Value {
-        let name = reference.as_str().unwrap();
+        let name = reference.as_str().unwrap().replace("${one(", "${").replace("[*].json)}", ".json}");
         let name =
             name.strip_prefix("${data.aws_iam_policy_document.").and_then(|name| name.strip_suffix(".json}"));
         let name = name.unwrap_or_else(|| panic!("{reference} is no policy document"));
@@ -243,18 +255,20 @@ fn function(name: &str, of: &Value, into: &mut Collected) {
 fn mapping(name: &str, of: &Value, into: &mut Collected) {
     let function = text(&of["function_name"]).replace(".name}", ".arn}");
     into.put(format!("trigger.{name}.function"), function);
-    fields(
-        "trigger",
-        name,
-        of,
-        into,
-        &[
-            ("queue", "event_source_arn"),
-            ("batch", "batch_size"),
-            ("window_s", "maximum_batching_window_in_seconds"),
-            ("concurrency", "scaling_config.maximum_concurrency"),
-        ],
-    );
+    // Only a stream is read from a position on.
+    let source = if of["starting_position"].is_null() { "queue" } else { "stream" };
+    let wanted = [
+        (source, "event_source_arn"),
+        ("from", "starting_position"),
+        ("batch", "batch_size"),
+        ("window_s", "maximum_batching_window_in_seconds"),
+        ("concurrency", "scaling_config.maximum_concurrency"),
+        ("halves", "bisect_batch_on_function_error"),
+        ("retries", "maximum_retry_attempts"),
+        ("age_s", "maximum_record_age_in_seconds"),
+        ("dead_letters", "destination_config.on_failure.destination_arn"),
+    ];
+    fields("trigger", name, of, into, &wanted);
     into.list(format!("trigger.{name}.responses"), texts(&of["function_response_types"]));
     into.tree(&format!("trigger.{name}.filter"), &of["filter_criteria"]);
 }

@@ -14,12 +14,15 @@ fn messages(count: usize, bytes: usize) -> Vec<Outgoing> {
 
 #[test]
 fn calls_hold_ten_messages_and_a_mebibyte() {
-    let sizes = |messages: &[Outgoing]| calls(messages).iter().map(|call| call.len()).collect::<Vec<_>>();
+    fn split(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
+        calls(messages, ENTRIES_A_CALL, BYTES_A_CALL, Outgoing::bytes)
+    }
+    let sizes = |messages: &[Outgoing]| split(messages).iter().map(|call| call.len()).collect::<Vec<_>>();
     assert_eq!(sizes(&messages(23, 10)), [10, 10, 3]);
     assert_eq!(sizes(&messages(5, 400 << 10)), [2, 2, 1]);
     assert_eq!(sizes(&messages(2, 2 << 20)), [1, 1], "too large goes alone, for the queue to refuse");
     assert!(sizes(&[]).is_empty());
-    let all: Vec<Outgoing> = calls(&messages(23, 10)).concat();
+    let all: Vec<Outgoing> = split(&messages(23, 10)).concat();
     assert_eq!(all, messages(23, 10), "in order, each once");
 }
 

@@ -28,6 +28,11 @@ impl Sam<'_> {
         if let Some(name) = value["Ref"].as_str() {
             return self.reference(name);
         }
+        // What is there by a condition, or an empty text.
+        if let Some(Value::Array(choice)) = value.get("Fn::If") {
+            assert_eq!(choice.last(), Some(&"".into()), "{value}: the comparison does not know the other");
+            return choice.get(1).map(|there| self.text(there)).unwrap_or_default();
+        }
         if let Some(got) = value.get("Fn::GetAtt") {
             let parts: Vec<String> = match got {
                 Value::String(joined) => joined.split('.').map(String::from).collect(),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::Collected;
 use super::fields;
-use super::values::texts;
+use super::values::{text, texts};
 
 /// Who calls the function on behalf of the API.
 pub(super) const CALLER: &str = "apigateway.amazonaws.com";
@@ -49,7 +49,6 @@ pub(super) fn part(name: &str, of: &Value, into: &mut Collected) {
         assert_eq!(parts[0], "${var.jwt_issuer == ", "{name}");
         into.put(format!("http.{name}.without_tokens"), parts[3]);
         into.put(format!("http.{name}.with_tokens"), parts[5]);
-        let by = of["authorizer_id"].as_str().unwrap().replace("${one(aws_apigatewayv2_authorizer.", "{");
-        into.put(format!("http.{name}.authorized_by"), by.replace("[*].id)}", ".id}"));
+        into.put(format!("http.{name}.authorized_by"), text(&of["authorizer_id"]));
     }
 }

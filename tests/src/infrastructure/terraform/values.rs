@@ -40,6 +40,9 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 pub(super) fn named(reference: &str) -> String {
+    // What is there by a condition, or nothing.
+    let only = reference.strip_prefix("one(").and_then(|rest| rest.strip_suffix(")"));
+    let reference = only.unwrap_or(reference).replace("[*]", "");
     let steps: Vec<&str> = reference.split('.').collect();
     match steps.as_slice() {
         ["var", "name"] => "{stack}".into(),
