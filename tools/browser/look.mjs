@@ -7,25 +7,10 @@
 import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-
-// The package contains the libraries that Chromium needs on Lambda, and unpacks them only if these variables are set.
-process.env.AWS_LAMBDA_JS_RUNTIME = "nodejs20.x";
-process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs20.x";
-const { default: chromium } = await import("@sparticuz/chromium");
-const { chromium: playwright } = await import("playwright-core");
-
-const VIEWS = [
-  { name: "wide", viewport: { width: 1280, height: 900 }, colorScheme: "light" },
-  { name: "narrow", viewport: { width: 390, height: 844 }, colorScheme: "dark" },
-];
+import { launch, VIEWS } from "./chromium.mjs";
 
 const [screenshots, ...pages] = process.argv.slice(2);
-const browser = await playwright.launch({
-  executablePath: await chromium.executablePath(),
-  // The package's default arguments are not used: they are for one page in a single process.
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  headless: true,
-});
+const browser = await launch();
 try {
   const seen = [];
   for (const page of pages) {

@@ -1,4 +1,4 @@
-"""Checks `tripcast serve`: generated requests by its OpenAPI document, clients that are slow, do not read or send too much, and its end.
+"""Checks `tripcast serve`: its page in a real browser, generated requests by its OpenAPI document, clients that are slow, do not read or send too much, and its end.
 
     python3 tools/web/check.py            (by `make test-web`, which builds `tripcast` first)
 
@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Iterator
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "browser")]
 
+import browser  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "web"
@@ -52,6 +53,7 @@ def main() -> int:
             shutil.rmtree(work, ignore_errors=True)
             store = trained(work)
             with served(store, work) as (server, port):
+                page(port)
                 generated(port, work)
                 slow(port)
                 deaf(port)
@@ -97,6 +99,19 @@ def served(store: Path, work: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     finally:
         server.kill()
         server.wait()
+
+
+def page(port: int) -> None:
+    """Tries the page: a wrong zone and distance, a trip, the card of the model that answered, and the map."""
+    for seen in browser.tried(f"http://127.0.0.1:{port}/", STATE / "screenshots"):
+        view, answer = seen["view"], seen["answer"]
+        expect(not seen["wrong"], f"page, {view}: {'; '.join(seen['wrong'])}")
+        messages = seen["messages"]
+        expect("No zone is like this" in messages["zone"] and "Expected miles" in messages["miles"] and messages["time"] and messages["focus"] == "from", f"page, {view}: {messages}")
+        expect(answer["minutes"].endswith(" minutes") and float(answer["minutes"].split()[0]) > 5, f"page, {view}: {answer}")
+        expect("90 %" in answer["interval"] and "crow flies" in answer["distance"] and answer["bars"] > 2, f"page, {view}: {answer}")
+        expect("boosted" in answer["card"] and "rmse" in answer["card"], f"page, {view}: {answer['card']}")
+        expect(seen["chosen"].endswith("(130)"), f"page, {view}: the map chose {seen['chosen']}")
 
 
 def generated(port: int, work: Path) -> None:

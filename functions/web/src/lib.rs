@@ -1,7 +1,7 @@
 //! Predictions over HTTP: the same router behind an API Gateway, as a Lambda function, and on a socket, by `tripcast serve`.
 //!
 //! [`router`] is the map of routes. [`body`] reads what comes, [`trips`] makes trips of it and predicts them, [`predict`], [`invocations`]
-//! and [`explain`] answer in their forms, [`models`] and [`operations`] say what answers; every error is a [`problem`]. [`event`] is the way
+//! and [`explain`] answer in their forms, [`models`] and [`operations`] say what answers, [`page`] is for people; every error is a [`problem`]. [`event`] is the way
 //! from Lambda's events to the router and back.
 //!
 //! Deliberately absent: sockets and their limits (`cli`), who may ask (API Gateway), and what a feature is (`model`).
@@ -14,6 +14,7 @@ pub mod invocations;
 pub mod models;
 pub mod openapi;
 pub mod operations;
+pub mod page;
 pub mod predict;
 pub mod problem;
 pub mod trips;
@@ -58,6 +59,7 @@ impl App {
 pub fn router(app: App) -> Router {
     let figures = app.figures.clone();
     Router::new()
+        .route("/", get(page::page))
         .route("/predict", post(predict::predict))
         .route("/invocations", post(invocations::invocations))
         .route("/explain", post(explain::explain))

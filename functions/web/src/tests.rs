@@ -287,7 +287,8 @@ async fn events_of_an_http_api_are_answered_below_any_stage() {
         assert_eq!(found, status, "{stage} {path}: {answer}");
         assert_eq!(answer["duration"].is_number(), status == 200, "{answer}");
     }
-    assert_eq!(answered(event("GET", "prod", "/prod", None)).await.0, 404);
+    assert_eq!(answered(event("GET", "prod", "/prod", None)).await.0, 200, "the page");
+    assert_eq!(answered(event("GET", "prod", "/prod/nowhere", None)).await.0, 404);
     assert!(
         event::answer(router(app().await), LambdaEvent::new(json!({"Records": []}), Context::default()))
             .await
