@@ -53,8 +53,12 @@ class Recorder(BaseHTTPRequestHandler):
         # The response to HEAD states the length of a body that it does not contain.
         length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
         self.send_header("Content-Length", length or "0")
-        self.end_headers()
-        self.wfile.write(content)
+        try:
+            self.end_headers()
+            self.wfile.write(content)
+        except ConnectionError:
+            # The function has ended meanwhile.
+            self.close_connection = True
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
 

@@ -137,7 +137,7 @@ run "streams" {
       one(aws_kinesis_stream.trips_stream[*].shard_count) == 2
       && aws_lambda_function.scorer_function.environment[0].variables["PREDICTIONS_STREAM"] == "tripcast-predictions"
     )
-    error_message = "The scorer must be told of the stream for predictions."
+    error_message = "The scorer must know the stream for predictions."
   }
 
   assert {
