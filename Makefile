@@ -82,7 +82,7 @@ test-monitor: local ## The monitor: its report in a real browser, its figures on
 	python3 tools/monitor/check.py
 
 .PHONY: test-web
-test-web: local ## `tripcast serve`: generated requests by its OpenAPI document, slow and large ones, its end
+test-web: local ## `tripcast serve`: its page in a browser, generated requests by its OpenAPI document, slow and large ones, its end
 	python3 tools/web/check.py
 
 .PHONY: test-mlflow

@@ -30,7 +30,7 @@ pub(crate) async fn send(
         }
         let Some((call, results)) = under_way.next().await else { return acknowledged };
         for ((at, _), result) in call.iter().zip(results) {
-            acknowledged += usize::from(is_cleared(*at, result, outcomes));
+            acknowledged += usize::from(cleared(*at, result, outcomes));
         }
     }
 }
@@ -44,21 +44,13 @@ async fn answered<'a>(
 }
 
 /// Clears message number `at` if it was acknowledged, and returns whether it was.
-fn is_cleared(at: usize, result: Result<(), SendError>, outcomes: &mut BatchOutcomes) -> bool {
+fn cleared(at: usize, result: Result<(), SendError>, outcomes: &mut BatchOutcomes) -> bool {
+    let is_acknowledged = result.is_ok();
     match result {
         Ok(()) => outcomes.clear(at),
         Err(error) => tracing::warn!(message = at, error_message = chain(&error), "not acknowledged"),
     }
-    outcomes.is_cleared(at)
-}
-
-/// How many messages were acknowledged, by what became of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Acknowledged {
-    /// As predictions.
-    pub predicted: usize,
-    /// As dead letters.
-    pub rejected: usize,
+    is_acknowledged
 }
 
 /// What becomes of one message.
@@ -73,35 +65,31 @@ pub(crate) struct Ending {
 }
 
 /// Sends the `endings` of a shard's records in their order, one call after the other, and nothing after a call in which
-/// one has failed, nor after a record without an ending: Lambda delivers all that follows a failed record again.
+/// one has failed, nor after a record without an ending: Lambda delivers all that follows a failed record again. Returns how
+/// many records have ended as predictions, and how many as dead letters.
 pub(crate) async fn send_in_order(
     ports: Ports<'_>,
     mut endings: Vec<Ending>,
     outcomes: &mut BatchOutcomes,
     may_go_on: &impl Fn() -> bool,
-) -> Acknowledged {
+) -> (usize, usize) {
     endings.sort_by_key(|ending| ending.at);
     let gap = endings.iter().enumerate().position(|(number, ending)| ending.at != number);
     endings.truncate(gap.unwrap_or(endings.len()));
-    let (mut acknowledged, mut waiting) = (Acknowledged::default(), endings.as_slice());
-    while !waiting.is_empty() && may_go_on() {
+    let (mut waiting, mut has_failed) = (endings.as_slice(), false);
+    while !waiting.is_empty() && !has_failed && may_go_on() {
         let (sink, length) = next_call(ports, waiting);
         let (call, rest) = waiting.split_at(length);
         let results = sink.send(call.iter().map(|ending| ending.message.clone()).collect()).await;
-        let mut all = results.len() == call.len();
+        has_failed = results.len() < call.len();
         for (ending, result) in call.iter().zip(results) {
-            let is_cleared = is_cleared(ending.at, result, outcomes);
-            let count =
-                if ending.is_prediction { &mut acknowledged.predicted } else { &mut acknowledged.rejected };
-            *count += usize::from(is_cleared);
-            all &= is_cleared;
-        }
-        if !all {
-            break;
+            has_failed |= !cleared(ending.at, result, outcomes);
         }
         waiting = rest;
     }
-    acknowledged
+    let ended = endings.iter().filter(|ending| outcomes.has_ended(ending.at));
+    let (predicted, rejected): (Vec<_>, Vec<_>) = ended.partition(|ending| ending.is_prediction);
+    (predicted.len(), rejected.len())
 }
 
 /// Returns where the first of some endings go, and how many of them one call takes.

@@ -23,7 +23,7 @@ use delivery::{Ending, send, send_in_order};
 use lambda_runtime::LambdaEvent;
 use model::{Bundle, Classified, Prediction, Reason, Rejection, Trip, TripRequest, chain};
 use observers::{EndedBatch, Observer, Predicted, observe};
-use platform::event::{EventError, Message, Source, TripMessages, trip_messages};
+use platform::event::{EventError, Message, Origin, TripMessages, trip_messages};
 use platform::lambda::Deadline;
 use platform::outcome::BatchOutcomes;
 use platform::queue::{Outgoing, Sink, sendable};
@@ -140,9 +140,9 @@ impl Scorer {
         let context = event.context;
         let messages = trip_messages(&event.payload)?;
         let may_go_on = || deadline.left() > self.deadline_reserve;
-        let predictions = match messages.source {
-            Source::Queue => &self.predictions,
-            Source::Stream => self.stream.as_ref().unwrap_or(&self.predictions),
+        let predictions = match messages.origin {
+            Origin::Queue => &self.predictions,
+            Origin::Stream => self.stream.as_ref().unwrap_or(&self.predictions),
         };
         let ports = Ports { predictions: &**predictions, dead_letters: &*self.dead_letters };
         let scored = score(&messages, || self.models.bundle(), ports, may_go_on).await?;
@@ -187,7 +187,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
 ) -> Result<ScoredBatch, ModelError> {
     let ids = batch.messages.iter().map(|message| message.id.clone()).collect();
     let mut scored = ScoredBatch {
-        outcomes: BatchOutcomes::new(batch.source, ids),
+        outcomes: BatchOutcomes::new(batch.origin, ids),
         predicted: 0,
         rejected: 0,
         unusable: BTreeMap::new(),
@@ -195,7 +195,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         predicted_batch: None,
     };
     let Decoded { mut letters, requests, trips } = decode(&batch.messages, &mut scored);
-    if batch.source == Source::Queue && may_go_on() {
+    if batch.origin == Origin::Queue && may_go_on() {
         let letters = std::mem::take(&mut letters);
         scored.rejected = send(ports.dead_letters, letters, &mut scored.outcomes, &may_go_on).await;
     }
@@ -222,15 +222,15 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         answers = encode(&batch.messages, &predicted);
         scored.predicted_batch = Some(predicted);
     }
-    match batch.source {
-        Source::Queue => {
+    match batch.origin {
+        Origin::Queue => {
             scored.predicted = send(ports.predictions, answers, &mut scored.outcomes, &may_go_on).await;
         }
-        Source::Stream => {
+        Origin::Stream => {
             let ending = |is_prediction| move |(at, message)| Ending { at, is_prediction, message };
             let endings = answers.into_iter().map(ending(true)).chain(letters.into_iter().map(ending(false)));
-            let sent = send_in_order(ports, endings.collect(), &mut scored.outcomes, &may_go_on).await;
-            (scored.predicted, scored.rejected) = (sent.predicted, sent.rejected);
+            (scored.predicted, scored.rejected) =
+                send_in_order(ports, endings.collect(), &mut scored.outcomes, &may_go_on).await;
         }
     }
     Ok(scored)

@@ -32,7 +32,7 @@ impl Predicted {
     /// Returns the rides whose prediction was acknowledged, each with its row.
     pub fn acknowledged(&self, outcomes: &BatchOutcomes) -> impl Iterator<Item = (usize, &TripRequest)> {
         let rides = self.requests.iter().enumerate();
-        rides.filter(|(_, (at, _))| outcomes.is_cleared(*at)).map(|(row, (_, request))| (row, request))
+        rides.filter(|(_, (at, _))| outcomes.has_ended(*at)).map(|(row, (_, request))| (row, request))
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
         let (trips, requests) = (Vec::new(), Vec::new());
         let predictions = bundle.predict(&trips);
         let predicted = Predicted { bundle, requests, trips, predictions };
-        let outcomes = BatchOutcomes::new(platform::event::Source::Queue, Vec::new());
+        let outcomes = BatchOutcomes::new(platform::event::Origin::Queue, Vec::new());
         let batch =
             EndedBatch { event: "event", predicted: Some(&predicted), rejected: &[], outcomes: &outcomes };
         let observers: [Arc<dyn Observer>; 3] =

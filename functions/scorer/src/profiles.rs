@@ -116,14 +116,14 @@ impl Observer for ProfileWriter {
 /// Counts the messages of a batch that have ended.
 fn count(batch: EndedBatch<'_>, days: &mut DayProfiles) {
     let today = today();
-    let rejections = batch.rejected.iter().filter(|(at, _)| batch.outcomes.is_cleared(*at));
+    let rejections = batch.rejected.iter().filter(|(at, _)| batch.outcomes.has_ended(*at));
     let rejected: Vec<(u64, Reason)> = rejections.map(|(at, reason)| (*at as u64, *reason)).collect();
     let Some(predicted) = batch.predicted else {
         let (trips, positions) = (&[], &[]);
         let rows = DayRows { trips, positions, rejected: &rejected, outcomes: None, predictions: None };
         return days.add(&rows, Source::Stream, today);
     };
-    let acknowledged = predicted.requests.iter().map(|(at, _)| batch.outcomes.is_cleared(*at));
+    let acknowledged = predicted.requests.iter().map(|(at, _)| batch.outcomes.has_ended(*at));
     let rows: Vec<usize> =
         acknowledged.enumerate().filter_map(|(row, is_cleared)| is_cleared.then_some(row)).collect();
     let positions: Vec<u64> = rows.iter().map(|row| predicted.requests[*row].0 as u64).collect();

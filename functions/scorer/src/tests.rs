@@ -37,7 +37,7 @@ fn batch(name: &str) -> Vec<Message> {
 }
 
 fn of_queue(messages: &[Message]) -> TripMessages {
-    TripMessages { source: Source::Queue, messages: messages.to_vec() }
+    TripMessages { origin: Origin::Queue, messages: messages.to_vec() }
 }
 
 async fn run(messages: &[Message], sinks: &(MemorySink, MemorySink), go_on: bool) -> ScoredBatch {

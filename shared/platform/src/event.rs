@@ -63,7 +63,7 @@ fn kind_of(event: &Value) -> String {
 
 /// Where the messages of a batch come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// An SQS queue: each message ends on its own.
     Queue,
     /// A shard of a Kinesis stream: what follows a message that has failed is delivered again with it.
@@ -74,7 +74,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TripMessages {
     /// Where all of them come from.
-    pub source: Source,
+    pub origin: Origin,
     /// The messages, in the order of the event.
     pub messages: Vec<Message>,
 }
@@ -117,19 +117,19 @@ pub fn trip_messages(event: &Value) -> Result<TripMessages, EventError> {
         record["eventSource"].as_str().is_none_or(|source| source == "aws:sqs")
             && record["EventSource"].is_null()
     };
-    let source = if records.first().is_some_and(of_stream) { Source::Stream } else { Source::Queue };
-    let is_of_source = |record: &Value| match source {
-        Source::Stream => of_stream(record),
-        Source::Queue => of_queue(record),
+    let origin = if records.first().is_some_and(of_stream) { Origin::Stream } else { Origin::Queue };
+    let is_of_origin = |record: &Value| match origin {
+        Origin::Stream => of_stream(record),
+        Origin::Queue => of_queue(record),
     };
-    if !records.iter().all(is_of_source) {
+    if !records.iter().all(is_of_origin) {
         return Err(unknown());
     }
-    let message = |(number, record)| match source {
-        Source::Stream => of_record(number, record),
-        Source::Queue => of_sqs(number, record),
+    let message = |(number, record)| match origin {
+        Origin::Stream => of_record(number, record),
+        Origin::Queue => of_sqs(number, record),
     };
-    Ok(TripMessages { source, messages: records.iter().enumerate().map(message).collect::<Result<_, _>>()? })
+    Ok(TripMessages { origin, messages: records.iter().enumerate().map(message).collect::<Result<_, _>>()? })
 }
 
 /// Creates the error for a record without a field.

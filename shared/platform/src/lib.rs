@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
 
+mod client;
 pub mod env;
 pub mod event;
 pub mod lambda;

@@ -2,22 +2,22 @@
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 
-use crate::event::Source;
+use crate::event::Origin;
 
 /// The state of every message of one batch. A message starts as failed and only an acknowledgement clears it, so that
 /// it is delivered again whatever goes wrong in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchOutcomes {
-    source: Source,
+    origin: Origin,
     pending: Vec<String>,
     cleared: Vec<bool>,
 }
 
 impl BatchOutcomes {
     /// Creates a batch of messages with these ids, all failed.
-    pub fn new(source: Source, message_ids: Vec<String>) -> Self {
+    pub fn new(origin: Origin, message_ids: Vec<String>) -> Self {
         let cleared = vec![false; message_ids.len()];
-        Self { source, pending: message_ids, cleared }
+        Self { origin, pending: message_ids, cleared }
     }
 
     /// Clears message number `at`, which was predicted or rejected, and acknowledged.
@@ -27,14 +27,19 @@ impl BatchOutcomes {
         }
     }
 
-    /// Returns whether message number `at` was cleared.
-    pub fn is_cleared(&self, at: usize) -> bool {
-        self.cleared.get(at).copied().unwrap_or_default()
+    /// Returns whether message number `at` has ended: it was cleared, and does not come back with one of its shard
+    /// that failed before it.
+    pub fn has_ended(&self, at: usize) -> bool {
+        let before = match self.origin {
+            Origin::Queue => at,
+            Origin::Stream => 0,
+        };
+        self.cleared.get(before..=at).is_some_and(|cleared| cleared.iter().all(|cleared| *cleared))
     }
 
-    /// Returns how many messages are still failed.
+    /// Returns how many messages come back.
     pub fn failed(&self) -> usize {
-        self.cleared.iter().filter(|cleared| !**cleared).count()
+        (0..self.cleared.len()).filter(|at| !self.has_ended(*at)).count()
     }
 
     /// Returns the response to Lambda, which lists what is to be delivered again: the failed messages of a queue, or the
@@ -43,10 +48,10 @@ impl BatchOutcomes {
     pub fn response(&self) -> SqsBatchResponse {
         let failed =
             self.pending.iter().zip(&self.cleared).filter(|(_, cleared)| !**cleared).map(|(id, _)| id);
-        let failed: Vec<&String> = match self.source {
-            Source::Queue => failed.collect(),
+        let failed: Vec<&String> = match self.origin {
+            Origin::Queue => failed.collect(),
             // Sequence numbers are decimal numbers of up to 129 digits.
-            Source::Stream => failed.min_by_key(|id| (id.len(), id.as_str())).into_iter().collect(),
+            Origin::Stream => failed.min_by_key(|id| (id.len(), id.as_str())).into_iter().collect(),
         };
         let mut response = SqsBatchResponse::default();
         for id in failed {
@@ -68,7 +73,7 @@ mod tests {
 
     #[test]
     fn only_what_was_acknowledged_does_not_come_back() {
-        let mut batch = BatchOutcomes::new(Source::Queue, ["a", "b", "c"].map(String::from).to_vec());
+        let mut batch = BatchOutcomes::new(Origin::Queue, ["a", "b", "c"].map(String::from).to_vec());
         assert_eq!(ids(&batch.response()), ["a", "b", "c"]);
         batch.clear(1);
         batch.clear(99);
@@ -77,7 +82,7 @@ mod tests {
 
     #[test]
     fn of_a_shard_the_lowest_number_that_has_failed_comes_back() {
-        let mut batch = BatchOutcomes::new(Source::Stream, ["98", "100", "99"].map(String::from).to_vec());
+        let mut batch = BatchOutcomes::new(Origin::Stream, ["98", "100", "99"].map(String::from).to_vec());
         assert_eq!(ids(&batch.response()), ["98"]);
         batch.clear(0);
         assert_eq!(ids(&batch.response()), ["99"], "by number, neither by text nor by place");
@@ -85,5 +90,17 @@ mod tests {
         assert_eq!(ids(&batch.response()), ["100"]);
         batch.clear(1);
         assert_eq!(ids(&batch.response()), [""; 0]);
+    }
+
+    #[test]
+    fn of_a_shard_what_follows_a_failure_has_not_ended() {
+        let cleared = |origin| {
+            let mut batch = BatchOutcomes::new(origin, ["1", "2", "3"].map(String::from).to_vec());
+            batch.clear(0);
+            batch.clear(2);
+            ([0, 1, 2, 3].map(|at| batch.has_ended(at)), batch.failed())
+        };
+        assert_eq!(cleared(Origin::Stream), ([true, false, false, false], 2));
+        assert_eq!(cleared(Origin::Queue), ([true, false, true, false], 1));
     }
 }

@@ -1,24 +1,20 @@
 //! Sends messages in calls of at most ten and 1 MiB; each message is acknowledged or fails on its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use serde::Serialize;
 
+use crate::client::{ATTEMPT, CALL, timeouts};
 use model::chain;
 
 /// SQS accepts at most ten messages per call.
 pub const ENTRIES_A_CALL: usize = 10;
 /// SQS accepts at most 1 MiB per message and per call, attributes included.
 pub const BYTES_A_CALL: usize = 1 << 20;
-/// Time limits of an attempt and a call: a batch has seconds, and a call that hangs must not take them all.
-const ATTEMPT_SECONDS_MAX: u64 = 3;
-const CALL_SECONDS_MAX: u64 = 8;
 
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +92,7 @@ pub struct SqsSink {
 impl SqsSink {
     /// Creates a sink for the queue at `url`.
     pub fn new(config: &SdkConfig, url: String) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
-            .operation_attempt_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
-            .operation_timeout(Duration::from_secs(CALL_SECONDS_MAX))
-            .build();
+        let timeouts = timeouts(ATTEMPT, CALL);
         let config = aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts).build();
         Self { client: Client::from_conf(config), url }
     }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 
+use crate::client::timeouts;
 use crate::queue::{Outgoing, SendError, Sink, calls};
 use model::chain;
 
@@ -19,14 +19,14 @@ pub const BYTES_A_CALL: usize = 5 << 20;
 /// Partition key of messages without one; an empty key is refused.
 const KEY_OF_NONE: &str = "tripcast";
 /// Time limits of an attempt and of a call with the SDK's retries.
-const ATTEMPT_SECONDS_MAX: u64 = 2;
-const CALL_SECONDS_MAX: u64 = 3;
+const ATTEMPT: Duration = Duration::from_secs(2);
+const CALL: Duration = Duration::from_secs(3);
 /// How often a record is put that the stream refuses, as it does above a shard's 1,000 records or 1 MiB a second.
 const ROUNDS: u32 = 4;
 /// Wait before the second round; it doubles for each that follows.
 const WAIT: Duration = Duration::from_millis(100);
-/// No further round begins after this time, so that sending takes 8 s at most, as with a queue.
-const ROUNDS_SECONDS_MAX: u64 = 4;
+/// No further call begins after this time, so that sending takes 8 s at most, as with a queue.
+const BEGIN: Duration = Duration::from_secs(4);
 
 /// A Kinesis stream.
 #[derive(Debug, Clone)]
@@ -38,11 +38,7 @@ pub struct KinesisSink {
 impl KinesisSink {
     /// Creates a sink for the stream of this name.
     pub fn new(config: &SdkConfig, stream: String) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
-            .operation_attempt_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
-            .operation_timeout(Duration::from_secs(CALL_SECONDS_MAX))
-            .build();
+        let timeouts = timeouts(ATTEMPT, CALL);
         let config = aws_sdk_kinesis::config::Builder::from(config).timeout_config(timeouts).build();
         Self { client: Client::from_conf(config), stream }
     }
@@ -97,7 +93,7 @@ impl Sink for KinesisSink {
         for round in 1..=ROUNDS {
             let refused: Vec<usize> = (0..messages.len()).filter(|at| results[*at].is_err()).collect();
             for call in calls(&refused, RECORDS_A_CALL, BYTES_A_CALL, |at| bytes(&messages[*at])) {
-                if started.elapsed() > Duration::from_secs(ROUNDS_SECONDS_MAX) {
+                if started.elapsed() > BEGIN {
                     return results;
                 }
                 let records: Vec<&Outgoing> = call.iter().map(|at| &messages[*at]).collect();

@@ -1,20 +1,16 @@
 //! Publishes notes to people, through an SNS topic.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sns::Client;
 
+use crate::client::{ATTEMPT, CALL, timeouts};
 use model::chain;
 
 /// SNS accepts subjects of fewer than a hundred characters of ASCII, without line breaks.
 const SUBJECT_CHARACTERS_MAX: usize = 99;
-/// Time limits of an attempt and of a call.
-const ATTEMPT: Duration = Duration::from_secs(3);
-const CALL: Duration = Duration::from_secs(8);
 
 /// Why a note was not published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,11 +37,7 @@ pub struct SnsTopic {
 impl SnsTopic {
     /// Opens the topic called `arn`.
     pub fn new(config: &SdkConfig, arn: String) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(CALL)
-            .build();
+        let timeouts = timeouts(ATTEMPT, CALL);
         let config = aws_sdk_sns::config::Builder::from(config).timeout_config(timeouts).build();
         Self { client: Client::from_conf(config), arn }
     }

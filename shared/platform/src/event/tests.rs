@@ -17,7 +17,7 @@ fn of_a_record_only_the_id_and_the_body_are_looked_at() {
     let messages = trip_messages(&event).unwrap().messages;
     assert_eq!((messages.len(), messages[2].body.as_str()), (3, "{\"ride_id\":1}"));
     let none = trip_messages(&json!({"Records": []})).unwrap();
-    assert_eq!((none.source, none.messages), (Source::Queue, vec![]));
+    assert_eq!((none.origin, none.messages), (Origin::Queue, vec![]));
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn the_data_of_a_record_is_decoded_once_and_what_is_no_text_stays_as_it_came() {
     let bad = [("6", json!("{}")), ("7", json!("/w==")), ("8", json!("84mawgE="))];
     let all = records.into_iter().chain(bad).map(|(number, data)| record(number, data));
     let event = json!({"Records": all.collect::<Vec<_>>()});
-    let TripMessages { source, messages } = trip_messages(&event).unwrap();
-    assert_eq!(source, Source::Stream);
+    let TripMessages { origin, messages } = trip_messages(&event).unwrap();
+    assert_eq!(origin, Origin::Stream);
     let bodies: Vec<&str> = messages.iter().map(|message| message.body.as_str()).collect();
     assert_eq!(bodies, ["{}", "{}", "e30=", "", "", "{}", "/w==", "84mawgE="]);
     assert!(messages.iter().all(|message| message.partition_key.as_deref() == Some("k")));

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::client::double::serve;
 
 fn messages(count: usize, bytes: usize) -> Vec<Outgoing> {
     (0..count).map(|at| Outgoing::new(format!("{at}{}", "x".repeat(bytes)))).collect()
@@ -42,19 +43,7 @@ fn a_document_is_sent_without_the_characters_that_sqs_refuses() {
 
 /// Starts a server that speaks the SQS protocol and responds with `answer`.
 async fn queue(answer: impl Fn(Value) -> Response + Clone + Send + Sync + 'static) -> SqsSink {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let serve = axum::Router::new()
-        .fallback(move |call: String| async move { answer(serde_json::from_str(&call).unwrap()) });
-    tokio::spawn(async move { axum::serve(listener, serve).await.unwrap() });
-    let credentials = aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "test");
-    let config = SdkConfig::builder()
-        .behavior_version(aws_config::BehaviorVersion::latest())
-        .region(aws_config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(credentials))
-        .retry_config(aws_config::retry::RetryConfig::disabled())
-        .endpoint_url(&url)
-        .build();
+    let (url, config) = serve(answer).await;
     SqsSink::new(&config, format!("{url}/0/predictions"))
 }
 

@@ -6,17 +6,15 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::client::double::serve;
 
 /// Starts a server that speaks the Kinesis protocol and responds with `answer` to the number of a call and its records.
 async fn stream(
     answer: impl Fn(usize, &[Value]) -> Response + Clone + Send + Sync + 'static,
 ) -> (KinesisSink, Arc<Mutex<Vec<usize>>>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&sizes);
-    let serve = axum::Router::new().fallback(move |call: String| async move {
-        let call: Value = serde_json::from_str(&call).unwrap();
+    let answer = move |call: Value| {
         assert_eq!(call["StreamName"], "predictions");
         let records = call["Records"].as_array().unwrap();
         let number = {
@@ -25,17 +23,8 @@ async fn stream(
             sizes.len()
         };
         answer(number, records)
-    });
-    let serve = serve.layer(axum::extract::DefaultBodyLimit::disable());
-    tokio::spawn(async move { axum::serve(listener, serve).await.unwrap() });
-    let credentials = aws_sdk_kinesis::config::Credentials::new("test", "test", None, None, "test");
-    let config = SdkConfig::builder()
-        .behavior_version(aws_config::BehaviorVersion::latest())
-        .region(aws_config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_kinesis::config::SharedCredentialsProvider::new(credentials))
-        .retry_config(aws_config::retry::RetryConfig::disabled())
-        .endpoint_url(&url)
-        .build();
+    };
+    let (_, config) = serve(answer).await;
     (KinesisSink::new(&config, "predictions".into()), sizes)
 }
 
