@@ -25,7 +25,7 @@ from environment import PROJECT, Failure
 from trips import MONTHS, SAMPLE, Source, find
 
 STACK = "tripcast"
-PARAMETERS = {"TripsVisibilitySeconds": "6", "ModelRefreshSeconds": "1"}
+PARAMETERS = {"TripsVisibilitySeconds": "6", "ModelRefreshSeconds": "1", "StreamShards": "1"}
 LEARN_MONTH, JUDGE_MONTH, LIVE_MONTH = MONTHS
 NOW = "2021-03-15"
 MESSAGES = 1_000
