@@ -54,10 +54,11 @@ months: local ## Fetch the whole months that golden figures are about from the T
 	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
-verify: test determinism hostile test-card test-monitor test-web test-mlflow build test-arm64 test-rie ## The gate and the longer proofs, before an issue is closed
+verify: test determinism hostile test-card test-monitor test-web test-clients test-mlflow build test-arm64 test-rie ## The gate and the longer proofs, before an issue is closed
 	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
 	$(MAKE) reproduce
 	$(MAKE) sam-build e2e-only PACKAGES=target/sam
+	$(MAKE) sam-local
 	$(MAKE) e2e-only DEPLOY_WITH=terraform
 
 .PHONY: hostile
@@ -179,8 +180,12 @@ test-arm64: ## The package of the other processor, from `make build`, under emul
 	    "it takes qemu-user, libc6-arm64-cross and gcc-aarch64-linux-gnu (Debian)"; \
 	fi
 
+.PHONY: test-clients
+test-clients: local ## The examples of docs/CLIENTS.md as they are written: AWS CLI, boto3, curl, requests, MLflow's client
+	python3 tools/clients/check.py
+
 .PHONY: sam-local
-sam-local: ## `sam local invoke` of every function, where there is a container engine
+sam-local: ## `sam local invoke` of every function on a local AWS, where there is a container engine; looks at what each one did
 	python3 tools/infra/sam_local.py
 
 .PHONY: bench

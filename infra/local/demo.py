@@ -116,7 +116,9 @@ def deploy_fresh(port: int) -> dict[str, str]:
         server.stop(port)
     server.start(port, environment.ensure())
     zips = PROJECT / "target" / "local"
-    return stack.deploy(server.endpoint(port), STACK, PROJECT / "template.yaml", zips, PARAMETERS)
+    outputs = stack.deploy(server.endpoint(port), STACK, PROJECT / "template.yaml", zips, PARAMETERS)
+    local_aws.offer_to_containers(port, STACK)
+    return outputs
 
 
 def body(place: int, message: dict) -> str:

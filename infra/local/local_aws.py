@@ -7,6 +7,7 @@
             infra/package.py
   outputs   print the stack's outputs (queue URLs, bucket and function names) as JSON
   env       print them for a shell, with what clients need: eval "$(python3 infra/local/local_aws.py env)"
+  sam-local write for `sam local invoke` how functions in containers reach the stack (deploy does, where a container engine runs)
   status    say whether it runs, and where its log is
   down      stop it; everything it held is gone
   free-port print a port that is free for a server and a recorder beside it
@@ -25,6 +26,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import containers
 import environment
 import server
 from environment import PROJECT, Failure
@@ -56,6 +58,7 @@ def free_port(args: argparse.Namespace) -> None:
 
 def down(args: argparse.Namespace) -> None:
     print(server.stop(args.port))
+    containers.withdraw(args.port)
 
 
 def status(args: argparse.Namespace) -> None:
@@ -74,7 +77,31 @@ def deploy(args: argparse.Namespace) -> None:
         outputs = terraform_stack.deploy(endpoint, args.stack, server.home_of(args.port), args.zips, parameters)
     else:
         outputs = stack.deploy(endpoint, args.stack, PROJECT / "template.yaml", args.zips, parameters)
+        offer_to_containers(args.port, args.stack)
     print(json.dumps(outputs, indent=2))
+
+
+def offer_to_containers(port: int, name: str) -> None:
+    """Lets `sam local invoke` find a stack, unless it is one of the tests'; without a container engine nothing needs to."""
+    import stack
+
+    if port not in PORTS:
+        return
+    try:
+        if said := containers.offer(port, stack.variables(server.endpoint(port), name)):
+            stack.progress(said)
+    except Failure as failure:
+        stack.progress(str(failure))
+
+
+def sam_local(args: argparse.Namespace) -> None:
+    environment.reenter()
+    import stack
+
+    said = containers.offer(args.port, stack.variables(server.running_endpoint(args.port), args.stack), args.to)
+    if said is None:
+        raise Failure("no container engine answers here (docker info; as root also podman info)")
+    print(said)
 
 
 def outputs(args: argparse.Namespace) -> None:
@@ -155,6 +182,12 @@ def command_line() -> argparse.ArgumentParser:
                            help="a template parameter, for example TripsVisibilitySeconds=2; repeat for more")
     add_tool(deploying)
     deploying.set_defaults(run=deploy)
+
+    about = "write for `sam local invoke` how functions in containers reach the stack"
+    offering = verbs.add_parser("sam-local", help=about, description=about)
+    offering.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
+    offering.add_argument("--to", type=Path, default=containers.VARIABLES, metavar="FILE", help="the file for --env-vars (default: %(default)s)")
+    offering.set_defaults(run=sam_local)
 
     for verb, about in ((outputs, "print the outputs of a deployed stack as JSON"), (env, "print them for a shell to evaluate")):
         showing = verbs.add_parser(verb.__name__, help=about, description=about)

@@ -44,6 +44,16 @@ def outputs(endpoint: str, stack: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
+def variables(endpoint: str, stack: str) -> dict[str, dict[str, str]]:
+    """Returns the variables of each function of a stack, by the function's logical id."""
+    resources = client(endpoint, "cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    lambda_ = client(endpoint, "lambda")
+    return {
+        resource["LogicalResourceId"]: lambda_.get_function_configuration(FunctionName=resource["PhysicalResourceId"])["Environment"]["Variables"]
+        for resource in resources if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
+
+
 def client(endpoint: str, service: str):
     return boto3.client(
         service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test",

@@ -122,6 +122,10 @@ impl Sam<'_> {
         ] {
             into.put(format!("function.{name}.{field}"), value);
         }
+        for (variable, value) in globals["Environment"]["Variables"].as_object().unwrap() {
+            // A variable with a value would have to be one of Terraform's functions too.
+            assert_eq!(value["Ref"], "AWS::NoValue", "{variable} of all functions");
+        }
         for (variable, value) in of["Environment"]["Variables"].as_object().unwrap() {
             into.put(format!("function.{name}.environment.{variable}"), self.text(value));
         }

@@ -1,7 +1,8 @@
 //! The properties of template.yaml that the comparison reads.
 
 /// The settings that all functions share.
-pub(super) const GLOBALS: [&str; 5] = ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing"];
+pub(super) const GLOBALS: [&str; 6] =
+    ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing", "Environment"];
 
 /// The properties of resources that the comparison reads: no function URLs, managed policies or networks.
 pub(super) const PROPERTIES: [(&str, &[&str]); 21] = [
