@@ -81,7 +81,7 @@ def gateway_in(described: str | None) -> str | None:
 
 def ensure_forwarder(address: str, port: int) -> None:
     pid = server.recorded(port)["pid"]
-    record = STATE / f"{port}-forwarder.json"
+    record = server.home_of(port) / "forwarder.json"
     wanted = {"address": address, "upstream": pid}
     if is_there(record, wanted):
         return

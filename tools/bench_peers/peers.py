@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares what serves with other libraries: training, accuracy, scoring, files, and one row at a time.
+"""Compares what serves with other libraries: training, accuracy, scoring, files, one row at a time, and servers.
 
 Every run is a separate process, the libraries take turns, and the process's CPU time during the call is measured. The
 first run makes the environment, the data and the models under target/bench-peers; delete that folder to make them
@@ -64,7 +64,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: 1 repeat, 100,000 rows")
     parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="runs of each rival (default: 5)")
-    parser.add_argument("--only", choices=("training", "accuracy", "scoring", "files", "single"), help="one section; the others stay as they are")
+    parser.add_argument("--only", choices=("training", "accuracy", "scoring", "files", "single", "web"), help="one section; the others stay as they are")
     parser.add_argument("--programs", type=Path, default=PROGRAMS, metavar="FOLDER",
                         help="where our programs are (default: the release build)")
     parser.add_argument("--out", type=Path, metavar="FILE",

@@ -8,6 +8,7 @@ import models
 import report
 import run
 import shape
+import web
 from environment import HERE, PYTHON, STATE
 from failure import Failure
 from report import Section, Table
@@ -333,4 +334,4 @@ def single(plan: Plan) -> Section:
     return Section("Single row", tables, notes)
 
 
-SUITES = {"training": training, "accuracy": accuracy, "scoring": scoring, "files": files, "single": single}
+SUITES = {"training": training, "accuracy": accuracy, "scoring": scoring, "files": files, "single": single, "web": web.web}

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use model::request::RIDE_FIELDS;
+use model::request::{RIDE_FIELDS, Ride, Stated as Field};
 use model::{Bundle, PredictionBatch};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ use crate::App;
 use crate::body::{Kind, read};
 use crate::predict::{Unanswered, json};
 use crate::problem::Problem;
-use crate::trips::{Predicted, Shape, Stated, few_enough, parsed, plain, with};
+use crate::trips::{Predicted, Shape, Stated, few_enough, named, parsed, with};
 
 /// The keys, one of which states the trips.
 const KEYS: [&str; 4] = ["dataframe_split", "dataframe_records", "instances", "inputs"];
@@ -32,8 +32,49 @@ pub struct Invoked {
 }
 
 type Fields = Map<String, Value>;
-/// The fields of each row; none where a row is no object.
-type Rows = Vec<Option<Fields>>;
+
+/// What a row states.
+#[derive(Debug, Clone, Default)]
+struct Row {
+    ride_id: Value,
+    /// By the positions of [`RIDE_FIELDS`].
+    fields: [Field; RIDE_FIELDS.len()],
+}
+
+impl Row {
+    fn of(fields: &Fields) -> Self {
+        let value = |name| fields.get(name).map_or(Field::Missing, Field::from_json);
+        Self { ride_id: fields.get("ride_id").cloned().unwrap_or_default(), fields: RIDE_FIELDS.map(value) }
+    }
+
+    fn set(&mut self, column: Column, value: Value) {
+        match column {
+            Column::RideId => self.ride_id = value,
+            Column::Field(at) => self.fields[at] = Field::from_json(&value),
+        }
+    }
+}
+
+/// A column that is read.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    RideId,
+    /// By its position in [`RIDE_FIELDS`].
+    Field(usize),
+}
+
+impl Column {
+    /// Returns the column of that name; others are ignored.
+    fn named(name: &str) -> Option<Self> {
+        if name == "ride_id" {
+            return Some(Self::RideId);
+        }
+        RIDE_FIELDS.iter().position(|field| *field == name).map(Self::Field)
+    }
+}
+
+/// The rows; none where a row is no object.
+type Rows = Vec<Option<Row>>;
 
 /// Predict durations, in minutes, of trips in the forms that MLflow's servers take: as JSON with `dataframe_split`, `dataframe_records`,
 /// `instances` or `inputs`, or as CSV with a line of names. Columns have the TLC's names; others are ignored.
@@ -59,7 +100,7 @@ pub async fn invocations(State(app): State<App>, request: Request) -> Result<Res
             Kind::Csv => rows_of_csv(text)?,
         };
         few_enough(rows.len())?;
-        let (n, invoked) = invoked(bundle, &rows);
+        let (n, invoked) = invoked(bundle, rows);
         Ok((n, Bytes::from(serde_json::to_vec(&invoked).unwrap_or_default())))
     })
     .await?;
@@ -67,14 +108,12 @@ pub async fn invocations(State(app): State<App>, request: Request) -> Result<Res
     Ok(json(answer))
 }
 
-fn invoked(bundle: &Bundle, rows: &[Option<Fields>]) -> (usize, Invoked) {
-    let stated = |(position, fields): (usize, &Option<Fields>)| -> Result<Stated, Problem> {
-        let fields = fields.as_ref().ok_or_else(|| Problem::bad("trip: expected an object"))?;
-        let request = plain(fields, position)?;
-        let trip = request.parse()?.trip;
-        Ok(Stated { request, trip, shape: Shape::Plain, is_named: false })
+fn invoked(bundle: &Bundle, rows: Rows) -> (usize, Invoked) {
+    let stated = |(position, row): (usize, Option<Row>)| -> Result<Stated, Problem> {
+        let row = row.ok_or_else(|| Problem::bad("trip: expected an object"))?;
+        Stated::new(named(Some(&row.ride_id))?, Ride::from_spellings(row.fields), Shape::Plain, position)
     };
-    let predicted = Predicted::new(bundle, rows.iter().enumerate().map(stated).collect());
+    let predicted = Predicted::new(bundle, rows.into_iter().enumerate().map(stated).collect());
     let mut errors = Vec::new();
     let minutes = |_: &Stated, batch: &PredictionBatch, row: usize| Ok(batch.duration_min[row]);
     let answers =
@@ -103,11 +142,7 @@ fn rows_of_json(document: Value) -> Result<Rows, Problem> {
     match (key.as_str(), value) {
         ("dataframe_split", Value::Object(split)) => rows_of_split(split),
         ("dataframe_records" | "instances" | "inputs", Value::Array(records)) => {
-            let fields = |record| match record {
-                Value::Object(fields) => Some(fields),
-                _ => None,
-            };
-            Ok(records.into_iter().map(fields).collect())
+            Ok(records.iter().map(|record| record.as_object().map(Row::of)).collect())
         }
         ("inputs", Value::Object(columns)) => rows_of_columns(columns),
         (key, _) if KEYS.contains(&key) => {
@@ -137,38 +172,37 @@ fn rows_of_split(mut split: Fields) -> Result<Rows, Problem> {
     without_repeats(&names)
         .map_err(|name| expected(&format!("each name once in columns, found {name:?} again")))?;
     few_enough(data.len())?;
+    let columns = columns_of(&names);
     let row = |(row, values)| match values {
-        Value::Array(values) if values.len() == names.len() => Ok(Some(read_of(&names, values))),
+        Value::Array(values) if values.len() == names.len() => Ok(Some(row_of(&columns, values))),
         _ => Err(expected(&format!("{} values in data[{row}]", names.len()))),
     };
     data.into_iter().enumerate().map(row).collect()
 }
 
 fn rows_of_columns(columns: Fields) -> Result<Rows, Problem> {
-    let mut rows: Option<Vec<Fields>> = None;
+    let mut rows: Option<Vec<Row>> = None;
     for (name, values) in columns {
         let called = short(&name);
         let Value::Array(values) = values else {
             return Err(Problem::bad(format!("inputs.{called}: expected a list")).of(called));
         };
         few_enough(values.len())?;
-        let rows = rows.get_or_insert_with(|| vec![Fields::new(); values.len()]);
+        let rows = rows.get_or_insert_with(|| vec![Row::default(); values.len()]);
         if rows.len() != values.len() {
             let (expected, found) = (rows.len(), values.len());
             let detail =
                 format!("inputs.{called}: expected {expected} values, as in the first column, found {found}");
             return Err(Problem::bad(detail).of(called));
         }
-        if !is_read(&name) {
-            continue;
-        }
+        let Some(column) = Column::named(&name) else { continue };
         for (row, value) in rows.iter_mut().zip(values) {
             // A tensor's column has lists of one value.
             let value = match value {
                 Value::Array(mut one) if one.len() == 1 => one.remove(0),
                 value => value,
             };
-            row.insert(name.clone(), value);
+            row.set(column, value);
         }
     }
     Ok(rows.unwrap_or_default().into_iter().map(Some).collect())
@@ -184,6 +218,7 @@ fn rows_of_csv(text: &str) -> Result<Rows, Problem> {
     without_repeats(&names).map_err(|name| {
         Problem::bad(format!("body: expected each name once, found {name:?} again")).of(name)
     })?;
+    let columns = columns_of(&names);
     let value = |text: &str| match text {
         "" | "NaN" | "nan" => Value::Null,
         text => Value::String(text.into()),
@@ -192,20 +227,24 @@ fn rows_of_csv(text: &str) -> Result<Rows, Problem> {
     for record in reader.records() {
         let record = record.map_err(refused)?;
         few_enough(rows.len() + 1)?;
-        rows.push(Some(read_of(&names, record.iter().map(value))));
+        rows.push(Some(row_of(&columns, record.iter().map(value))));
     }
     Ok(rows)
 }
 
-/// Returns whether a column is read; others are ignored.
-fn is_read(name: &str) -> bool {
-    name == "ride_id" || RIDE_FIELDS.contains(&name)
+fn columns_of(names: &[String]) -> Vec<Option<Column>> {
+    names.iter().map(|name| Column::named(name)).collect()
 }
 
-/// Returns the fields of a row that are read: a table may have many others, and long names.
-fn read_of(names: &[String], values: impl IntoIterator<Item = Value>) -> Fields {
-    let all = names.iter().zip(values);
-    all.filter(|(name, _)| is_read(name)).map(|(name, value)| (name.clone(), value)).collect()
+/// Returns what is read of a row: a table may have many other columns, and long names.
+fn row_of(columns: &[Option<Column>], values: impl IntoIterator<Item = Value>) -> Row {
+    let mut row = Row::default();
+    for (column, value) in columns.iter().zip(values) {
+        if let Some(column) = column {
+            row.set(*column, value);
+        }
+    }
+    row
 }
 
 /// Returns the first name that comes again, cut.

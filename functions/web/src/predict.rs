@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use model::prediction::Versions;
-use model::request::RideId;
+use model::request::{RideId, Simple};
 use model::{Bundle, ModelVersion, Prediction, PredictionBatch};
 use serde::Serialize;
 use serde_json::Value;
@@ -14,11 +14,14 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::body::{Kind, read};
 use crate::problem::Problem;
-use crate::trips::{Predicted, Shape, Stated, few_enough, parsed, stated, with};
+use crate::trips::{Predicted, Shape, Stated, few_enough, parsed, simple, stated, with};
+
+/// About what an answer takes.
+const ANSWER_BYTES: usize = 256;
 
 /// The answer to a trip whose fields were stated alone, as the course's service answers and more.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct PlainAnswer {
+pub struct PlainAnswer<'a> {
     /// How long it will take, minutes.
     pub duration: f64,
     /// 90 % of rides like it take between these, minutes.
@@ -26,15 +29,15 @@ pub struct PlainAnswer {
     /// Probability that its driver is tipped if it is paid by card; null without a tip model.
     pub tip_probability: Option<f64>,
     /// The version of the duration model.
-    pub model_version: ModelVersion,
+    pub model_version: &'a ModelVersion,
     /// The versions of both models.
-    pub versions: Versions,
+    pub versions: &'a Versions,
     /// The ride, if it was named.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ride_id: Option<RideId>,
+    pub ride_id: Option<&'a RideId>,
     /// Fields that had a value which could not be used, so that they count as missing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unusable: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub unusable: &'a [&'static str],
 }
 
 /// A trip of an array that cannot be predicted.
@@ -49,11 +52,11 @@ pub struct Unanswered {
 /// The answer to one trip.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum Answer<'a> {
     /// To one that was stated as a message.
     Message(Prediction),
     /// To one whose fields were stated alone.
-    Plain(PlainAnswer),
+    Plain(PlainAnswer<'a>),
     /// To one that cannot be predicted.
     Unanswered(Unanswered),
 }
@@ -61,11 +64,11 @@ pub enum Answer {
 /// The answer to a request: to one trip, or to each of an array in its order.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Answers {
+pub enum Answers<'a> {
     /// To one trip.
-    One(Answer),
+    One(Answer<'a>),
     /// To an array.
-    Many(Vec<Answer>),
+    Many(Vec<Answer<'a>>),
 }
 
 /// Predict a trip, or an array of at most 10,000. A trip is a message as in the queue, or its fields alone. In an array a trip that cannot
@@ -87,48 +90,74 @@ pub async fn predict(State(app): State<App>, request: Request) -> Result<Respons
     let (_, text) = read(request, &[Kind::Json]).await?;
     let bundle = app.models.bundle().await?;
     let (n, answer) = with(&app, bundle, text, |bundle, text| {
-        let (n, answers) = answers(bundle, &parsed(text)?)?;
-        Ok((n, Bytes::from(serde_json::to_vec(&answers).unwrap_or_default())))
+        let (is_array, trips) = trips_of(text)?;
+        let predicted = Predicted::new(bundle, trips);
+        let encoded = encoded(bundle, &predicted, is_array)?;
+        Ok((predicted.n(), encoded))
     })
     .await?;
     app.figures.predicted(n);
     Ok(json(answer))
 }
 
-fn answers(bundle: &Bundle, value: &Value) -> Result<(usize, Answers), Problem> {
-    let answer = |stated: &Stated, batch: &PredictionBatch, row: usize| answer(bundle, stated, batch, row);
-    let unanswered =
-        |problem: &Problem, position| Answer::Unanswered(Unanswered { position, error: problem.clone() });
-    match value {
+/// Reads the trips of a request, and whether they were an array.
+fn trips_of(text: &str) -> Result<(bool, Vec<Result<Stated, Problem>>), Problem> {
+    if let Ok(trip) = serde_json::from_str(text) {
+        return Ok((false, vec![Ok(simple(trip, 0)?)]));
+    }
+    if let Ok(trips) = serde_json::from_str::<Vec<Simple>>(text) {
+        few_enough(trips.len())?;
+        return Ok((
+            true,
+            trips.into_iter().enumerate().map(|(position, trip)| simple(trip, position)).collect(),
+        ));
+    }
+    match parsed(text)? {
         Value::Array(values) => {
             few_enough(values.len())?;
-            let rows = values.iter().enumerate().map(|(position, value)| stated(value, position)).collect();
-            let predicted = Predicted::new(bundle, rows);
-            Ok((predicted.n(), Answers::Many(predicted.answers(answer, unanswered))))
+            Ok((true, values.iter().enumerate().map(|(position, value)| stated(value, position)).collect()))
         }
-        Value::Object(_) => {
-            let predicted = Predicted::new(bundle, vec![Ok(stated(value, 0)?)]);
-            let one = predicted.answers(answer, unanswered).pop();
-            let missing = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the trip has no answer");
-            Ok((1, Answers::One(one.ok_or_else(missing)?)))
-        }
+        value @ Value::Object(_) => Ok((false, vec![Ok(stated(&value, 0)?)])),
         _ => Err(Problem::bad("body: expected a trip or an array of trips")),
     }
 }
 
-fn answer(bundle: &Bundle, stated: &Stated, batch: &PredictionBatch, row: usize) -> Answer {
-    let answered = Prediction::new(bundle, &stated.request, batch, row);
+/// Returns the answers as JSON.
+fn encoded(bundle: &Bundle, predicted: &Predicted, is_array: bool) -> Result<Bytes, Problem> {
+    let versions = bundle.versions();
+    let mut answers = predicted.answers(
+        |stated, batch, row| answer(bundle, &versions, stated, batch, row),
+        |problem, position| Answer::Unanswered(Unanswered { position, error: problem.clone() }),
+    );
+    let mut written = Vec::with_capacity(answers.len() * ANSWER_BYTES);
+    let missing = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the trip has no answer");
+    let answers = match is_array {
+        true => Answers::Many(answers),
+        false => Answers::One(answers.pop().ok_or_else(missing)?),
+    };
+    serde_json::to_writer(&mut written, &answers)
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(written.into())
+}
+
+fn answer<'a>(
+    bundle: &'a Bundle,
+    versions: &'a Versions,
+    stated: &'a Stated,
+    batch: &PredictionBatch,
+    row: usize,
+) -> Answer<'a> {
     if stated.shape == Shape::Message {
-        return Answer::Message(answered);
+        return Answer::Message(Prediction::new(bundle, &stated.request, batch, row));
     }
     Answer::Plain(PlainAnswer {
-        duration: answered.prediction.ride_duration,
-        duration_interval: answered.prediction.ride_duration_interval,
-        tip_probability: answered.prediction.tip_probability,
-        model_version: answered.version,
-        versions: answered.versions,
-        ride_id: Some(answered.prediction.ride_id).filter(|_| stated.is_named),
-        unusable: answered.unusable,
+        duration: batch.duration_min[row],
+        duration_interval: [batch.lower_min[row], batch.upper_min[row]],
+        tip_probability: batch.tip_probability.as_ref().map(|probabilities| probabilities[row]),
+        model_version: bundle.duration_version(),
+        versions,
+        ride_id: stated.is_named.then_some(&stated.request.ride_id),
+        unusable: &stated.unusable,
     })
 }
 

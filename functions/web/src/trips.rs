@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use model::request::{Ride, RideId};
+use model::request::{Parsed, Ride, RideId, Simple};
 use model::{Bundle, PredictionBatch, Trip, TripRequest};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::App;
 use crate::problem::Problem;
@@ -35,32 +35,54 @@ pub struct Stated {
     pub shape: Shape,
     /// Whether it has a ride id.
     pub is_named: bool,
+    /// Fields that had a value which could not be used.
+    pub unusable: Vec<&'static str>,
 }
 
-/// Reads a trip in either shape. Without a ride id, a plain one has its position as such.
+impl Stated {
+    /// Judges a trip that was read; without a ride id, it has its position as such.
+    ///
+    /// # Errors
+    /// 422 for one that cannot be predicted.
+    pub fn new(ride_id: Option<RideId>, ride: Ride, shape: Shape, position: usize) -> Result<Self, Problem> {
+        let is_named = ride_id.is_some();
+        let request = TripRequest { ride_id: ride_id.unwrap_or(RideId::Number(position as i64)), ride };
+        let Parsed { trip, unusable } = request.parse()?;
+        Ok(Self { request, trip, shape, is_named, unusable })
+    }
+}
+
+/// Reads a trip in either shape.
 ///
 /// # Errors
 /// 422, or 400 for what is no object.
 pub fn stated(value: &Value, position: usize) -> Result<Stated, Problem> {
     let fields = value.as_object().ok_or_else(|| Problem::bad("trip: expected an object"))?;
-    let (request, shape) = match fields.contains_key("ride") {
-        true => (TripRequest::from_fields(fields)?, Shape::Message),
-        false => (plain(fields, position)?, Shape::Plain),
-    };
-    let trip = request.parse()?.trip;
-    Ok(Stated { request, trip, shape, is_named: fields.get("ride_id").is_some_and(|id| !id.is_null()) })
+    if fields.contains_key("ride") {
+        let TripRequest { ride_id, ride } = TripRequest::from_fields(fields)?;
+        return Stated::new(Some(ride_id), ride, Shape::Message, position);
+    }
+    Stated::new(named(fields.get("ride_id"))?, Ride::from_fields(fields), Shape::Plain, position)
 }
 
-/// Reads the fields of a trip alone.
+/// Judges a trip of either shape that was read without values.
 ///
 /// # Errors
-/// 422 for a ride id that is none.
-pub fn plain(fields: &Map<String, Value>, position: usize) -> Result<TripRequest, Problem> {
-    let ride_id = match fields.get("ride_id") {
-        None | Some(Value::Null) => RideId::Number(position as i64),
-        id => RideId::from_json(id)?,
-    };
-    Ok(TripRequest { ride_id, ride: Ride::from_fields(fields) })
+/// 422.
+pub fn simple(trip: Simple, position: usize) -> Result<Stated, Problem> {
+    let shape = if trip.is_message { Shape::Message } else { Shape::Plain };
+    Stated::new(trip.ride_id, trip.ride, shape, position)
+}
+
+/// Reads the ride id of fields that need not have one.
+///
+/// # Errors
+/// 422 for one that is none.
+pub fn named(ride_id: Option<&Value>) -> Result<Option<RideId>, Problem> {
+    match ride_id {
+        None | Some(Value::Null) => Ok(None),
+        id => Ok(Some(RideId::from_json(id)?)),
+    }
 }
 
 /// Checks that there are not too many trips.
@@ -96,13 +118,13 @@ impl Predicted {
     }
 
     /// Makes an answer of each row: of a trip and its row in the batch, or of its problem and position.
-    pub fn answers<T>(
-        &self,
-        of: impl Fn(&Stated, &PredictionBatch, usize) -> T,
+    pub fn answers<'a, T>(
+        &'a self,
+        of: impl Fn(&'a Stated, &PredictionBatch, usize) -> T,
         otherwise: impl Fn(&Problem, usize) -> T,
     ) -> Vec<T> {
         let mut at = 0;
-        let answer = |(position, row): (usize, &Result<Stated, Problem>)| match row {
+        let answer = |(position, row): (usize, &'a Result<Stated, Problem>)| match row {
             Ok(stated) => {
                 at += 1;
                 of(stated, &self.batch, at - 1)

@@ -4,6 +4,7 @@
 //! unusable is counted by name in [`Parsed::unusable`]: a ride is predicted rather than refused.
 
 pub mod json;
+mod simple;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use self::simple::Simple;
 use crate::rejection::{Reason, Rejection};
 pub use crate::time::local_time;
 use crate::trip::{Trip, Zone, possible_miles};
@@ -120,20 +122,35 @@ pub const RIDE_FIELDS: [&str; 11] = [
 impl Ride {
     /// Reads the fields of a ride, by the TLC's names.
     pub fn from_fields(fields: &Map<String, Value>) -> Self {
-        // The first spelling with a value counts.
-        let stated = |names: &[&str]| {
-            let found = names.iter().filter_map(|name| fields.get(*name)).find(|value| !value.is_null());
-            found.map_or(Stated::Missing, Stated::from_json)
-        };
+        Self::from_spellings(
+            RIDE_FIELDS.map(|name| fields.get(name).map_or(Stated::Missing, Stated::from_json)),
+        )
+    }
+
+    /// Makes a ride of the values of [`RIDE_FIELDS`]; of several spellings the first with a value counts.
+    pub fn from_spellings(stated: [Stated; RIDE_FIELDS.len()]) -> Self {
+        let [
+            pickup_zone,
+            dropoff_zone,
+            trip_distance,
+            pickup,
+            green,
+            yellow,
+            passenger_count,
+            rate,
+            other_rate,
+            trip_type,
+            vendor,
+        ] = stated;
         Self {
-            pickup_zone: stated(&["PULocationID"]),
-            dropoff_zone: stated(&["DOLocationID"]),
-            trip_distance: stated(&["trip_distance"]),
-            pickup_datetime: stated(&["pickup_datetime", "lpep_pickup_datetime", "tpep_pickup_datetime"]),
-            passenger_count: stated(&["passenger_count"]),
-            rate_code: stated(&["RatecodeID", "RateCodeID"]),
-            trip_type: stated(&["trip_type"]),
-            vendor: stated(&["VendorID"]),
+            pickup_zone,
+            dropoff_zone,
+            trip_distance,
+            pickup_datetime: pickup.or(green).or(yellow),
+            passenger_count,
+            rate_code: rate.or(other_rate),
+            trip_type,
+            vendor,
         }
     }
 }
@@ -190,6 +207,14 @@ impl TripRequest {
     /// [`Reason::Undecodable`] for what is not JSON or not of the message's shape, [`Reason::InvalidRideId`] for a ride
     /// id that is neither a 64 bit integer nor a text of 1 to 1024 bytes.
     pub fn decode(body: &str) -> Result<Self, Rejection> {
+        match serde_json::from_str(body) {
+            Ok(Simple { ride_id: Some(ride_id), ride, is_message: true }) => Ok(Self { ride_id, ride }),
+            _ => Self::decode_any(body),
+        }
+    }
+
+    /// Decodes a message of any shape.
+    fn decode_any(body: &str) -> Result<Self, Rejection> {
         let message = json::parse(body).map_err(|error| undecodable(error.to_string()))?;
         if let Value::String(text) = &message {
             let inner = if json::parse(text).is_ok() { "JSON encoded twice" } else { "a text" };
@@ -275,13 +300,19 @@ impl TripRequest {
 }
 
 impl Stated {
-    fn from_json(value: &Value) -> Self {
+    /// Reads a value of any kind.
+    pub fn from_json(value: &Value) -> Self {
         match value {
             Value::Null => Self::Missing,
             Value::Number(number) => number.as_f64().map_or(Self::Other, Self::Number),
             Value::String(text) => Self::Text(text.clone()),
             Value::Bool(_) | Value::Array(_) | Value::Object(_) => Self::Other,
         }
+    }
+
+    /// Returns the value, or another one if there is none.
+    fn or(self, other: Self) -> Self {
+        if self == Self::Missing { other } else { self }
     }
 
     fn number(&self) -> Option<f64> {

@@ -5,7 +5,7 @@
 //! is left out. A local time is never converted to an instant, so that neither makes a trip invalid; a trip across the change has a
 //! duration that is an hour off, as in the TLC's files.
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use jiff::Timestamp;
 use jiff::tz::{self, TimeZone};
 
@@ -15,6 +15,9 @@ static NEW_YORK: TimeZone = tz::get!("America/New_York");
 /// end it is an instant, which is converted; a zone's name in brackets behind the offset is ignored.
 pub fn local_time(text: &str) -> Option<NaiveDateTime> {
     let text = text.trim();
+    if let Some(usual) = usual_time(text) {
+        return Some(usual);
+    }
     let text = text.split_once('[').map_or(text, |(time, _)| time);
     // Between day and hour only: UTC has a T, too.
     let text = match text.split_once(['T', 't']) {
@@ -33,6 +36,23 @@ pub fn local_time(text: &str) -> Option<NaiveDateTime> {
         ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z", "%Y-%m-%d %H:%M:%S%.f %#z", "%Y-%m-%d %H:%M %#z"];
     let instant = formats.iter().find_map(|format| DateTime::parse_from_str(&zoned, format).ok())?;
     new_york(instant.naive_utc())
+}
+
+/// Parses `2021-02-03T08:15:00`, which nearly all clients write, many times faster than by formats; `None` for any other form.
+fn usual_time(text: &str) -> Option<NaiveDateTime> {
+    let bytes: &[u8; 19] = text.as_bytes().try_into().ok()?;
+    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't' | b' ', _, _, b':', _, _, b':', _, _] = bytes else {
+        return None;
+    };
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
+    };
+    let day =
+        NaiveDate::from_ymd_opt(number(&bytes[..4])? as i32, number(&bytes[5..7])?, number(&bytes[8..10])?)?;
+    // A leap second is for the formats.
+    day.and_hms_opt(number(&bytes[11..13])?, number(&bytes[14..16])?, number(&bytes[17..])?)
 }
 
 /// Converts an instant, stated as UTC, to New York local time, to the microsecond; `None` outside of the years -9999 to 9999.
@@ -59,6 +79,11 @@ mod tests {
             ("2021-02-03T08:15:00-05:00[America/New_York]", Some("2021-02-03 08:15:00")),
             ("2021-07-03T12:15Z", Some("2021-07-03 08:15:00")),
             ("2021-02-30T08:15:00", None),
+            ("2021-02-03t24:00:00", None),
+            ("2021-02-03 08:15:6", Some("2021-02-03 08:15:06")),
+            ("2021-02-03 08:15:60", Some("2021-02-03 08:15:60")),
+            ("2021-2-03 08:15:00", Some("2021-02-03 08:15:00")),
+            ("2021-02-03 08:15:0٣", None),
             ("1612358100000", None),
             ("soon", None),
             ("", None),

@@ -139,3 +139,50 @@ proptest! {
         prop_assert_eq!(serde_json::to_value(&request.ride_id).unwrap(), id);
     }
 }
+
+/// Values that clients write, and values that they should not.
+fn value() -> impl Strategy<Value = String> {
+    let usual = [
+        "null",
+        "130",
+        "205.0",
+        "-1",
+        "3.66",
+        "1e3",
+        "18446744073709551615",
+        "\"130\"",
+        "\"2021-02-03T08:15:00\"",
+        "\"a\\u00e9\"",
+    ];
+    let odd = ["true", "[1]", "{\"a\": [1]}", "1e999", "NaN", "\"\"", "", "\"\\ud800\""];
+    prop_oneof![9 => prop::sample::select(usual.to_vec()), 1 => prop::sample::select(odd.to_vec())]
+        .prop_map(String::from)
+}
+
+fn object(of: impl Strategy<Value = String>, names: Vec<&'static str>) -> impl Strategy<Value = String> {
+    let entry = (prop::sample::select(names), of).prop_map(|(name, value)| format!("\"{name}\": {value}"));
+    prop::collection::vec(entry, 0..8).prop_map(|entries| format!("{{{}}}", entries.join(", ")))
+}
+
+proptest! {
+    /// The way without values reads what the way by values reads, or nothing.
+    #[test]
+    fn both_ways_read_the_same(
+        ride in object(value(), [RIDE_FIELDS.to_vec(), vec!["fare_amount", "ride", "ride_id"]].concat()),
+        ride_id in value(), more in object(value(), vec!["TopicArn", "Type", "Message", "VendorID", "x"]), nested in any::<bool>(),
+    ) {
+        let inner = if nested { &ride } else { &more };
+        let message = format!("{{\"ride_id\": {ride_id}, \"ride\": {inner}, {}", &more[1..]).replace(", }", "}");
+        for text in [&message, &ride, &more] {
+            prop_assert_eq!(TripRequest::decode(text), TripRequest::decode_any(text), "{}", text);
+            let Ok(simple) = serde_json::from_str::<Simple>(text) else { continue };
+            let by_value: Value = serde_json::from_str(text).unwrap();
+            let fields = by_value.as_object().unwrap();
+            prop_assert_eq!(simple.is_message, fields.contains_key("ride"), "{}", text);
+            let of = if simple.is_message { fields["ride"].as_object().unwrap() } else { fields };
+            prop_assert_eq!(simple.ride, Ride::from_fields(of), "{}", text);
+            let named = fields.get("ride_id").filter(|id| !id.is_null());
+            prop_assert_eq!(simple.ride_id, named.map(|id| RideId::from_json(Some(id)).unwrap()), "{}", text);
+        }
+    }
+}
