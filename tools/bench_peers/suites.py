@@ -19,7 +19,7 @@ MONTHS = [f"2023-{month:02}" for month in range(1, 13)]
 # Months are published late: the one after those learned from is not known when a model of them starts to serve.
 TEST_MONTHS = ["2024-02"]
 TRAINERS = {"LightGBM": "lightgbm", "XGBoost hist": "xgboost", "scikit-learn HistGradientBoosting": "scikit-learn"}
-KERNELS = ("auto", "portable", "walk")
+KERNELS = ("auto", "avx2", "portable", "walk")
 # Our passes are short, so the median of several is taken.
 OUR_PASSES = 15
 SCORERS = {
@@ -177,7 +177,7 @@ def scoring(plan: Plan) -> Section:
     tables, notes = [], [
         "One LightGBM model for each table, read by all but XGBoost, which cannot; raw "
         f"scores from a row-major f32 matrix, one thread. Rows by CPU seconds of a pass, the median of {plan.repeats} "
-        "(from the least to the most), each the median pass of a process. `auto` is what ours chooses by itself. The second model "
+        "(from the least to the most), each the median pass of a process. `auto` is what ours chooses by itself, with AVX-512 where there is; `avx2` does without, as on AWS Lambda. The second model "
         "has the size and the features of a champion of twelve months.",
     ]
     for pair, of, about in pairs:

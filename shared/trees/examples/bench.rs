@@ -92,9 +92,10 @@ fn train(options: &Options) -> Result<String, Failure> {
 fn score(options: &Options) -> Result<String, Failure> {
     let kernel = match options.text("kernel")? {
         "auto" => Kernel::Auto,
+        "avx2" => Kernel::Avx2,
         "portable" => Kernel::Portable,
         "walk" => Kernel::Walk,
-        other => return Err(format!("--kernel {other}: expected auto, portable or walk").into()),
+        other => return Err(format!("--kernel {other}: expected auto, avx2, portable or walk").into()),
     };
     let (scorer, load_ms) = scorer(options)?;
     let values = floats(options.text("x")?)?;

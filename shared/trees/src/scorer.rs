@@ -14,12 +14,14 @@ mod cursors;
 mod kernel;
 mod lanes;
 mod tables;
+mod vectors;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ensemble::Ensemble;
 use cursors::Cursors;
 use tables::Tables;
+use vectors::Vectors;
 
 /// Number of rows that are binned before their trees are looked up: enough to reuse a group's tables many times while
 /// they are in the cache. At 300 trees, runs of 128 rows took 1.2 times as long.
@@ -31,6 +33,8 @@ pub enum Kernel {
     /// The fastest one that this processor supports.
     #[default]
     Auto,
+    /// The fastest one without AVX-512, which AWS Lambda's processors do not offer.
+    Avx2,
     /// Leaf masks or cursors, in code for any processor.
     Portable,
     /// Walk from node to node.
@@ -43,7 +47,7 @@ pub enum Kernel {
 pub struct Scorer {
     ensemble: Ensemble,
     form: Form,
-    has_avx2: bool,
+    vectors: Vectors,
 }
 
 /// The form in which an ensemble is scored.
@@ -68,10 +72,14 @@ impl PartialEq for Scorer {
 impl Scorer {
     /// Prepares the fastest form, which takes a few milliseconds for 300 trees of 31 leaves or 600 of 127.
     pub fn new(ensemble: Ensemble) -> Self {
-        let has_avx2 = kernel::has_avx2();
-        let cursors = || Cursors::new(&ensemble, has_avx2).map_or(Form::Walk, Form::Cursors);
+        Self::on(ensemble, Vectors::of_this_processor())
+    }
+
+    /// Prepares it for these instructions, which the processor has.
+    fn on(ensemble: Ensemble, vectors: Vectors) -> Self {
+        let cursors = || Cursors::new(&ensemble, vectors).map_or(Form::Walk, Form::Cursors);
         let form = Tables::new(&ensemble).map_or_else(cursors, Form::Masks);
-        Self { form, ensemble, has_avx2 }
+        Self { form, ensemble, vectors }
     }
 
     /// Returns the ensemble.
@@ -95,9 +103,11 @@ impl Scorer {
         match &self.form {
             Form::Masks(tables) if row.len() >= width && tables.n_bundles() <= kernel::BUNDLES_MAX => {
                 let mut cells = [0; kernel::BUNDLES_MAX];
-                kernel::score_row(tables, &row[..width], &mut cells, self.has_avx2)
+                kernel::score_row(tables, &row[..width], &mut cells, self.vectors.have_avx2())
             }
-            Form::Cursors(cursors) if row.len() >= width && cursors.has_rows() => cursors.score_row(row),
+            Form::Cursors(cursors) if row.len() >= width && cursors.has_rows() => {
+                cursors.score_row(row, self.vectors)
+            }
             _ => self.ensemble.predict_row(row),
         }
     }
@@ -120,7 +130,11 @@ impl Scorer {
     /// Computes [`Scorer::predict`] by the given implementation, to compare implementations.
     pub fn predict_by(&self, kernel: Kernel, rows: &[f32]) -> Vec<f64> {
         let width = self.ensemble.n_features().max(1);
-        let has_avx2 = self.has_avx2 && kernel == Kernel::Auto;
+        let vectors = match kernel {
+            Kernel::Auto => self.vectors,
+            Kernel::Avx2 => self.vectors.min(Vectors::Avx2),
+            Kernel::Portable | Kernel::Walk => Vectors::Portable,
+        };
         if kernel == Kernel::Auto && rows.len() / width <= self.rows_one_by_one() {
             return rows.chunks_exact(width).map(|row| self.predict_row(row)).collect();
         }
@@ -129,13 +143,13 @@ impl Scorer {
                 let mut sums = vec![0.0; rows.len() / width];
                 let mut cells = vec![0; sums.len().min(ROWS_PER_RUN) * tables.n_bundles()];
                 for (rows, sums) in rows.chunks(ROWS_PER_RUN * width).zip(sums.chunks_mut(ROWS_PER_RUN)) {
-                    kernel::score(tables, rows, width, &mut cells, sums, has_avx2);
+                    kernel::score(tables, rows, width, &mut cells, sums, vectors.have_avx2());
                 }
                 sums
             }
             Form::Cursors(cursors) if kernel != Kernel::Walk => {
                 let mut sums = vec![0.0; rows.len() / width];
-                cursors.score(rows, width, &mut sums, has_avx2);
+                cursors.score(rows, width, &mut sums, vectors);
                 sums
             }
             _ => self.ensemble.predict(rows),

@@ -14,8 +14,11 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 use super::lanes::{self, COLUMNS_MAX, LANES, LaneStep, RowBins};
+use super::vectors::Vectors;
 use crate::ensemble::{Asked, Ensemble};
 use crate::position::Positions;
 
@@ -79,8 +82,8 @@ pub(super) struct Cursors {
 
 impl Cursors {
     /// Prepares the trees of `ensemble`; `None` if a tree has too many leaves, a feature too many thresholds, or a split is by
-    /// category. `has_avx2` is true only if the processor has AVX2.
-    pub(super) fn new(ensemble: &Ensemble, has_avx2: bool) -> Option<Self> {
+    /// category. The processor has the `vectors`.
+    pub(super) fn new(ensemble: &Ensemble, vectors: Vectors) -> Option<Self> {
         let mut thresholds = vec![Vec::new(); ensemble.n_features()];
         // By feature: the column where missing values go right, and where they go left.
         let mut columns_of = vec![[None, None]; ensemble.n_features()];
@@ -115,7 +118,7 @@ impl Cursors {
             cursors.ends.push(cursors.steps.len());
         }
         cursors.leaves.extend([0.0; LEAVES_MAX]);
-        if cursors.columns.len() <= COLUMNS_MAX && lanes::are_supported(has_avx2) {
+        if cursors.columns.len() <= COLUMNS_MAX && lanes::are_supported(vectors) {
             let trees: Vec<_> = cursors.trees().map(|(steps, _)| steps).collect();
             cursors.groups = trees.chunks(LANES).map(in_lanes).collect();
         }
@@ -141,8 +144,9 @@ impl Cursors {
         !self.groups.is_empty()
     }
 
-    /// Returns the sum for one row with a value for each feature. The caller has checked [`Cursors::has_rows`].
-    pub(super) fn score_row(&self, row: &[f32]) -> f64 {
+    /// Returns the sum for one row with a value for each feature. The caller has checked [`Cursors::has_rows`], and
+    /// the processor has the `vectors`.
+    pub(super) fn score_row(&self, row: &[f32], vectors: Vectors) -> f64 {
         let mut bins: RowBins = [0; COLUMNS_MAX];
         // The two columns of a feature follow one another.
         let (mut feature, mut below) = (usize::MAX, 0);
@@ -155,7 +159,7 @@ impl Cursors {
         }
         let mut sum = self.base;
         for (group, starts) in self.groups.iter().zip(self.starts.chunks(LANES)) {
-            let exits = lanes::exits(group, &bins, self.columns.len());
+            let exits = lanes::exits(group, &bins, self.columns.len(), vectors);
             starts.iter().zip(exits).for_each(|(start, exit)| sum += self.leaves[start + usize::from(exit)]);
         }
         sum
@@ -189,8 +193,8 @@ impl Cursors {
         self.add(ensemble, right, columns_of, depth_max)
     }
 
-    /// Sets `sums` to the sums of `rows`, row-major with `width` values each. `has_avx2` is true only if the processor has AVX2.
-    pub(super) fn score(&self, rows: &[f32], width: usize, sums: &mut [f64], has_avx2: bool) {
+    /// Sets `sums` to the sums of `rows`, row-major with `width` values each. The processor has the `vectors`.
+    pub(super) fn score(&self, rows: &[f32], width: usize, sums: &mut [f64], vectors: Vectors) {
         let mut bins = vec![[0; ROWS]; self.columns.len()];
         for (rows, sums) in rows.chunks(ROWS * width).zip(sums.chunks_mut(ROWS)) {
             for (column, bins) in self.columns.iter().zip(&mut bins) {
@@ -200,25 +204,25 @@ impl Cursors {
                 });
             }
             sums.fill(self.base);
-            self.add_trees(&bins, sums, has_avx2);
+            self.add_trees(&bins, sums, vectors);
         }
     }
 
     /// Adds the exit leaves of all trees, in their order, to the sums of at most [`ROWS`] rows.
-    fn add_trees(&self, bins: &[Bins], sums: &mut [f64], has_avx2: bool) {
+    fn add_trees(&self, bins: &[Bins], sums: &mut [f64], vectors: Vectors) {
         let mut cursors = [[0; ROWS]; 2];
         let trees: Vec<_> = self.trees().collect();
         // Two trees at a time, so that sums are read and written half as often.
         let (pairs, last) = trees.as_chunks::<2>();
         for [one, other] in pairs {
-            exits(one.0, bins, &mut cursors[0], has_avx2);
-            exits(other.0, bins, &mut cursors[1], has_avx2);
+            exits(one.0, bins, &mut cursors[0], vectors);
+            exits(other.0, bins, &mut cursors[1], vectors);
             for ((sum, first), second) in sums.iter_mut().zip(&cursors[0]).zip(&cursors[1]) {
                 *sum = (*sum + one.1[usize::from(*first)]) + other.1[usize::from(*second)];
             }
         }
         for (steps, leaves) in last {
-            exits(steps, bins, &mut cursors[0], has_avx2);
+            exits(steps, bins, &mut cursors[0], vectors);
             sums.iter_mut().zip(&cursors[0]).for_each(|(sum, leaf)| *sum += leaves[usize::from(*leaf)]);
         }
     }
@@ -244,12 +248,14 @@ fn flipped(bin: u8) -> i8 {
 }
 
 /// Sets `cursors` to the exit leaves of one tree.
-fn exits(steps: &[Step], bins: &[Bins], cursors: &mut [u8; ROWS], has_avx2: bool) {
+fn exits(steps: &[Step], bins: &[Bins], cursors: &mut [u8; ROWS], vectors: Vectors) {
     #[cfg(target_arch = "x86_64")]
-    if has_avx2 {
-        return avx2::exits(steps, bins, cursors);
+    match vectors {
+        Vectors::Avx512 => return avx512::exits(steps, bins, cursors),
+        Vectors::Avx2 => return avx2::exits(steps, bins, cursors),
+        Vectors::Portable => (),
     }
-    let _ = has_avx2;
+    let _ = vectors;
     // The compiler makes vector instructions of this; tiles stay in registers.
     const TILE: usize = 128;
     for (tile, cursors) in cursors.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {

@@ -23,22 +23,8 @@ struct Group<'a> {
     leaves: &'a [[f64; LEAVES_MAX]],
 }
 
-/// Returns whether the processor has the instructions that the fast loops need: AVX2, BMI1 and POPCNT.
-pub(super) fn has_avx2() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("popcnt")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
-}
-
 /// Computes the sums of rows of `width` values, one for each of `sums`; `cells` is scratch space for one cell of each
-/// row and bundle. `has_avx2` is the result of [`has_avx2`].
+/// row and bundle. `has_avx2` is true only if the processor has the instructions of `Vectors::Avx2`.
 pub(super) fn score(
     tables: &Tables,
     rows: &[f32],

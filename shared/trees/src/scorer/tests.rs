@@ -4,15 +4,20 @@ use super::*;
 use crate::ensemble::tests::{any_tree, any_value};
 use crate::ensemble::{Child, Node, Split, Tree};
 
+const KERNELS: [Kernel; 4] = [Kernel::Auto, Kernel::Avx2, Kernel::Portable, Kernel::Walk];
+
 fn check(scorer: &Scorer, rows: &[Vec<f32>]) -> Result<(), TestCaseError> {
     let flat = rows.concat();
     let expected: Vec<u64> = scorer.ensemble().predict(&flat).iter().map(|sum| sum.to_bits()).collect();
-    for kernel in [Kernel::Auto, Kernel::Portable, Kernel::Walk] {
+    for kernel in KERNELS {
         let bits: Vec<u64> = scorer.predict_by(kernel, &flat).iter().map(|sum| sum.to_bits()).collect();
         prop_assert_eq!(&bits, &expected, "{:?}", kernel);
     }
-    for (row, expected) in rows.iter().zip(&expected) {
-        prop_assert_eq!(scorer.predict_row(row).to_bits(), *expected);
+    for vectors in [Vectors::Portable, Vectors::Avx2, Vectors::Avx512] {
+        let scorer = Scorer::on(scorer.ensemble().clone(), vectors.min(Vectors::of_this_processor()));
+        for (row, expected) in rows.iter().zip(&expected) {
+            prop_assert_eq!(scorer.predict_row(row).to_bits(), *expected, "{:?}", vectors);
+        }
     }
     Ok(())
 }
@@ -106,7 +111,7 @@ fn a_mask_has_32_leaves_and_a_cursor_256() {
         assert_eq!(scorer.form(), form, "{n_leaves} leaves");
         let rows: Vec<f32> = vec![-5.0, 0.0, 0.5, 17.0, 30.0, 31.0, 999.0, f32::NAN];
         let last = f64::from(n_leaves - 1);
-        for kernel in [Kernel::Auto, Kernel::Portable] {
+        for kernel in KERNELS {
             let sums = scorer.predict_by(kernel, &rows);
             assert_eq!(sums, [0.0, 0.0, 1.0, 17.0, 30.0, 31.0, last, last - 1.0], "{n_leaves} leaves");
         }

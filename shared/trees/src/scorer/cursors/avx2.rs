@@ -13,7 +13,7 @@ const LANES: usize = 32;
 
 /// Computes [`super::exits`]; the caller has checked that the processor has AVX2.
 pub(super) fn exits(steps: &[Step], bins: &[Bins], cursors: &mut [u8; ROWS]) {
-    // SAFETY: `has_avx2` is true only if the processor has the instructions.
+    // SAFETY: the caller has checked the instructions.
     unsafe { exits_avx2(steps, bins, cursors) }
 }
 

@@ -2,15 +2,17 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
-    _mm256_cmpgt_epi8, _mm256_load_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_storeu_si256, _mm256_sub_epi8, _mm256_xor_si256,
+    __m256i, _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_broadcastsi128_si256,
+    _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_load_si256, _mm256_set1_epi8, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_storeu_si256, _mm256_sub_epi8, _mm256_xor_si256,
 };
 
 use super::{COLUMNS_MAX, LANES, LaneStep, RowBins};
 
 /// Columns of a table, as many as a shuffle chooses from.
 const TABLE: usize = 16;
+/// Vectors of a group.
+const VECTORS: usize = LANES / 32;
 
 /// Computes [`super::exits`]; the caller has checked that the processor has AVX2.
 #[inline]
@@ -35,31 +37,35 @@ fn exits_avx2<const OTHERS: usize>(steps: &[LaneStep], bins: &RowBins) -> [u8; L
     // Each table but the first as what distinguishes it from the one before it.
     let others: [_; OTHERS] = std::array::from_fn(|at| _mm256_xor_si256(table(at), table(at + 1)));
     let first = table(0);
-    let mut cursors = _mm256_setzero_si256();
+    let mut cursors = [_mm256_setzero_si256(); VECTORS];
     for step in steps {
-        // SAFETY: each list has 32 bytes and, in a structure that is aligned to 32, is aligned to 32.
-        let (columns, thresholds, firsts, moves) = unsafe {
-            (
-                _mm256_load_si256(step.columns.as_ptr().cast()),
-                _mm256_load_si256(step.thresholds.as_ptr().cast()),
-                _mm256_load_si256(step.firsts.as_ptr().cast()),
-                _mm256_load_si256(step.moves.as_ptr().cast()),
-            )
-        };
-        // A shuffle looks at the lowest four bits, and yields 0 where the top bit is set, as it is in negative numbers: those of columns
-        // that lie in a table before.
-        let mut bins = _mm256_shuffle_epi8(first, columns);
-        for (at, other) in others.iter().enumerate() {
-            let columns = _mm256_sub_epi8(columns, _mm256_set1_epi8(((at + 1) * TABLE) as i8));
-            bins = _mm256_xor_si256(bins, _mm256_shuffle_epi8(*other, columns));
+        for (at, cursors) in cursors.iter_mut().enumerate() {
+            // SAFETY: each list has 64 bytes and, in a structure that is aligned to 64, is aligned to 64.
+            let (columns, thresholds, firsts, moves) = unsafe {
+                (
+                    _mm256_load_si256(step.columns.as_ptr().cast::<__m256i>().add(at)),
+                    _mm256_load_si256(step.thresholds.as_ptr().cast::<__m256i>().add(at)),
+                    _mm256_load_si256(step.firsts.as_ptr().cast::<__m256i>().add(at)),
+                    _mm256_load_si256(step.moves.as_ptr().cast::<__m256i>().add(at)),
+                )
+            };
+            // A shuffle looks at the lowest four bits, and yields 0 where the top bit is set, as it is in negative numbers: those of
+            // columns that lie in a table before.
+            let mut bins = _mm256_shuffle_epi8(first, columns);
+            for (at, other) in others.iter().enumerate() {
+                let columns = _mm256_sub_epi8(columns, _mm256_set1_epi8(((at + 1) * TABLE) as i8));
+                bins = _mm256_xor_si256(bins, _mm256_shuffle_epi8(*other, columns));
+            }
+            // What does not depend on the cursors comes first: the chain from cursors to cursors is three instructions.
+            let moves = _mm256_and_si256(moves, _mm256_cmpgt_epi8(bins, thresholds));
+            let moves = _mm256_and_si256(moves, _mm256_cmpeq_epi8(*cursors, firsts));
+            *cursors = _mm256_add_epi8(*cursors, moves);
         }
-        // What does not depend on the cursors comes first: the chain from cursors to cursors is three instructions.
-        let moves = _mm256_and_si256(moves, _mm256_cmpgt_epi8(bins, thresholds));
-        let moves = _mm256_and_si256(moves, _mm256_cmpeq_epi8(cursors, firsts));
-        cursors = _mm256_add_epi8(cursors, moves);
     }
     let mut exits = [0; LANES];
-    // SAFETY: a vector has 32 bytes.
-    unsafe { _mm256_storeu_si256(exits.as_mut_ptr().cast(), cursors) };
+    for (exits, cursors) in exits.as_chunks_mut::<{ LANES / VECTORS }>().0.iter_mut().zip(cursors) {
+        // SAFETY: a vector has 32 bytes, as the chunk.
+        unsafe { _mm256_storeu_si256(exits.as_mut_ptr().cast(), cursors) };
+    }
     exits
 }

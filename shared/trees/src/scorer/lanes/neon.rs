@@ -9,19 +9,20 @@ use std::arch::aarch64::{
 use super::{LANES, LaneStep, RowBins};
 
 /// Lanes of a register.
-const HALF: usize = LANES / 2;
+const WIDTH: usize = 16;
+const REGISTERS: usize = LANES / WIDTH;
 
 /// Computes [`super::exits`].
 #[inline]
 pub(super) fn exits(steps: &[LaneStep], bins: &RowBins) -> [u8; LANES] {
-    // SAFETY: each quarter of the bins and each half of a list has 16 bytes; every 64-bit Arm processor has NEON.
+    // SAFETY: the bins and each list fill four registers; every 64-bit Arm processor has NEON.
     unsafe {
-        let table = |at: usize| vld1q_s8(bins.as_ptr().add(at * HALF));
+        let table = |at: usize| vld1q_s8(bins.as_ptr().add(at * WIDTH));
         let tables = int8x16x4_t(table(0), table(1), table(2), table(3));
-        let mut cursors: [uint8x16_t; 2] = [vdupq_n_u8(0); 2];
+        let mut cursors: [uint8x16_t; REGISTERS] = [vdupq_n_u8(0); REGISTERS];
         for step in steps {
-            for (half, cursors) in cursors.iter_mut().enumerate() {
-                let at = half * HALF;
+            for (register, cursors) in cursors.iter_mut().enumerate() {
+                let at = register * WIDTH;
                 let bins = vqtbl4q_s8(tables, vld1q_u8(step.columns.as_ptr().add(at)));
                 let is_right = vcgtq_s8(bins, vld1q_s8(step.thresholds.as_ptr().add(at)));
                 let moves = vandq_u8(vld1q_u8(step.moves.as_ptr().add(at)), is_right);
@@ -30,8 +31,9 @@ pub(super) fn exits(steps: &[LaneStep], bins: &RowBins) -> [u8; LANES] {
             }
         }
         let mut exits = [0; LANES];
-        vst1q_u8(exits.as_mut_ptr(), cursors[0]);
-        vst1q_u8(exits.as_mut_ptr().add(HALF), cursors[1]);
+        for (register, cursors) in cursors.into_iter().enumerate() {
+            vst1q_u8(exits.as_mut_ptr().add(register * WIDTH), cursors);
+        }
         exits
     }
 }
