@@ -24,7 +24,7 @@ from places import PROJECT, Failure
 from queue_double import Queue
 
 OUT = PROJECT / "docs" / "BENCHMARKS.md"
-ONLY = ("scorer", "batch-predictor", "retrainer", "course", "lean")
+ONLY = ("scorer", "web", "batch-predictor", "retrainer", "course", "lean")
 
 
 def bench(args: argparse.Namespace) -> None:

@@ -24,8 +24,10 @@ def functions(packages: Path, queue: Queue) -> list[Function]:
     month, small = TRIPS / green(PREDICTED), SMALL / green(PREDICTED)
     scorer = Package("scorer", packages, queue)
     predictor, retrainer = Package("batch-predictor", packages, queue), Package("retrainer", packages, queue)
+    web = Package("web", packages, queue)
     return [
         scorer.function("scorer", event("scorer-sqs"), all_sent(queue)),
+        web.function("web", event("web-predict"), answered),
         predictor.function(f"batch-predictor, {SMALL_ROWS:,} rows", dropped(), predicted, lambda: drop(small)),
         predictor.function("batch-predictor, a month", dropped(), predicted, lambda: drop(month)),
         retrainer.function("retrainer, ages only", event("retrainer-report"), aged),
@@ -88,6 +90,11 @@ def all_sent(queue: Queue) -> Callable[[object], None]:
 def predicted(answer: object) -> None:
     if not isinstance(answer, list) or [one.get("outcome") for one in answer] != ["predicted"]:
         raise Failure(f"the file was not predicted: {str(answer)[:300]}")
+
+
+def answered(answer: object) -> None:
+    if not isinstance(answer, dict) or answer.get("statusCode") != 200 or not json.loads(answer["body"])["duration"] > 0:
+        raise Failure(f"the trip was not answered: {str(answer)[:300]}")
 
 
 def aged(answer: object) -> None:

@@ -29,7 +29,7 @@ METHOD = f"""Each run is a fresh emulator of AWS's (RIE, without a container), w
     Ours work on directories, with champions of {TREES} trees of at most 31 leaves, read with the first event. The scorer and both
     Python functions answer `infra/events/scorer-sqs.json`, three messages, and send their predictions to one double of SQS, which
     must have received them. The batch predictor answers when the whole file is predicted: {champions.SMALL_ROWS:,} made-up rows, or
-    all of green {champions.PREDICTED}. The retrainer is asked for the champions' ages, for which it reads no model; a retraining
+    all of green {champions.PREDICTED}. The web function answers `infra/events/web-predict.json`, a trip as API Gateway sends it. The retrainer is asked for the champions' ages, for which it reads no model; a retraining
     takes as long as learning does.
 
     The Python function is ours, after the course's module on deployment: `PU_DO` and `trip_distance` through scikit-learn's

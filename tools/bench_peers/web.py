@@ -76,8 +76,10 @@ def servers(plan, store: Path, pair: Path) -> list[Server]:
         Server(OURS, ours, "/predict", as_they_are, {}),
         Server(OURS_INVOKED, ours, "/invocations", as_data_frame, {}),
         Server(FASTAPI, fastapi, "/predict", as_they_are, {"WEB_PEER_MODELS": str(pair)}),
-        # Its access log would be a line of text for each request.
-        Server(MLFLOW, mlflow, "/invocations", as_data_frame, {"UVICORN_LOG_LEVEL": "warning", "UVICORN_ACCESS_LOG": "0"}),
+        # It starts uvicorn by its name. Its access log would be a line of text for each request.
+        Server(MLFLOW, mlflow, "/invocations", as_data_frame, {
+            "PATH": f"{PYTHON.parent}:{os.defpath}", "UVICORN_LOG_LEVEL": "warning", "UVICORN_ACCESS_LOG": "0",
+        }),
     ]
 
 
