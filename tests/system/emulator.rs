@@ -127,9 +127,12 @@ async fn every_sample_event_is_answered() {
     let scorer = Emulated::start(&function_binary("scorer"), folder.path()).await;
     for name in samples("scorer") {
         let answer = scorer.invoke(&sample(&name)).await;
-        // The queues cannot be reached, so every message fails.
-        let messages = sample(&name)["Records"].as_array().unwrap().len();
-        assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(messages), "{name}: {answer}");
+        // The queues cannot be reached, so every message fails, and of a stream the first record from which it goes on.
+        let failed = match name.as_str() {
+            "scorer-kinesis.json" => 1,
+            _ => sample(&name)["Records"].as_array().unwrap().len(),
+        };
+        assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(failed), "{name}: {answer}");
     }
     scorer.stop().await;
 }
