@@ -20,7 +20,7 @@ ENGINE_SECONDS_MAX = 10
 DESKTOP_HOST = "host.docker.internal"
 
 
-def offer(port: int, functions: dict[str, dict[str, str]], to: Path = VARIABLES) -> str | None:
+def expose(port: int, functions: dict[str, dict[str, str]], to: Path = VARIABLES) -> str | None:
     """Writes the file for the functions of a stack (logical id -> variables).
 
     It returns None where no container engine answers; then nothing is written. It raises a Failure if containers cannot
@@ -50,18 +50,18 @@ def withdraw(port: int) -> None:
 
 def gateway() -> str | None:
     """Returns the host name or address of this machine in the default network of the container engine; None without an engine."""
-    system = said("docker", "info", "--format", "{{.OperatingSystem}}")
+    system = output_of("docker", "info", "--format", "{{.OperatingSystem}}")
     if system and "Docker Desktop" in system:
         return DESKTOP_HOST
-    if system and (found := gateway_in(said("docker", "network", "inspect", "bridge"))):
+    if system and (found := gateway_in(output_of("docker", "network", "inspect", "bridge"))):
         return found
     # Networks of a user's own podman are in a namespace of theirs, in which this machine has no address.
     if os.geteuid() == 0:
-        return gateway_in(said("podman", "network", "inspect", "podman"))
+        return gateway_in(output_of("podman", "network", "inspect", "podman"))
     return None
 
 
-def said(*command: str) -> str | None:
+def output_of(*command: str) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_SECONDS_MAX)
     except (OSError, subprocess.TimeoutExpired):

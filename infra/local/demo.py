@@ -117,7 +117,7 @@ def deploy_fresh(port: int) -> dict[str, str]:
     server.start(port, environment.ensure())
     zips = PROJECT / "target" / "local"
     outputs = stack.deploy(server.endpoint(port), STACK, PROJECT / "template.yaml", zips, PARAMETERS)
-    local_aws.offer_to_containers(port, STACK)
+    local_aws.expose_to_containers(port, STACK)
     return outputs
 
 

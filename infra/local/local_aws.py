@@ -77,19 +77,19 @@ def deploy(args: argparse.Namespace) -> None:
         outputs = terraform_stack.deploy(endpoint, args.stack, server.home_of(args.port), args.zips, parameters)
     else:
         outputs = stack.deploy(endpoint, args.stack, PROJECT / "template.yaml", args.zips, parameters)
-        offer_to_containers(args.port, args.stack)
+        expose_to_containers(args.port, args.stack)
     print(json.dumps(outputs, indent=2))
 
 
-def offer_to_containers(port: int, name: str) -> None:
+def expose_to_containers(port: int, name: str) -> None:
     """Lets `sam local invoke` find a stack, unless it is one of the tests'; without a container engine nothing needs to."""
     import stack
 
     if port not in PORTS:
         return
     try:
-        if said := containers.offer(port, stack.variables(server.endpoint(port), name)):
-            stack.progress(said)
+        if exposed := containers.expose(port, stack.variables(server.endpoint(port), name)):
+            stack.progress(exposed)
     except Failure as failure:
         stack.progress(str(failure))
 
@@ -98,10 +98,10 @@ def sam_local(args: argparse.Namespace) -> None:
     environment.reenter()
     import stack
 
-    said = containers.offer(args.port, stack.variables(server.running_endpoint(args.port), args.stack), args.to)
-    if said is None:
+    exposed = containers.expose(args.port, stack.variables(server.running_endpoint(args.port), args.stack), args.to)
+    if exposed is None:
         raise Failure("no container engine answers here (docker info; as root also podman info)")
-    print(said)
+    print(exposed)
 
 
 def outputs(args: argparse.Namespace) -> None:
@@ -184,10 +184,10 @@ def command_line() -> argparse.ArgumentParser:
     deploying.set_defaults(run=deploy)
 
     about = "write for `sam local invoke` how functions in containers reach the stack"
-    offering = verbs.add_parser("sam-local", help=about, description=about)
-    offering.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
-    offering.add_argument("--to", type=Path, default=containers.VARIABLES, metavar="FILE", help="the file for --env-vars (default: %(default)s)")
-    offering.set_defaults(run=sam_local)
+    exposing = verbs.add_parser("sam-local", help=about, description=about)
+    exposing.add_argument("--stack", default="tripcast", help="name of the stack (default: %(default)s)")
+    exposing.add_argument("--to", type=Path, default=containers.VARIABLES, metavar="FILE", help="the file for --env-vars (default: %(default)s)")
+    exposing.set_defaults(run=sam_local)
 
     for verb, about in ((outputs, "print the outputs of a deployed stack as JSON"), (env, "print them for a shell to evaluate")):
         showing = verbs.add_parser(verb.__name__, help=about, description=about)

@@ -92,19 +92,19 @@ def deployed() -> Iterator[tuple["Application", Path]]:
     sys.path.append(str(LOCAL))
     from application import Application
 
-    port = said(sys.executable, LOCAL / "local_aws.py", "free-port").strip()
+    port = output_of(sys.executable, LOCAL / "local_aws.py", "free-port").strip()
     os.environ["LOCAL_AWS_PORT"] = port
     try:
-        said(sys.executable, LOCAL / "demo.py")
+        output_of(sys.executable, LOCAL / "demo.py")
         variables = STATE / "variables.json"
-        said(sys.executable, LOCAL / "local_aws.py", "sam-local", "--to", variables)
-        outputs = json.loads(said(sys.executable, LOCAL / "local_aws.py", "outputs"))
+        output_of(sys.executable, LOCAL / "local_aws.py", "sam-local", "--to", variables)
+        outputs = json.loads(output_of(sys.executable, LOCAL / "local_aws.py", "outputs"))
         yield Application(f"http://127.0.0.1:{port}", outputs), variables
     finally:
-        said(sys.executable, LOCAL / "local_aws.py", "down")
+        output_of(sys.executable, LOCAL / "local_aws.py", "down")
 
 
-def said(*command) -> str:
+def output_of(*command) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failure(f"{Path(command[1]).name}: {done.stderr.strip()[-400:]}")
