@@ -28,6 +28,7 @@ mod bins;
 mod fit;
 mod grow;
 mod histogram;
+mod joint;
 mod layout;
 mod linfa_adapter;
 mod objective;

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use super::bins::Bins;
 use super::grow::{Grown, Workshop};
 use super::histogram::Cell;
+use super::joint;
 use super::layout::Layout;
 use super::parallel::Threads;
 use super::quantize::{self, Packing};
-use super::shard::Shard;
+use super::shard::{Shard, Share};
 use super::split::{self, SplitSearch};
 use super::{BoostError, Boosted, Ended, Labelled, Objective, Progress, Settings, objective};
 use crate::ensemble::{Ensemble, Tree};
@@ -35,11 +36,17 @@ impl<'a, C: Cell> Fit<'a, C> {
                 false => Bins::numeric(values, n_rows, settings.max_bins as usize),
             }
         });
-        let layout = Layout::new(bins);
+        let mut joints = joint::bundle(&bins, train, threads);
+        let layout = Layout::new(bins, &joints);
         let base = settings.objective.base(train.labels, train.weights);
-        let share = n_rows.div_ceil(threads.count());
-        let shares = (0..threads.count()).map(|at| n_rows.min(at * share)..n_rows.min((at + 1) * share));
-        let shards = threads.map(shares.collect(), |rows| Shard::new(&layout, train, rows, base as f32));
+        let shares = (0..threads.count()).map(|at| Share { at, of: threads.count() });
+        let with_joint = |share: Share| {
+            let joint = joints.iter_mut().map(|joint| share.take(&mut joint.rows)).collect();
+            (share, joint)
+        };
+        let shares = shares.map(with_joint).collect();
+        let shards =
+            threads.map(shares, |(share, joint)| Shard::new(&layout, train, share, joint, base as f32));
         let weight_max = train.weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f32::max));
         let workshop = Workshop::default();
         Self { settings, train, threads, layout, shards, workshop, base, weight_max }

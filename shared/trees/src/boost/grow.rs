@@ -79,7 +79,7 @@ impl<C: Cell> Workshop<C> {
     fn root(&mut self, search: &SplitSearch<'_>, shards: &[Shard<C>]) -> Leaf {
         let histogram = self.sum_up(0, shards, search.layout);
         let mut sums = Sums::default();
-        histogram[search.layout.bundles[0].cells.clone()].iter().for_each(|cell| sums += cell.sums());
+        histogram[search.layout.bundles[0].clone()].iter().for_each(|cell| sums += cell.sums());
         let best = search.best(0, &self.histograms[0], sums, &mut self.rooms[0]);
         let value = search.value(sums, search.settings.l2);
         Leaf { sums, depth: 0, above: None, best, value }
@@ -121,7 +121,7 @@ impl<C: Cell> Workshop<C> {
             (true, false) => Counted::Right,
         };
         let feature = &layout.features[found.feature];
-        let goes_left = joint_goes_left(feature, layout.bundles[feature.bundle].cells.len(), &found);
+        let goes_left = joint_goes_left(feature, &found);
         threads.each(shards, sums.rows as usize, |shard| {
             shard.part(layout, at, feature.bundle, &goes_left, counted);
         });
@@ -186,7 +186,7 @@ impl<C: Cell> Workshop<C> {
 }
 
 /// Returns 1 for each joint bin of the feature's bundle that goes left, else 0.
-fn joint_goes_left(feature: &Feature, n_joint: usize, found: &Found) -> Vec<u8> {
+fn joint_goes_left(feature: &Feature, found: &Found) -> Vec<u8> {
     let of_bin: Vec<u8> = (0..feature.bins.len)
         .map(|bin| {
             let left = match &found.test {
@@ -197,7 +197,7 @@ fn joint_goes_left(feature: &Feature, n_joint: usize, found: &Found) -> Vec<u8> 
             u8::from(left)
         })
         .collect();
-    (0..n_joint).map(|joint| of_bin[feature.bin_of(joint)]).collect()
+    feature.bin_of.iter().map(|bin| of_bin[usize::from(*bin)]).collect()
 }
 
 /// Translates a split from bins to feature values.

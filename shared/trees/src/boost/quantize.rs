@@ -80,31 +80,39 @@ impl Packing {
         Steps { gradient: 1.0 / f64::from(self.gradient_per_unit), hessian }
     }
 
-    /// Computes, quantizes and writes the gradient and hessian of every row.
+    /// Computes and quantizes the gradient and hessian of every row, and writes them to the row in each block.
     pub(super) fn write(
         &self,
         objective: Objective,
         scores: &[f32],
         labels: &[f32],
         weights: Option<&[f32]>,
-        rows: &mut [PackedRow],
+        blocks: &mut [Vec<PackedRow>],
     ) {
-        for (run, rows) in rows.chunks_mut(RUN).enumerate() {
-            let run = run * RUN..run * RUN + rows.len();
+        for start in (0..scores.len()).step_by(RUN) {
+            let run = start..scores.len().min(start + RUN);
             let mut slopes = [Slope { gradient: 0.0, hessian: 0.0 }; RUN];
             objective.slopes(&scores[run.clone()], &labels[run.clone()], &mut slopes);
             if let Some(weights) = weights {
-                for (slope, weight) in slopes.iter_mut().zip(&weights[run]) {
+                for (slope, weight) in slopes.iter_mut().zip(&weights[run.clone()]) {
                     slope.gradient *= weight;
                     slope.hessian *= weight;
                 }
             }
-            for (row, slope) in rows.iter_mut().zip(&slopes) {
-                let gradient = nearest(slope.gradient * self.gradient_per_unit);
-                let hessian = nearest(slope.hessian * self.hessian_per_unit);
-                row.gradient = if self.is_plain { gradient } else { gradient << HESSIAN_BITS | hessian };
+            let packed = slopes.map(|slope| self.pack(slope));
+            for rows in &mut *blocks {
+                rows[run.clone()].iter_mut().zip(&packed).for_each(|(row, packed)| row.gradient = *packed);
             }
         }
+    }
+
+    #[inline(always)]
+    fn pack(&self, slope: Slope) -> i32 {
+        let gradient = nearest(slope.gradient * self.gradient_per_unit);
+        if self.is_plain {
+            return gradient;
+        }
+        gradient << HESSIAN_BITS | nearest(slope.hessian * self.hessian_per_unit)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::histogram::{self, Cell};
-use super::layout::{BUNDLES_PER_BLOCK, Bundle, Layout};
+use super::layout::{BUNDLES_PER_BLOCK, Layout};
 use super::quantize::Packing;
 use super::{Labelled, Objective};
 use crate::ensemble::{Ensemble, Tree};
@@ -26,11 +26,40 @@ pub(super) enum Counted {
     Right,
 }
 
+/// The rows of one shard: of runs of [`Share::RUN`] training rows, every `of`-th, beginning with run `at`.
+///
+/// Rows come in the order of time, so if a shard were one span of them, a leaf that a split by month made would lie in
+/// one shard, and the other threads would wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub(super) at: usize,
+    pub(super) of: usize,
+}
+
+impl Share {
+    const RUN: usize = 1024;
+
+    /// Returns the training row that is the shard's row `row`.
+    fn training_row(self, row: usize) -> usize {
+        (row / Self::RUN * self.of + self.at) * Self::RUN + row % Self::RUN
+    }
+
+    /// Returns the shard's part of what there is for each training row.
+    fn part<T: Copy>(self, all: &[T]) -> Vec<T> {
+        all.chunks(Self::RUN).skip(self.at).step_by(self.of).flatten().copied().collect()
+    }
+
+    /// Returns the same and leaves the only shard without a copy.
+    pub(super) fn take<T: Copy>(self, all: &mut Vec<T>) -> Vec<T> {
+        if self.of == 1 { std::mem::take(all) } else { self.part(all) }
+    }
+}
+
 /// Part of the training rows, owned by one thread.
 #[derive(Debug)]
 pub(super) struct Shard<C> {
-    /// The range of training rows that the shard holds, in this order until they are reordered.
-    rows: Range<usize>,
+    /// The training rows that the shard holds, in their order until they are reordered.
+    share: Share,
     /// Packed rows, by block.
     packed: Vec<Vec<PackedRow>>,
     /// The joint bin of each row, by bundle.
@@ -48,24 +77,27 @@ pub(super) struct Shard<C> {
 }
 
 impl<C: Cell> Shard<C> {
-    /// Bins `rows` of `train`; every score starts at `base`.
-    pub(super) fn new(layout: &Layout, train: &Labelled<'_>, rows: Range<usize>, base: f32) -> Self {
-        let values = &train.values[rows.start * train.n_features..rows.end * train.n_features];
+    /// Takes a share of `train`, whose joint bins are `joint`, `[bundles][rows]`; every score starts at `base`.
+    pub(super) fn new(
+        layout: &Layout,
+        train: &Labelled<'_>,
+        share: Share,
+        joint: Vec<Vec<u16>>,
+        base: f32,
+    ) -> Self {
+        let labels = share.part(train.labels);
+        let n_rows = labels.len();
         let mut shard = Self {
-            packed: vec![vec![PackedRow::default(); rows.len()]; layout.blocks.len()],
-            joint: layout
-                .bundles
-                .iter()
-                .map(|bundle| joint_bins(layout, bundle, values, rows.len()))
-                .collect(),
-            labels: train.labels[rows.clone()].to_vec(),
-            weights: train.weights.map(|weights| weights[rows.clone()].to_vec()),
-            scores: vec![base; rows.len()],
-            order: Vec::with_capacity(rows.len()),
-            scratch: vec![0; rows.len()],
+            packed: vec![vec![PackedRow::default(); n_rows]; layout.blocks.len()],
+            joint,
+            labels,
+            weights: train.weights.map(|weights| share.part(weights)),
+            scores: vec![base; n_rows],
+            order: Vec::with_capacity(n_rows),
+            scratch: vec![0; n_rows],
             leaves: Vec::new(),
             histogram: vec![C::default(); layout.n_cells],
-            rows,
+            share,
         };
         shard.pack_bins(layout);
         shard
@@ -75,7 +107,7 @@ impl<C: Cell> Shard<C> {
     fn pack_bins(&mut self, layout: &Layout) {
         for (packed, block) in self.packed.iter_mut().zip(&layout.blocks) {
             for (at, bundle) in block.bundles.clone().enumerate() {
-                let offset = (layout.bundles[bundle].cells.start - block.cells.start) as u16;
+                let offset = (layout.bundles[bundle].start - block.cells.start) as u16;
                 let rows = packed.iter_mut().zip(&self.joint[bundle]);
                 rows.for_each(|(row, joint)| row.cells[at] = joint + offset);
             }
@@ -98,12 +130,7 @@ impl<C: Cell> Shard<C> {
 
     /// Computes the gradient of every row and writes it beside the bins.
     pub(super) fn write_gradients(&mut self, objective: Objective, packing: &Packing) {
-        if let Some((first, others)) = self.packed.split_first_mut() {
-            packing.write(objective, &self.scores, &self.labels, self.weights.as_deref(), first);
-            for other in others {
-                other.iter_mut().zip(first.iter()).for_each(|(to, from)| to.gradient = from.gradient);
-            }
-        }
+        packing.write(objective, &self.scores, &self.labels, self.weights.as_deref(), &mut self.packed);
     }
 
     /// Starts a tree whose root holds the rows that `is_sampled` selects (all if `None`), and sums its histogram.
@@ -113,11 +140,11 @@ impl<C: Cell> Shard<C> {
         is_sampled: Option<&(dyn Fn(usize) -> bool + Sync)>,
     ) {
         self.order.clear();
-        let all = 0..self.rows.len() as u32;
+        let all = 0..self.labels.len() as u32;
         match is_sampled {
             None => self.order.extend(all),
             Some(is_sampled) => {
-                self.order.extend(all.filter(|&row| is_sampled(self.rows.start + row as usize)));
+                self.order.extend(all.filter(|&row| is_sampled(self.share.training_row(row as usize))));
             }
         }
         self.leaves.clear();
@@ -171,7 +198,7 @@ impl<C: Cell> Shard<C> {
                 rows[first..last].iter().for_each(|&row| scores[row as usize - start] += *value as f32);
             }
         }
-        if self.order.len() < self.rows.len() {
+        if self.order.len() < self.labels.len() {
             self.add_to_rows_left_out(tree, train);
         }
     }
@@ -179,10 +206,10 @@ impl<C: Cell> Shard<C> {
     // A fit that samples rows never reorders them, so the values of a row are found by its position.
     fn add_to_rows_left_out(&mut self, tree: &Tree, train: &Labelled<'_>) {
         let Ok(alone) = Ensemble::new(train.n_features, 0.0, std::slice::from_ref(tree)) else { return };
-        let mut is_in = vec![false; self.rows.len()];
+        let mut is_in = vec![false; self.labels.len()];
         self.order.iter().for_each(|&row| is_in[row as usize] = true);
         for (row, score) in self.scores.iter_mut().enumerate().filter(|(row, _)| !is_in[*row]) {
-            let values = &train.values[(self.rows.start + row) * train.n_features..][..train.n_features];
+            let values = &train.values[self.share.training_row(row) * train.n_features..][..train.n_features];
             *score += alone.predict_row(values) as f32;
         }
     }
@@ -202,19 +229,6 @@ impl<C: Cell> Shard<C> {
 /// Moves item `order[at]` to position `at`.
 fn reorder<T: Copy>(items: &mut Vec<T>, order: &[u32]) {
     *items = order.iter().map(|&row| items[row as usize]).collect();
-}
-
-fn joint_bins(layout: &Layout, bundle: &Bundle, values: &[f32], n_rows: usize) -> Vec<u16> {
-    let width = layout.features.len();
-    let mut joint = vec![0u16; n_rows];
-    for &column in &bundle.members {
-        let feature = &layout.features[column];
-        let of_feature = values.iter().skip(column).step_by(width);
-        for (joint, value) in joint.iter_mut().zip(of_feature) {
-            *joint += (feature.bins.bin(*value) * feature.stride) as u16;
-        }
-    }
-    joint
 }
 
 /// Moves the rows that go left to the front of `order` and the others to the front of `scratch`, both in their former

@@ -82,7 +82,7 @@ impl SplitSearch<'_> {
             if feature.bins.len < 2 {
                 continue;
             }
-            let joint = &histogram[self.layout.bundles[feature.bundle].cells.clone()];
+            let joint = &histogram[self.layout.bundles[feature.bundle].clone()];
             let cells = marginal(joint, feature, room);
             match feature.bins.kind {
                 Kind::Numeric(_) => self.numeric(position, cells, parent, &mut best),
@@ -238,16 +238,11 @@ fn total_rows<C: Cell>(cells: &[C]) -> u32 {
 
 /// Returns the histogram of one feature of a bundle, summed over the other features.
 fn marginal<'a, C: Cell>(joint: &'a [C], feature: &Feature, room: &'a mut Vec<C>) -> &'a [C] {
-    let (stride, bins) = (feature.stride, feature.bins.len);
-    if joint.len() == bins {
+    if feature.is_alone {
         return joint;
     }
     room.clear();
-    room.resize(bins, C::default());
-    for repeat in joint.chunks_exact(stride * bins) {
-        for (sum, cells) in room.iter_mut().zip(repeat.chunks_exact(stride)) {
-            cells.iter().for_each(|cell| *sum += *cell);
-        }
-    }
+    room.resize(feature.bins.len, C::default());
+    joint.iter().zip(&feature.bin_of).for_each(|(cell, bin)| room[usize::from(*bin)] += *cell);
     room
 }
