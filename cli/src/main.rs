@@ -2,6 +2,7 @@
 //!
 //! Each verb has its own file. [`output`] prints results, progress and failures.
 
+mod backfill;
 mod data;
 mod drift;
 mod evaluate;
@@ -44,6 +45,7 @@ enum Verb {
     Evaluate(evaluate::Args),
     Explain(explain::Args),
     Predict(predict::Args),
+    Backfill(backfill::Args),
     Score(score::Args),
     Serve(serve::Args),
     Drift(drift::Args),
@@ -67,7 +69,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     output::log(cli.verbose);
     let mut runtime = match &cli.verb {
-        // Only a server has several things to do at once.
+        // Only these have several things to do at once.
+        Verb::Backfill(_) => tokio::runtime::Builder::new_multi_thread(),
         Verb::Serve(args) => {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             if args.threads > 0 {
@@ -95,6 +98,7 @@ async fn run(cli: Cli) -> ExitCode {
         Verb::Evaluate(args) => evaluate::run(&args, &out),
         Verb::Explain(args) => explain::run(&args, &out),
         Verb::Predict(args) => predict::run(&args, &out),
+        Verb::Backfill(args) => backfill::run(&args, &out).await,
         Verb::Score(args) => score::run(&args),
         Verb::Serve(args) => serve::run(&args).await,
         Verb::Drift(args) => drift::run(&args, &out),

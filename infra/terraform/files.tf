@@ -256,6 +256,13 @@ data "aws_iam_policy_document" "batch_predictor_role" {
     resources = ["${aws_s3_bucket.data_bucket.arn}/incoming/*"]
   }
 
+  # A backfill leaves what has its summary.
+  statement {
+    sid       = "ReadSummaries"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.data_bucket.arn}/summaries/*"]
+  }
+
   statement {
     sid = "WritePredictions"
     actions = [

@@ -48,6 +48,11 @@ output "batch_predictor_function_name" {
   value       = aws_lambda_function.batch_predictor_function.function_name
 }
 
+output "backfill_state_machine_arn" {
+  description = "Predicts what lies below a prefix (tripcast backfill)"
+  value       = aws_sfn_state_machine.backfill_state_machine.arn
+}
+
 output "retrainer_function_name" {
   description = "Invoke it to retrain before the 15th"
   value       = aws_lambda_function.retrainer_function.function_name

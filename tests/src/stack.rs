@@ -100,6 +100,18 @@ impl Stack {
         if failed { Err(answer) } else { Ok(answer) }
     }
 
+    /// Calls an action of Step Functions.
+    pub async fn steps(&self, action: &str, request: &Value) -> Value {
+        let call = reqwest::Client::new().post(&self.endpoint);
+        let call = call.header("x-amz-target", format!("AWSStepFunctions.{action}"));
+        // The local AWS reads the service from the signature and checks no more of it.
+        let scope = "AWS4-HMAC-SHA256 Credential=test/20210101/us-east-1/states/aws4_request";
+        let call = call.header("content-type", "application/x-amz-json-1.0").header("authorization", scope);
+        let answer = call.body(request.to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{action}: {}", answer.status());
+        answer.json().await.unwrap()
+    }
+
     /// Asks the HTTP API, signed as IAM wants it or not, and returns the status and the body.
     pub async fn ask(&self, method: &str, path: &str, body: &Value, is_signed: bool) -> (u16, Value) {
         // Where the local AWS keeps APIs: their own addresses name no host of this machine.

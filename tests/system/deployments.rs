@@ -165,8 +165,9 @@ fn nothing_is_granted_by_a_star() {
                 "principals" => item.ends_with(":*"),
                 _ => false,
             });
-            // In a key's policy * is that key; X-Ray has no resources to name.
-            let is_known = statement.starts_with("key.") || statement.ends_with(".WriteTraces");
+            // In a key's policy * is that key; X-Ray and the delivery of logs have no resources to name.
+            let is_known = statement.starts_with("key.")
+                || [".WriteTraces", ".DeliverLogs"].iter().any(|sid| statement.ends_with(sid));
             assert!(!starred || (field == "resources" && is_known), "{which}: {statement}: {list}");
         }
     }
@@ -198,7 +199,11 @@ fn nobody_but_aws_can_call_a_function() {
         assert_eq!(route("authorized_by"), "{http_authorizer.id}", "{which}");
         assert_eq!(fact(&facts, "http.http_stage.requests_s"), "{var.requests_per_second_max}", "{which}");
         for role in names(&facts, "role.") {
-            let service = if role == "schedule_role" { "scheduler" } else { "lambda" };
+            let service = match role {
+                "schedule_role" => "scheduler",
+                "backfill_role" => "states",
+                _ => "lambda",
+            };
             assert_eq!(
                 fact(&facts, &format!("role.{role}.assumed_by")),
                 format!("{service}.amazonaws.com"),

@@ -1,5 +1,6 @@
 //! Tests the whole system on the local AWS: the built packages, deployed from template.yaml, a stack for each test.
 
+mod backfilled;
 mod http;
 mod streamed;
 mod watched;

@@ -1,12 +1,14 @@
 //! The batch predictor reads a Parquet object of trips and writes an object of predictions.
 //!
-//! [`BatchPredictor::handle`] decodes the event; [`BatchPredictor::predict`] predicts one file. [`pinned`] reads it in
+//! [`BatchPredictor::handle`] decodes the event; [`BatchPredictor::predict`] predicts one file, and
+//! [`BatchPredictor::backfill`] one of many, unless it is done. [`pinned`] reads it in
 //! ranges of one pinned version, the models predict it row group by row group, and [`results`] uploads the predictions
 //! in parts that become visible only when complete. A file that can never be predicted ends with an error report in the
 //! quarantine. Only what may succeed later is an error, which Lambda retries and then sends to the failure queue.
 //!
 //! Deliberately absent: Lambda's event shapes (`platform::event`), and Parquet (`dataset`).
 
+pub mod backfill;
 pub mod config;
 pub mod keys;
 mod pinned;
@@ -29,6 +31,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Store, StoreError};
 
+use backfill::{Backfilled, backfill_request};
 use keys::Dropped;
 use pinned::PinnedObject;
 use results::Results;
@@ -139,6 +142,16 @@ pub enum FileOutcome {
     },
 }
 
+/// The response to an event.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// How each file of an S3 event ended.
+    Files(Vec<FileOutcome>),
+    /// How the object of a backfill ended.
+    Backfilled(Backfilled),
+}
+
 /// The batch predictor with its ports; clones share them.
 #[derive(Debug, Clone)]
 pub struct BatchPredictor {
@@ -161,15 +174,22 @@ impl BatchPredictor {
         Self { options, ..self }
     }
 
-    /// Handles one Lambda event and returns how each of its files ended.
+    /// Handles one Lambda event: S3's, or a request of a backfill.
     ///
     /// # Errors
     /// The first [`PredictError`]; the other files are predicted all the same.
-    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Vec<FileOutcome>, PredictError> {
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Answer, PredictError> {
+        let deadline = Deadline::from_context(&event.context);
+        if let Some(request) = backfill_request(&event.payload)? {
+            let started = Instant::now();
+            let (answer, outcome) = self.backfill(&request, deadline).await?;
+            outcome.iter().for_each(|outcome| log_outcome(outcome, started));
+            return Ok(Answer::Backfilled(answer));
+        }
         let (mut outcomes, mut failure) = (Vec::new(), None);
         for object in objects_created(&event.payload)? {
             let started = Instant::now();
-            match self.predict(&object, Deadline::from_context(&event.context)).await {
+            match self.predict(&object, deadline).await {
                 Ok(outcome) => {
                     log_outcome(&outcome, started);
                     outcomes.push(outcome);
@@ -177,7 +197,7 @@ impl BatchPredictor {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        failure.map_or(Ok(outcomes), Err)
+        failure.map_or(Ok(Answer::Files(outcomes)), Err)
     }
 
     /// Predicts one dropped file.

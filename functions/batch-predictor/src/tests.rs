@@ -172,3 +172,40 @@ async fn what_was_replaced_removed_or_lies_elsewhere_is_left_alone() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_backfill_predicts_each_file_once() {
+    let bench = bench();
+    let path = "incoming/green_tripdata_2021-03.parquet";
+    let etag = bench.data.put(&key(path), month(), Condition::Always).await.unwrap();
+    let ask = |etag: Option<&str>, to: &str| {
+        let request = json!({"backfill": {"bucket": "trips", "key": path, "etag": etag, "to": to}});
+        let request = backfill_request(&request).unwrap().unwrap();
+        let predictor = bench.predictor.clone();
+        async move { predictor.backfill(&request, Deadline::after(Duration::from_secs(60))).await.unwrap().0 }
+    };
+    let outcome = |done: Backfilled| json!(done)["outcome"].as_str().unwrap().to_string();
+    let without = ask(Some(&etag.0), "2021-12").await;
+    assert_eq!(
+        (without.outcome.is_failure(), without.error_type.as_deref()),
+        (true, Some("Models.NoChampion"))
+    );
+    promoted_model(&bench.models).await;
+    assert_eq!(outcome(ask(Some(&etag.0), "2021-02").await), "outside");
+    let first = ask(Some(&etag.0), "2021-12").await;
+    assert_eq!((first.rows, outcome(first)), (Some(100), "predicted".into()));
+    // Also where the list of a store has no ETags.
+    for etag in [Some(etag.0.as_str()), None] {
+        assert_eq!(outcome(ask(etag, "2021-12").await), "unchanged");
+    }
+    let replaced = dataset::trips::to_parquet(&[Trip::default()], &[model::Outcome::default()]).unwrap();
+    let new = bench.data.put(&key(path), Bytes::from(replaced), Condition::Always).await.unwrap();
+    assert_eq!(outcome(ask(Some(&etag.0), "2021-12").await), "gone", "the list is older than the object");
+    assert_eq!(outcome(ask(Some(&new.0), "2021-12").await), "predicted");
+    bench.data.put(&key(path), Bytes::from("no trips"), Condition::Always).await.unwrap();
+    let refused = ask(None, "2021-12").await;
+    assert!(
+        refused.outcome.is_failure() && serde_json::to_vec(&refused).unwrap().len() < 1000,
+        "{refused:?}"
+    );
+}

@@ -25,6 +25,7 @@ data "aws_iam_policy_document" "boundary" {
       "s3:AbortMultipartUpload",
       "s3:GetObject",
       "s3:GetObjectVersion",
+      "s3:ListMultipartUploadParts",
       "s3:PutObject",
     ]
     resources = ["arn:${local.partition}:s3:::${each.value}-*/*"]
@@ -58,6 +59,38 @@ data "aws_iam_policy_document" "boundary" {
     sid       = "InvokeFunctions"
     actions   = ["lambda:InvokeFunction"]
     resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
+  }
+
+  statement {
+    sid       = "RunStateMachines"
+    actions   = ["states:StartExecution"]
+    resources = ["arn:${local.partition}:states:${local.place}:stateMachine:${each.value}-*"]
+  }
+
+  statement {
+    sid = "FollowExecutions"
+    actions = [
+      "states:DescribeExecution",
+      "states:RedriveExecution",
+      "states:StopExecution",
+    ]
+    resources = ["arn:${local.partition}:states:${local.place}:execution:${each.value}-*"]
+  }
+
+  # CloudWatch does not support permissions by resource for these.
+  statement {
+    sid = "DeliverLogs"
+    actions = [
+      "logs:CreateLogDelivery",
+      "logs:DeleteLogDelivery",
+      "logs:DescribeLogGroups",
+      "logs:DescribeResourcePolicies",
+      "logs:GetLogDelivery",
+      "logs:ListLogDeliveries",
+      "logs:PutResourcePolicy",
+      "logs:UpdateLogDelivery",
+    ]
+    resources = ["*"]
   }
 
   # Keys have no names, so tags identify the stack's key.

@@ -52,6 +52,17 @@ data "aws_iam_policy_document" "read" {
   }
 
   statement {
+    sid = "ReadStateMachines"
+    actions = [
+      "states:DescribeStateMachine",
+      "states:ListStateMachineVersions",
+      "states:ListTagsForResource",
+      "states:ValidateStateMachineDefinition",
+    ]
+    resources = ["arn:${local.partition}:states:${local.place}:stateMachine:${each.value}-*"]
+  }
+
+  statement {
     sid = "ReadQueues"
     actions = [
       "sqs:GetQueueAttributes",
@@ -184,6 +195,7 @@ data "aws_iam_policy_document" "read" {
     ]
     resources = [
       "arn:${local.partition}:logs:${local.place}:log-group:/aws/lambda/${each.value}-*",
+      "arn:${local.partition}:logs:${local.place}:log-group:/aws/vendedlogs/states/${each.value}-*",
     ]
   }
 

@@ -47,6 +47,18 @@ data "aws_iam_policy_document" "write" {
   }
 
   statement {
+    sid = "WriteStateMachines"
+    actions = [
+      "states:CreateStateMachine",
+      "states:DeleteStateMachine",
+      "states:TagResource",
+      "states:UntagResource",
+      "states:UpdateStateMachine",
+    ]
+    resources = ["arn:${local.partition}:states:${local.place}:stateMachine:${each.value}-*"]
+  }
+
+  statement {
     sid = "WriteStreams"
     actions = [
       "kinesis:AddTagsToStream",
@@ -147,6 +159,7 @@ data "aws_iam_policy_document" "write" {
       values = [
         "lambda.amazonaws.com",
         "scheduler.amazonaws.com",
+        "states.amazonaws.com",
       ]
     }
   }
@@ -236,6 +249,7 @@ data "aws_iam_policy_document" "write" {
     ]
     resources = [
       "arn:${local.partition}:logs:${local.place}:log-group:/aws/lambda/${each.value}-*",
+      "arn:${local.partition}:logs:${local.place}:log-group:/aws/vendedlogs/states/${each.value}-*",
     ]
   }
 

@@ -3,6 +3,7 @@
 mod document;
 mod http;
 mod properties;
+mod steps;
 mod streams;
 mod values;
 
@@ -68,6 +69,7 @@ impl Sam<'_> {
                 self.statements(name, &of["PolicyDocument"], into);
             }
             "AWS::Kinesis::Stream" | "AWS::Lambda::EventSourceMapping" => self.stream(name, of, into),
+            "AWS::StepFunctions::StateMachine" => self.state_machine(name, of, into),
             "AWS::IAM::Role" => self.role(name, of, into),
             "AWS::KMS::Key" => {
                 into.put(format!("key.{name}.rotates"), self.text(&of["EnableKeyRotation"]));

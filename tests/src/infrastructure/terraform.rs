@@ -1,6 +1,7 @@
 //! Reads infra/terraform as facts.
 
 mod http;
+mod steps;
 mod values;
 
 use serde_json::{Map, Value};
@@ -151,6 +152,7 @@ impl Terraform {
                 }
                 self.statements(name, &of["policy"], into);
             }
+            "aws_sfn_state_machine" => steps::state_machine(name, of, into),
             "aws_kinesis_stream" => fields("stream", name, of, into, &STREAM),
             "aws_kms_key" => {
                 fields("key", name, of, into, &[("rotates", "enable_key_rotation")]);

@@ -5,7 +5,7 @@ pub(super) const GLOBALS: [&str; 6] =
     ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing", "Environment"];
 
 /// The properties of resources that the comparison reads: no function URLs, managed policies or networks.
-pub(super) const PROPERTIES: [(&str, &[&str]); 21] = [
+pub(super) const PROPERTIES: [(&str, &[&str]); 22] = [
     (
         "AWS::Serverless::Function",
         &[
@@ -61,6 +61,18 @@ pub(super) const PROPERTIES: [(&str, &[&str]); 21] = [
             "MaximumRetryAttempts",
             "MaximumRecordAgeInSeconds",
             "DestinationConfig",
+        ],
+    ),
+    (
+        "AWS::StepFunctions::StateMachine",
+        &[
+            "StateMachineName",
+            "StateMachineType",
+            "RoleArn",
+            "TracingConfiguration",
+            "LoggingConfiguration",
+            "DefinitionSubstitutions",
+            "Definition",
         ],
     ),
     ("AWS::Logs::LogGroup", &["LogGroupName", "RetentionInDays", "KmsKeyId"]),

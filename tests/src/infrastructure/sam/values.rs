@@ -59,7 +59,7 @@ impl Sam<'_> {
         };
         let attribute = match resource["Type"].as_str().unwrap() {
             "AWS::SQS::Queue" => "url",
-            "AWS::SNS::Topic" => "arn",
+            "AWS::SNS::Topic" | "AWS::StepFunctions::StateMachine" => "arn",
             kind if kind == "AWS::KMS::Key" || kind.starts_with("AWS::ApiGatewayV2::") => "id",
             _ => "name",
         };
