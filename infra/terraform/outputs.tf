@@ -53,6 +53,11 @@ output "backfill_state_machine_arn" {
   value       = aws_sfn_state_machine.backfill_state_machine.arn
 }
 
+output "database_name" {
+  description = "Tables of predictions and of figures, for SQL"
+  value       = aws_glue_catalog_database.database.name
+}
+
 output "retrainer_function_name" {
   description = "Invoke it to retrain before the 15th"
   value       = aws_lambda_function.retrainer_function.function_name

@@ -4,6 +4,7 @@
 //! - `closed_loop`: from a dropped file to an alarm, a better model and the end of the alarm, in process.
 //! - `dashboards`: dashboards are generated from the list of metrics.
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
+//! - `tables`: what SQL engines read, beside the files that are written.
 //! - `fuzz_seeds`: seeds of the fuzz targets.
 //! - `hostile`: forged Parquet, in process and through built functions.
 //! - `course`: the figures of the course's lesson on monitoring.
@@ -40,4 +41,5 @@ mod hostile;
 mod new_function;
 mod permissions;
 mod real_data;
+mod tables;
 mod terminal;

@@ -104,7 +104,10 @@ run "names" {
       for statement in data.aws_iam_policy_document.key.statement :
       anytrue([
         for condition in statement.condition :
-        condition.values == tolist(["arn:aws:logs:us-east-1:111122223333:log-group:/aws/lambda/tripcast-dev-*"])
+        condition.values == tolist([
+          "arn:aws:logs:us-east-1:111122223333:log-group:/aws/lambda/tripcast-dev-*",
+          "arn:aws:logs:us-east-1:111122223333:log-group:/aws/vendedlogs/states/tripcast-dev-*",
+        ])
       ])
     ])
     error_message = "The key must serve this stack's logs, and no other's."

@@ -5,6 +5,7 @@ mod http;
 mod properties;
 mod steps;
 mod streams;
+mod tables;
 mod values;
 
 use serde_json::Value;
@@ -70,6 +71,8 @@ impl Sam<'_> {
             }
             "AWS::Kinesis::Stream" | "AWS::Lambda::EventSourceMapping" => self.stream(name, of, into),
             "AWS::StepFunctions::StateMachine" => self.state_machine(name, of, into),
+            "AWS::Glue::Database" => self.database(name, of, into),
+            "AWS::Glue::Table" => self.table(name, of, into),
             "AWS::IAM::Role" => self.role(name, of, into),
             "AWS::KMS::Key" => {
                 into.put(format!("key.{name}.rotates"), self.text(&of["EnableKeyRotation"]));

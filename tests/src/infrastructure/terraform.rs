@@ -2,6 +2,7 @@
 
 mod http;
 mod steps;
+mod tables;
 mod values;
 
 use serde_json::{Map, Value};
@@ -170,6 +171,7 @@ impl Terraform {
             }
             "aws_cloudwatch_dashboard" => dashboard(name, of, into),
             _ if kind.starts_with("aws_apigatewayv2_") => http::part(name, of, into),
+            _ if kind.starts_with("aws_glue_") => tables::part(kind, name, of, into),
             _ => bucket(kind, name, of, into),
         }
     }

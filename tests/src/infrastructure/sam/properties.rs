@@ -5,7 +5,7 @@ pub(super) const GLOBALS: [&str; 6] =
     ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing", "Environment"];
 
 /// The properties of resources that the comparison reads: no function URLs, managed policies or networks.
-pub(super) const PROPERTIES: [(&str, &[&str]); 22] = [
+pub(super) const PROPERTIES: [(&str, &[&str]); 24] = [
     (
         "AWS::Serverless::Function",
         &[
@@ -75,6 +75,8 @@ pub(super) const PROPERTIES: [(&str, &[&str]); 22] = [
             "Definition",
         ],
     ),
+    ("AWS::Glue::Database", &["CatalogId", "DatabaseInput"]),
+    ("AWS::Glue::Table", &["CatalogId", "DatabaseName", "TableInput"]),
     ("AWS::Logs::LogGroup", &["LogGroupName", "RetentionInDays", "KmsKeyId"]),
     (
         "AWS::CloudWatch::Alarm",

@@ -40,6 +40,15 @@ impl Sam<'_> {
             };
             return self.attribute(&parts[0], &parts[1]);
         }
+        if let Some(joined) = value.get("Fn::Join") {
+            let split = &joined[1]["Fn::Split"];
+            assert_eq!(
+                (&joined[0], &split[0]),
+                (&"_".into(), &"-".into()),
+                "{value}: the comparison knows no other"
+            );
+            return format!("{} with _ for -", self.text(&split[1]));
+        }
         match &value["Fn::Sub"] {
             Value::String(text) => self.substituted(text),
             _ => scalar(value),
@@ -82,9 +91,11 @@ impl Sam<'_> {
         let mut whole = parts.next().unwrap_or_default().to_string();
         for part in parts {
             let (name, rest) = part.split_once('}').unwrap();
-            whole.push_str(&match name.split_once('.') {
-                Some((resource, attribute)) => self.attribute(resource, attribute),
-                None => self.reference(name),
+            whole.push_str(&match (name.strip_prefix('!'), name.split_once('.')) {
+                // Written so that it is not replaced.
+                (Some(literal), _) => format!("${{{literal}}}"),
+                (None, Some((resource, attribute))) => self.attribute(resource, attribute),
+                (None, None) => self.reference(name),
             });
             whole.push_str(rest);
         }

@@ -32,6 +32,11 @@ pub(super) fn text(value: &Value) -> String {
     let mut parts = written.split("${");
     let mut whole = parts.next().unwrap_or_default().to_string();
     for part in parts {
+        if whole.ends_with('$') {
+            // Written so that it is not replaced.
+            whole.push_str(&format!("{{{part}"));
+            continue;
+        }
         let (reference, rest) = part.split_once('}').unwrap();
         whole.push_str(&named(reference));
         whole.push_str(rest);
@@ -45,6 +50,7 @@ pub(super) fn named(reference: &str) -> String {
     let reference = only.unwrap_or(reference).replace("[*]", "");
     let steps: Vec<&str> = reference.split('.').collect();
     match steps.as_slice() {
+        ["replace(var", r#"name, "-", "_")"#] => "{stack} with _ for -".into(),
         ["var", "name"] => "{stack}".into(),
         ["var", variable] => format!("{{var.{variable}}}"),
         ["data", "aws_region", ..] => "{region}".into(),
