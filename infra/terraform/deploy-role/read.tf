@@ -63,6 +63,20 @@ data "aws_iam_policy_document" "read" {
   }
 
   statement {
+    sid = "ReadTables"
+    actions = [
+      "glue:GetDatabase",
+      "glue:GetTable",
+      "glue:GetTags",
+    ]
+    resources = [
+      "arn:${local.partition}:glue:${local.place}:catalog",
+      "arn:${local.partition}:glue:${local.place}:database/${replace(each.value, "-", "_")}",
+      "arn:${local.partition}:glue:${local.place}:table/${replace(each.value, "-", "_")}/*",
+    ]
+  }
+
+  statement {
     sid = "ReadQueues"
     actions = [
       "sqs:GetQueueAttributes",

@@ -47,18 +47,6 @@ data "aws_iam_policy_document" "write" {
   }
 
   statement {
-    sid = "WriteStateMachines"
-    actions = [
-      "states:CreateStateMachine",
-      "states:DeleteStateMachine",
-      "states:TagResource",
-      "states:UntagResource",
-      "states:UpdateStateMachine",
-    ]
-    resources = ["arn:${local.partition}:states:${local.place}:stateMachine:${each.value}-*"]
-  }
-
-  statement {
     sid = "WriteStreams"
     actions = [
       "kinesis:AddTagsToStream",
@@ -274,57 +262,5 @@ data "aws_iam_policy_document" "write" {
       "scheduler:UpdateSchedule",
     ]
     resources = ["arn:${local.partition}:scheduler:${local.place}:schedule/default/${each.value}-*"]
-  }
-
-  # The id of an API does not contain the name of its stack.
-  statement {
-    sid = "WriteHttpApis"
-    actions = [
-      "apigateway:DELETE",
-      "apigateway:PATCH",
-      "apigateway:POST",
-      "apigateway:PUT",
-      "apigateway:TagResource",
-      "apigateway:UntagResource",
-    ]
-    resources = [
-      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/apis",
-      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/apis/*",
-      "arn:${local.partition}:apigateway:${data.aws_region.current.id}::/tags/*",
-    ]
-  }
-
-  # Unsubscribe is left out: it does not support permissions by resource, so it would apply to all subscriptions.
-  statement {
-    sid = "WriteTopics"
-    actions = [
-      "sns:CreateTopic",
-      "sns:DeleteTopic",
-      "sns:SetTopicAttributes",
-      "sns:Subscribe",
-      "sns:TagResource",
-      "sns:UntagResource",
-    ]
-    resources = ["arn:${local.partition}:sns:${local.place}:${each.value}-*"]
-  }
-
-  statement {
-    sid = "WriteAlarms"
-    actions = [
-      "cloudwatch:DeleteAlarms",
-      "cloudwatch:PutMetricAlarm",
-      "cloudwatch:TagResource",
-      "cloudwatch:UntagResource",
-    ]
-    resources = ["arn:${local.partition}:cloudwatch:${local.place}:alarm:${each.value}-*"]
-  }
-
-  statement {
-    sid = "WriteDashboard"
-    actions = [
-      "cloudwatch:DeleteDashboards",
-      "cloudwatch:PutDashboard",
-    ]
-    resources = ["arn:${local.partition}:cloudwatch::${local.account}:dashboard/${each.value}"]
   }
 }
