@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 use model::{Month, chain};
 use platform::event::ObjectCreated;
 use platform::lambda::Deadline;
-use platform::steps::{Items, Standing, Steps};
+use platform::steps::{Items, PAUSE, Standing, Steps};
 use registry::{Models, Registry};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -24,8 +24,6 @@ use crate::files;
 use crate::output::{Failure, Output, progress};
 use crate::predict::Read;
 
-/// Time between two looks at an execution.
-const PAUSE: Duration = Duration::from_secs(1);
 /// A file of a directory has no deadline; this one is never met.
 const NO_DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -293,7 +291,7 @@ impl Report {
 fn table(report: &Report) -> Vec<String> {
     let count = |outcome| report.outcomes.get(&outcome).copied().unwrap_or_default();
     let mut lines = vec![format!(
-        "{} objects: {} predicted ({} rows, {} rejected), {} as they were, {} not asked for, {} replaced meanwhile, {} failed",
+        "objects: {}; {} predicted ({} rows, {} rejected), {} unchanged, {} outside, {} replaced meanwhile, {} failed",
         report.objects,
         count(BackfillOutcome::Predicted),
         report.rows,

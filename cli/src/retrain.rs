@@ -1,5 +1,6 @@
 //! `tripcast retrain`.
 
+use std::io::Write;
 use std::time::Duration;
 
 use chrono::{NaiveDate, Utc};
@@ -7,10 +8,12 @@ use model::Target;
 use model::candidates::FitParams;
 use model::decision::PromotionPolicy;
 use platform::lambda::Deadline;
+use platform::steps::Steps;
 use registry::runs::{Retrained, Run};
 use retrainer::config::{Windows, tracker_of_process};
 use retrainer::learn::Learning;
 use retrainer::{Retrainer, Settings};
+use serde_json::{Value, json};
 use store::StoreUri;
 
 use crate::files;
@@ -20,18 +23,23 @@ use crate::train::TargetName;
 
 /// Retrain as the schedule does: choose, learn, judge, publish, and promote what is better.
 ///
-/// Runs are also logged on the MLflow server that MLFLOW_TRACKING_URI names, if it is set.
+/// Runs are also logged on the MLflow server that MLFLOW_TRACKING_URI names, if it is set. With --state-machine, Step Functions does it with
+/// an invocation for each fit, by the settings of the deployment; the command starts and follows that.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tripcast retrain --data ./trips-store --models ./models --now 2021-03-15
-  tripcast retrain --data s3://my-data --models s3://my-models --target duration")]
+  tripcast retrain --data s3://my-data --models s3://my-models --target duration
+  tripcast retrain --state-machine arn:aws:states:eu-west-1:111122223333:stateMachine:tripcast-training")]
 pub struct Args {
     /// Store of the trips, below history/ and incoming/: s3://bucket or a directory.
-    #[arg(long)]
-    data: StoreUri,
+    #[arg(long, required_unless_present = "state_machine")]
+    data: Option<StoreUri>,
     /// Store of the models: s3://bucket or a directory.
-    #[arg(long)]
-    models: StoreUri,
+    #[arg(long, required_unless_present = "state_machine")]
+    models: Option<StoreUri>,
+    /// The state machine of a deployment: its output TrainingStateMachineArn.
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models"])]
+    state_machine: Option<String>,
     /// Only this target; by default both.
     #[arg(long, value_enum)]
     target: Option<TargetName>,
@@ -50,7 +58,7 @@ pub struct Args {
     /// Number of sets of parameters of boosted trees to try.
     #[arg(long, default_value_t = 4)]
     trials: usize,
-    /// Time limit in minutes; learning is cut short to keep it.
+    /// Time limit in minutes; learning is cut short to keep it, and two minutes are kept for judging.
     #[arg(long, default_value_t = 60)]
     minutes: u64,
     /// Seed of every random choice.
@@ -65,6 +73,36 @@ pub struct Args {
 
 /// Runs the verb.
 pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    match (&args.state_machine, &args.data, &args.models) {
+        (Some(state_machine), _, _) => by_steps(args, state_machine, out).await,
+        (None, Some(data), Some(models)) => here(args, data, models, out).await,
+        (None, _, _) => Err("expected --data and --models, or --state-machine".into()),
+    }
+}
+
+/// Starts an execution of the state machine and follows it.
+async fn by_steps(args: &Args, state_machine: &str, out: &Output) -> Result<(), Failure> {
+    let steps = Steps::new(&store::aws_config("tripcast").await);
+    let target = args.target.map(Target::from);
+    let execution = steps.start(state_machine, &json!({"now": args.now, "target": target})).await?;
+    writeln!(std::io::stderr(), "started {execution}")?;
+    let working = spinner("retraining");
+    let answer = steps.wait(&execution).await?;
+    working.finish_and_clear();
+    out.print(&answer, || {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+        let mut lines = vec![format!("run {}", text(&answer["run"]))];
+        if answer["nothing_to_do"] == true {
+            lines.push("there is nothing to do; `tripcast runs show` says why".into());
+        }
+        lines.extend(answer["targets"].as_array().into_iter().flatten().map(|one| {
+            format!("  {} {}: {}", text(&one["target"]), text(&one["version"]), text(&one["reason"]))
+        }));
+        lines
+    })
+}
+
+async fn here(args: &Args, data: &StoreUri, models: &StoreUri, out: &Output) -> Result<(), Failure> {
     let learning = Learning {
         windows: args.windows.0.clone(),
         params: FitParams { seed: args.seed, ..FitParams::default() },
@@ -74,7 +112,7 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let policy = PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() };
     let settings =
         Settings { taxi: args.taxi.clone(), utc_times: args.read.options().utc_times, learning, policy };
-    let (data, models) = (files::open_existing("--data", &args.data).await?, args.models.open().await);
+    let (data, models) = (files::open_existing("--data", data).await?, models.open().await);
     let retrainer = Retrainer::new(data, models, settings).tracked_by(tracker_of_process()?);
     let targets = args.target.map_or(Target::ALL.to_vec(), |target| vec![target.into()]);
     let now = args.now.unwrap_or_else(|| Utc::now().date_naive());
@@ -101,5 +139,12 @@ fn table(run: &Run) -> Vec<String> {
         format!("  {} {} ({}): {}", one.target, one.version, one.family.name(), one.decision.reason)
     };
     lines.extend(run.targets.iter().map(line));
+    let is_cut = |one: &&Retrained| one.learning.cut;
+    lines.extend(run.targets.iter().filter(is_cut).map(|one| {
+        format!(
+            "  warning: learning {} was cut short by --minutes; two of them are kept for judging",
+            one.target
+        )
+    }));
     lines
 }

@@ -203,6 +203,25 @@ resource "aws_cloudwatch_metric_alarm" "backfill_failed_alarm" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "training_failed_alarm" {
+  alarm_name          = "${var.name}-training-failed"
+  alarm_description   = "A retraining step by step failed"
+  namespace           = "AWS/States"
+  metric_name         = "ExecutionsFailed"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    StateMachineArn = aws_sfn_state_machine.training_state_machine.arn
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "retrainer_errors_alarm" {
   alarm_name          = "${var.name}-retrainer-errors"
   alarm_description   = "The retrainer fails"

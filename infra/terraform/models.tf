@@ -79,6 +79,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "model_bucket" {
     }
   }
 
+  # What the steps of a retraining hand on.
+  rule {
+    id     = "old-fits"
+    status = "Enabled"
+
+    filter {
+      prefix = "fits/"
+    }
+
+    expiration {
+      days = 30
+    }
+  }
+
   # S3 refuses a rule on versions before the bucket has versioning.
   depends_on = [aws_s3_bucket_versioning.model_bucket]
 }
@@ -346,6 +360,7 @@ data "aws_iam_policy_document" "retrainer_role" {
       "${aws_s3_bucket.model_bucket.arn}/*/versions/*",
       "${aws_s3_bucket.model_bucket.arn}/*/aliases/*",
       "${aws_s3_bucket.model_bucket.arn}/*/history/*",
+      "${aws_s3_bucket.model_bucket.arn}/fits/*",
       "${aws_s3_bucket.model_bucket.arn}/runs/*",
     ]
   }

@@ -58,6 +58,11 @@ output "database_name" {
   value       = aws_glue_catalog_database.database.name
 }
 
+output "training_state_machine_arn" {
+  description = "Retrains step by step (tripcast retrain --state-machine)"
+  value       = aws_sfn_state_machine.training_state_machine.arn
+}
+
 output "retrainer_function_name" {
   description = "Invoke it to retrain before the 15th"
   value       = aws_lambda_function.retrainer_function.function_name

@@ -201,7 +201,7 @@ fn nobody_but_aws_can_call_a_function() {
         for role in names(&facts, "role.") {
             let service = match role {
                 "schedule_role" => "scheduler",
-                "backfill_role" => "states",
+                "backfill_role" | "training_role" => "states",
                 _ => "lambda",
             };
             assert_eq!(

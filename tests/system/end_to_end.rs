@@ -3,6 +3,7 @@
 mod backfilled;
 mod http;
 mod streamed;
+mod trained;
 mod watched;
 
 use std::collections::{HashMap, HashSet};

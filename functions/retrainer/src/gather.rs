@@ -140,7 +140,11 @@ pub async fn gather(store: &dyn Store, plan: &Plan, options: ReadOptions) -> Res
     Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, inspections })
 }
 
-async fn read(
+/// Reads a month of the plan, pinned to its ETag.
+///
+/// # Errors
+/// [`GatherError`].
+pub(crate) async fn read(
     store: &dyn Store,
     source: &MonthFile,
     options: ReadOptions,

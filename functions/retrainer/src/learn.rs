@@ -1,21 +1,21 @@
 //! Learns one target from the months of a plan: validates windows, searches for parameters, and fits one candidate per
 //! family. The holdout month is not available here.
+//!
+//! [`learn`] decides which fits there are, and [`Fits`] carries them out: [`crate::fits::Here`] in this process, one after the
+//! other; [`crate::fits::Elsewhere`] only knows those that other invocations have done. A fit depends on what is asked alone, so
+//! both lead to the same models.
 
-use std::ops::ControlFlow;
-use std::time::Instant;
-
-use model::candidates::{FitParams, Progress, ValidationFit};
+use model::candidates::{FitParams, ValidationFit};
 use model::training::TrainError;
-use model::{Examples, Family, LabelledTrips, Month, Target, Trained, Work, chain, train, train_validated};
+use model::{Family, Month, Target, Trained, chain};
 use registry::runs::{LearningCurve, Trial, TrialOutcome, WindowTried};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{Window, windows};
 use crate::search::Search;
 
 /// The search validates on fits of this many months: parameters that do well on them do well on a year.
 const SEARCH_MONTHS: usize = 3;
-/// Share of the time for validation and search. The final fit takes about as long as its validation fit.
-const VALIDATION_SHARE: f64 = 0.6;
 /// Relative gain in loss below which the search keeps its initial parameters, as chance explains it.
 const SEARCH_GAIN_MIN: f64 = 0.002;
 
@@ -43,22 +43,95 @@ pub struct Comparison {
     pub curve: LearningCurve,
 }
 
-/// Learns `target` from `files`, oldest first, until `until`; work that is not done by then is left out or cut short.
+/// A validation fit that is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The target.
+    pub target: Target,
+    /// The family.
+    pub family: Family,
+    /// Its months.
+    pub window: Window,
+    /// Its parameters; open ones are decided by the fit.
+    pub params: FitParams,
+}
+
+/// A fit that is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FitTask {
+    /// A validation fit.
+    Validate(Asked),
+    /// The fit of all months of a window, with what its validation fit found.
+    Finish(Asked),
+    /// The fit of all months, which are too few for a validation fit on later ones.
+    Alone {
+        /// The target.
+        target: Target,
+        /// The family.
+        family: Family,
+    },
+}
+
+impl FitTask {
+    /// Returns the target.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Validate(asked) | Self::Finish(asked) => asked.target,
+            Self::Alone { target, .. } => *target,
+        }
+    }
+}
+
+/// Why there is no fit.
+#[derive(Debug)]
+pub(crate) enum NotFitted {
+    /// Nothing could be fitted.
+    Failed(TrainError),
+    /// It has yet to be done by another invocation.
+    Missing,
+}
+
+impl From<TrainError> for NotFitted {
+    fn from(error: TrainError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Says of the validation losses so far whether a fit falls behind others, and is to be pruned.
+pub(crate) type IsBehind<'a> = dyn FnMut(&[f64]) -> bool + Send + 'a;
+
+/// Carries out fits.
+pub(crate) trait Fits {
+    /// Returns a validation fit, and whether it was pruned.
+    fn validate(
+        &self,
+        asked: &Asked,
+        is_behind: &mut IsBehind<'_>,
+    ) -> Result<(ValidationFit, bool), NotFitted>;
+
+    /// Returns the model of [`FitTask::Finish`] or [`FitTask::Alone`]. `found` is the validation fit of the former.
+    fn finish(&self, task: &FitTask, found: Option<&ValidationFit>) -> Result<Trained, NotFitted>;
+
+    /// Returns whether the time for validation is over.
+    fn is_late(&self) -> bool;
+
+    /// Names fits that will be asked for whatever comes of those before them, so that they can be done at once.
+    fn foresee(&self, _tasks: Vec<FitTask>) {}
+}
+
+/// Learns `target` from months, oldest first.
 ///
 /// # Errors
-/// [`TrainError`], if not even one model could be fitted.
-pub fn learn(
+/// [`NotFitted`], if not even one model could be fitted.
+pub(crate) fn learn(
     target: Target,
-    files: &[LabelledTrips],
+    months: &[Month],
     how: &Learning,
-    until: Instant,
-) -> Result<Comparison, TrainError> {
-    let months: Vec<Month> = files.iter().filter_map(|file| file.month).collect();
-    let windows = windows(&months, &how.windows);
-    let by_month = files.iter().map(|file| how.params.rules.learned(target, std::slice::from_ref(file)).0);
-    let now = Instant::now();
-    let validate_until = now + until.saturating_duration_since(now).mul_f64(VALIDATION_SHARE);
-    let learner = Learner { target, files, how, validate_until, until, by_month: by_month.collect() };
+    fits: &dyn Fits,
+) -> Result<Comparison, NotFitted> {
+    let windows = windows(months, &how.windows);
+    let learner = Learner { target, how, fits };
     let curve = LearningCurve {
         windows: Vec::new(),
         window: None,
@@ -72,68 +145,66 @@ pub fn learn(
 /// Returns the candidates that can serve, and logs why others cannot.
 ///
 /// # Errors
-/// The first error, if no candidate can serve.
+/// The first error, if no candidate can serve; [`NotFitted::Missing`] if one is missing.
 fn those_that_can_serve(
-    trained: impl Iterator<Item = Result<Trained, TrainError>>,
-) -> Result<Vec<Trained>, TrainError> {
-    let (mut candidates, mut first) = (Vec::new(), None);
+    trained: impl Iterator<Item = Result<Trained, NotFitted>>,
+) -> Result<Vec<Trained>, NotFitted> {
+    let (mut candidates, mut first, mut is_missing) = (Vec::new(), None, false);
     for one in trained {
         match one {
             Ok(candidate) => candidates.push(candidate),
-            Err(error) => {
+            // The others are asked for too.
+            Err(NotFitted::Missing) => is_missing = true,
+            Err(NotFitted::Failed(error)) => {
                 tracing::warn!(error_message = chain(&error), "a candidate cannot serve");
                 first.get_or_insert(error);
             }
         }
     }
     match first {
-        Some(error) if candidates.is_empty() => Err(error),
+        _ if is_missing => Err(NotFitted::Missing),
+        Some(error) if candidates.is_empty() => Err(error.into()),
         _ => Ok(candidates),
     }
 }
 
 struct Learner<'a> {
     target: Target,
-    files: &'a [LabelledTrips],
     how: &'a Learning,
-    /// End of validation and search; the best fit found by then is taken.
-    validate_until: Instant,
-    until: Instant,
-    /// The examples of each file, by its index.
-    by_month: Vec<Examples>,
+    fits: &'a dyn Fits,
 }
 
 impl Learner<'_> {
-    fn is_late(&self) -> bool {
-        Instant::now() >= self.validate_until
-    }
-
     /// Fits every family to a single month, which has no later month to validate on, only its own days.
-    fn learn_one_month(&self, mut curve: LearningCurve) -> Result<Comparison, TrainError> {
-        let mut control = before(self.until);
-        let mut work = Work { threads: self.how.threads, control: &mut control };
-        let fit = |family: &Family| train(self.target, *family, &self.how.params, self.files, &mut work);
-        let candidates = those_that_can_serve(Family::for_target(self.target).iter().map(fit))?;
+    fn learn_one_month(&self, mut curve: LearningCurve) -> Result<Comparison, NotFitted> {
+        let task = |family: &Family| FitTask::Alone { target: self.target, family: *family };
+        let families = Family::for_target(self.target).iter();
+        let candidates = those_that_can_serve(families.map(|family| self.fits.finish(&task(family), None)))?;
         curve.cut = candidates.iter().any(|one| one.artifact.lineage.course.cut);
         Ok(Comparison { target: self.target, candidates, curve })
     }
 
-    fn learn(&self, windows: &[Window], mut curve: LearningCurve) -> Result<Comparison, TrainError> {
+    fn learn(&self, windows: &[Window], mut curve: LearningCurve) -> Result<Comparison, NotFitted> {
         let families = Family::for_target(self.target);
-        let (window, mut validation_fit) = self.choose_window(windows, families[0], &mut curve)?;
-        curve.window = Some(window.months);
-        if let Some(better) = self.search(window, &validation_fit, &mut curve)? {
-            validation_fit = better;
+        let (mut asked, mut found) = self.choose_window(windows, families[0], &mut curve)?;
+        curve.window = Some(asked.window.months);
+        let others: Vec<Asked> = families[1..]
+            .iter()
+            .map(|family| self.asked(*family, asked.window, self.how.params.clone()))
+            .collect();
+        self.fits.foresee(others.iter().cloned().map(FitTask::Validate).collect());
+        if let Some((better, fit)) = self.search(asked.window, &found, &mut curve)? {
+            (asked, found) = (better, fit);
         }
-        curve.losses.clone_from(&validation_fit.losses);
-        let mut fits = vec![validation_fit];
-        for family in &families[1..] {
-            fits.push(self.validate(*family, window, &self.how.params, &mut self.in_time())?);
+        curve.losses.clone_from(&found.losses);
+        let mut fits = vec![(asked, found)];
+        for other in others {
+            let found = self.validate(&other)?;
+            fits.push((other, found));
         }
-        let mut control = before(self.until);
-        let mut work = Work { threads: self.how.threads, control: &mut control };
-        let fit = |one: &ValidationFit| train_validated(one, &self.files[window.fit_from..], &mut work);
-        let candidates = those_that_can_serve(fits.iter().map(fit))?;
+        let finish =
+            |(asked, found): (Asked, ValidationFit)| self.fits.finish(&FitTask::Finish(asked), Some(&found));
+        let candidates = those_that_can_serve(fits.into_iter().map(finish))?;
         curve.cut |= candidates.iter().any(|one| one.artifact.lineage.course.cut);
         Ok(Comparison { target: self.target, candidates, curve })
     }
@@ -144,21 +215,26 @@ impl Learner<'_> {
         windows: &[Window],
         family: Family,
         curve: &mut LearningCurve,
-    ) -> Result<(Window, ValidationFit), TrainError> {
-        let validate =
-            |window: &Window| self.validate(family, *window, &self.how.params, &mut self.in_time());
-        let mut best = (windows[0], validate(&windows[0])?);
-        enter_window(curve, best.0, &best.1);
-        for window in &windows[1..] {
-            if self.is_late() {
+    ) -> Result<(Asked, ValidationFit), NotFitted> {
+        let mut asked = windows
+            .iter()
+            .map(|window| self.asked(family, *window, self.how.params.clone()))
+            .collect::<Vec<_>>();
+        self.fits.foresee(asked.iter().cloned().map(FitTask::Validate).collect());
+        let first = asked.remove(0);
+        let found = self.validate(&first)?;
+        enter_window(curve, first.window, &found);
+        let mut best = (first, found);
+        for asked in asked {
+            if self.fits.is_late() {
                 curve.cut = true;
                 break;
             }
-            let validation_fit = validate(window)?;
-            enter_window(curve, *window, &validation_fit);
+            let found = self.validate(&asked)?;
+            enter_window(curve, asked.window, &found);
             // Of two windows that do equally well the wider one is steadier. A fit that was cut short is no evidence.
-            if !validation_fit.cut && validation_fit.loss <= best.1.loss {
-                best = (*window, validation_fit);
+            if !found.cut && found.loss <= best.1.loss {
+                best = (asked, found);
             }
         }
         Ok(best)
@@ -171,77 +247,60 @@ impl Learner<'_> {
         window: Window,
         validation_fit: &ValidationFit,
         curve: &mut LearningCurve,
-    ) -> Result<Option<ValidationFit>, TrainError> {
+    ) -> Result<Option<(Asked, ValidationFit)>, NotFitted> {
         let family = validation_fit.family;
-        if self.how.trials == 0 || self.is_late() {
+        if self.how.trials == 0 || self.fits.is_late() {
             return Ok(None);
         }
         let from = window.validation_fit_from.max(window.validation_fit_to.saturating_sub(SEARCH_MONTHS));
         let is_whole = from == window.validation_fit_from;
         let near = Window { validation_fit_from: from, ..window };
+        let asked = self.asked(family, near, self.how.params.clone());
         let first = match is_whole {
             true => validation_fit.clone(),
-            false => self.validate(family, near, &self.how.params, &mut self.in_time())?,
+            false => self.validate(&asked)?,
         };
-        let (start, mut best) = (first.loss, first.clone());
+        let with = |boosted| {
+            let params = FitParams { boosted, ..self.how.params.clone() };
+            self.asked(family, near, params)
+        };
+        let (start, mut best) = (first.loss, (asked, first.clone()));
         let mut search = Search::new(self.how.params.seed, trial_of(&first, false));
+        let foreseen = search.foreseen().into_iter().take(self.how.trials);
+        self.fits.foresee(foreseen.map(|boosted| FitTask::Validate(with(boosted))).collect());
         for _ in 0..self.how.trials {
-            if self.is_late() {
+            if self.fits.is_late() {
                 curve.cut = true;
                 break;
             }
-            let boosted = search.ask();
-            let params = FitParams { boosted, ..self.how.params.clone() };
-            let (mut losses, mut behind) = (Vec::new(), false);
-            let mut control = |progress: &Progress| {
-                losses.extend(progress.validation_loss);
-                behind = search.is_behind(params.boosted.rate(), &losses);
-                if behind || self.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            let tried = self.validate(family, near, &params, &mut control)?;
+            let asked = with(search.ask());
+            let rate = asked.params.boosted.rate();
+            let (tried, behind) =
+                self.fits.validate(&asked, &mut |losses: &[f64]| search.is_behind(rate, losses))?;
             search.tell(trial_of(&tried, behind));
-            if !tried.cut && tried.loss < best.loss {
-                best = tried;
+            if !tried.cut && tried.loss < best.1.loss {
+                best = (asked, tried);
             }
         }
         curve.trials = search.into_trials();
-        if best.loss > (1.0 - SEARCH_GAIN_MIN) * start {
+        if best.1.loss > (1.0 - SEARCH_GAIN_MIN) * start {
             return Ok(None);
         }
-        let best = match is_whole {
-            true => best,
-            false => self.validate(family, window, &best.params, &mut self.in_time())?,
-        };
-        Ok((!best.cut && best.loss < validation_fit.loss).then_some(best))
+        if !is_whole {
+            let asked = self.asked(family, window, best.1.params.clone());
+            let found = self.validate(&asked)?;
+            best = (asked, found);
+        }
+        Ok((!best.1.cut && best.1.loss < validation_fit.loss).then_some(best))
     }
 
-    fn validate(
-        &self,
-        family: Family,
-        window: Window,
-        params: &FitParams,
-        control: &mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
-    ) -> Result<ValidationFit, TrainError> {
-        let together = |months: &[Examples]| {
-            let mut together = Examples::default();
-            months.iter().for_each(|month| together.append(month));
-            together
-        };
-        let learn = together(&self.by_month[window.validation_fit_from..window.validation_fit_to]);
-        let later = together(&self.by_month[window.validation_fit_to..]);
-        let mut work = Work { threads: self.how.threads, control };
-        ValidationFit::validate(self.target, family, &learn, &later, params, &mut work)
-            .map_err(|source| TrainError::Fit { target: self.target, family, source })
+    fn asked(&self, family: Family, window: Window, params: FitParams) -> Asked {
+        Asked { target: self.target, family, window, params }
     }
 
-    fn in_time(&self) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + use<> {
-        before(self.validate_until)
+    fn validate(&self, asked: &Asked) -> Result<ValidationFit, NotFitted> {
+        self.fits.validate(asked, &mut |_: &[f64]| false).map(|(found, _)| found)
     }
-}
-
-/// Returns a control that stops a fit at `until`.
-fn before(until: Instant) -> impl FnMut(&Progress) -> ControlFlow<()> + Send + use<> {
-    move |_| if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Records a validated window in the curve.

@@ -1,19 +1,21 @@
 //! The retrainer learns models as of a day, and promotes a better one or records why not.
 //!
-//! [`plan`] chooses months (pure); [`gather`] reads them, pinned; [`learn`] fits the candidates of every target. Only
+//! [`plan`] chooses months (pure); [`gather`] reads them, pinned; [`learn`] decides on fits, which [`fits`] carries out. Only
 //! then is the holdout month opened, and challengers and champion predict the same rows. What the decision (pure,
 //! `model::decision`) allows is promoted, and the run is recorded. Promotion is a compare-and-swap: a lost race ends
-//! cleanly.
+//! cleanly. [`pipeline`] does the same step by step, one invocation for each fit.
 //!
 //! Deliberately absent: how a model is fitted (`model`), and how the registry stores it (`registry`).
 
 pub mod age;
 mod card;
 pub mod config;
+mod fits;
 pub mod gather;
 mod interchange;
 mod judging;
 pub mod learn;
+pub mod pipeline;
 pub mod plan;
 mod record;
 pub mod request;
@@ -26,10 +28,9 @@ use std::time::{Duration, Instant};
 use chrono::{NaiveDate, Utc};
 use dataset::{ReadOptions, UtcTimes};
 use lambda_runtime::LambdaEvent;
-use model::Target;
 use model::decision::PromotionPolicy;
 use model::training::TrainError;
-use model::{Classified, chain};
+use model::{Classified, LabelledTrips, Month, Target, chain};
 use platform::event::EventError;
 use platform::lambda::Deadline;
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
@@ -39,8 +40,10 @@ use serde_json::{Value, json};
 use store::{ObjectMeta, Store, StoreError};
 
 use age::Age;
+use fits::Here;
 use gather::{GatherError, gather};
-use learn::{Learning, learn};
+use learn::{Comparison, Learning, NotFitted, learn};
+use pipeline::StepAnswer;
 use plan::{Plan, PlanError, plan, unrecognised};
 use registry::runs::{Failed, Run, Runs};
 use request::{RetrainerEvent, retrainer_event};
@@ -118,6 +121,8 @@ pub enum Answer {
     Run(Box<Run>),
     /// The ages of the champions and of the last retraining.
     Age(Age),
+    /// The answer of a step.
+    Step(StepAnswer),
 }
 
 /// The retrainer with its ports; clones share them.
@@ -149,12 +154,22 @@ impl Retrainer {
         let request = match retrainer_event(&event.payload)? {
             RetrainerEvent::Retrain(request) => request,
             RetrainerEvent::ReportAge => return self.report_age().await.map(Answer::Age),
+            RetrainerEvent::Step(step) => {
+                let deadline = Deadline::from_context(&event.context);
+                return self.step(*step, deadline).await.map(Answer::Step);
+            }
         };
         let targets = request.target.map_or(Target::ALL.to_vec(), |target| vec![target]);
         let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
         let deadline = Deadline::from_context(&event.context);
         let name = request.name.unwrap_or_else(|| event.context.request_id.clone());
         let run = self.retrain(now, &targets, &name, deadline).await?;
+        self.emit_run(&run, started.elapsed());
+        Ok(Answer::Run(Box::new(run)))
+    }
+
+    /// Emits the metrics of a run that has ended.
+    fn emit_run(&self, run: &Run, took: Duration) {
         let notes = json!({"run": run.run, "nothing_to_do": run.nothing_to_do});
         for retrained in &run.targets {
             let promoted = f64::from(u8::from(retrained.promoted));
@@ -162,9 +177,7 @@ impl Retrainer {
             let dimensions = [(Dimension::Target, retrained.target.name()), (Dimension::Taxi, &run.taxi)];
             emit_by("retrainer", &dimensions, &metrics, &notes);
         }
-        let took = (Metric::RetrainingMilliseconds, started.elapsed().as_secs_f64() * 1e3);
-        emit("retrainer", &[took], &notes);
-        Ok(Answer::Run(Box::new(run)))
+        emit("retrainer", &[(Metric::RetrainingMilliseconds, took.as_secs_f64() * 1e3)], &notes);
     }
 
     async fn report_age(&self) -> Result<Age, RetrainError> {
@@ -190,18 +203,10 @@ impl Retrainer {
         let mut run = record::begun(now, request, &self.settings);
         runs.begin(&mut run).await?;
         let mut failure = None;
-        let planned = self.available().await.map(|available| {
-            run.unrecognised = unrecognised(&available);
-            plan(now, &available, &self.settings.taxi, &self.settings.learning.windows)
-        });
-        match planned {
+        match self.planned(&mut run).await {
             Err(error) => fail(&mut run, None, error.into(), &mut failure),
-            Ok(Err(reason @ (PlanError::NothingToJudgeOn { .. } | PlanError::NothingToLearnFrom { .. }))) => {
-                tracing::warn!(reason = %reason, "nothing to do");
-                run.nothing_to_do = Some(reason.to_string());
-            }
-            Ok(Ok(plan)) => {
-                run.missing.clone_from(&plan.missing);
+            Ok(None) => (),
+            Ok(Some(plan)) => {
                 if let Err(error) =
                     self.learn_and_judge(&mut run, &plan, targets, deadline, &mut failure).await
                 {
@@ -211,18 +216,40 @@ impl Retrainer {
         }
         record::account(&mut run, started.elapsed());
         runs.end(&run).await?;
-        if let Some(tracker) = &self.tracker {
-            run.untracked = tracker.log(&run, &Registry::new(Arc::clone(&self.models)), deadline).await;
-            if run.untracked.is_some()
-                && let Err(error) = runs.end(&run).await
-            {
-                tracing::warn!(
-                    error_message = chain(&error),
-                    "the record does not say that the run is not tracked"
-                );
+        self.track(&mut run, deadline).await;
+        failure.map_or(Ok(run), Err)
+    }
+
+    /// Plans a run as of its day; none if there is nothing to do, and the record says why.
+    async fn planned(&self, run: &mut Run) -> Result<Option<Plan>, StoreError> {
+        let available = self.available().await?;
+        run.unrecognised = unrecognised(&available);
+        match plan(run.now, &available, &self.settings.taxi, &self.settings.learning.windows) {
+            Ok(plan) => {
+                run.missing.clone_from(&plan.missing);
+                Ok(Some(plan))
+            }
+            Err(reason @ (PlanError::NothingToJudgeOn { .. } | PlanError::NothingToLearnFrom { .. })) => {
+                tracing::warn!(reason = %reason, "nothing to do");
+                run.nothing_to_do = Some(reason.to_string());
+                Ok(None)
             }
         }
-        failure.map_or(Ok(run), Err)
+    }
+
+    /// Logs a run that has ended on the tracking server, if there is one; the record says why not.
+    async fn track(&self, run: &mut Run, deadline: Deadline) {
+        let Some(tracker) = &self.tracker else { return };
+        let runs = Runs::new(Arc::clone(&self.models));
+        run.untracked = tracker.log(run, &Registry::new(Arc::clone(&self.models)), deadline).await;
+        if run.untracked.is_some()
+            && let Err(error) = runs.end(run).await
+        {
+            tracing::warn!(
+                error_message = chain(&error),
+                "the record does not say that the run is not tracked"
+            );
+        }
     }
 
     /// Lists the objects that may be months to learn from.
@@ -250,14 +277,34 @@ impl Retrainer {
             // Each target has an even share of the time that is left.
             let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
             let (train, learning) = (Arc::clone(&train), self.settings.learning.clone());
-            let learned = compute(move || learn(target, &train, &learning, Instant::now() + share));
+            let learned = compute(move || {
+                let fits = Here::new(target, &train, &learning, Instant::now() + share);
+                let months: Vec<Month> = train.iter().filter_map(|file| file.month).collect();
+                learn(target, &months, &learning, &fits)
+            });
             match learned.await {
                 Ok(comparison) => comparisons.push(comparison),
-                Err(error) => fail(run, Some(target), error.into(), failure),
+                Err(NotFitted::Failed(error)) => fail(run, Some(target), error.into(), failure),
+                Err(NotFitted::Missing) => {
+                    fail(run, Some(target), RetrainError::NoChallenger { target }, failure);
+                }
             }
         }
         let (rows, comparisons) = gathered.judge.open(comparisons);
-        let judging = Arc::new([rows]);
+        self.judge_all(run, comparisons, rows, deadline, failure).await;
+        Ok(())
+    }
+
+    /// Judges the candidates of every target on the holdout month, and records what became of them.
+    async fn judge_all(
+        &self,
+        run: &mut Run,
+        comparisons: Vec<Comparison>,
+        holdout: LabelledTrips,
+        deadline: Deadline,
+        failure: &mut Option<RetrainError>,
+    ) {
+        let judging = Arc::new([holdout]);
         let registry = Registry::new(Arc::clone(&self.models));
         for comparison in comparisons {
             let target = comparison.target;
@@ -267,7 +314,6 @@ impl Retrainer {
                 Err(error) => fail(run, Some(target), error, failure),
             }
         }
-        Ok(())
     }
 }
 

@@ -3,13 +3,14 @@
 use chrono::NaiveDate;
 use model::{Month, TaxiMonth};
 use registry::layout;
+use serde::{Deserialize, Serialize};
 use store::{ETag, ObjectKey, ObjectMeta};
 
 /// How many months the holdout month may lie before the last full one: the TLC publishes about two months late.
 const LATE_MONTHS_MAX: u32 = 3;
 
 /// A month of trips on the store, pinned by its ETag.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonthFile {
     /// The month.
     pub month: Month,
@@ -31,7 +32,7 @@ pub struct Plan {
 }
 
 /// A span of months to learn from, as indices into the training months.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The calendar months that it spans at most.
     pub months: u32,

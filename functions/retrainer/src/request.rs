@@ -5,7 +5,9 @@ use model::Target;
 use platform::event::EventError;
 use registry::layout;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::learn::FitTask;
 
 /// The parameters of a retraining.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,12 +22,63 @@ pub struct RetrainRequest {
 }
 
 /// An event that invokes the retrainer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum RetrainerEvent {
     /// To retrain.
     Retrain(RetrainRequest),
     /// To report how old the champions and the last retraining are.
     ReportAge,
+    /// To do one step of a retraining that a state machine leads.
+    Step(Box<Step>),
+}
+
+/// A step of a retraining, `{"pipeline": {"step": ..., ...}}`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// To plan and check the months.
+    Begin {
+        /// `{"now": ..., "target": ...}`, as for a whole retraining.
+        #[serde(default)]
+        request: Value,
+        /// What names the run, after the day.
+        name: String,
+    },
+    /// To say which fits are to be done next.
+    Next {
+        /// The run.
+        run: String,
+    },
+    /// To do one of them.
+    Fit {
+        /// The run.
+        run: String,
+        /// The fit.
+        task: FitTask,
+    },
+    /// To compare the candidates with the champions, publish them and promote what is better.
+    Judge {
+        /// The run.
+        run: String,
+    },
+    /// To record that the run ends with an error.
+    Abandon {
+        /// The run.
+        run: String,
+        /// The error of Step Functions: its name and its cause.
+        error: StepError,
+    },
+}
+
+/// An error as Step Functions hands it on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct StepError {
+    /// Its name.
+    pub error: String,
+    /// Its cause, for people.
+    #[serde(default)]
+    pub cause: String,
 }
 
 /// Decodes an event. `{"now": "2021-03-15", "target": "tip"}`, both optional, or the event of EventBridge Scheduler
@@ -34,13 +87,23 @@ pub enum RetrainerEvent {
 /// # Errors
 /// [`EventError`] for an invalid day or target, and for any other event.
 pub fn retrainer_event(event: &Value) -> Result<RetrainerEvent, EventError> {
-    if *event == serde_json::json!({"report": "age"}) {
+    if *event == json!({"report": "age"}) {
         return Ok(RetrainerEvent::ReportAge);
+    }
+    if let Some(step) = event.get("pipeline") {
+        let unknown = |error| {
+            EventError::new(
+                "a step of a pipeline: begin, next, fit, judge or abandon",
+                &json!({"pipeline": step, "error": format!("{error}")}),
+            )
+        };
+        let step = Step::deserialize(step).map_err(|error: serde_json::Error| unknown(error))?;
+        return Ok(RetrainerEvent::Step(Box::new(step)));
     }
     retrain_request(event).map(RetrainerEvent::Retrain)
 }
 
-fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
+pub(crate) fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
     let unknown = || {
         EventError::new(
             "a scheduled event, {\"now\": \"yyyy-mm-dd\", \"target\": \"duration|tip\"} or {\"report\": \"age\"}",
@@ -73,8 +136,6 @@ fn retrain_request(event: &Value) -> Result<RetrainRequest, EventError> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn sample(name: &str) -> Value {

@@ -57,6 +57,17 @@ impl Search {
         params
     }
 
+    /// Returns the parameters of the next trials that do not depend on how those before them end.
+    pub fn foreseen(&self) -> Vec<BoostedParams> {
+        let mut ahead = Self { seed: self.seed, trials: self.trials.clone() };
+        let mut foreseen = Vec::new();
+        while ahead.trials.len() < STARTUP {
+            foreseen.push(ahead.ask());
+            ahead.tell(self.trials[0].clone());
+        }
+        foreseen
+    }
+
     /// Records a trial that has ended.
     pub fn tell(&mut self, trial: Trial) {
         self.trials.push(trial);

@@ -93,7 +93,7 @@ pub struct Work<'a> {
 }
 
 pub use trees::boost::{Progress, go_on};
-pub use validation_fit::{Candidate, FitSummary, ValidationFit};
+pub use validation_fit::{Candidate, FitSummary, Validated, ValidationFit};
 
 impl Default for FitParams {
     fn default() -> Self {

@@ -37,6 +37,14 @@ pub enum TrainError {
         /// The rows by reason.
         dropped: String,
     },
+    /// Another process could not learn it.
+    #[error("learning {target}: {reason}")]
+    Elsewhere {
+        /// The target.
+        target: Target,
+        /// The reason that was kept.
+        reason: String,
+    },
     /// What was learned cannot be written.
     #[error("writing the {target} model")]
     Artifact {

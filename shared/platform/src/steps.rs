@@ -1,5 +1,7 @@
 //! Starts executions of a state machine of Step Functions and follows those that map over many items.
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
@@ -9,6 +11,8 @@ use serde_json::Value;
 
 use crate::client::{ATTEMPT, CALL, timeouts};
 
+/// Time between two looks at an execution.
+pub const PAUSE: Duration = Duration::from_secs(1);
 /// Failed items whose inputs are read, to bound the calls.
 const FAILED_MAX: i32 = 100;
 
@@ -99,6 +103,23 @@ impl Steps {
                 reason: reason(described.error.as_deref(), described.cause.as_deref()),
             },
         })
+    }
+
+    /// Waits for the end of an execution and returns its output.
+    ///
+    /// # Errors
+    /// [`StepsError`], also if the execution ended otherwise than well.
+    pub async fn wait(&self, execution: &str) -> Result<Value, StepsError> {
+        loop {
+            match self.standing(execution).await? {
+                Standing::Running => tokio::time::sleep(PAUSE).await,
+                Standing::Succeeded(output) => return Ok(output),
+                Standing::Ended { status, reason } => {
+                    let detail = format!("it ended as {status}: {reason}");
+                    return Err(StepsError { doing: "following", arn: execution.into(), detail });
+                }
+            }
+        }
     }
 
     /// Counts the items of the distributed maps of an execution; all are 0 before a map has begun.

@@ -33,6 +33,8 @@ pub const METRICS: &str = "metrics/";
 pub const RETRAIN_REQUESTS: &str = "retrain-requests/";
 /// Records of retrainings, in the bucket of models.
 pub const RUNS: &str = "runs/";
+/// What the steps of a retraining hand on, in the bucket of models; kept for a month.
+pub const FITS: &str = "fits/";
 /// The month of a file whose name has none, as Hive writes a partition without a value.
 const NO_MONTH: &str = "__HIVE_DEFAULT_PARTITION__";
 const RECORD: &str = "/run.json";
@@ -189,6 +191,27 @@ pub fn retrain_request_name(key: &str) -> Option<&str> {
 /// [`StoreError::Key`] if its name is too long.
 pub fn run(name: &str) -> Result<ObjectKey, StoreError> {
     ObjectKey::new(format!("{RUNS}{name}{RECORD}"))
+}
+
+/// Returns the key of the state of the retraining called `run`, if it is done step by step.
+///
+/// # Errors
+/// [`StoreError::Key`] if the name is too long.
+pub fn steps(run: &str) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{FITS}{run}/steps.json"))
+}
+
+/// Returns the prefix of what the fits of such a retraining have left.
+pub fn fits(run: &str) -> String {
+    format!("{FITS}{run}/done/")
+}
+
+/// Returns the key of what a fit has left: a document, or an artifact (`bin`).
+///
+/// # Errors
+/// [`StoreError::Key`] if a name is too long.
+pub fn fit(run: &str, fit: &str, extension: &str) -> Result<ObjectKey, StoreError> {
+    ObjectKey::new(format!("{}{fit}.{extension}", fits(run)))
 }
 
 /// Returns the name of the retraining whose record has this `key`; none for another object.

@@ -13,7 +13,7 @@ use super::linear::LinearModel;
 use super::tip_tree::TipTree;
 use super::{DurationModel, Estimate, Family, FitError, FitParams, Model, TipEstimate, TipModel, Work};
 use crate::outcome::{Examples, Target};
-use crate::performance::Loss;
+use crate::performance::{Loss, or_nan};
 
 /// Most boosting rounds without validation trips: enough for so little data.
 const ROUNDS_WITHOUT_VALIDATION: u32 = 100;
@@ -36,6 +36,24 @@ pub struct ValidationFit {
     /// Whether [`Work::control`] stopped it.
     pub cut: bool,
     unseen: Unseen,
+}
+
+/// What a validation fit found, without the trips that it predicted: with these it is the same validation fit again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validated {
+    /// The parameters, with the open ones decided.
+    pub params: FitParams,
+    /// See [`ValidationFit::loss`].
+    #[serde(deserialize_with = "or_nan")]
+    pub loss: f64,
+    /// See [`ValidationFit::rounds`].
+    pub rounds: Option<u32>,
+    /// See [`ValidationFit::losses`].
+    pub losses: Vec<f64>,
+    /// See [`ValidationFit::cut`].
+    pub cut: bool,
+    /// The predictions for the unseen trips, in their order.
+    pub predicted: Vec<f64>,
 }
 
 /// How a fit went.
@@ -94,6 +112,34 @@ impl ValidationFit {
         let loss = Loss::of_target(target).mean(&predicted, &later.labels);
         let unseen = Unseen { trips: trips.clone(), predicted, actual: later.labels.clone() };
         Ok(Self { target, family, params, loss, rounds, losses, cut, unseen })
+    }
+
+    /// Returns what it found, without the unseen trips.
+    pub fn validated(&self) -> Validated {
+        Validated {
+            params: self.params.clone(),
+            loss: self.loss,
+            rounds: self.rounds,
+            losses: self.losses.clone(),
+            cut: self.cut,
+            predicted: self.unseen.predicted.clone(),
+        }
+    }
+
+    /// Returns the validation fit of `target` that `found` this for the unseen trips `later`; none if they are others.
+    pub fn from_validated(
+        target: Target,
+        family: Family,
+        found: Validated,
+        later: &Examples,
+    ) -> Option<Self> {
+        // Boosted trees without unseen trips predict none.
+        if found.predicted.len() != later.len() {
+            return None;
+        }
+        let Validated { params, loss, rounds, losses, cut, predicted } = found;
+        let unseen = Unseen { trips: later.trips.clone(), predicted, actual: later.labels.clone() };
+        Some(Self { target, family, params, loss, rounds, losses, cut, unseen })
     }
 
     /// Returns the predictions for the unseen trips.

@@ -1,0 +1,214 @@
+//! Carries out the fits that [`crate::learn`] asks for, here or elsewhere.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use bytes::Bytes;
+use model::artifact::{Artifact, ArtifactError, sha256_hex};
+use model::candidates::{Progress, Validated, ValidationFit};
+use model::rejection::RejectionCounts;
+use model::training::TrainError;
+use model::{Examples, LabelledTrips, Metrics, ModelVersion, Target, Trained, Work, train, train_validated};
+use serde::{Deserialize, Serialize};
+
+use crate::learn::{Asked, FitTask, Fits, IsBehind, Learning, NotFitted};
+
+/// Share of the time for validation and search. The final fit takes about as long as its validation fit.
+const VALIDATION_SHARE: f64 = 0.6;
+
+/// Fits in this process, from trips in memory.
+pub(crate) struct Here<'a> {
+    files: &'a [LabelledTrips],
+    how: &'a Learning,
+    /// End of validation and search; the best fit found by then is taken.
+    validate_until: Instant,
+    until: Instant,
+    /// The examples of each file, by its index.
+    by_month: Vec<Examples>,
+}
+
+impl<'a> Here<'a> {
+    /// Prepares fits of `target` from `files`, oldest first; what is not done by `until` is left out or cut short.
+    pub(crate) fn new(target: Target, files: &'a [LabelledTrips], how: &'a Learning, until: Instant) -> Self {
+        let by_month =
+            files.iter().map(|file| how.params.rules.learned(target, std::slice::from_ref(file)).0);
+        let now = Instant::now();
+        let validate_until = now + until.saturating_duration_since(now).mul_f64(VALIDATION_SHARE);
+        Self { files, how, validate_until, until, by_month: by_month.collect() }
+    }
+
+    fn together(&self, months: std::ops::Range<usize>) -> Examples {
+        let mut together = Examples::default();
+        self.by_month[months].iter().for_each(|month| together.append(month));
+        together
+    }
+
+    /// Returns the trips that a validation fit predicts.
+    pub(crate) fn later(&self, asked: &Asked) -> Examples {
+        self.together(asked.window.validation_fit_to..self.by_month.len())
+    }
+}
+
+impl Fits for Here<'_> {
+    fn validate(
+        &self,
+        asked: &Asked,
+        is_behind: &mut IsBehind<'_>,
+    ) -> Result<(ValidationFit, bool), NotFitted> {
+        let learn = self.together(asked.window.validation_fit_from..asked.window.validation_fit_to);
+        let (mut losses, mut behind) = (Vec::new(), false);
+        let mut control = |progress: &Progress| {
+            losses.extend(progress.validation_loss);
+            behind = is_behind(&losses);
+            if behind || self.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let mut work = Work { threads: self.how.threads, control: &mut control };
+        let (target, family) = (asked.target, asked.family);
+        let found =
+            ValidationFit::validate(target, family, &learn, &self.later(asked), &asked.params, &mut work)
+                .map_err(|source| TrainError::Fit { target, family, source })?;
+        Ok((found, behind))
+    }
+
+    fn finish(&self, task: &FitTask, found: Option<&ValidationFit>) -> Result<Trained, NotFitted> {
+        let until = self.until;
+        let mut control = move |_: &Progress| match Instant::now() >= until {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let mut work = Work { threads: self.how.threads, control: &mut control };
+        Ok(match (task, found) {
+            (FitTask::Finish(asked), Some(found)) => {
+                train_validated(found, &self.files[asked.window.fit_from..], &mut work)?
+            }
+            (FitTask::Alone { target, family }, _) => {
+                train(*target, *family, &self.how.params, self.files, &mut work)?
+            }
+            (FitTask::Validate(_) | FitTask::Finish(_), _) => return Err(NotFitted::Missing),
+        })
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.validate_until
+    }
+}
+
+/// What a fit left for later invocations.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Done {
+    /// Of [`FitTask::Validate`].
+    Validated(Validated),
+    /// Of the other tasks, whose artifact is kept beside it.
+    Trained {
+        /// Metrics on what it learned from.
+        train: Metrics,
+        /// The other rows, by reason.
+        dropped: RejectionCounts,
+    },
+    /// It cannot be fitted; the reason.
+    Failed(String),
+}
+
+/// Returns the name of a task, the same for equal tasks.
+pub(crate) fn name_of(task: &FitTask) -> String {
+    // A task has numbers, texts and lists alone, so that it has a JSON form.
+    sha256_hex(&serde_json::to_vec(task).unwrap_or_default())[..16].to_string()
+}
+
+/// Fits that other invocations have done.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    done: BTreeMap<String, Done>,
+    /// Artifacts, as far as they were read.
+    artifacts: BTreeMap<String, Bytes>,
+    wanted: RefCell<Vec<FitTask>>,
+}
+
+impl Elsewhere {
+    /// Creates fits from what is done, and the artifacts of what is trained, by the names of the tasks. Without its artifact a
+    /// model is [`NotFitted::Missing`], but not wanted.
+    pub(crate) fn new(done: BTreeMap<String, Done>, artifacts: BTreeMap<String, Bytes>) -> Self {
+        Self { done, artifacts, wanted: RefCell::default() }
+    }
+
+    /// Returns the tasks that were asked for and are not done.
+    pub(crate) fn into_wanted(self) -> Vec<FitTask> {
+        self.wanted.into_inner()
+    }
+
+    fn want(&self, task: FitTask) {
+        let mut wanted = self.wanted.borrow_mut();
+        if !self.done.contains_key(&name_of(&task)) && !wanted.contains(&task) {
+            wanted.push(task);
+        }
+    }
+
+    fn found(&self, task: &FitTask) -> Result<&Done, NotFitted> {
+        self.done.get(&name_of(task)).ok_or_else(|| {
+            self.want(task.clone());
+            NotFitted::Missing
+        })
+    }
+}
+
+impl Fits for Elsewhere {
+    fn validate(
+        &self,
+        asked: &Asked,
+        is_behind: &mut IsBehind<'_>,
+    ) -> Result<(ValidationFit, bool), NotFitted> {
+        let task = FitTask::Validate(asked.clone());
+        let mut found = match self.found(&task)? {
+            Done::Validated(found) => found.clone(),
+            other => return Err(unfit(&task, other)),
+        };
+        // It went on to its end; where it would have been pruned follows from its losses.
+        let behind = (1..=found.losses.len()).find(|&rounds| is_behind(&found.losses[..rounds]));
+        if let Some(rounds) = behind {
+            found.losses.truncate(rounds);
+            found.cut = true;
+        }
+        // The trips that it predicted are needed only by what finishes it, and that is done elsewhere.
+        found.predicted.clear();
+        let (target, family) = (asked.target, asked.family);
+        let fit = ValidationFit::from_validated(target, family, found, &Examples::default());
+        fit.map(|fit| (fit, behind.is_some())).ok_or(NotFitted::Missing)
+    }
+
+    fn finish(&self, task: &FitTask, _: Option<&ValidationFit>) -> Result<Trained, NotFitted> {
+        match self.found(task)? {
+            Done::Trained { train, dropped } => {
+                let bytes = self.artifacts.get(&name_of(task)).ok_or(NotFitted::Missing)?;
+                let artifact = Artifact::from_bytes(bytes).map_err(|source| unreadable(task, source))?;
+                let version = ModelVersion::from_bytes(bytes);
+                let (train, dropped) = (train.clone(), dropped.clone());
+                Ok(Trained { artifact, bytes: bytes.to_vec(), version, train, dropped })
+            }
+            other => Err(unfit(task, other)),
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        false
+    }
+
+    fn foresee(&self, tasks: Vec<FitTask>) {
+        tasks.into_iter().for_each(|task| self.want(task));
+    }
+}
+
+fn unreadable(task: &FitTask, source: ArtifactError) -> NotFitted {
+    TrainError::Artifact { target: task.target(), source }.into()
+}
+
+/// Returns the error of a task that failed elsewhere.
+fn unfit(task: &FitTask, done: &Done) -> NotFitted {
+    let reason = match done {
+        Done::Failed(reason) => reason.clone(),
+        _ => "another kind of fit was kept under its name".into(),
+    };
+    TrainError::Elsewhere { target: task.target(), reason }.into()
+}

@@ -1,0 +1,324 @@
+//! A retraining step by step, led by a state machine (`Training` in template.yaml): gates, fits in parallel, judging.
+//!
+//! Each fit is an invocation of its own. [`Step::Next`] walks through [`crate::learn`] with the fits that are done and says which
+//! are missing, until none is; so both ways lead to the same models. What a step leaves lies below `fits/<run>/`, and a repeated
+//! step finds it there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chrono::Utc;
+use dataset::ReadOptions;
+use model::candidates::ValidationFit;
+use model::training::TrainError;
+use model::{LabelledTrips, Month, Target, Trained, chain};
+use platform::lambda::Deadline;
+use registry::layout;
+use registry::runs::{Failed, Retrained, Run, Runs};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::{Condition, Get, ObjectKey, StoreError, json};
+
+use crate::fits::{Done, Elsewhere, Here, name_of};
+use crate::gather::{gather, read};
+use crate::learn::{Asked, Comparison, FitTask, Fits, Learning, NotFitted, learn};
+use crate::plan::MonthFile;
+use crate::request::{Step, StepError, retrain_request};
+use crate::{RESERVE_LAST, RetrainError, Retrainer, compute, fail, record};
+
+/// What the steps of a run hand on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct State {
+    /// The record so far.
+    run: Run,
+    targets: Vec<Target>,
+    /// The months that passed the gates, oldest first.
+    train: Vec<MonthFile>,
+    /// The holdout month.
+    judge: MonthFile,
+}
+
+/// What a step answers; the state machine reads `nothing_to_do`, `done` and `tasks`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct StepAnswer {
+    /// The run.
+    pub run: String,
+    /// Whether there are no months to learn from or to judge on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nothing_to_do: Option<bool>,
+    /// Whether no fit is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<bool>,
+    /// The fits to do next, in any order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<FitTask>,
+    /// What became of each target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Decided>,
+}
+
+/// What became of a target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decided {
+    target: Target,
+    version: String,
+    promoted: bool,
+    reason: String,
+}
+
+impl Retrainer {
+    /// Does one step of a retraining.
+    ///
+    /// # Errors
+    /// [`RetrainError`]; Step Functions repeats the step, and then has the run abandoned.
+    pub async fn step(&self, step: Step, deadline: Deadline) -> Result<StepAnswer, RetrainError> {
+        match step {
+            Step::Begin { request, name } => {
+                let request = if request.is_null() { json!({}) } else { request };
+                let request = retrain_request(&request)?;
+                let targets = request.target.map_or(Target::ALL.to_vec(), |target| vec![target]);
+                let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
+                self.begin(record::begun(now, &name, &self.settings), targets).await
+            }
+            Step::Next { run } => self.next(&run).await,
+            Step::Fit { run, task } => self.fit(&run, task, deadline).await,
+            Step::Judge { run } => self.judge_fits(&run, deadline).await,
+            Step::Abandon { run, error } => self.abandon(&run, error).await,
+        }
+    }
+
+    async fn begin(&self, mut run: Run, targets: Vec<Target>) -> Result<StepAnswer, RetrainError> {
+        let runs = Runs::new(Arc::clone(&self.models));
+        runs.begin(&mut run).await?;
+        let mut answer =
+            StepAnswer { run: run.run.clone(), nothing_to_do: Some(false), ..StepAnswer::default() };
+        let planned = match self.planned(&mut run).await {
+            Ok(Some(plan)) => Ok((gather(&*self.data, &plan, self.read_options()).await, plan)),
+            Ok(None) => {
+                answer.nothing_to_do = Some(true);
+                runs.end(&run).await?;
+                return Ok(answer);
+            }
+            Err(error) => Err(error),
+        };
+        let (gathered, plan) = match planned {
+            Ok((Ok(gathered), plan)) => (gathered, plan),
+            Ok((Err(error), _)) => return self.end_with(run, error.into()).await,
+            Err(error) => return self.end_with(run, error.into()).await,
+        };
+        let keys: Vec<&str> = gathered.fingerprints.iter().map(|file| file.key.as_str()).collect();
+        let train = plan.train.into_iter().filter(|file| keys.contains(&file.key.as_str())).collect();
+        run.gates = gathered.inspections;
+        (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
+        let state = State { run, targets, train, judge: plan.judge };
+        json::write(&*self.models, &layout::steps(&state.run.run)?, &state, Condition::Always).await?;
+        Ok(answer)
+    }
+
+    /// Records an error that ends the run, and returns it.
+    async fn end_with(&self, mut run: Run, error: RetrainError) -> Result<StepAnswer, RetrainError> {
+        let mut first = None;
+        fail(&mut run, None, error, &mut first);
+        record::account(&mut run, Duration::ZERO);
+        Runs::new(Arc::clone(&self.models)).end(&run).await?;
+        first.map_or(Ok(StepAnswer::default()), Err)
+    }
+
+    async fn next(&self, run: &str) -> Result<StepAnswer, RetrainError> {
+        let state = self.state(run).await?;
+        let (done, months) = (self.done(run).await?, months(&state));
+        let (targets, how) = (state.targets, self.settings.learning.clone());
+        let tasks = compute(move || {
+            let fits = Elsewhere::new(done, BTreeMap::new());
+            // What cannot be learned at all is an error of the last step, which names it in the record.
+            targets.into_iter().for_each(|target| drop(learn(target, &months, &how, &fits)));
+            fits.into_wanted()
+        })
+        .await;
+        Ok(StepAnswer { run: run.into(), done: Some(tasks.is_empty()), tasks, ..StepAnswer::default() })
+    }
+
+    async fn fit(&self, run: &str, task: FitTask, deadline: Deadline) -> Result<StepAnswer, RetrainError> {
+        let (name, answer) = (name_of(&task), StepAnswer { run: run.into(), ..StepAnswer::default() });
+        let key = layout::fit(run, &name, "json")?;
+        if json::read::<Done>(&*self.models, &key).await?.is_some() {
+            return Ok(answer);
+        }
+        let state = self.state(run).await?;
+        let mut files = Vec::new();
+        for month in &state.train {
+            files.push(read(&*self.data, month, self.read_options()).await?.0);
+        }
+        let found = match &task {
+            FitTask::Finish(asked) => {
+                let name = name_of(&FitTask::Validate(asked.clone()));
+                json::read::<Done>(&*self.models, &layout::fit(run, &name, "json")?)
+                    .await?
+                    .map(|(done, _)| done)
+            }
+            _ => None,
+        };
+        let how = self.settings.learning.clone();
+        let until = Instant::now() + deadline.left().saturating_sub(RESERVE_LAST);
+        let fitted = compute(move || carry_out(&task, found, &files, &how, until)).await;
+        let done = match fitted {
+            Ok(Fitted::Validated(fit)) => Done::Validated(fit.validated()),
+            Ok(Fitted::Trained(trained)) => {
+                let artifact = layout::fit(run, &name, "bin")?;
+                self.models.put(&artifact, Bytes::from(trained.bytes), Condition::Always).await?;
+                Done::Trained { train: trained.train, dropped: trained.dropped }
+            }
+            Err(error) => {
+                tracing::warn!(error_message = chain(&error), "a fit failed");
+                Done::Failed(chain(&error))
+            }
+        };
+        // Last, so that where it exists, the artifact does too.
+        json::write_line(&*self.models, &key, &done, Condition::Always).await?;
+        Ok(answer)
+    }
+
+    async fn judge_fits(&self, run: &str, deadline: Deadline) -> Result<StepAnswer, RetrainError> {
+        let runs = Runs::new(Arc::clone(&self.models));
+        let State { mut run, targets, judge, train } = self.state(run).await?;
+        // A repeated step does not judge a champion against itself.
+        if let Some(ended) = runs.read(&run.run).await?.filter(|found| !found.targets.is_empty()) {
+            return Ok(answer_of(&ended));
+        }
+        let months: Vec<Month> = train.iter().map(|file| file.month).collect();
+        let done = self.done(&run.run).await?;
+        let mut artifacts = BTreeMap::new();
+        for name in done.iter().filter(|(_, done)| matches!(done, Done::Trained { .. })).map(|(name, _)| name)
+        {
+            let key = layout::fit(&run.run, name, "bin")?;
+            artifacts.insert(name.clone(), self.models.get(&key, Get::default()).await?.bytes);
+        }
+        let how = self.settings.learning.clone();
+        let learned = compute(move || {
+            let fits = Elsewhere::new(done, artifacts);
+            let learned = targets.into_iter().map(|target| (target, learn(target, &months, &how, &fits)));
+            learned.collect::<Vec<_>>()
+        })
+        .await;
+        let mut failure = None;
+        let mut comparisons: Vec<Comparison> = Vec::new();
+        for (target, learned) in learned {
+            match learned {
+                Ok(comparison) => comparisons.push(comparison),
+                Err(NotFitted::Failed(error)) => fail(&mut run, Some(target), error.into(), &mut failure),
+                Err(NotFitted::Missing) => {
+                    fail(&mut run, Some(target), RetrainError::NoChallenger { target }, &mut failure);
+                }
+            }
+        }
+        let (rows, _) = read(&*self.data, &judge, self.read_options()).await?;
+        self.judge_all(&mut run, comparisons, rows, deadline, &mut failure).await;
+        let took = (Utc::now() - run.started).to_std().unwrap_or_default();
+        record::account(&mut run, took);
+        runs.end(&run).await?;
+        self.track(&mut run, deadline).await;
+        self.emit_run(&run, took);
+        failure.map_or(Ok(answer_of(&run)), Err)
+    }
+
+    async fn abandon(&self, run: &str, error: StepError) -> Result<StepAnswer, RetrainError> {
+        let runs = Runs::new(Arc::clone(&self.models));
+        let recorded = runs.status(run).await?;
+        // What a step has recorded itself stays.
+        if recorded.is_some_and(|status| status.why_not().is_none() && !status.ended_well()) {
+            let mut run = self.state(run).await?.run;
+            run.failed.push(Failed { target: None, error_type: error.error.into(), detail: error.cause });
+            record::account(&mut run, Duration::ZERO);
+            runs.end(&run).await?;
+        }
+        Ok(StepAnswer { run: run.into(), ..StepAnswer::default() })
+    }
+
+    async fn state(&self, run: &str) -> Result<State, RetrainError> {
+        let key = layout::steps(run)?;
+        match json::read::<State>(&*self.models, &key).await? {
+            Some((state, _)) => Ok(state),
+            None => {
+                Err(StoreError::NotFound { operation: "reading the steps of", key: key.to_string() }.into())
+            }
+        }
+    }
+
+    /// Reads what the fits have left, by their names.
+    async fn done(&self, run: &str) -> Result<BTreeMap<String, Done>, RetrainError> {
+        let folder = layout::fits(run);
+        let mut done = BTreeMap::new();
+        for meta in self.models.list(&folder).await? {
+            let name = |key: &ObjectKey| {
+                Some(key.as_str().strip_prefix(&folder)?.strip_suffix(".json")?.to_string())
+            };
+            if let Some(name) = name(&meta.key)
+                && let Some((one, _)) = json::read::<Done>(&*self.models, &meta.key).await?
+            {
+                done.insert(name, one);
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_options(&self) -> ReadOptions {
+        ReadOptions { utc_times: self.settings.utc_times, ..ReadOptions::default() }
+    }
+}
+
+enum Fitted {
+    Validated(ValidationFit),
+    Trained(Box<Trained>),
+}
+
+fn carry_out(
+    task: &FitTask,
+    found: Option<Done>,
+    files: &[LabelledTrips],
+    how: &Learning,
+    until: Instant,
+) -> Result<Fitted, TrainError> {
+    let here = Here::new(task.target(), files, how, until);
+    let missing =
+        || TrainError::Elsewhere { target: task.target(), reason: "its validation fit is missing".into() };
+    let again = |asked: &Asked| match found {
+        Some(Done::Validated(found)) => {
+            ValidationFit::from_validated(asked.target, asked.family, found, &here.later(asked))
+        }
+        _ => None,
+    };
+    let fitted = match task {
+        FitTask::Validate(asked) => {
+            here.validate(asked, &mut |_: &[f64]| false).map(|(fit, _)| Fitted::Validated(fit))
+        }
+        FitTask::Finish(asked) => {
+            let found = again(asked).ok_or_else(missing)?;
+            here.finish(task, Some(&found)).map(|trained| Fitted::Trained(Box::new(trained)))
+        }
+        FitTask::Alone { .. } => here.finish(task, None).map(|trained| Fitted::Trained(Box::new(trained))),
+    };
+    fitted.map_err(|error| match error {
+        NotFitted::Failed(error) => error,
+        NotFitted::Missing => missing(),
+    })
+}
+
+fn months(state: &State) -> Vec<Month> {
+    state.train.iter().map(|file| file.month).collect()
+}
+
+fn answer_of(run: &Run) -> StepAnswer {
+    let decided = |one: &Retrained| Decided {
+        target: one.target,
+        version: one.version.to_string(),
+        promoted: one.promoted,
+        reason: one.decision.reason.clone(),
+    };
+    StepAnswer {
+        run: run.run.clone(),
+        targets: run.targets.iter().map(decided).collect(),
+        ..StepAnswer::default()
+    }
+}
