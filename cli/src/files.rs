@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dataset::{FileReport, ReadError, ReadOptions, read_all};
+use dataset::{Columns, FileReport, FileSummary, ReadError, ReadOptions, Rows, Step, TripReader, read_all};
 use model::artifact::{ArtifactError, sha256_hex};
 use model::{Artifact, LabelledTrips, ModelVersion, Month};
 use store::{Store, StoreUri};
@@ -72,6 +72,88 @@ pub enum FileError {
 pub fn read(path: &Path) -> Result<Bytes, FileError> {
     let bytes = std::fs::read(path);
     bytes.map(Bytes::from).map_err(|source| FileError::Io { doing: "reading", path: path.into(), source })
+}
+
+/// The rows of a file of trips, batch by batch, read as they are needed: memory does not grow with the file.
+pub struct TripFile {
+    path: PathBuf,
+    file: std::fs::File,
+    reader: TripReader,
+    /// The first batch, which was read to know the footer.
+    first: Option<Rows>,
+    ended: bool,
+}
+
+impl TripFile {
+    /// Opens the file and reads its footer and first rows.
+    ///
+    /// # Errors
+    /// [`FileError`], as for the rows that follow.
+    pub fn open(path: &Path, columns: Columns, options: ReadOptions) -> Result<Self, FileError> {
+        let io = |source| FileError::Io { doing: "reading", path: path.into(), source };
+        let file = std::fs::File::open(path).map_err(io)?;
+        let bytes = file.metadata().map_err(io)?.len();
+        let unreadable = |source| FileError::Trips { path: path.into(), source };
+        let reader = TripReader::new(bytes, columns, options).map_err(unreadable)?;
+        let mut opened = Self { path: path.into(), file, reader, first: None, ended: false };
+        opened.first = opened.step()?;
+        Ok(opened)
+    }
+
+    /// Returns the counts and columns of the file, as its footer states them.
+    pub fn summary(&self) -> Option<FileSummary> {
+        self.reader.summary()
+    }
+
+    /// Returns what was found of the logical columns, and the values that could not be used in the rows so far.
+    pub fn report(&self) -> FileReport {
+        self.reader.report()
+    }
+
+    fn step(&mut self) -> Result<Option<Rows>, FileError> {
+        let unreadable = |source| FileError::Trips { path: self.path.clone(), source };
+        let mut needs: Vec<_> = self.reader.first_need().into_iter().collect();
+        loop {
+            for range in std::mem::take(&mut needs) {
+                let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
+                read_at(&self.file, &mut bytes, range.start).map_err(|source| FileError::Io {
+                    doing: "reading",
+                    path: self.path.clone(),
+                    source,
+                })?;
+                self.reader.supply(range, bytes.into()).map_err(unreadable)?;
+            }
+            match self.reader.step().map_err(unreadable)? {
+                Step::Need(ranges) => needs = ranges,
+                Step::Rows(rows) => return Ok(Some(*rows)),
+                Step::Done => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Iterator for TripFile {
+    type Item = Result<Rows, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        if self.ended {
+            return None;
+        }
+        let next = self.step();
+        self.ended = !matches!(next, Ok(Some(_)));
+        next.transpose()
+    }
+}
+
+/// Fills `bytes` from the file, beginning at `start`.
+fn read_at(file: &std::fs::File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = file;
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(bytes)
 }
 
 /// Refuses to write to `out` if it is one of the `inputs`, which would be lost.

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::thread::{ScopedJoinHandle, available_parallelism};
 
-use dataset::{Columns, FileReport, PredictionsWriter, ReadOptions, Rows, UtcTimes, rows_of, summary_of};
+use dataset::{Columns, FileReport, PredictionsWriter, ReadOptions, Rows, UtcTimes};
 use model::Bundle;
 use model::rejection::RejectionCounts;
 use serde::Serialize;
 
-use crate::files::{self, FileError};
+use crate::files::{self, TripFile};
 use crate::output::{Failure, Output, progress};
 
 /// Predict a file of trips, as the batch predictor does.
@@ -76,17 +76,15 @@ pub fn bundle(duration: &std::path::Path, tip: Option<&std::path::Path>) -> Resu
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     files::refuse_inputs(&args.output, [&args.input, &args.model].into_iter().chain(&args.tip_model))?;
     let bundle = bundle(&args.model, args.tip_model.as_deref())?;
-    let input = files::read(&args.input)?;
-    let unreadable = |source| FileError::Trips { path: args.input.clone(), source };
-    let summary = summary_of(&input, ReadOptions::default()).map_err(unreadable)?;
+    let mut batches = TripFile::open(&args.input, Columns::Labelled, args.read.options())?;
+    let rows = batches.summary().map_or(0, |summary| summary.rows);
     let name = files::name_of(&args.input);
     let mut writer =
         PredictionsWriter::new("", &name, files::month_of(&args.input), &bundle.id(), &bundle.versions())?;
-    let bar = progress(summary.rows, "predicting rows");
+    let bar = progress(rows, "predicting rows");
     let mut output = files::NewFile::create(&args.output)?;
     let (mut predicted, mut rejected) = (0, RejectionCounts::default());
-    let mut batches = rows_of(&input, Columns::Labelled, args.read.options()).map_err(unreadable)?;
-    let batches_read = batches.by_ref().map(|rows| rows.map_err(|error| Failure::from(unreadable(error))));
+    let batches_read = batches.by_ref().map(|rows| rows.map_err(Failure::from));
     let encoder = writer.encoder();
     let predict = |rows: &Rows| encoder.encode(rows, &bundle.predict(&rows.trips));
     in_order(args.threads, batches_read, predict, |rows, encoded| {
@@ -102,7 +100,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     output.finish()?;
     let (read, output) = (batches.report(), args.output.clone());
     files::warn_of_other_taxis(&args.input, &read, &args.taxi);
-    let report = Report { bundle: bundle.id(), rows: summary.rows, predicted, rejected, read, output };
+    let report = Report { bundle: bundle.id(), rows, predicted, rejected, read, output };
     out.print(&report, || {
         let (rejected, output) = (report.rejected.total(), report.output.display());
         let mut lines = vec![format!(

@@ -1,5 +1,7 @@
 //! `tripcast registry`.
 
+mod lineage;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{ModelVersion, Target};
 use registry::{Alias, Challengers, Change, Provenance, Registry};
@@ -17,7 +19,8 @@ use crate::train::TargetName;
   tripcast registry show --target duration --format html --store ./models > card.html
   tripcast registry rollback --target duration --reason 'drifted' --store ./models
   tripcast registry challenge --target duration --add 9f3c1a7be2d0 --store s3://my-model-bucket
-  tripcast registry who-served --target tip --at 2021-03-15T09:00:00Z --store ./models")]
+  tripcast registry who-served --target tip --at 2021-03-15T09:00:00Z --store ./models
+  tripcast registry lineage --of history/green_tripdata_2021-01.parquet --store ./models --data ./trips-store")]
 pub enum Verb {
     /// List every model and mark the champions and challengers.
     List(In),
@@ -75,6 +78,7 @@ pub enum Verb {
         #[arg(long, value_parser = time)]
         at: DateTime<Utc>,
     },
+    Lineage(lineage::Args),
 }
 
 fn time(text: &str) -> Result<DateTime<Utc>, String> {
@@ -175,6 +179,7 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             let who = WhoServed { alias, provenance };
             out.print(&who, || who_served(&who))
         }
+        Verb::Lineage(args) => lineage::run(&args, out).await,
         Verb::History(of) => {
             let history = open(&of.registry).await?.history(of.target.into()).await?;
             out.print(&history, || history.iter().map(line).collect())
