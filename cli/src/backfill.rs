@@ -48,10 +48,10 @@ pub struct Args {
     #[arg(long, default_value = "incoming/")]
     prefix: String,
     /// The state machine of a deployment: its output BackfillStateMachineArn.
-    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models", "execution"])]
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models", "execution", "taxi", "threads", "utc_times"])]
     state_machine: Option<String>,
     /// An execution that was started before, to follow.
-    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models", "from", "to"])]
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models", "from", "to", "prefix", "taxi", "threads", "utc_times"])]
     execution: Option<String>,
     /// Store of the trips: s3://bucket or a directory.
     #[arg(long, requires = "models")]
@@ -90,13 +90,21 @@ struct Report {
     /// Rows rejected by this run.
     rejected: u64,
     failed: Vec<NotPredicted>,
+    /// Objects that failed and are not listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    failed_besides: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Some files were not predicted; the report lists them.
 #[derive(Debug, thiserror::Error)]
 enum BackfillError {
     #[error("{failed} of {objects} objects failed; run the command again when the cause is removed")]
-    Failed { failed: usize, objects: u64 },
+    Failed { failed: u64, objects: u64 },
     #[error("the execution {execution} ended as {status}: {reason}")]
     Ended { execution: String, status: String, reason: String },
     #[error("expected --state-machine, --execution, or --data and --models")]
@@ -128,7 +136,7 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         }
     };
     out.print(&report, || table(&report))?;
-    match report.failed.len() {
+    match report.failed.len() as u64 + report.failed_besides {
         0 => Ok(()),
         failed => Err(BackfillError::Failed { failed, objects: report.objects }.into()),
     }
@@ -207,6 +215,7 @@ async fn follow(steps: &Steps, execution: String) -> Result<Report, Failure> {
             let key = item.input["backfill"]["key"].as_str().unwrap_or_default().to_string();
             report.failed.push(NotPredicted { key, reason: item.reason });
         }
+        report.failed_besides = items.failed.saturating_sub(report.failed.len() as u64);
         return match output {
             Ok(output) => {
                 results(&output).await?.into_iter().for_each(|answer| report.add(answer));
@@ -299,7 +308,7 @@ fn table(report: &Report) -> Vec<String> {
         count(BackfillOutcome::Unchanged),
         count(BackfillOutcome::Outside),
         count(BackfillOutcome::Gone),
-        report.failed.len(),
+        report.failed.len() as u64 + report.failed_besides,
     )];
     lines.extend(report.failed.iter().map(|one| format!("  {}: {}", one.key, one.reason)));
     lines

@@ -77,11 +77,17 @@ pub fn read(path: &Path) -> Result<Bytes, FileError> {
 /// The rows of a file of trips, batch by batch, read as they are needed: memory does not grow with the file.
 pub struct TripFile {
     path: PathBuf,
-    file: std::fs::File,
+    source: Source,
     reader: TripReader,
     /// The first batch, which was read to know the footer.
     first: Option<Rows>,
     ended: bool,
+}
+
+enum Source {
+    File(std::fs::File),
+    /// What came through a pipe, which has no length and no places.
+    Piped(Bytes),
 }
 
 impl TripFile {
@@ -92,10 +98,18 @@ impl TripFile {
     pub fn open(path: &Path, columns: Columns, options: ReadOptions) -> Result<Self, FileError> {
         let io = |source| FileError::Io { doing: "reading", path: path.into(), source };
         let file = std::fs::File::open(path).map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
+        let about = file.metadata().map_err(io)?;
+        let (source, bytes) = match about.is_file() {
+            true => (Source::File(file), about.len()),
+            false => {
+                let piped = Bytes::from(std::fs::read(path).map_err(io)?);
+                let bytes = piped.len() as u64;
+                (Source::Piped(piped), bytes)
+            }
+        };
         let unreadable = |source| FileError::Trips { path: path.into(), source };
         let reader = TripReader::new(bytes, columns, options).map_err(unreadable)?;
-        let mut opened = Self { path: path.into(), file, reader, first: None, ended: false };
+        let mut opened = Self { path: path.into(), source, reader, first: None, ended: false };
         opened.first = opened.step()?;
         Ok(opened)
     }
@@ -115,13 +129,15 @@ impl TripFile {
         let mut needs: Vec<_> = self.reader.first_need().into_iter().collect();
         loop {
             for range in std::mem::take(&mut needs) {
-                let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
-                read_at(&self.file, &mut bytes, range.start).map_err(|source| FileError::Io {
-                    doing: "reading",
-                    path: self.path.clone(),
-                    source,
-                })?;
-                self.reader.supply(range, bytes.into()).map_err(unreadable)?;
+                let bytes = match &self.source {
+                    Source::Piped(all) => all.slice(range.start as usize..range.end as usize),
+                    Source::File(file) => read_at(file, &range).map_err(|source| FileError::Io {
+                        doing: "reading",
+                        path: self.path.clone(),
+                        source,
+                    })?,
+                };
+                self.reader.supply(range, bytes).map_err(unreadable)?;
             }
             match self.reader.step().map_err(unreadable)? {
                 Step::Need(ranges) => needs = ranges,
@@ -148,12 +164,13 @@ impl Iterator for TripFile {
     }
 }
 
-/// Fills `bytes` from the file, beginning at `start`.
-fn read_at(file: &std::fs::File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+/// Reads a range of a file. The reader asks for no bytes beyond its end.
+fn read_at(mut file: &std::fs::File, range: &std::ops::Range<u64>) -> std::io::Result<Bytes> {
     use std::io::{Read, Seek, SeekFrom};
-    let mut file = file;
-    file.seek(SeekFrom::Start(start))?;
-    file.read_exact(bytes)
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.seek(SeekFrom::Start(range.start))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes.into())
 }
 
 /// Refuses to write to `out` if it is one of the `inputs`, which would be lost.

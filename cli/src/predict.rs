@@ -76,7 +76,7 @@ pub fn bundle(duration: &std::path::Path, tip: Option<&std::path::Path>) -> Resu
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     files::refuse_inputs(&args.output, [&args.input, &args.model].into_iter().chain(&args.tip_model))?;
     let bundle = bundle(&args.model, args.tip_model.as_deref())?;
-    let mut batches = TripFile::open(&args.input, Columns::Labelled, args.read.options())?;
+    let mut batches = TripFile::open(&args.input, Columns::Labelled, args.read.options().streamed())?;
     let rows = batches.summary().map_or(0, |summary| summary.rows);
     let name = files::name_of(&args.input);
     let mut writer =

@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, required_unless_present = "state_machine")]
     models: Option<StoreUri>,
     /// The state machine of a deployment: its output TrainingStateMachineArn.
-    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models"])]
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models", "name", "taxi", "windows", "trials", "minutes", "seed", "threads", "utc_times"])]
     state_machine: Option<String>,
     /// Only this target; by default both.
     #[arg(long, value_enum)]

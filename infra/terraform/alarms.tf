@@ -186,7 +186,7 @@ resource "aws_cloudwatch_metric_alarm" "batch_predictor_duration_alarm" {
 
 resource "aws_cloudwatch_metric_alarm" "backfill_failed_alarm" {
   alarm_name          = "${var.name}-backfill-failed"
-  alarm_description   = "A backfill failed, because more than 5 % of its objects did"
+  alarm_description   = "A backfill failed, because more than 5 % of its objects did by errors"
   namespace           = "AWS/States"
   metric_name         = "ExecutionsFailed"
   statistic           = "Sum"

@@ -31,7 +31,8 @@ resource "aws_sfn_state_machine" "backfill_state_machine" {
           }
         }
         # A new account runs ten functions at once, and messages go on.
-        MaxConcurrency             = 5
+        MaxConcurrency = 5
+        # Of errors; a file that can never be predicted is an answer, and its reason lies in the quarantine.
         ToleratedFailurePercentage = 5
         ItemProcessor = {
           ProcessorConfig = {
@@ -66,32 +67,7 @@ resource "aws_sfn_state_machine" "backfill_state_machine" {
                   JitterStrategy  = "FULL"
                 },
               ]
-              Next = "Ended"
-            }
-            Ended = {
-              Type = "Choice"
-              Choices = [
-                {
-                  Variable     = "$.outcome"
-                  StringEquals = "refused"
-                  Next         = "Refused"
-                },
-                {
-                  Variable     = "$.outcome"
-                  StringEquals = "no_model"
-                  Next         = "Refused"
-                },
-              ]
-              Default = "Done"
-            }
-            # Counts as a failed item, which the results list by its key.
-            Refused = {
-              Type      = "Fail"
-              ErrorPath = "$.error_type"
-              CausePath = "$.detail"
-            }
-            Done = {
-              Type = "Succeed"
+              End = true
             }
           }
         }
@@ -188,7 +164,10 @@ data "aws_iam_policy_document" "backfill_role" {
       "states:RedriveExecution",
       "states:StopExecution",
     ]
-    resources = ["arn:${data.aws_partition.current.partition}:states:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:execution:${var.name}-backfill/*"]
+    resources = [
+      "arn:${data.aws_partition.current.partition}:states:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:execution:${var.name}-backfill:*",
+      "arn:${data.aws_partition.current.partition}:states:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:execution:${var.name}-backfill/*",
+    ]
   }
 
   # Used by S3 on behalf of this role, because objects are encrypted with the key.

@@ -8,11 +8,10 @@ resource "aws_sfn_state_machine" "training_state_machine" {
   role_arn = aws_iam_role.training_role.arn
 
   definition = jsonencode({
-    Comment        = "Retrains, with an invocation for each fit"
-    TimeoutSeconds = 21600
-    StartAt        = "Begin"
+    Comment = "Retrains, with an invocation for each fit"
+    StartAt = "Begin"
     States = {
-      # It records its failures itself, and a repeated beginning is another run.
+      # It records its failures itself, and a repeated beginning is another run: it is repeated only if it never ran.
       Begin = {
         Type     = "Task"
         Resource = aws_lambda_function.retrainer_function.arn
@@ -26,7 +25,7 @@ resource "aws_sfn_state_machine" "training_state_machine" {
         TimeoutSeconds = 930
         Retry = [
           {
-            ErrorEquals     = ["Lambda.TooManyRequestsException"]
+            ErrorEquals     = ["Lambda.ServiceException", "Lambda.TooManyRequestsException"]
             IntervalSeconds = 2
             MaxAttempts     = 10
             BackoffRate     = 2

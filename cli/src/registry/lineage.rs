@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::prediction::Versions;
-use model::{ModelVersion, Target};
+use model::{ModelVersion, Target, chain};
 use registry::runs::Fingerprint;
 use registry::{Registry, layout};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use store::{Store, StoreUri, json};
+use store::{Store, StoreError, StoreUri, json};
 
 use super::{In, open};
 use crate::files;
@@ -118,12 +117,16 @@ async fn models(registry: &Registry) -> Result<Vec<Made>, Failure> {
 async fn predictions(data: &Arc<dyn Store>) -> Result<Vec<Predicted>, Failure> {
     let mut predictions = Vec::new();
     for meta in data.list(layout::SUMMARIES).await? {
-        let summary: Option<(Value, _)> = json::read(&**data, &meta.key).await?;
-        let Some((summary, _)) = summary else { continue };
-        let unknown = |error| format!("{} is no summary of predictions: {error}", meta.key);
-        let Summary { predictions: key, bundle, versions, source } =
-            serde_json::from_value(summary).map_err(unknown)?;
-        predictions.push(Predicted { key, bundle, versions, source });
+        match json::read::<Summary>(&**data, &meta.key).await {
+            Ok(Some((Summary { predictions: key, bundle, versions, source }, _))) => {
+                predictions.push(Predicted { key, bundle, versions, source });
+            }
+            Ok(None) => (),
+            Err(error @ StoreError::Document { .. }) => {
+                tracing::warn!("passed over, since it is no summary of predictions: {}", chain(&error));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(predictions)
 }

@@ -10,7 +10,7 @@ use platform::lambda::Deadline;
 use registry::ModelError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{StoreError, json};
+use store::{Condition, StoreError, json};
 
 use crate::keys::Dropped;
 use crate::{BatchPredictor, FileOutcome, PredictError};
@@ -161,7 +161,8 @@ impl BatchPredictor {
             }
             Some(_) => (),
         }
-        let outcome = self.predict(object, deadline).await?;
+        let keeping = Self { profiles: Condition::IfAbsent, ..self.clone() };
+        let outcome = keeping.predict(object, deadline).await?;
         Ok((Backfilled::of(object, &outcome), Some(outcome)))
     }
 

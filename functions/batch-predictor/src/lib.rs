@@ -29,7 +29,7 @@ use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{ModelError, Models};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{Store, StoreError};
+use store::{Condition, Store, StoreError};
 
 use backfill::{Backfilled, backfill_request};
 use keys::Dropped;
@@ -160,12 +160,16 @@ pub struct BatchPredictor {
     models: Models,
     taxi: String,
     options: ReadOptions,
+    /// Whether profiles of days are replaced. A backfill leaves those that are there: they state what was predicted when
+    /// the days were new, and that is what the monitor judges.
+    profiles: Condition,
 }
 
 impl BatchPredictor {
     /// Creates a predictor of the files on `data`, which is `bucket` if it is one, with models of `taxi`.
     pub fn new(data: Arc<dyn Store>, bucket: Option<String>, models: Models, taxi: String) -> Self {
-        Self { data, bucket, models, taxi, options: ReadOptions::default() }
+        let (options, profiles) = (ReadOptions::default(), Condition::Always);
+        Self { data, bucket, models, taxi, options, profiles }
     }
 
     /// Reads files by these options.
@@ -246,7 +250,7 @@ impl BatchPredictor {
         deadline: Deadline,
     ) -> Result<FileOutcome, Ended> {
         let source = PinnedObject::open(&*self.data, object, dropped).await?;
-        let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.options)?;
+        let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.options.streamed())?;
         // The upload begins only after the first rows could be read.
         let mut step = next(&mut reader, &source).await?;
         let expected = dropped
@@ -269,7 +273,7 @@ impl BatchPredictor {
             ended = results.finish_running().await;
         }
         match ended {
-            Ok(()) => results.complete(source.etag(), &self.taxi, &reader.report()).await,
+            Ok(()) => results.complete(source.etag(), &self.taxi, &reader.report(), &self.profiles).await,
             Err(error) => {
                 results.abandon().await;
                 Err(error)

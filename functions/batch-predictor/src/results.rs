@@ -149,12 +149,13 @@ impl<'a> Results<'a> {
         etag: &ETag,
         taxi: &str,
         report: &FileReport,
+        profiles: &Condition,
     ) -> Result<FileOutcome, Ended> {
         if !self.rejected.is_empty() {
             let rejected = dataset::rejected::to_parquet(&self.rejected)?;
             self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
         }
-        self.write_profiles(taxi).await?;
+        self.write_profiles(taxi, profiles).await?;
         let summary = self.summary(etag, taxi, report);
         let mut last = std::mem::take(&mut self.part);
         last.append(&mut self.writer.finish()?);
@@ -172,8 +173,8 @@ impl<'a> Results<'a> {
     }
 
     /// Writes the profile of each day, also of the days of its month without rows: they belong to the file alone, so that another prediction
-    /// of it replaces them. Trips of other taxis than the models' are not watched.
-    async fn write_profiles(&mut self, taxi: &str) -> Result<(), StoreError> {
+    /// of it replaces them, unless `condition` keeps those that are there. Trips of other taxis than the models' are not watched.
+    async fn write_profiles(&mut self, taxi: &str, condition: &Condition) -> Result<(), StoreError> {
         if self.dropped.taxi().is_some_and(|of_file| of_file != taxi) {
             return Ok(());
         }
@@ -182,7 +183,12 @@ impl<'a> Results<'a> {
         let days = std::mem::take(&mut self.days).0.into_iter().map(|(day, profile)| {
             let key = layout::profile_of_file(day, self.dropped.below());
             let profile = DayProfile { day, bundle: Some(bundle.clone()), profile };
-            async move { json::write_line(store, &key?, &profile, Condition::Always).await.map(drop) }
+            async move {
+                match json::write_line(store, &key?, &profile, condition.clone()).await {
+                    Err(StoreError::Precondition { .. }) | Ok(_) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
         });
         stream::iter(days).buffer_unordered(PROFILES_AT_ONCE).try_collect().await
     }

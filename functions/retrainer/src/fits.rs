@@ -15,9 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::learn::{Asked, FitTask, Fits, IsBehind, Learning, NotFitted};
 
-/// Share of the time for validation and search. The final fit takes about as long as its validation fit.
-const VALIDATION_SHARE: f64 = 0.6;
-
 /// Fits in this process, from trips in memory.
 pub(crate) struct Here<'a> {
     files: &'a [LabelledTrips],
@@ -30,12 +27,19 @@ pub(crate) struct Here<'a> {
 }
 
 impl<'a> Here<'a> {
-    /// Prepares fits of `target` from `files`, oldest first; what is not done by `until` is left out or cut short.
-    pub(crate) fn new(target: Target, files: &'a [LabelledTrips], how: &'a Learning, until: Instant) -> Self {
+    /// Prepares fits of `target` from `files`, oldest first; what is not done by `until` is left out or cut short, and of
+    /// validation fits what is not done after that share of the time.
+    pub(crate) fn new(
+        target: Target,
+        files: &'a [LabelledTrips],
+        how: &'a Learning,
+        until: Instant,
+        validation_share: f64,
+    ) -> Self {
         let by_month =
             files.iter().map(|file| how.params.rules.learned(target, std::slice::from_ref(file)).0);
         let now = Instant::now();
-        let validate_until = now + until.saturating_duration_since(now).mul_f64(VALIDATION_SHARE);
+        let validate_until = now + until.saturating_duration_since(now).mul_f64(validation_share);
         Self { files, how, validate_until, until, by_month: by_month.collect() }
     }
 

@@ -110,6 +110,8 @@ pub struct Settings {
 
 /// Time kept after learning: for judging, publishing and promoting.
 const RESERVE: Duration = Duration::from_secs(120);
+/// Share of the time for validation and search. The final fit takes about as long as its validation fit.
+const VALIDATION_SHARE: f64 = 0.6;
 /// Nothing is promoted in the last seconds, since it may be cut off in the middle.
 const RESERVE_LAST: Duration = Duration::from_secs(10);
 
@@ -278,7 +280,7 @@ impl Retrainer {
             let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
             let (train, learning) = (Arc::clone(&train), self.settings.learning.clone());
             let learned = compute(move || {
-                let fits = Here::new(target, &train, &learning, Instant::now() + share);
+                let fits = Here::new(target, &train, &learning, Instant::now() + share, VALIDATION_SHARE);
                 let months: Vec<Month> = train.iter().filter_map(|file| file.month).collect();
                 learn(target, &months, &learning, &fits)
             });
@@ -310,7 +312,13 @@ impl Retrainer {
             let target = comparison.target;
             match judging::judge(&registry, comparison, &judging, &self.settings.policy, run, deadline).await
             {
-                Ok(retrained) => run.targets.push(retrained),
+                Ok(retrained) => {
+                    run.targets.push(retrained);
+                    // What has been promoted stands in the record even if the run is ended from outside.
+                    if let Err(error) = Runs::new(Arc::clone(&self.models)).note(run).await {
+                        tracing::warn!(error_message = chain(&error), "the record lacks a decision");
+                    }
+                }
                 Err(error) => fail(run, Some(target), error, failure),
             }
         }

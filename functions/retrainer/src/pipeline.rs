@@ -26,7 +26,7 @@ use crate::gather::{gather, read};
 use crate::learn::{Asked, Comparison, FitTask, Fits, Learning, NotFitted, learn};
 use crate::plan::MonthFile;
 use crate::request::{Step, StepError, retrain_request};
-use crate::{RESERVE_LAST, RetrainError, Retrainer, compute, fail, record};
+use crate::{RESERVE, RESERVE_LAST, RetrainError, Retrainer, compute, fail, record};
 
 /// What the steps of a run hand on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,15 +113,18 @@ impl Retrainer {
         run.gates = gathered.inspections;
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         let state = State { run, targets, train, judge: plan.judge };
-        json::write(&*self.models, &layout::steps(&state.run.run)?, &state, Condition::Always).await?;
-        Ok(answer)
+        let key = layout::steps(&state.run.run)?;
+        match json::write(&*self.models, &key, &state, Condition::Always).await {
+            Ok(_) => Ok(answer),
+            Err(error) => self.end_with(state.run, error.into()).await,
+        }
     }
 
     /// Records an error that ends the run, and returns it.
     async fn end_with(&self, mut run: Run, error: RetrainError) -> Result<StepAnswer, RetrainError> {
         let mut first = None;
         fail(&mut run, None, error, &mut first);
-        record::account(&mut run, Duration::ZERO);
+        account(&mut run);
         Runs::new(Arc::clone(&self.models)).end(&run).await?;
         first.map_or(Ok(StepAnswer::default()), Err)
     }
@@ -161,7 +164,9 @@ impl Retrainer {
             _ => None,
         };
         let how = self.settings.learning.clone();
-        let until = Instant::now() + deadline.left().saturating_sub(RESERVE_LAST);
+        // A model is measured on its rows and written after its fit.
+        let reserve = if matches!(task, FitTask::Validate(_)) { RESERVE_LAST } else { RESERVE };
+        let until = Instant::now() + deadline.left().saturating_sub(reserve);
         let fitted = compute(move || carry_out(&task, found, &files, &how, until)).await;
         let done = match fitted {
             Ok(Fitted::Validated(fit)) => Done::Validated(fit.validated()),
@@ -182,10 +187,14 @@ impl Retrainer {
 
     async fn judge_fits(&self, run: &str, deadline: Deadline) -> Result<StepAnswer, RetrainError> {
         let runs = Runs::new(Arc::clone(&self.models));
-        let State { mut run, targets, judge, train } = self.state(run).await?;
-        // A repeated step does not judge a champion against itself.
-        if let Some(ended) = runs.read(&run.run).await?.filter(|found| !found.targets.is_empty()) {
-            return Ok(answer_of(&ended));
+        let State { mut run, mut targets, judge, train } = self.state(run).await?;
+        // A repeated step judges only what the record lacks: a new champion would be judged against itself.
+        if let Some(found) = runs.read(&run.run).await? {
+            if found.failed.is_empty() {
+                return Ok(answer_of(&found));
+            }
+            targets.retain(|target| found.targets.iter().all(|judged| judged.target != *target));
+            run.targets = found.targets;
         }
         let months: Vec<Month> = train.iter().map(|file| file.month).collect();
         let done = self.done(&run.run).await?;
@@ -215,8 +224,7 @@ impl Retrainer {
         }
         let (rows, _) = read(&*self.data, &judge, self.read_options()).await?;
         self.judge_all(&mut run, comparisons, rows, deadline, &mut failure).await;
-        let took = (Utc::now() - run.started).to_std().unwrap_or_default();
-        record::account(&mut run, took);
+        let took = account(&mut run);
         runs.end(&run).await?;
         self.track(&mut run, deadline).await;
         self.emit_run(&run, took);
@@ -230,7 +238,8 @@ impl Retrainer {
         if recorded.is_some_and(|status| status.why_not().is_none() && !status.ended_well()) {
             let mut run = self.state(run).await?.run;
             run.failed.push(Failed { target: None, error_type: error.error.into(), detail: error.cause });
-            record::account(&mut run, Duration::ZERO);
+            run.targets = runs.read(&run.run).await?.map(|found| found.targets).unwrap_or_default();
+            account(&mut run);
             runs.end(&run).await?;
         }
         Ok(StepAnswer { run: run.into(), ..StepAnswer::default() })
@@ -246,7 +255,7 @@ impl Retrainer {
         }
     }
 
-    /// Reads what the fits have left, by their names.
+    /// Reads what the fits have left, by their names, without the predictions of validation fits: only what finishes them needs those.
     async fn done(&self, run: &str) -> Result<BTreeMap<String, Done>, RetrainError> {
         let folder = layout::fits(run);
         let mut done = BTreeMap::new();
@@ -255,8 +264,11 @@ impl Retrainer {
                 Some(key.as_str().strip_prefix(&folder)?.strip_suffix(".json")?.to_string())
             };
             if let Some(name) = name(&meta.key)
-                && let Some((one, _)) = json::read::<Done>(&*self.models, &meta.key).await?
+                && let Some((mut one, _)) = json::read::<Done>(&*self.models, &meta.key).await?
             {
+                if let Done::Validated(found) = &mut one {
+                    found.predicted = Vec::new();
+                }
                 done.insert(name, one);
             }
         }
@@ -266,6 +278,13 @@ impl Retrainer {
     fn read_options(&self) -> ReadOptions {
         ReadOptions { utc_times: self.settings.utc_times, ..ReadOptions::default() }
     }
+}
+
+/// Records how long a run took, from its beginning on. What its invocations cost is not known to any of them.
+fn account(run: &mut Run) -> Duration {
+    let took = (Utc::now() - run.started).to_std().unwrap_or_default();
+    run.seconds = took.as_secs_f64();
+    took
 }
 
 enum Fitted {
@@ -280,7 +299,7 @@ fn carry_out(
     how: &Learning,
     until: Instant,
 ) -> Result<Fitted, TrainError> {
-    let here = Here::new(task.target(), files, how, until);
+    let here = Here::new(task.target(), files, how, until, 1.0);
     let missing =
         || TrainError::Elsewhere { target: task.target(), reason: "its validation fit is missing".into() };
     let again = |asked: &Asked| match found {

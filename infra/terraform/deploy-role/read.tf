@@ -57,15 +57,22 @@ data "aws_iam_policy_document" "read" {
       "states:DescribeStateMachine",
       "states:ListStateMachineVersions",
       "states:ListTagsForResource",
-      "states:ValidateStateMachineDefinition",
     ]
     resources = ["arn:${local.partition}:states:${local.place}:stateMachine:${each.value}-*"]
+  }
+
+  # A definition that is checked belongs to no state machine yet.
+  statement {
+    sid       = "CheckDefinitions"
+    actions   = ["states:ValidateStateMachineDefinition"]
+    resources = ["arn:${local.partition}:states:${local.place}:stateMachine:*"]
   }
 
   statement {
     sid = "ReadTables"
     actions = [
       "glue:GetDatabase",
+      "glue:GetPartitionIndexes",
       "glue:GetTable",
       "glue:GetTags",
     ]

@@ -40,6 +40,8 @@ data "aws_iam_policy_document" "write_around" {
       "glue:CreateTable",
       "glue:DeleteDatabase",
       "glue:DeleteTable",
+      "glue:TagResource",
+      "glue:UntagResource",
       "glue:UpdateDatabase",
       "glue:UpdateTable",
     ]

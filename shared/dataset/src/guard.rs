@@ -63,8 +63,7 @@ impl Default for ReadOptions {
         Self {
             file_bytes: 1 << 30,
             footer_bytes: 16 << 20,
-            // A month of the largest taxis has 20 million.
-            rows: 100_000_000,
+            rows: 20_000_000,
             row_groups: 10_000,
             columns: 20_000,
             group_bytes: 768 << 20,
@@ -75,6 +74,13 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
+    /// Returns options for rows that are used as they are read and not kept: more of them are allowed, as many as five months of the
+    /// largest taxis have.
+    #[must_use]
+    pub fn streamed(self) -> Self {
+        Self { rows: 100_000_000, ..self }
+    }
+
     pub(crate) fn check_file(&self, file_bytes: u64) -> Result<(), ReadError> {
         at_most("bytes", file_bytes, self.file_bytes)
     }

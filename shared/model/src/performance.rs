@@ -66,6 +66,15 @@ pub fn or_nan<'de, D: Deserializer<'de>>(number: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(number)?.unwrap_or(f64::NAN))
 }
 
+/// Reads numbers as [`or_nan`] reads one.
+///
+/// # Errors
+/// Those of the format.
+pub fn each_or_nan<'de, D: Deserializer<'de>>(numbers: D) -> Result<Vec<f64>, D::Error> {
+    let numbers = Vec::<Option<f64>>::deserialize(numbers)?;
+    Ok(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+}
+
 impl Figures {
     /// Returns name and value of the metric that decides, RMSE or log loss; smaller is better.
     pub fn deciding(&self) -> (&'static str, f64) {

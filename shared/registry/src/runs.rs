@@ -7,10 +7,10 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use model::candidates::boosted::BoostedParams;
 use model::candidates::{FitParams, FitSummary};
-use model::performance::or_nan;
+use model::performance::{each_or_nan, or_nan};
 use model::{Decision, Family, Metrics, ModelVersion, Month, Rules, Target};
 use monitoring::gates::Inspection;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use store::{Condition, Store, StoreError, json};
 
 use crate::layout;
@@ -37,9 +37,7 @@ impl Runs {
     /// Those of the store.
     pub async fn begin(&self, run: &mut Run) -> Result<(), StoreError> {
         let name = run.run.clone();
-        let detail = "the run began and has not ended: it is still at work, or was ended from outside".into();
-        let mut begun = run.clone();
-        begun.failed = vec![Failed { target: None, error_type: NOT_ENDED.into(), detail }];
+        let mut begun = not_ended(run);
         for number in 1..=SAME_NAMES_MAX {
             if number > 1 {
                 run.run = format!("{name}-{number}");
@@ -59,6 +57,14 @@ impl Runs {
             }
         }
         Err(StoreError::Precondition { operation: "recording", key: layout::run(&name)?.to_string() })
+    }
+
+    /// Writes the record of a run that is at work with what it has decided so far; it still states that the run has not ended.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn note(&self, run: &Run) -> Result<(), StoreError> {
+        json::write(&*self.store, &layout::run(&run.run)?, &not_ended(run), Condition::Always).await.map(drop)
     }
 
     /// Writes the final record of a run that was begun.
@@ -93,6 +99,13 @@ impl Runs {
         let found = self.store.list(layout::RUNS).await?;
         Ok(found.iter().filter_map(|meta| layout::run_name(&meta.key).map(String::from)).collect())
     }
+}
+
+/// Returns the record of a run as long as it has not ended.
+fn not_ended(run: &Run) -> Run {
+    let detail = "the run began and has not ended: it is still at work, or was ended from outside".into();
+    let failed = vec![Failed { target: None, error_type: NOT_ENDED.into(), detail }];
+    Run { failed, ..run.clone() }
 }
 
 /// How a run ended: the part of a record that every build has written.
@@ -310,11 +323,6 @@ pub struct Trial {
 
 fn millis<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
-}
-
-fn each_or_nan<'de, D: Deserializer<'de>>(numbers: D) -> Result<Vec<f64>, D::Error> {
-    let numbers = Vec::<Option<f64>>::deserialize(numbers)?;
-    Ok(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ async fn a_backfill_that_is_stopped_goes_on_and_predicts_each_file_once() {
         assert!(of_stack == of_directory, "{}", meta.key);
     }
 
-    // One file in 24 that can never be predicted is tolerated, listed by its key, and told by the exit code.
+    // A file that can never be predicted is listed by its key, and the exit code says that there is one.
     stack.put("incoming/green_tripdata_2024-05.parquet", "no trips".into()).await;
     let (last, ended_well) = report(backfill(&stack));
     assert!(!ended_well && count(&last, "unchanged") == 21, "{last}");

@@ -13,7 +13,7 @@ use super::linear::LinearModel;
 use super::tip_tree::TipTree;
 use super::{DurationModel, Estimate, Family, FitError, FitParams, Model, TipEstimate, TipModel, Work};
 use crate::outcome::{Examples, Target};
-use crate::performance::{Loss, or_nan};
+use crate::performance::{Loss, each_or_nan, or_nan};
 
 /// Most boosting rounds without validation trips: enough for so little data.
 const ROUNDS_WITHOUT_VALIDATION: u32 = 100;
@@ -49,10 +49,12 @@ pub struct Validated {
     /// See [`ValidationFit::rounds`].
     pub rounds: Option<u32>,
     /// See [`ValidationFit::losses`].
+    #[serde(deserialize_with = "each_or_nan")]
     pub losses: Vec<f64>,
     /// See [`ValidationFit::cut`].
     pub cut: bool,
     /// The predictions for the unseen trips, in their order.
+    #[serde(deserialize_with = "each_or_nan")]
     pub predicted: Vec<f64>,
 }
 

@@ -44,7 +44,8 @@ pub(super) fn bundle(bins: &[Bins], train: &Labelled<'_>, threads: &Threads) -> 
         let len = bins[feature].len;
         let grown = planned.iter().enumerate().filter_map(|(at, joint)| {
             let with = joint.with(feature, len, sample.iter().copied(), joint.few_with(len))?;
-            Some((with.len() - joint.len(), at, with))
+            // Combinations are those of the sample, which may lack bins, so that there are even fewer.
+            Some((with.len() as i64 - joint.len() as i64, at, with))
         });
         match grown.min_by_key(|(growth, at, _)| (*growth, *at)) {
             Some((_, at, with)) => planned[at] = with,
@@ -171,6 +172,17 @@ mod tests {
         let free = |row: u32| if row.is_multiple_of(2) { own(row) } else { (row * 104_729 % 197) as f32 };
         let columns = [(0..40_000).map(own).collect(), (0..40_000).map(free).collect::<Vec<_>>()];
         assert_eq!(members(&bundled(&columns).1), [[1], [0]]);
+    }
+
+    #[test]
+    fn bins_that_the_sample_lacks_have_joint_bins() {
+        // Every second row is in the sample, where the first column has half of its values.
+        let own =
+            |row: u32| if row.is_multiple_of(2) { (row / 2 % 50) as f32 } else { (row / 2 % 100) as f32 };
+        let half = |row: u32| (own(row) / 2.0).floor();
+        let columns = [(0..40_000).map(own).collect(), (0..40_000).map(half).collect::<Vec<_>>()];
+        let (_, joints) = bundled(&columns);
+        assert_eq!((members(&joints), joints[0].len()), (vec![vec![0, 1]], 100));
     }
 
     proptest! {
