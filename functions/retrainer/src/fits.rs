@@ -1,4 +1,4 @@
-//! Carries out the fits that [`crate::learn`] asks for, here or elsewhere.
+//! Carries out the fits that [`crate::learn`] asks for, or reads what other invocations have recorded of them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use model::training::TrainError;
 use model::{Examples, LabelledTrips, Metrics, ModelVersion, Target, Trained, Work, train, train_validated};
 use serde::{Deserialize, Serialize};
 
-use crate::learn::{Asked, FitTask, Fits, IsBehind, Learning, NotFitted};
+use crate::learn::{FitTask, Fits, IsBehind, Learning, NotFitted, ValidationTask};
 
 /// Fits in this process, from trips in memory.
-pub(crate) struct Here<'a> {
+pub(crate) struct LocalFits<'a> {
     files: &'a [LabelledTrips],
     how: &'a Learning,
     /// End of validation and search; the best fit found by then is taken.
@@ -26,7 +26,7 @@ pub(crate) struct Here<'a> {
     by_month: Vec<Examples>,
 }
 
-impl<'a> Here<'a> {
+impl<'a> LocalFits<'a> {
     /// Prepares fits of `target` from `files`, oldest first; what is not done by `until` is left out or cut short, and of
     /// validation fits what is not done after that share of the time.
     pub(crate) fn new(
@@ -50,18 +50,18 @@ impl<'a> Here<'a> {
     }
 
     /// Returns the trips that a validation fit predicts.
-    pub(crate) fn later(&self, asked: &Asked) -> Examples {
-        self.together(asked.window.validation_fit_to..self.by_month.len())
+    pub(crate) fn later(&self, task: &ValidationTask) -> Examples {
+        self.together(task.window.validation_fit_to..self.by_month.len())
     }
 }
 
-impl Fits for Here<'_> {
+impl Fits for LocalFits<'_> {
     fn validate(
         &self,
-        asked: &Asked,
+        task: &ValidationTask,
         is_behind: &mut IsBehind<'_>,
     ) -> Result<(ValidationFit, bool), NotFitted> {
-        let learn = self.together(asked.window.validation_fit_from..asked.window.validation_fit_to);
+        let learn = self.together(task.window.validation_fit_from..task.window.validation_fit_to);
         let (mut losses, mut behind) = (Vec::new(), false);
         let mut control = |progress: &Progress| {
             losses.extend(progress.validation_loss);
@@ -69,9 +69,9 @@ impl Fits for Here<'_> {
             if behind || self.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut work = Work { threads: self.how.threads, control: &mut control };
-        let (target, family) = (asked.target, asked.family);
+        let (target, family) = (task.target, task.family);
         let found =
-            ValidationFit::validate(target, family, &learn, &self.later(asked), &asked.params, &mut work)
+            ValidationFit::validate(target, family, &learn, &self.later(task), &task.params, &mut work)
                 .map_err(|source| TrainError::Fit { target, family, source })?;
         Ok((found, behind))
     }
@@ -84,8 +84,8 @@ impl Fits for Here<'_> {
         };
         let mut work = Work { threads: self.how.threads, control: &mut control };
         Ok(match (task, found) {
-            (FitTask::Finish(asked), Some(found)) => {
-                train_validated(found, &self.files[asked.window.fit_from..], &mut work)?
+            (FitTask::Finish(task), Some(found)) => {
+                train_validated(found, &self.files[task.window.fit_from..], &mut work)?
             }
             (FitTask::Alone { target, family }, _) => {
                 train(*target, *family, &self.how.params, self.files, &mut work)?
@@ -102,7 +102,7 @@ impl Fits for Here<'_> {
 /// What a fit left for later invocations.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Done {
+pub(crate) enum FitResult {
     /// Of [`FitTask::Validate`].
     Validated(Validated),
     /// Of the other tasks, whose artifact is kept beside it.
@@ -124,50 +124,50 @@ pub(crate) fn name_of(task: &FitTask) -> String {
 
 /// Fits that other invocations have done.
 #[derive(Debug, Default)]
-pub(crate) struct Elsewhere {
-    done: BTreeMap<String, Done>,
+pub(crate) struct RecordedFits {
+    done: BTreeMap<String, FitResult>,
     /// Artifacts, as far as they were read.
     artifacts: BTreeMap<String, Bytes>,
-    wanted: RefCell<Vec<FitTask>>,
+    missing: RefCell<Vec<FitTask>>,
 }
 
-impl Elsewhere {
+impl RecordedFits {
     /// Creates fits from what is done, and the artifacts of what is trained, by the names of the tasks. Without its artifact a
-    /// model is [`NotFitted::Missing`], but not wanted.
-    pub(crate) fn new(done: BTreeMap<String, Done>, artifacts: BTreeMap<String, Bytes>) -> Self {
-        Self { done, artifacts, wanted: RefCell::default() }
+    /// model is [`NotFitted::Missing`], but not requested.
+    pub(crate) fn new(done: BTreeMap<String, FitResult>, artifacts: BTreeMap<String, Bytes>) -> Self {
+        Self { done, artifacts, missing: RefCell::default() }
     }
 
     /// Returns the tasks that were asked for and are not done.
-    pub(crate) fn into_wanted(self) -> Vec<FitTask> {
-        self.wanted.into_inner()
+    pub(crate) fn into_missing(self) -> Vec<FitTask> {
+        self.missing.into_inner()
     }
 
-    fn want(&self, task: FitTask) {
-        let mut wanted = self.wanted.borrow_mut();
-        if !self.done.contains_key(&name_of(&task)) && !wanted.contains(&task) {
-            wanted.push(task);
+    fn request(&self, task: FitTask) {
+        let mut missing = self.missing.borrow_mut();
+        if !self.done.contains_key(&name_of(&task)) && !missing.contains(&task) {
+            missing.push(task);
         }
     }
 
-    fn found(&self, task: &FitTask) -> Result<&Done, NotFitted> {
+    fn found(&self, task: &FitTask) -> Result<&FitResult, NotFitted> {
         self.done.get(&name_of(task)).ok_or_else(|| {
-            self.want(task.clone());
+            self.request(task.clone());
             NotFitted::Missing
         })
     }
 }
 
-impl Fits for Elsewhere {
+impl Fits for RecordedFits {
     fn validate(
         &self,
-        asked: &Asked,
+        task: &ValidationTask,
         is_behind: &mut IsBehind<'_>,
     ) -> Result<(ValidationFit, bool), NotFitted> {
-        let task = FitTask::Validate(asked.clone());
-        let mut found = match self.found(&task)? {
-            Done::Validated(found) => found.clone(),
-            other => return Err(unfit(&task, other)),
+        let fit_task = FitTask::Validate(task.clone());
+        let mut found = match self.found(&fit_task)? {
+            FitResult::Validated(found) => found.clone(),
+            other => return Err(unfit(&fit_task, other)),
         };
         // It went on to its end; where it would have been pruned follows from its losses.
         let behind = (1..=found.losses.len()).find(|&rounds| is_behind(&found.losses[..rounds]));
@@ -175,16 +175,16 @@ impl Fits for Elsewhere {
             found.losses.truncate(rounds);
             found.cut = true;
         }
-        // The trips that it predicted are needed only by what finishes it, and that is done elsewhere.
+        // The trips that it predicted are needed only by the fit of all months, which another invocation carries out.
         found.predicted.clear();
-        let (target, family) = (asked.target, asked.family);
+        let (target, family) = (task.target, task.family);
         let fit = ValidationFit::from_validated(target, family, found, &Examples::default());
         fit.map(|fit| (fit, behind.is_some())).ok_or(NotFitted::Missing)
     }
 
     fn finish(&self, task: &FitTask, _: Option<&ValidationFit>) -> Result<Trained, NotFitted> {
         match self.found(task)? {
-            Done::Trained { train, dropped } => {
+            FitResult::Trained { train, dropped } => {
                 let bytes = self.artifacts.get(&name_of(task)).ok_or(NotFitted::Missing)?;
                 let artifact = Artifact::from_bytes(bytes).map_err(|source| unreadable(task, source))?;
                 let version = ModelVersion::from_bytes(bytes);
@@ -199,8 +199,8 @@ impl Fits for Elsewhere {
         false
     }
 
-    fn foresee(&self, tasks: Vec<FitTask>) {
-        tasks.into_iter().for_each(|task| self.want(task));
+    fn prefetch(&self, tasks: Vec<FitTask>) {
+        tasks.into_iter().for_each(|task| self.request(task));
     }
 }
 
@@ -208,11 +208,11 @@ fn unreadable(task: &FitTask, source: ArtifactError) -> NotFitted {
     TrainError::Artifact { target: task.target(), source }.into()
 }
 
-/// Returns the error of a task that failed elsewhere.
-fn unfit(task: &FitTask, done: &Done) -> NotFitted {
+/// Returns the error of a task that failed in another invocation.
+fn unfit(task: &FitTask, done: &FitResult) -> NotFitted {
     let reason = match done {
-        Done::Failed(reason) => reason.clone(),
+        FitResult::Failed(reason) => reason.clone(),
         _ => "another kind of fit was kept under its name".into(),
     };
-    TrainError::Elsewhere { target: task.target(), reason }.into()
+    TrainError::Recorded { target: task.target(), reason }.into()
 }

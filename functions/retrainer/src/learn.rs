@@ -1,8 +1,8 @@
 //! Learns one target from the months of a plan: validates windows, searches for parameters, and fits one candidate per
 //! family. The holdout month is not available here.
 //!
-//! [`learn`] decides which fits there are, and [`Fits`] carries them out: [`crate::fits::Here`] in this process, one after the
-//! other; [`crate::fits::Elsewhere`] only knows those that other invocations have done. A fit depends on what is asked alone, so
+//! [`learn`] decides which fits there are, and [`Fits`] carries them out: [`crate::fits::LocalFits`] in this process, one after the
+//! other; [`crate::fits::RecordedFits`] only knows those that other invocations have done. A fit depends on its task and the months alone, so
 //! both lead to the same models.
 
 use model::candidates::{FitParams, ValidationFit};
@@ -45,7 +45,7 @@ pub struct Comparison {
 
 /// A validation fit that is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct ValidationTask {
     /// The target.
     pub target: Target,
     /// The family.
@@ -61,9 +61,9 @@ pub struct Asked {
 #[serde(rename_all = "snake_case")]
 pub enum FitTask {
     /// A validation fit.
-    Validate(Asked),
+    Validate(ValidationTask),
     /// The fit of all months of a window, with what its validation fit found.
-    Finish(Asked),
+    Finish(ValidationTask),
     /// The fit of all months, which are too few for a validation fit on later ones.
     Alone {
         /// The target.
@@ -77,7 +77,7 @@ impl FitTask {
     /// Returns the target.
     pub fn target(&self) -> Target {
         match self {
-            Self::Validate(asked) | Self::Finish(asked) => asked.target,
+            Self::Validate(task) | Self::Finish(task) => task.target,
             Self::Alone { target, .. } => *target,
         }
     }
@@ -106,7 +106,7 @@ pub(crate) trait Fits {
     /// Returns a validation fit, and whether it was pruned.
     fn validate(
         &self,
-        asked: &Asked,
+        task: &ValidationTask,
         is_behind: &mut IsBehind<'_>,
     ) -> Result<(ValidationFit, bool), NotFitted>;
 
@@ -117,7 +117,7 @@ pub(crate) trait Fits {
     fn is_late(&self) -> bool;
 
     /// Names fits that will be asked for whatever comes of those before them, so that they can be done at once.
-    fn foresee(&self, _tasks: Vec<FitTask>) {}
+    fn prefetch(&self, _tasks: Vec<FitTask>) {}
 }
 
 /// Learns `target` from months, oldest first.
@@ -186,24 +186,25 @@ impl Learner<'_> {
 
     fn learn(&self, windows: &[Window], mut curve: LearningCurve) -> Result<Comparison, NotFitted> {
         let families = Family::for_target(self.target);
-        let (mut asked, mut found) = self.choose_window(windows, families[0], &mut curve)?;
-        curve.window = Some(asked.window.months);
-        let others: Vec<Asked> = families[1..]
+        let (mut task, mut found) = self.choose_window(windows, families[0], &mut curve)?;
+        curve.window = Some(task.window.months);
+        let others: Vec<ValidationTask> = families[1..]
             .iter()
-            .map(|family| self.asked(*family, asked.window, self.how.params.clone()))
+            .map(|family| self.task(*family, task.window, self.how.params.clone()))
             .collect();
-        self.fits.foresee(others.iter().cloned().map(FitTask::Validate).collect());
-        if let Some((better, fit)) = self.search(asked.window, &found, &mut curve)? {
-            (asked, found) = (better, fit);
+        self.fits.prefetch(others.iter().cloned().map(FitTask::Validate).collect());
+        if let Some((better, fit)) = self.search(task.window, &found, &mut curve)? {
+            (task, found) = (better, fit);
         }
         curve.losses.clone_from(&found.losses);
-        let mut fits = vec![(asked, found)];
+        let mut fits = vec![(task, found)];
         for other in others {
             let found = self.validate(&other)?;
             fits.push((other, found));
         }
-        let finish =
-            |(asked, found): (Asked, ValidationFit)| self.fits.finish(&FitTask::Finish(asked), Some(&found));
+        let finish = |(task, found): (ValidationTask, ValidationFit)| {
+            self.fits.finish(&FitTask::Finish(task), Some(&found))
+        };
         let candidates = those_that_can_serve(fits.into_iter().map(finish))?;
         curve.cut |= candidates.iter().any(|one| one.artifact.lineage.course.cut);
         Ok(Comparison { target: self.target, candidates, curve })
@@ -215,26 +216,26 @@ impl Learner<'_> {
         windows: &[Window],
         family: Family,
         curve: &mut LearningCurve,
-    ) -> Result<(Asked, ValidationFit), NotFitted> {
-        let mut asked = windows
+    ) -> Result<(ValidationTask, ValidationFit), NotFitted> {
+        let mut task = windows
             .iter()
-            .map(|window| self.asked(family, *window, self.how.params.clone()))
+            .map(|window| self.task(family, *window, self.how.params.clone()))
             .collect::<Vec<_>>();
-        self.fits.foresee(asked.iter().cloned().map(FitTask::Validate).collect());
-        let first = asked.remove(0);
+        self.fits.prefetch(task.iter().cloned().map(FitTask::Validate).collect());
+        let first = task.remove(0);
         let found = self.validate(&first)?;
         enter_window(curve, first.window, &found);
         let mut best = (first, found);
-        for asked in asked {
+        for task in task {
             if self.fits.is_late() {
                 curve.cut = true;
                 break;
             }
-            let found = self.validate(&asked)?;
-            enter_window(curve, asked.window, &found);
+            let found = self.validate(&task)?;
+            enter_window(curve, task.window, &found);
             // Of two windows that do equally well the wider one is steadier. A fit that was cut short is no evidence.
             if !found.cut && found.loss <= best.1.loss {
-                best = (asked, found);
+                best = (task, found);
             }
         }
         Ok(best)
@@ -247,7 +248,7 @@ impl Learner<'_> {
         window: Window,
         validation_fit: &ValidationFit,
         curve: &mut LearningCurve,
-    ) -> Result<Option<(Asked, ValidationFit)>, NotFitted> {
+    ) -> Result<Option<(ValidationTask, ValidationFit)>, NotFitted> {
         let family = validation_fit.family;
         if self.how.trials == 0 || self.fits.is_late() {
             return Ok(None);
@@ -255,31 +256,31 @@ impl Learner<'_> {
         let from = window.validation_fit_from.max(window.validation_fit_to.saturating_sub(SEARCH_MONTHS));
         let is_whole = from == window.validation_fit_from;
         let near = Window { validation_fit_from: from, ..window };
-        let asked = self.asked(family, near, self.how.params.clone());
+        let task = self.task(family, near, self.how.params.clone());
         let first = match is_whole {
             true => validation_fit.clone(),
-            false => self.validate(&asked)?,
+            false => self.validate(&task)?,
         };
         let with = |boosted| {
             let params = FitParams { boosted, ..self.how.params.clone() };
-            self.asked(family, near, params)
+            self.task(family, near, params)
         };
-        let (start, mut best) = (first.loss, (asked, first.clone()));
+        let (start, mut best) = (first.loss, (task, first.clone()));
         let mut search = Search::new(self.how.params.seed, trial_of(&first, false));
-        let foreseen = search.foreseen().into_iter().take(self.how.trials);
-        self.fits.foresee(foreseen.map(|boosted| FitTask::Validate(with(boosted))).collect());
+        let independent = search.independent().into_iter().take(self.how.trials);
+        self.fits.prefetch(independent.map(|boosted| FitTask::Validate(with(boosted))).collect());
         for _ in 0..self.how.trials {
             if self.fits.is_late() {
                 curve.cut = true;
                 break;
             }
-            let asked = with(search.ask());
-            let rate = asked.params.boosted.rate();
+            let task = with(search.ask());
+            let rate = task.params.boosted.rate();
             let (tried, behind) =
-                self.fits.validate(&asked, &mut |losses: &[f64]| search.is_behind(rate, losses))?;
+                self.fits.validate(&task, &mut |losses: &[f64]| search.is_behind(rate, losses))?;
             search.tell(trial_of(&tried, behind));
             if !tried.cut && tried.loss < best.1.loss {
-                best = (asked, tried);
+                best = (task, tried);
             }
         }
         curve.trials = search.into_trials();
@@ -287,19 +288,19 @@ impl Learner<'_> {
             return Ok(None);
         }
         if !is_whole {
-            let asked = self.asked(family, window, best.1.params.clone());
-            let found = self.validate(&asked)?;
-            best = (asked, found);
+            let task = self.task(family, window, best.1.params.clone());
+            let found = self.validate(&task)?;
+            best = (task, found);
         }
         Ok((!best.1.cut && best.1.loss < validation_fit.loss).then_some(best))
     }
 
-    fn asked(&self, family: Family, window: Window, params: FitParams) -> Asked {
-        Asked { target: self.target, family, window, params }
+    fn task(&self, family: Family, window: Window, params: FitParams) -> ValidationTask {
+        ValidationTask { target: self.target, family, window, params }
     }
 
-    fn validate(&self, asked: &Asked) -> Result<ValidationFit, NotFitted> {
-        self.fits.validate(asked, &mut |_: &[f64]| false).map(|(found, _)| found)
+    fn validate(&self, task: &ValidationTask) -> Result<ValidationFit, NotFitted> {
+        self.fits.validate(task, &mut |_: &[f64]| false).map(|(found, _)| found)
     }
 }
 

@@ -40,10 +40,10 @@ use serde_json::{Value, json};
 use store::{ObjectMeta, Store, StoreError};
 
 use age::Age;
-use fits::Here;
+use fits::LocalFits;
 use gather::{GatherError, gather};
 use learn::{Comparison, Learning, NotFitted, learn};
-use pipeline::StepAnswer;
+use pipeline::StepOutput;
 use plan::{Plan, PlanError, plan, unrecognised};
 use registry::runs::{Failed, Run, Runs};
 use request::{RetrainerEvent, retrainer_event};
@@ -124,7 +124,7 @@ pub enum Answer {
     /// The ages of the champions and of the last retraining.
     Age(Age),
     /// The answer of a step.
-    Step(StepAnswer),
+    Step(StepOutput),
 }
 
 /// The retrainer with its ports; clones share them.
@@ -280,7 +280,8 @@ impl Retrainer {
             let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
             let (train, learning) = (Arc::clone(&train), self.settings.learning.clone());
             let learned = compute(move || {
-                let fits = Here::new(target, &train, &learning, Instant::now() + share, VALIDATION_SHARE);
+                let fits =
+                    LocalFits::new(target, &train, &learning, Instant::now() + share, VALIDATION_SHARE);
                 let months: Vec<Month> = train.iter().filter_map(|file| file.month).collect();
                 learn(target, &months, &learning, &fits)
             });

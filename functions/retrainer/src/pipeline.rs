@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Condition, Get, ObjectKey, StoreError, json};
 
-use crate::fits::{Done, Elsewhere, Here, name_of};
+use crate::fits::{FitResult, LocalFits, RecordedFits, name_of};
 use crate::gather::{gather, read};
-use crate::learn::{Asked, Comparison, FitTask, Fits, Learning, NotFitted, learn};
+use crate::learn::{Comparison, FitTask, Fits, Learning, NotFitted, ValidationTask, learn};
 use crate::plan::MonthFile;
 use crate::request::{Step, StepError, retrain_request};
 use crate::{RESERVE, RESERVE_LAST, RetrainError, Retrainer, compute, fail, record};
@@ -40,9 +40,9 @@ struct State {
     judge: MonthFile,
 }
 
-/// What a step answers; the state machine reads `nothing_to_do`, `done` and `tasks`.
+/// The output of a step; the state machine reads `nothing_to_do`, `done` and `tasks`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct StepAnswer {
+pub struct StepOutput {
     /// The run.
     pub run: String,
     /// Whether there are no months to learn from or to judge on.
@@ -56,12 +56,12 @@ pub struct StepAnswer {
     pub tasks: Vec<FitTask>,
     /// What became of each target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub targets: Vec<Decided>,
+    pub targets: Vec<TargetOutcome>,
 }
 
 /// What became of a target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Decided {
+pub struct TargetOutcome {
     target: Target,
     version: String,
     promoted: bool,
@@ -73,7 +73,7 @@ impl Retrainer {
     ///
     /// # Errors
     /// [`RetrainError`]; Step Functions repeats the step, and then has the run abandoned.
-    pub async fn step(&self, step: Step, deadline: Deadline) -> Result<StepAnswer, RetrainError> {
+    pub async fn step(&self, step: Step, deadline: Deadline) -> Result<StepOutput, RetrainError> {
         match step {
             Step::Begin { request, name } => {
                 let request = if request.is_null() { json!({}) } else { request };
@@ -89,17 +89,17 @@ impl Retrainer {
         }
     }
 
-    async fn begin(&self, mut run: Run, targets: Vec<Target>) -> Result<StepAnswer, RetrainError> {
+    async fn begin(&self, mut run: Run, targets: Vec<Target>) -> Result<StepOutput, RetrainError> {
         let runs = Runs::new(Arc::clone(&self.models));
         runs.begin(&mut run).await?;
-        let mut answer =
-            StepAnswer { run: run.run.clone(), nothing_to_do: Some(false), ..StepAnswer::default() };
+        let mut output =
+            StepOutput { run: run.run.clone(), nothing_to_do: Some(false), ..StepOutput::default() };
         let planned = match self.planned(&mut run).await {
             Ok(Some(plan)) => Ok((gather(&*self.data, &plan, self.read_options()).await, plan)),
             Ok(None) => {
-                answer.nothing_to_do = Some(true);
+                output.nothing_to_do = Some(true);
                 runs.end(&run).await?;
-                return Ok(answer);
+                return Ok(output);
             }
             Err(error) => Err(error),
         };
@@ -115,39 +115,39 @@ impl Retrainer {
         let state = State { run, targets, train, judge: plan.judge };
         let key = layout::steps(&state.run.run)?;
         match json::write(&*self.models, &key, &state, Condition::Always).await {
-            Ok(_) => Ok(answer),
+            Ok(_) => Ok(output),
             Err(error) => self.end_with(state.run, error.into()).await,
         }
     }
 
     /// Records an error that ends the run, and returns it.
-    async fn end_with(&self, mut run: Run, error: RetrainError) -> Result<StepAnswer, RetrainError> {
+    async fn end_with(&self, mut run: Run, error: RetrainError) -> Result<StepOutput, RetrainError> {
         let mut first = None;
         fail(&mut run, None, error, &mut first);
         account(&mut run);
         Runs::new(Arc::clone(&self.models)).end(&run).await?;
-        first.map_or(Ok(StepAnswer::default()), Err)
+        first.map_or(Ok(StepOutput::default()), Err)
     }
 
-    async fn next(&self, run: &str) -> Result<StepAnswer, RetrainError> {
+    async fn next(&self, run: &str) -> Result<StepOutput, RetrainError> {
         let state = self.state(run).await?;
         let (done, months) = (self.done(run).await?, months(&state));
         let (targets, how) = (state.targets, self.settings.learning.clone());
         let tasks = compute(move || {
-            let fits = Elsewhere::new(done, BTreeMap::new());
+            let fits = RecordedFits::new(done, BTreeMap::new());
             // What cannot be learned at all is an error of the last step, which names it in the record.
             targets.into_iter().for_each(|target| drop(learn(target, &months, &how, &fits)));
-            fits.into_wanted()
+            fits.into_missing()
         })
         .await;
-        Ok(StepAnswer { run: run.into(), done: Some(tasks.is_empty()), tasks, ..StepAnswer::default() })
+        Ok(StepOutput { run: run.into(), done: Some(tasks.is_empty()), tasks, ..StepOutput::default() })
     }
 
-    async fn fit(&self, run: &str, task: FitTask, deadline: Deadline) -> Result<StepAnswer, RetrainError> {
-        let (name, answer) = (name_of(&task), StepAnswer { run: run.into(), ..StepAnswer::default() });
+    async fn fit(&self, run: &str, task: FitTask, deadline: Deadline) -> Result<StepOutput, RetrainError> {
+        let (name, output) = (name_of(&task), StepOutput { run: run.into(), ..StepOutput::default() });
         let key = layout::fit(run, &name, "json")?;
-        if json::read::<Done>(&*self.models, &key).await?.is_some() {
-            return Ok(answer);
+        if json::read::<FitResult>(&*self.models, &key).await?.is_some() {
+            return Ok(output);
         }
         let state = self.state(run).await?;
         let mut files = Vec::new();
@@ -155,9 +155,9 @@ impl Retrainer {
             files.push(read(&*self.data, month, self.read_options()).await?.0);
         }
         let found = match &task {
-            FitTask::Finish(asked) => {
-                let name = name_of(&FitTask::Validate(asked.clone()));
-                json::read::<Done>(&*self.models, &layout::fit(run, &name, "json")?)
+            FitTask::Finish(task) => {
+                let name = name_of(&FitTask::Validate(task.clone()));
+                json::read::<FitResult>(&*self.models, &layout::fit(run, &name, "json")?)
                     .await?
                     .map(|(done, _)| done)
             }
@@ -169,29 +169,29 @@ impl Retrainer {
         let until = Instant::now() + deadline.left().saturating_sub(reserve);
         let fitted = compute(move || carry_out(&task, found, &files, &how, until)).await;
         let done = match fitted {
-            Ok(Fitted::Validated(fit)) => Done::Validated(fit.validated()),
+            Ok(Fitted::Validated(fit)) => FitResult::Validated(fit.validated()),
             Ok(Fitted::Trained(trained)) => {
                 let artifact = layout::fit(run, &name, "bin")?;
                 self.models.put(&artifact, Bytes::from(trained.bytes), Condition::Always).await?;
-                Done::Trained { train: trained.train, dropped: trained.dropped }
+                FitResult::Trained { train: trained.train, dropped: trained.dropped }
             }
             Err(error) => {
                 tracing::warn!(error_message = chain(&error), "a fit failed");
-                Done::Failed(chain(&error))
+                FitResult::Failed(chain(&error))
             }
         };
         // Last, so that where it exists, the artifact does too.
         json::write_line(&*self.models, &key, &done, Condition::Always).await?;
-        Ok(answer)
+        Ok(output)
     }
 
-    async fn judge_fits(&self, run: &str, deadline: Deadline) -> Result<StepAnswer, RetrainError> {
+    async fn judge_fits(&self, run: &str, deadline: Deadline) -> Result<StepOutput, RetrainError> {
         let runs = Runs::new(Arc::clone(&self.models));
         let State { mut run, mut targets, judge, train } = self.state(run).await?;
         // A repeated step judges only what the record lacks: a new champion would be judged against itself.
         if let Some(found) = runs.read(&run.run).await? {
             if found.failed.is_empty() {
-                return Ok(answer_of(&found));
+                return Ok(output_of(&found));
             }
             targets.retain(|target| found.targets.iter().all(|judged| judged.target != *target));
             run.targets = found.targets;
@@ -199,14 +199,15 @@ impl Retrainer {
         let months: Vec<Month> = train.iter().map(|file| file.month).collect();
         let done = self.done(&run.run).await?;
         let mut artifacts = BTreeMap::new();
-        for name in done.iter().filter(|(_, done)| matches!(done, Done::Trained { .. })).map(|(name, _)| name)
+        for name in
+            done.iter().filter(|(_, done)| matches!(done, FitResult::Trained { .. })).map(|(name, _)| name)
         {
             let key = layout::fit(&run.run, name, "bin")?;
             artifacts.insert(name.clone(), self.models.get(&key, Get::default()).await?.bytes);
         }
         let how = self.settings.learning.clone();
         let learned = compute(move || {
-            let fits = Elsewhere::new(done, artifacts);
+            let fits = RecordedFits::new(done, artifacts);
             let learned = targets.into_iter().map(|target| (target, learn(target, &months, &how, &fits)));
             learned.collect::<Vec<_>>()
         })
@@ -228,10 +229,10 @@ impl Retrainer {
         runs.end(&run).await?;
         self.track(&mut run, deadline).await;
         self.emit_run(&run, took);
-        failure.map_or(Ok(answer_of(&run)), Err)
+        failure.map_or(Ok(output_of(&run)), Err)
     }
 
-    async fn abandon(&self, run: &str, error: StepError) -> Result<StepAnswer, RetrainError> {
+    async fn abandon(&self, run: &str, error: StepError) -> Result<StepOutput, RetrainError> {
         let runs = Runs::new(Arc::clone(&self.models));
         let recorded = runs.status(run).await?;
         // What a step has recorded itself stays.
@@ -242,7 +243,7 @@ impl Retrainer {
             account(&mut run);
             runs.end(&run).await?;
         }
-        Ok(StepAnswer { run: run.into(), ..StepAnswer::default() })
+        Ok(StepOutput { run: run.into(), ..StepOutput::default() })
     }
 
     async fn state(&self, run: &str) -> Result<State, RetrainError> {
@@ -256,7 +257,7 @@ impl Retrainer {
     }
 
     /// Reads what the fits have left, by their names, without the predictions of validation fits: only what finishes them needs those.
-    async fn done(&self, run: &str) -> Result<BTreeMap<String, Done>, RetrainError> {
+    async fn done(&self, run: &str) -> Result<BTreeMap<String, FitResult>, RetrainError> {
         let folder = layout::fits(run);
         let mut done = BTreeMap::new();
         for meta in self.models.list(&folder).await? {
@@ -264,9 +265,9 @@ impl Retrainer {
                 Some(key.as_str().strip_prefix(&folder)?.strip_suffix(".json")?.to_string())
             };
             if let Some(name) = name(&meta.key)
-                && let Some((mut one, _)) = json::read::<Done>(&*self.models, &meta.key).await?
+                && let Some((mut one, _)) = json::read::<FitResult>(&*self.models, &meta.key).await?
             {
-                if let Done::Validated(found) = &mut one {
+                if let FitResult::Validated(found) = &mut one {
                     found.predicted = Vec::new();
                 }
                 done.insert(name, one);
@@ -294,26 +295,26 @@ enum Fitted {
 
 fn carry_out(
     task: &FitTask,
-    found: Option<Done>,
+    found: Option<FitResult>,
     files: &[LabelledTrips],
     how: &Learning,
     until: Instant,
 ) -> Result<Fitted, TrainError> {
-    let here = Here::new(task.target(), files, how, until, 1.0);
+    let here = LocalFits::new(task.target(), files, how, until, 1.0);
     let missing =
-        || TrainError::Elsewhere { target: task.target(), reason: "its validation fit is missing".into() };
-    let again = |asked: &Asked| match found {
-        Some(Done::Validated(found)) => {
-            ValidationFit::from_validated(asked.target, asked.family, found, &here.later(asked))
+        || TrainError::Recorded { target: task.target(), reason: "its validation fit is missing".into() };
+    let again = |task: &ValidationTask| match found {
+        Some(FitResult::Validated(found)) => {
+            ValidationFit::from_validated(task.target, task.family, found, &here.later(task))
         }
         _ => None,
     };
     let fitted = match task {
-        FitTask::Validate(asked) => {
-            here.validate(asked, &mut |_: &[f64]| false).map(|(fit, _)| Fitted::Validated(fit))
+        FitTask::Validate(task) => {
+            here.validate(task, &mut |_: &[f64]| false).map(|(fit, _)| Fitted::Validated(fit))
         }
-        FitTask::Finish(asked) => {
-            let found = again(asked).ok_or_else(missing)?;
+        FitTask::Finish(validated) => {
+            let found = again(validated).ok_or_else(missing)?;
             here.finish(task, Some(&found)).map(|trained| Fitted::Trained(Box::new(trained)))
         }
         FitTask::Alone { .. } => here.finish(task, None).map(|trained| Fitted::Trained(Box::new(trained))),
@@ -328,16 +329,16 @@ fn months(state: &State) -> Vec<Month> {
     state.train.iter().map(|file| file.month).collect()
 }
 
-fn answer_of(run: &Run) -> StepAnswer {
-    let decided = |one: &Retrained| Decided {
+fn output_of(run: &Run) -> StepOutput {
+    let decided = |one: &Retrained| TargetOutcome {
         target: one.target,
         version: one.version.to_string(),
         promoted: one.promoted,
         reason: one.decision.reason.clone(),
     };
-    StepAnswer {
+    StepOutput {
         run: run.run.clone(),
         targets: run.targets.iter().map(decided).collect(),
-        ..StepAnswer::default()
+        ..StepOutput::default()
     }
 }

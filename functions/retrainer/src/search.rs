@@ -58,14 +58,14 @@ impl Search {
     }
 
     /// Returns the parameters of the next trials that do not depend on how those before them end.
-    pub fn foreseen(&self) -> Vec<BoostedParams> {
+    pub fn independent(&self) -> Vec<BoostedParams> {
         let mut ahead = Self { seed: self.seed, trials: self.trials.clone() };
-        let mut foreseen = Vec::new();
+        let mut independent = Vec::new();
         while ahead.trials.len() < STARTUP {
-            foreseen.push(ahead.ask());
+            independent.push(ahead.ask());
             ahead.tell(self.trials[0].clone());
         }
-        foreseen
+        independent
     }
 
     /// Records a trial that has ended.

@@ -37,9 +37,9 @@ pub enum TrainError {
         /// The rows by reason.
         dropped: String,
     },
-    /// Another process could not learn it.
+    /// An earlier invocation has recorded that it cannot be learned.
     #[error("learning {target}: {reason}")]
-    Elsewhere {
+    Recorded {
         /// The target.
         target: Target,
         /// The reason that was kept.
