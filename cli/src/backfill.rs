@@ -238,9 +238,12 @@ fn show(bar: &ProgressBar, items: &Items) {
 async fn results(output: &Value) -> Result<Vec<Backfilled>, Failure> {
     let written = &output["ResultWriterDetails"];
     let (Some(bucket), Some(key)) = (written["Bucket"].as_str(), written["Key"].as_str()) else {
-        let items = output.as_array().map(Vec::as_slice).unwrap_or_default();
+        let Value::Array(items) = output else {
+            return Err(format!("the output of the execution names no results: {output}").into());
+        };
         // A failed item has null.
-        return Ok(items.iter().filter_map(|item| Backfilled::deserialize(item).ok()).collect());
+        let ended_well = items.iter().filter(|item| !item.is_null());
+        return Ok(ended_well.map(Backfilled::deserialize).collect::<Result<_, _>>()?);
     };
     let bucket = StoreUri::S3 { bucket: bucket.into(), prefix: String::new() }.open().await;
     written_results(&bucket, key).await
@@ -328,6 +331,7 @@ mod tests {
     async fn answers_come_from_the_output_or_from_the_files_that_it_names() {
         let output = json!([answer("incoming/a"), null, {"outcome": "unchanged", "key": "incoming/b"}]);
         let answers = results(&output).await.unwrap();
+        assert!(results(&Value::Null).await.is_err() && results(&json!(["what is this"])).await.is_err());
         assert_eq!(
             answers.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(),
             ["incoming/a", "incoming/b"]

@@ -74,7 +74,7 @@ impl Backfilled {
         Self { outcome, key, rows: None, rejected: None, error_type: None, detail: None }
     }
 
-    fn of(object: &ObjectCreated, outcome: &FileOutcome) -> Self {
+    fn from_outcome(object: &ObjectCreated, outcome: &FileOutcome) -> Self {
         let failed = |outcome, error_type: &str, detail: &str| Self {
             error_type: Some(error_type.into()),
             detail: Some(detail.chars().take(DETAIL_CHARS_MAX).collect()),
@@ -163,7 +163,7 @@ impl BatchPredictor {
         }
         let keeping = Self { profiles: Condition::IfAbsent, ..self.clone() };
         let outcome = keeping.predict(object, deadline).await?;
-        Ok((Backfilled::of(object, &outcome), Some(outcome)))
+        Ok((Backfilled::from_outcome(object, &outcome), Some(outcome)))
     }
 
     /// Returns whether the summary of the present champions' predictions exists and is of this object.

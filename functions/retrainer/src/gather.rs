@@ -36,6 +36,18 @@ pub struct HoldoutMonth {
 }
 
 impl HoldoutMonth {
+    /// Reads the holdout month again, which has passed the gates.
+    ///
+    /// # Errors
+    /// [`GatherError`].
+    pub(crate) async fn read(
+        store: &dyn Store,
+        month: &MonthFile,
+        options: ReadOptions,
+    ) -> Result<Self, GatherError> {
+        Ok(Self { trips: read(store, month, options).await?.0 })
+    }
+
     /// Returns the trips and the candidates that were learned without them.
     pub fn open(self, finished: Vec<Comparison>) -> (LabelledTrips, Vec<Comparison>) {
         (self.trips, finished)

@@ -123,7 +123,7 @@ pub enum Answer {
     Run(Box<Run>),
     /// The ages of the champions and of the last retraining.
     Age(Age),
-    /// The answer of a step.
+    /// The output of a step.
     Step(StepOutput),
 }
 
@@ -166,20 +166,8 @@ impl Retrainer {
         let deadline = Deadline::from_context(&event.context);
         let name = request.name.unwrap_or_else(|| event.context.request_id.clone());
         let run = self.retrain(now, &targets, &name, deadline).await?;
-        self.emit_run(&run, started.elapsed());
+        emit_run(&run, started.elapsed());
         Ok(Answer::Run(Box::new(run)))
-    }
-
-    /// Emits the metrics of a run that has ended.
-    fn emit_run(&self, run: &Run, took: Duration) {
-        let notes = json!({"run": run.run, "nothing_to_do": run.nothing_to_do});
-        for retrained in &run.targets {
-            let promoted = f64::from(u8::from(retrained.promoted));
-            let metrics = [(Metric::ModelsPublished, 1.0), (Metric::ModelsPromoted, promoted)];
-            let dimensions = [(Dimension::Target, retrained.target.name()), (Dimension::Taxi, &run.taxi)];
-            emit_by("retrainer", &dimensions, &metrics, &notes);
-        }
-        emit("retrainer", &[(Metric::RetrainingMilliseconds, took.as_secs_f64() * 1e3)], &notes);
     }
 
     async fn report_age(&self) -> Result<Age, RetrainError> {
@@ -254,6 +242,10 @@ impl Retrainer {
         }
     }
 
+    fn read_options(&self) -> ReadOptions {
+        ReadOptions { utc_times: self.settings.utc_times, ..ReadOptions::default() }
+    }
+
     /// Lists the objects that may be months to learn from.
     async fn available(&self) -> Result<Vec<ObjectMeta>, StoreError> {
         let mut available = self.data.list(layout::HISTORY).await?;
@@ -269,8 +261,7 @@ impl Retrainer {
         deadline: Deadline,
         failure: &mut Option<RetrainError>,
     ) -> Result<(), RetrainError> {
-        let options = ReadOptions { utc_times: self.settings.utc_times, ..ReadOptions::default() };
-        let gathered = gather(&*self.data, plan, options).await?;
+        let gathered = gather(&*self.data, plan, self.read_options()).await?;
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;
         let train = Arc::new(gathered.train);
@@ -324,6 +315,18 @@ impl Retrainer {
             }
         }
     }
+}
+
+/// Emits the metrics of a run that has ended.
+fn emit_run(run: &Run, took: Duration) {
+    let notes = json!({"run": run.run, "nothing_to_do": run.nothing_to_do});
+    for retrained in &run.targets {
+        let promoted = f64::from(u8::from(retrained.promoted));
+        let metrics = [(Metric::ModelsPublished, 1.0), (Metric::ModelsPromoted, promoted)];
+        let dimensions = [(Dimension::Target, retrained.target.name()), (Dimension::Taxi, &run.taxi)];
+        emit_by("retrainer", &dimensions, &metrics, &notes);
+    }
+    emit("retrainer", &[(Metric::RetrainingMilliseconds, took.as_secs_f64() * 1e3)], &notes);
 }
 
 /// Runs work that takes seconds or minutes of CPU time on a thread of its own, so that it blocks no async task.

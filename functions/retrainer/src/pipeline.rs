@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::Utc;
-use dataset::ReadOptions;
 use model::candidates::ValidationFit;
 use model::training::TrainError;
 use model::{LabelledTrips, Month, Target, Trained, chain};
@@ -22,11 +21,11 @@ use serde_json::json;
 use store::{Condition, Get, ObjectKey, StoreError, json};
 
 use crate::fits::{FitResult, LocalFits, RecordedFits, name_of};
-use crate::gather::{gather, read};
+use crate::gather::{HoldoutMonth, gather, read};
 use crate::learn::{Comparison, FitTask, Fits, Learning, NotFitted, ValidationTask, learn};
 use crate::plan::MonthFile;
 use crate::request::{Step, StepError, retrain_request};
-use crate::{RESERVE, RESERVE_LAST, RetrainError, Retrainer, compute, fail, record};
+use crate::{RESERVE, RESERVE_LAST, RetrainError, Retrainer, compute, emit_run, fail, record};
 
 /// What the steps of a run hand on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,18 +93,17 @@ impl Retrainer {
         runs.begin(&mut run).await?;
         let mut output =
             StepOutput { run: run.run.clone(), nothing_to_do: Some(false), ..StepOutput::default() };
-        let planned = match self.planned(&mut run).await {
-            Ok(Some(plan)) => Ok((gather(&*self.data, &plan, self.read_options()).await, plan)),
+        let plan = match self.planned(&mut run).await {
+            Ok(Some(plan)) => plan,
             Ok(None) => {
                 output.nothing_to_do = Some(true);
                 runs.end(&run).await?;
                 return Ok(output);
             }
-            Err(error) => Err(error),
+            Err(error) => return self.end_with(run, error.into()).await,
         };
-        let (gathered, plan) = match planned {
-            Ok((Ok(gathered), plan)) => (gathered, plan),
-            Ok((Err(error), _)) => return self.end_with(run, error.into()).await,
+        let gathered = match gather(&*self.data, &plan, self.read_options()).await {
+            Ok(gathered) => gathered,
             Err(error) => return self.end_with(run, error.into()).await,
         };
         let keys: Vec<&str> = gathered.fingerprints.iter().map(|file| file.key.as_str()).collect();
@@ -131,7 +129,7 @@ impl Retrainer {
 
     async fn next(&self, run: &str) -> Result<StepOutput, RetrainError> {
         let state = self.state(run).await?;
-        let (done, months) = (self.done(run).await?, months(&state));
+        let (done, months) = (self.done(run).await?, months(&state.train));
         let (targets, how) = (state.targets, self.settings.learning.clone());
         let tasks = compute(move || {
             let fits = RecordedFits::new(done, BTreeMap::new());
@@ -196,7 +194,7 @@ impl Retrainer {
             targets.retain(|target| found.targets.iter().all(|judged| judged.target != *target));
             run.targets = found.targets;
         }
-        let months: Vec<Month> = train.iter().map(|file| file.month).collect();
+        let months = months(&train);
         let done = self.done(&run.run).await?;
         let mut artifacts = BTreeMap::new();
         for name in
@@ -223,12 +221,13 @@ impl Retrainer {
                 }
             }
         }
-        let (rows, _) = read(&*self.data, &judge, self.read_options()).await?;
+        let holdout = HoldoutMonth::read(&*self.data, &judge, self.read_options()).await?;
+        let (rows, comparisons) = holdout.open(comparisons);
         self.judge_all(&mut run, comparisons, rows, deadline, &mut failure).await;
         let took = account(&mut run);
         runs.end(&run).await?;
         self.track(&mut run, deadline).await;
-        self.emit_run(&run, took);
+        emit_run(&run, took);
         failure.map_or(Ok(output_of(&run)), Err)
     }
 
@@ -274,10 +273,6 @@ impl Retrainer {
             }
         }
         Ok(done)
-    }
-
-    fn read_options(&self) -> ReadOptions {
-        ReadOptions { utc_times: self.settings.utc_times, ..ReadOptions::default() }
     }
 }
 
@@ -325,8 +320,8 @@ fn carry_out(
     })
 }
 
-fn months(state: &State) -> Vec<Month> {
-    state.train.iter().map(|file| file.month).collect()
+fn months(files: &[MonthFile]) -> Vec<Month> {
+    files.iter().map(|file| file.month).collect()
 }
 
 fn output_of(run: &Run) -> StepOutput {
