@@ -71,6 +71,27 @@ fn functions_are_told_what_they_read_and_nothing_else() {
 }
 
 #[test]
+fn the_permissions_boundary_lets_every_role_do_its_work() {
+    let path = "infra/terraform/deploy-role/boundary.tf";
+    let boundary = std::fs::read_to_string(tests::root().join(path)).unwrap();
+    let facts = of_sam();
+    let roles = names(&facts, "role.");
+    let mut n = 0;
+    for (name, actions) in about(&facts, "policy.").filter(|(name, _)| name.ends_with(".actions")) {
+        if name.split('.').next().is_some_and(|of| roles.contains(of)) {
+            for action in items(actions) {
+                assert!(
+                    boundary.contains(&format!("\"{action}\"")),
+                    "{path} lacks {action}, which {name} has"
+                );
+                n += 1;
+            }
+        }
+    }
+    assert!(n > 40, "{n} actions are too few to be all");
+}
+
+#[test]
 fn no_message_is_lost_for_want_of_time() {
     for (which, facts) in both() {
         let visibility = number(&facts, "queue.trips_queue.visibility_s");

@@ -43,6 +43,12 @@ data "aws_iam_policy_document" "boundary" {
   }
 
   statement {
+    sid       = "PublishAlarms"
+    actions   = ["sns:Publish"]
+    resources = ["arn:${local.partition}:sns:${local.place}:${each.value}-*"]
+  }
+
+  statement {
     sid = "UseStreams"
     actions = [
       "kinesis:DescribeStream",
