@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use model::request::{RIDE_FIELDS, Ride, Stated as Field};
 use model::{Bundle, PredictionBatch};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,7 +15,8 @@ use crate::App;
 use crate::body::{Kind, read};
 use crate::predict::{Unanswered, json};
 use crate::problem::Problem;
-use crate::trips::{Predicted, Shape, Stated, few_enough, named, parsed, with};
+use crate::rows::{Column, Row};
+use crate::trips::{Predicted, Stated, few_enough, parsed, with};
 
 /// The keys, one of which states the trips.
 const KEYS: [&str; 4] = ["dataframe_split", "dataframe_records", "instances", "inputs"];
@@ -32,46 +32,6 @@ pub struct Invoked {
 }
 
 type Fields = Map<String, Value>;
-
-/// What a row states.
-#[derive(Debug, Clone, Default)]
-struct Row {
-    ride_id: Value,
-    /// By the positions of [`RIDE_FIELDS`].
-    fields: [Field; RIDE_FIELDS.len()],
-}
-
-impl Row {
-    fn of(fields: &Fields) -> Self {
-        let value = |name| fields.get(name).map_or(Field::Missing, Field::from_json);
-        Self { ride_id: fields.get("ride_id").cloned().unwrap_or_default(), fields: RIDE_FIELDS.map(value) }
-    }
-
-    fn set(&mut self, column: Column, value: Value) {
-        match column {
-            Column::RideId => self.ride_id = value,
-            Column::Field(at) => self.fields[at] = Field::from_json(&value),
-        }
-    }
-}
-
-/// A column that is read.
-#[derive(Debug, Clone, Copy)]
-enum Column {
-    RideId,
-    /// By its position in [`RIDE_FIELDS`].
-    Field(usize),
-}
-
-impl Column {
-    /// Returns the column of that name; others are ignored.
-    fn named(name: &str) -> Option<Self> {
-        if name == "ride_id" {
-            return Some(Self::RideId);
-        }
-        RIDE_FIELDS.iter().position(|field| *field == name).map(Self::Field)
-    }
-}
 
 /// The rows; none where a row is no object.
 type Rows = Vec<Option<Row>>;
@@ -110,8 +70,7 @@ pub async fn invocations(State(app): State<App>, request: Request) -> Result<Res
 
 fn invoked(bundle: &Bundle, rows: Rows) -> (usize, Invoked) {
     let stated = |(position, row): (usize, Option<Row>)| -> Result<Stated, Problem> {
-        let row = row.ok_or_else(|| Problem::bad("trip: expected an object"))?;
-        Stated::new(named(Some(&row.ride_id))?, Ride::from_spellings(row.fields), Shape::Plain, position)
+        row.ok_or_else(|| Problem::bad("trip: expected an object"))?.stated(position)
     };
     let predicted = Predicted::new(bundle, rows.into_iter().enumerate().map(stated).collect());
     let mut errors = Vec::new();
@@ -142,7 +101,7 @@ fn rows_of_json(document: Value) -> Result<Rows, Problem> {
     match (key.as_str(), value) {
         ("dataframe_split", Value::Object(split)) => rows_of_split(split),
         ("dataframe_records" | "instances" | "inputs", Value::Array(records)) => {
-            Ok(records.iter().map(|record| record.as_object().map(Row::of)).collect())
+            Ok(records.iter().map(|record| record.as_object().map(Row::from_fields)).collect())
         }
         ("inputs", Value::Object(columns)) => rows_of_columns(columns),
         (key, _) if KEYS.contains(&key) => {

@@ -1,7 +1,7 @@
 //! Predictions over HTTP: the same router behind an API Gateway, as a Lambda function, and on a socket, by `tripcast serve`.
 //!
-//! [`router`] is the map of routes. [`body`] reads what comes, [`trips`] makes trips of it and predicts them, [`predict`], [`invocations`]
-//! and [`explain`] answer in their forms, [`models`] and [`operations`] say what answers, [`page`] is for people; every error is a [`problem`]. [`event`] is the way
+//! [`router`] is the map of routes. [`body`] reads what comes, [`rows`] and [`trips`] make trips of it and predict them, [`predict`],
+//! [`invocations`], [`inference`] and [`explain`] answer in their forms, [`models`] and [`operations`] say what answers, [`page`] is for people; every error is a [`problem`]. [`event`] is the way
 //! from Lambda's events to the router and back.
 //!
 //! Deliberately absent: sockets and their limits (`cli`), who may ask (API Gateway), and what a feature is (`model`).
@@ -10,6 +10,7 @@ pub mod body;
 pub mod config;
 pub mod event;
 pub mod explain;
+pub mod inference;
 pub mod invocations;
 pub mod models;
 pub mod openapi;
@@ -17,6 +18,7 @@ pub mod operations;
 pub mod page;
 pub mod predict;
 pub mod problem;
+pub mod rows;
 pub mod trips;
 
 use std::sync::Arc;
@@ -62,6 +64,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(page::page))
         .route("/predict", post(predict::predict))
         .route("/invocations", post(invocations::invocations))
+        .merge(inference())
         .route("/explain", post(explain::explain))
         .route("/models", get(models::models))
         .route("/models/{target}/{version}", get(models::card))
@@ -83,6 +86,23 @@ pub fn router(app: App) -> Router {
         })
         .layer(middleware::from_fn_with_state(figures, operations::counted))
         .with_state(app)
+}
+
+/// Creates the routes of the Open Inference Protocol, in which a version may be named.
+fn inference() -> Router<App> {
+    let (model, version) = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}");
+    [model, version].into_iter().fold(
+        Router::new()
+            .route("/v2", get(inference::server))
+            .route("/v2/health/live", get(inference::live))
+            .route("/v2/health/ready", get(inference::ready)),
+        |router, path| {
+            router
+                .route(path, get(inference::metadata))
+                .route(&format!("{path}/ready"), get(inference::model_ready))
+                .route(&format!("{path}/infer"), post(inference::infer))
+        },
+    )
 }
 
 /// Emits what a check for new champions came to.

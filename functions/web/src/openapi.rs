@@ -6,7 +6,7 @@
 use axum::http::HeaderMap;
 use axum::response::Response;
 use model::request::RideId;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
@@ -124,6 +124,63 @@ pub struct Instances {
     params: Option<Parameters>,
 }
 
+/// The model that the Open Inference Protocol names.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InferenceModel {
+    /// The pair of champions.
+    Tripcast,
+}
+
+/// The smallest request of the Open Inference Protocol: one trip. Of n trips a tensor has the shape [n] and n values; the other columns
+/// are tensors, too. That all have the same length a schema cannot say.
+#[derive(Debug)]
+pub struct Inference;
+
+impl PartialSchema for Inference {
+    fn schema() -> RefOr<Schema> {
+        let tensor = |name: &str| {
+            json!({
+                "type": "object",
+                "required": ["name", "datatype", "shape", "data"],
+                "properties": {
+                    "name": {"type": "string", "enum": [name]},
+                    "datatype": {"type": "string", "enum": ["INT64"]},
+                    "shape": {"type": "array", "items": {"type": "integer", "enum": [1]}, "minItems": 1, "maxItems": 1},
+                    "data": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 1},
+                },
+            })
+        };
+        let schema = json!({
+            "type": "object",
+            "description": "One trip; of n trips a tensor has the shape [n] and n values, and the other columns are tensors, too.",
+            "required": ["inputs"],
+            "properties": {
+                "id": {"type": ["string", "null"]},
+                "inputs": {
+                    "type": "array",
+                    "prefixItems": [tensor("PULocationID"), tensor("DOLocationID")],
+                    "items": false, "minItems": 2, "maxItems": 2,
+                },
+                "outputs": {
+                    "type": ["array", "null"],
+                    "items": {
+                        "type": "object",
+                        "required": ["name"],
+                        "properties": {
+                            "name": {"type": "string", "enum": ["duration", "duration_lower", "duration_upper", "unusable"]},
+                                },
+                    },
+                },
+            },
+        });
+        // It is one: the document's tests read it.
+        serde_json::from_value(schema).unwrap_or_else(|_| Schema::default().into())
+    }
+}
+
+impl ToSchema for Inference {}
+
 /// A version of a model, 12 hex digits.
 #[derive(Debug, ToSchema)]
 #[schema(pattern = "^[0-9a-f]{12}$")]
@@ -145,6 +202,12 @@ pub enum TargetName {
     paths(
         crate::predict::predict,
         crate::invocations::invocations,
+        crate::inference::server,
+        crate::inference::live,
+        crate::inference::ready,
+        crate::inference::metadata,
+        crate::inference::model_ready,
+        crate::inference::infer,
         crate::explain::explain,
         crate::models::models,
         crate::models::card,
@@ -154,6 +217,7 @@ pub enum TargetName {
     components(schemas(Fields, Message, TargetName, VersionName)),
     tags(
         (name = "predictions", description = "Trips in, predictions out"),
+        (name = "open inference protocol", description = "The same for clients of KServe, Triton, MLServer or Seldon"),
         (name = "models", description = "What answers"),
         (name = "operations", description = "How it goes"),
     ),

@@ -56,6 +56,11 @@ impl Problem {
         Self { field: Some(field.into()), ..self }
     }
 
+    /// Names the row that is concerned.
+    pub fn in_row(self, position: usize) -> Self {
+        Self { detail: format!("row {position}: {}", self.detail), ..self }
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

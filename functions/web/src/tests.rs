@@ -24,11 +24,11 @@ async fn app() -> App {
     App::new(registry, models)
 }
 
-async fn ask(request: Request<Body>) -> Response<Body> {
+pub(crate) async fn ask(request: Request<Body>) -> Response<Body> {
     router(app().await).call(request).await.unwrap()
 }
 
-async fn post(path: &str, kind: &str, body: impl Into<Body>) -> (u16, Value) {
+pub(crate) async fn post(path: &str, kind: &str, body: impl Into<Body>) -> (u16, Value) {
     let request = Request::post(path).header(header::CONTENT_TYPE, kind).body(body.into()).unwrap();
     let response = ask(request).await;
     let (status, kind) = (response.status().as_u16(), response.headers()[header::CONTENT_TYPE].clone());
