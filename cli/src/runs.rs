@@ -1,6 +1,9 @@
 //! `tripcast runs`.
 
+mod page;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use model::{Family, ModelVersion, Target, chain};
 use registry::runs::{Retrained, Run, Runs};
@@ -17,6 +20,7 @@ use crate::output::{Failure, Output};
 #[command(after_help = "Examples:
   tripcast runs list --store s3://my-model-bucket
   tripcast runs show 2021-03-15-replay --store ./models
+  tripcast runs show 2021-03-15-replay --store ./models --html run.html
   tripcast runs compare 2021-03-15-replay 2021-04-15-replay --store ./models --json")]
 pub enum Verb {
     /// List every retraining by name, which begins with its day.
@@ -27,6 +31,9 @@ pub enum Verb {
         run: String,
         #[command(flatten)]
         of: In,
+        /// Write a page instead: the decisions, a timeline of the steps with their durations and repeats, the data.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
     },
     /// Show what differs between retrainings: parameters, figures, data.
     Compare {
@@ -85,8 +92,13 @@ pub async fn run(verb: Verb, out: &Output) -> Result<(), Failure> {
             }
             out.print(&listed, || table(&listed))
         }
-        Verb::Show { run, of } => {
-            let document = serde_json::to_value(read(&open(&of).await?, &run).await?)?;
+        Verb::Show { run, of, html } => {
+            let run = read(&open(&of).await?, &run).await?;
+            if let Some(html) = &html {
+                files::write(html, page::page(&run).html().as_bytes())?;
+                return out.print(&html, || vec![format!("written to {}", html.display())]);
+            }
+            let document = serde_json::to_value(run)?;
             let page = serde_json::to_string_pretty(&document)?;
             out.print(&document, || vec![page])
         }
@@ -172,6 +184,7 @@ fn fields_of(mut run: Run) -> Result<BTreeMap<String, Value>, Failure> {
     let targets = std::mem::take(&mut run.targets);
     let data = std::mem::take(&mut run.data);
     run.gates.clear();
+    run.steps.clear();
     let mut fields = leaves(&serde_json::to_value(&run)?, Arrays::ByPosition);
     fields.remove("run");
     for target in targets {

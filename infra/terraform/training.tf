@@ -99,11 +99,8 @@ resource "aws_sfn_state_machine" "training_state_machine" {
         Type      = "Map"
         ItemsPath = "$.tasks"
         ItemSelector = {
-          pipeline = {
-            step     = "fit"
-            "run.$"  = "$.run"
-            "task.$" = "$$.Map.Item.Value"
-          }
+          "run.$"  = "$.run"
+          "task.$" = "$$.Map.Item.Value"
         }
         # A new account runs ten functions at once, and messages go on.
         MaxConcurrency = 4
@@ -114,8 +111,16 @@ resource "aws_sfn_state_machine" "training_state_machine" {
           StartAt = "Fit"
           States = {
             Fit = {
-              Type           = "Task"
-              Resource       = aws_lambda_function.retrainer_function.arn
+              Type     = "Task"
+              Resource = aws_lambda_function.retrainer_function.arn
+              Parameters = {
+                pipeline = {
+                  step        = "fit"
+                  "run.$"     = "$.run"
+                  "task.$"    = "$.task"
+                  "retries.$" = "$$.State.RetryCount"
+                }
+              }
               TimeoutSeconds = 930
               Retry = [
                 {

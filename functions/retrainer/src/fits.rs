@@ -11,6 +11,7 @@ use model::candidates::{Progress, Validated, ValidationFit};
 use model::rejection::RejectionCounts;
 use model::training::TrainError;
 use model::{Examples, LabelledTrips, Metrics, ModelVersion, Target, Trained, Work, train, train_validated};
+use registry::runs::StepTaken;
 use serde::{Deserialize, Serialize};
 
 use crate::learn::{FitTask, Fits, IsBehind, Learning, NotFitted, ValidationTask};
@@ -114,6 +115,15 @@ pub(crate) enum FitResult {
     },
     /// It cannot be fitted; the reason.
     Failed(String),
+}
+
+/// A fit that another invocation has carried out, as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RecordedFit {
+    /// When it was carried out.
+    pub step: StepTaken,
+    /// What it left.
+    pub result: FitResult,
 }
 
 /// Returns the name of a task, the same for equal tasks.

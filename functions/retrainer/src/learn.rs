@@ -81,6 +81,21 @@ impl FitTask {
             Self::Alone { target, .. } => *target,
         }
     }
+
+    /// Names what is done, for the record.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Validate(ValidationTask { family, window, .. }) => {
+                let family = family.name();
+                let months = window.validation_fit_to - window.validation_fit_from;
+                format!("validate {family} on {months} months")
+            }
+            Self::Finish(ValidationTask { family, window, .. }) => {
+                format!("fit {} to {} months", family.name(), window.months)
+            }
+            Self::Alone { family, .. } => format!("fit {} to one month", family.name()),
+        }
+    }
 }
 
 /// Why there is no fit.

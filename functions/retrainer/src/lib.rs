@@ -20,6 +20,7 @@ pub mod plan;
 mod record;
 pub mod request;
 pub mod search;
+mod timing;
 mod track;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ use pipeline::StepOutput;
 use plan::{Plan, PlanError, plan, unrecognised};
 use registry::runs::{Failed, Run, Runs};
 use request::{RetrainerEvent, retrainer_event};
+use timing::{Stopwatch, TimedFits};
 pub use track::Tracker;
 
 /// Why a retraining failed.
@@ -112,6 +114,8 @@ pub struct Settings {
 const RESERVE: Duration = Duration::from_secs(120);
 /// Share of the time for validation and search. The final fit takes about as long as its validation fit.
 const VALIDATION_SHARE: f64 = 0.6;
+/// The step that reads the months and checks them.
+const MONTHS: &str = "read and check the months";
 /// Nothing is promoted in the last seconds, since it may be cut off in the middle.
 const RESERVE_LAST: Duration = Duration::from_secs(10);
 
@@ -261,7 +265,9 @@ impl Retrainer {
         deadline: Deadline,
         failure: &mut Option<RetrainError>,
     ) -> Result<(), RetrainError> {
+        let watch = Stopwatch::start(run.started);
         let gathered = gather(&*self.data, plan, self.read_options()).await?;
+        run.steps.push(watch.stop(MONTHS, None));
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;
         let train = Arc::new(gathered.train);
@@ -270,13 +276,16 @@ impl Retrainer {
             // Each target has an even share of the time that is left.
             let share = deadline.left().saturating_sub(RESERVE) / (targets.len() - number) as u32;
             let (train, learning) = (Arc::clone(&train), self.settings.learning.clone());
-            let learned = compute(move || {
-                let fits =
-                    LocalFits::new(target, &train, &learning, Instant::now() + share, VALIDATION_SHARE);
+            let (began, until) = (run.started, Instant::now() + share);
+            let (learned, steps) = compute(move || {
+                let fits = LocalFits::new(target, &train, &learning, until, VALIDATION_SHARE);
+                let fits = TimedFits::new(fits, began);
                 let months: Vec<Month> = train.iter().filter_map(|file| file.month).collect();
-                learn(target, &months, &learning, &fits)
-            });
-            match learned.await {
+                (learn(target, &months, &learning, &fits), fits.into_steps())
+            })
+            .await;
+            run.steps.extend(steps);
+            match learned {
                 Ok(comparison) => comparisons.push(comparison),
                 Err(NotFitted::Failed(error)) => fail(run, Some(target), error.into(), failure),
                 Err(NotFitted::Missing) => {
@@ -302,8 +311,11 @@ impl Retrainer {
         let registry = Registry::new(Arc::clone(&self.models));
         for comparison in comparisons {
             let target = comparison.target;
-            match judging::judge(&registry, comparison, &judging, &self.settings.policy, run, deadline).await
-            {
+            let watch = Stopwatch::start(run.started);
+            let judged =
+                judging::judge(&registry, comparison, &judging, &self.settings.policy, run, deadline).await;
+            run.steps.push(watch.stop("judge, publish, promote", Some(target)));
+            match judged {
                 Ok(retrained) => {
                     run.targets.push(retrained);
                     // What has been promoted stands in the record even if the run is ended from outside.

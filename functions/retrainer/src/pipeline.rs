@@ -15,17 +15,18 @@ use model::training::TrainError;
 use model::{LabelledTrips, Month, Target, Trained, chain};
 use platform::lambda::Deadline;
 use registry::layout;
-use registry::runs::{Failed, Retrained, Run, Runs};
+use registry::runs::{Failed, Retrained, Run, Runs, StepTaken};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Condition, Get, ObjectKey, StoreError, json};
 
-use crate::fits::{FitResult, LocalFits, RecordedFits, name_of};
+use crate::fits::{FitResult, LocalFits, RecordedFit, RecordedFits, name_of};
 use crate::gather::{HoldoutMonth, gather, read};
 use crate::learn::{Comparison, FitTask, Fits, Learning, NotFitted, ValidationTask, learn};
 use crate::plan::MonthFile;
 use crate::request::{Step, StepError, retrain_request};
-use crate::{RESERVE, RESERVE_LAST, RetrainError, Retrainer, compute, emit_run, fail, record};
+use crate::timing::Stopwatch;
+use crate::{MONTHS, RESERVE, RESERVE_LAST, RetrainError, Retrainer, compute, emit_run, fail, record};
 
 /// What the steps of a run hand on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,7 +83,7 @@ impl Retrainer {
                 self.begin(record::begun(now, &name, &self.settings), targets).await
             }
             Step::Next { run } => self.next(&run).await,
-            Step::Fit { run, task } => self.fit(&run, task, deadline).await,
+            Step::Fit { run, task, retries } => self.fit(&run, task, retries, deadline).await,
             Step::Judge { run } => self.judge_fits(&run, deadline).await,
             Step::Abandon { run, error } => self.abandon(&run, error).await,
         }
@@ -102,10 +103,12 @@ impl Retrainer {
             }
             Err(error) => return self.end_with(run, error.into()).await,
         };
+        let watch = Stopwatch::start(run.started);
         let gathered = match gather(&*self.data, &plan, self.read_options()).await {
             Ok(gathered) => gathered,
             Err(error) => return self.end_with(run, error.into()).await,
         };
+        run.steps.push(watch.stop(MONTHS, None));
         let keys: Vec<&str> = gathered.fingerprints.iter().map(|file| file.key.as_str()).collect();
         let train = plan.train.into_iter().filter(|file| keys.contains(&file.key.as_str())).collect();
         run.gates = gathered.inspections;
@@ -129,7 +132,7 @@ impl Retrainer {
 
     async fn next(&self, run: &str) -> Result<StepOutput, RetrainError> {
         let state = self.state(run).await?;
-        let (done, months) = (self.done(run).await?, months(&state.train));
+        let ((done, _), months) = (self.done(run).await?, months(&state.train));
         let (targets, how) = (state.targets, self.settings.learning.clone());
         let tasks = compute(move || {
             let fits = RecordedFits::new(done, BTreeMap::new());
@@ -141,13 +144,20 @@ impl Retrainer {
         Ok(StepOutput { run: run.into(), done: Some(tasks.is_empty()), tasks, ..StepOutput::default() })
     }
 
-    async fn fit(&self, run: &str, task: FitTask, deadline: Deadline) -> Result<StepOutput, RetrainError> {
+    async fn fit(
+        &self,
+        run: &str,
+        task: FitTask,
+        retries: u32,
+        deadline: Deadline,
+    ) -> Result<StepOutput, RetrainError> {
         let (name, output) = (name_of(&task), StepOutput { run: run.into(), ..StepOutput::default() });
         let key = layout::fit(run, &name, "json")?;
-        if json::read::<FitResult>(&*self.models, &key).await?.is_some() {
+        if json::read::<RecordedFit>(&*self.models, &key).await?.is_some() {
             return Ok(output);
         }
         let state = self.state(run).await?;
+        let watch = Stopwatch::start(state.run.started);
         let mut files = Vec::new();
         for month in &state.train {
             files.push(read(&*self.data, month, self.read_options()).await?.0);
@@ -155,18 +165,18 @@ impl Retrainer {
         let found = match &task {
             FitTask::Finish(task) => {
                 let name = name_of(&FitTask::Validate(task.clone()));
-                json::read::<FitResult>(&*self.models, &layout::fit(run, &name, "json")?)
+                json::read::<RecordedFit>(&*self.models, &layout::fit(run, &name, "json")?)
                     .await?
-                    .map(|(done, _)| done)
+                    .map(|(done, _)| done.result)
             }
             _ => None,
         };
-        let how = self.settings.learning.clone();
+        let (how, step_name, target) = (self.settings.learning.clone(), task.name(), task.target());
         // A model is measured on its rows and written after its fit.
         let reserve = if matches!(task, FitTask::Validate(_)) { RESERVE_LAST } else { RESERVE };
         let until = Instant::now() + deadline.left().saturating_sub(reserve);
         let fitted = compute(move || carry_out(&task, found, &files, &how, until)).await;
-        let done = match fitted {
+        let result = match fitted {
             Ok(Fitted::Validated(fit)) => FitResult::Validated(fit.validated()),
             Ok(Fitted::Trained(trained)) => {
                 let artifact = layout::fit(run, &name, "bin")?;
@@ -178,6 +188,8 @@ impl Retrainer {
                 FitResult::Failed(chain(&error))
             }
         };
+        let step = StepTaken { retries, ..watch.stop(&step_name, Some(target)) };
+        let done = RecordedFit { step, result };
         // Last, so that where it exists, the artifact does too.
         json::write_line(&*self.models, &key, &done, Condition::Always).await?;
         Ok(output)
@@ -193,9 +205,11 @@ impl Retrainer {
             }
             targets.retain(|target| found.targets.iter().all(|judged| judged.target != *target));
             run.targets = found.targets;
+            enter_steps(&mut run, found.steps);
         }
         let months = months(&train);
-        let done = self.done(&run.run).await?;
+        let (done, steps) = self.done(&run.run).await?;
+        enter_steps(&mut run, steps);
         let mut artifacts = BTreeMap::new();
         for name in
             done.iter().filter(|(_, done)| matches!(done, FitResult::Trained { .. })).map(|(name, _)| name)
@@ -238,7 +252,12 @@ impl Retrainer {
         if recorded.is_some_and(|status| status.why_not().is_none() && !status.ended_well()) {
             let mut run = self.state(run).await?.run;
             run.failed.push(Failed { target: None, error_type: error.error.into(), detail: error.cause });
-            run.targets = runs.read(&run.run).await?.map(|found| found.targets).unwrap_or_default();
+            if let Some(found) = runs.read(&run.run).await? {
+                run.targets = found.targets;
+                enter_steps(&mut run, found.steps);
+            }
+            let steps = self.done(&run.run).await?.1;
+            enter_steps(&mut run, steps);
             account(&mut run);
             runs.end(&run).await?;
         }
@@ -256,24 +275,33 @@ impl Retrainer {
     }
 
     /// Reads what the fits have left, by their names, without the predictions of validation fits: only what finishes them needs those.
-    async fn done(&self, run: &str) -> Result<BTreeMap<String, FitResult>, RetrainError> {
+    /// The second value is when they were carried out.
+    async fn done(&self, run: &str) -> Result<(BTreeMap<String, FitResult>, Vec<StepTaken>), RetrainError> {
         let folder = layout::fits(run);
-        let mut done = BTreeMap::new();
+        let (mut done, mut steps) = (BTreeMap::new(), Vec::new());
         for meta in self.models.list(&folder).await? {
             let name = |key: &ObjectKey| {
                 Some(key.as_str().strip_prefix(&folder)?.strip_suffix(".json")?.to_string())
             };
             if let Some(name) = name(&meta.key)
-                && let Some((mut one, _)) = json::read::<FitResult>(&*self.models, &meta.key).await?
+                && let Some((mut one, _)) = json::read::<RecordedFit>(&*self.models, &meta.key).await?
             {
-                if let FitResult::Validated(found) = &mut one {
+                if let FitResult::Validated(found) = &mut one.result {
                     found.predicted = Vec::new();
                 }
-                done.insert(name, one);
+                done.insert(name, one.result);
+                steps.push(one.step);
             }
         }
-        Ok(done)
+        Ok((done, steps))
     }
+}
+
+/// Adds steps to a record, as they began; a repeated step finds some there already.
+fn enter_steps(run: &mut Run, steps: Vec<StepTaken>) {
+    run.steps.extend(steps);
+    run.steps.sort_by(|one, other| one.began.total_cmp(&other.began));
+    run.steps.dedup();
 }
 
 /// Records how long a run took, from its beginning on. What its invocations cost is not known to any of them.

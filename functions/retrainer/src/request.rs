@@ -55,6 +55,9 @@ pub enum Step {
         run: String,
         /// The fit.
         task: FitTask,
+        /// How often the state machine has repeated this step.
+        #[serde(default)]
+        retries: u32,
     },
     /// To compare the candidates with the champions, publish them and promote what is better.
     Judge {

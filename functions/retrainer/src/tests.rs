@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
 use model::request::local_time;
 use model::{Month, Outcome, Trip, Zone};
+use registry::runs::StepTaken;
 use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
@@ -298,7 +301,7 @@ async fn by_steps(bench: &Bench, now: &str) -> (Value, usize) {
         rounds += 1;
         let tasks = next["tasks"].as_array().unwrap();
         for task in tasks.iter().rev().chain(tasks.last()) {
-            step(json!({"step": "fit", "run": run, "task": task})).await;
+            step(json!({"step": "fit", "run": run, "task": task, "retries": 1})).await;
         }
         assert!(rounds < 20, "{next}");
     }
@@ -332,6 +335,23 @@ async fn step_by_step_the_same_models_are_learned_and_promoted() {
     assert_eq!(record.targets, run.targets, "what was tried, measured and decided");
     assert_eq!((record.data, record.gates.len()), (run.data, run.gates.len()));
     assert!(run.targets.iter().any(|one| !one.learning.trials.is_empty()), "the search tried something");
+    let names =
+        |steps: &[StepTaken]| -> BTreeSet<String> { steps.iter().map(|one| one.name.clone()).collect() };
+    assert_eq!(names(&record.steps), names(&run.steps), "what took time");
+    for (steps, seconds) in [(&record.steps, record.seconds), (&run.steps, run.seconds)] {
+        assert!(steps.is_sorted_by(|one, next| one.began <= next.began), "{steps:?}");
+        assert!(
+            steps.iter().all(|one| one.began + one.seconds <= seconds + 0.01),
+            "{steps:?} in {seconds} s"
+        );
+    }
+    let fits = |step: &&StepTaken| step.name.starts_with("validate") || step.name.starts_with("fit");
+    assert!(record.steps.iter().filter(fits).all(|one| one.retries == 1), "{:?}", record.steps);
+    assert_eq!(
+        record.steps.len() - record.steps.iter().filter(fits).count(),
+        3,
+        "months, and two targets judged"
+    );
     let versions: Vec<&str> = run.targets.iter().map(|one| one.version.as_str()).collect();
     assert_eq!(
         versions,

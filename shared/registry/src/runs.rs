@@ -186,10 +186,34 @@ pub struct Run {
     /// Why the run could not be logged on the tracking server, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untracked: Option<String>,
+    /// What took time, in the order in which it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepTaken>,
     /// The result for each target.
     pub targets: Vec<Retrained>,
     /// The parts that failed, if any.
     pub failed: Vec<Failed>,
+}
+
+/// A step of a retraining: reading the months, a fit, judging a target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepTaken {
+    /// What was done.
+    pub name: String,
+    /// Its target, if it concerns only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// When it began, seconds after the run.
+    pub began: f64,
+    /// How long it took, seconds.
+    pub seconds: f64,
+    /// How often a state machine had to repeat it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// A part of a retraining that failed.

@@ -1,4 +1,4 @@
-//! Draws plots as SVG: labelled intervals, labelled bars, and points. Colours come from the page's style sheet.
+//! Draws plots as SVG: labelled intervals, bars and spans, and points. Colours come from the page's style sheet.
 
 use crate::html::escaped;
 
@@ -44,7 +44,7 @@ enum Form {
     Named {
         unit: &'static str,
         rows: Vec<Range>,
-        bars: bool,
+        mark: Mark,
     },
     Points {
         title: &'static str,
@@ -54,6 +54,17 @@ enum Form {
         diagonal: bool,
         level: Option<f64>,
     },
+}
+
+/// What a labelled value is drawn as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// A dot between its bounds.
+    Interval,
+    /// A bar from zero to it.
+    Bar,
+    /// A bar between its bounds.
+    Span,
 }
 
 impl Range {
@@ -105,12 +116,17 @@ impl Scale {
 impl Plot {
     /// Plots labelled values with their bounds, one in each row.
     pub fn ranges(unit: &'static str, rows: Vec<Range>) -> Self {
-        Self(Form::Named { unit, rows, bars: false })
+        Self(Form::Named { unit, rows, mark: Mark::Interval })
     }
 
     /// Plots labelled values as bars from zero.
     pub fn bars(unit: &'static str, rows: Vec<Range>) -> Self {
-        Self(Form::Named { unit, rows, bars: true })
+        Self(Form::Named { unit, rows, mark: Mark::Bar })
+    }
+
+    /// Plots labelled values as bars between their bounds, as the steps of a timeline are.
+    pub fn spans(unit: &'static str, rows: Vec<Range>) -> Self {
+        Self(Form::Named { unit, rows, mark: Mark::Span })
     }
 
     /// Plots points with error bars, connected by a line.
@@ -137,7 +153,7 @@ impl Plot {
     /// Draws the plot as an SVG element.
     pub fn svg(&self) -> String {
         match &self.0 {
-            Form::Named { unit, rows, bars } => named(unit, rows, *bars),
+            Form::Named { unit, rows, mark } => named(unit, rows, *mark),
             Form::Points { title, x, y, points, diagonal, level } => {
                 by_value(title, [x, y], points, *diagonal, *level)
             }
@@ -164,8 +180,15 @@ fn drawing(height: f64, title: &str, inside: &str) -> String {
     )
 }
 
-fn named(unit: &str, rows: &[Range], bars: bool) -> String {
-    let zero = bars.then_some(0.0);
+/// Draws a bar between two positions, at least as wide as can be seen.
+fn bar(from: f64, to: f64, y: f64) -> String {
+    let (left, width) = (from.min(to), (to - from).abs().max(1.0));
+    let top = y - 6.0;
+    format!("<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"12\" class=\"mark\"/>\n")
+}
+
+fn named(unit: &str, rows: &[Range], mark: Mark) -> String {
+    let zero = (mark != Mark::Interval).then_some(0.0);
     let values = rows.iter().flat_map(|row| [row.lower, row.upper]).chain(zero);
     let scale = Scale::over(values, LABELS + 10.0, WIDTH - FIGURES);
     let bottom = ROW * rows.len() as f64 + 8.0;
@@ -178,16 +201,14 @@ fn named(unit: &str, rows: &[Range], bars: bool) -> String {
         let y = ROW * (number as f64 + 0.5) + 4.0;
         let x = scale.at(row.at);
         inside.push_str(&text(LABELS, y + 4.0, "end", "", &row.label));
-        if bars {
-            let (left, width) = (scale.at(0.0).min(x), (x - scale.at(0.0)).abs());
-            inside.push_str(&format!(
-                "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"12\" class=\"mark\"/>\n",
-                y - 6.0
-            ));
-        } else {
-            inside.push_str(&line((scale.at(row.lower), y), (scale.at(row.upper), y), "mark"));
-            inside.push_str(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"mark\"/>\n"));
-        }
+        inside.push_str(&match mark {
+            Mark::Interval => {
+                line((scale.at(row.lower), y), (scale.at(row.upper), y), "mark")
+                    + &format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"mark\"/>\n")
+            }
+            Mark::Bar => bar(scale.at(0.0), x, y),
+            Mark::Span => bar(scale.at(row.lower), scale.at(row.upper), y),
+        });
         let decimals = if row.at.abs() < 10.0 { 3 } else { 2 };
         inside.push_str(&text(WIDTH - 8.0, y + 4.0, "end", "soft", &format!("{:.decimals$}", row.at)));
     }
