@@ -3,6 +3,8 @@
 //! Each verb has its own file. [`output`] prints results, progress and failures.
 
 mod backfill;
+mod capacity;
+mod cost;
 mod data;
 mod drift;
 mod evaluate;
@@ -53,6 +55,8 @@ enum Verb {
     Export(export::Args),
     Retrain(retrain::Args),
     Replay(replay::Args),
+    Cost(cost::Args),
+    Capacity(capacity::Args),
     #[command(subcommand)]
     Monitor(monitor::Verb),
     #[command(subcommand)]
@@ -105,6 +109,8 @@ async fn run(cli: Cli) -> ExitCode {
         Verb::Export(args) => export::run(&args, &out),
         Verb::Import(args) => import::run(&args, &out),
         Verb::Retrain(args) => retrain::run(&args, &out).await,
+        Verb::Cost(args) => cost::run(&args, &out),
+        Verb::Capacity(args) => capacity::run(&args, &out),
         Verb::Replay(args) => replay::run(&args, &out).await,
         Verb::Monitor(verb) => monitor::run(&verb, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,

@@ -150,6 +150,12 @@ impl Plot {
         self
     }
 
+    /// Draws the plot as a file of its own, for documents that are no pages of ours.
+    pub fn image(&self) -> String {
+        let named = self.svg().replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
+        named.replacen(">\n", &format!(">\n<style>{STYLE}</style>\n"), 1)
+    }
+
     /// Draws the plot as an SVG element.
     pub fn svg(&self) -> String {
         match &self.0 {
@@ -160,6 +166,9 @@ impl Plot {
         }
     }
 }
+
+/// Style of a plot outside of a page: colours that can be read on white and on black.
+const STYLE: &str = "svg { font: 12px system-ui, sans-serif; } text { fill: #808790; } .line { stroke: #80879055; } .mark { stroke: #1f9d6b; fill: #1f9d6b; } .path { stroke: #1f9d6b; fill: none; } .level { stroke: #c0703a; stroke-dasharray: 4 3; }";
 
 fn text(x: f64, y: f64, anchor: &str, class: &str, text: &str) -> String {
     format!(
@@ -277,8 +286,15 @@ mod tests {
     #[test]
     fn a_plot_names_what_it_shows_and_escapes_it() {
         let rows = vec![Range { label: "<a & b>".into(), at: 2.0, lower: 1.0, upper: 3.0 }];
-        let svg = Plot::ranges("RMSE, minutes", rows).svg();
+        let plot = Plot::ranges("RMSE, minutes", rows);
+        let svg = plot.svg();
         assert!(svg.contains("&lt;a &amp; b&gt;") && svg.contains("aria-label=\"RMSE, minutes\""), "{svg}");
         assert!(!svg.contains("NaN") && svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+        let image = plot.image();
+        assert!(
+            image.contains("xmlns=\"http://www.w3.org/2000/svg\"") && image.contains("<style>"),
+            "{image}"
+        );
+        assert_eq!(image.matches('<').count(), image.matches('>').count());
     }
 }

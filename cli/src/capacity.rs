@@ -1,0 +1,252 @@
+//! `tripcast capacity`: what a burst of messages does to the scorer's queue.
+
+mod queue;
+
+use std::path::PathBuf;
+
+use report::{Plot, Point, Report, Section};
+use serde::Serialize;
+
+use crate::cost::Table;
+use crate::files;
+use crate::output::{Failure, Output};
+use queue::{Load, Outcome, Second, Service, simulate};
+
+/// Seconds of the usual load before the burst.
+const BEFORE: f64 = 30.0;
+/// Of the event source mapping of a standard queue, as AWS documents it.
+const POLLERS: u32 = 5;
+const POLLERS_A_MINUTE: u32 = 300;
+/// Messages that a standard queue lets be received and not deleted.
+const IN_FLIGHT_MAX: u64 = 120_000;
+/// Points of a plot.
+const POINTS_MAX: usize = 120;
+
+/// Simulate what bursts of messages do: how many scorers run, how old a message gets, what is throttled, what breaks first.
+///
+/// The trips queue, its trigger and the scorer by the settings of the deployment, with the times of `tripcast cost`; a seed gives the same again. It
+/// is a model: it knows neither AWS's own disturbances nor a network that slows down under load.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  tripcast capacity
+  tripcast capacity --burst 5000 --burst-seconds 600 --scorers-max 50 --html burst.html
+  tripcast capacity --burst 1000000 --scorers-max 1000 --concurrency 1000 --json")]
+pub struct Args {
+    /// Messages a second before and after the burst.
+    #[arg(long, default_value_t = 100.0, value_parser = rate)]
+    rate: f64,
+    /// Messages a second in the burst; several are simulated one after the other.
+    #[arg(long, value_delimiter = ',', default_values_t = [1e3, 1e4, 1e5, 1e6], value_parser = rate)]
+    burst: Vec<f64>,
+    /// How long the burst lasts.
+    #[arg(long, default_value_t = 60.0, value_parser = rate)]
+    burst_seconds: f64,
+    /// Scorers that the queue may run at once: ScorerConcurrencyMax.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    scorers_max: u32,
+    /// Functions that the account lets run at once for the scorer: its quota less what others use, or ScorerReservedConcurrency.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    concurrency: u32,
+    /// Messages of a batch.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+    /// Seconds that a trigger waits for a whole batch.
+    #[arg(long, default_value_t = 1.0)]
+    window_seconds: f64,
+    /// TripsVisibilitySeconds.
+    #[arg(long, default_value_t = 200.0, value_parser = rate)]
+    visibility_seconds: f64,
+    /// Receives after which a message is dead-lettered.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    receives_max: u32,
+    /// Age of the oldest message above which TripsAgeAlarm rings, seconds.
+    #[arg(long, default_value_t = 300.0, value_parser = rate)]
+    alarm_seconds: f64,
+    /// Seed of arrivals and times.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Figures to compute with, in place of those of this version (infra/cost.toml).
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// Write a page with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write an image: the age of the oldest message in the last burst.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("expected a number, found {text:?}"))?;
+    match (0.0..=1e7).contains(&number) {
+        true => Ok(number),
+        false => Err("expected 0 to 10,000,000".into()),
+    }
+}
+
+/// Something that a burst reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Reached {
+    what: &'static str,
+    /// Seconds after the burst began.
+    after: f64,
+}
+
+/// A burst and what became of it.
+#[derive(Debug, Serialize)]
+struct Simulated {
+    burst: f64,
+    outcome: Outcome,
+    /// What was reached, in that order.
+    reached: Vec<Reached>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    let service = service(args)?;
+    let until = BEFORE + args.burst_seconds;
+    let simulated: Vec<Simulated> = args
+        .burst
+        .iter()
+        .map(|&burst| {
+            let load = Load { rate: args.rate, burst, from: BEFORE, until, end: until + BEFORE };
+            let outcome = simulate(service, load, args.seed);
+            let reached = reached(args, service, &outcome.seconds);
+            Simulated { burst, outcome, reached }
+        })
+        .collect();
+    if let Some(html) = &args.html {
+        files::write(html, page(args, &simulated).html().as_bytes())?;
+    }
+    if let (Some(svg), Some(last)) = (&args.svg, simulated.last()) {
+        files::write(svg, oldest(&last.outcome.seconds).image().as_bytes())?;
+    }
+    out.print(&simulated, || lines(args, service, &simulated))
+}
+
+fn service(args: &Args) -> Result<Service, Failure> {
+    let table = Table::read(args.table.as_ref())?;
+    let usage = table.usage("scorer")?;
+    Ok(Service {
+        batch: args.batch,
+        window: args.window_seconds,
+        computing: usage.computing_ms() / 1e3 * f64::from(args.batch) / usage.events_of,
+        waiting: usage.wait_ms / 1e3,
+        cold: usage.cold_ms / 1e3,
+        pollers: POLLERS.min(args.scorers_max),
+        pollers_a_minute: POLLERS_A_MINUTE,
+        pollers_max: args.scorers_max,
+        concurrency: args.concurrency,
+        visibility: args.visibility_seconds,
+        receives_max: args.receives_max,
+    })
+}
+
+fn reached(args: &Args, service: Service, seconds: &[Second]) -> Vec<Reached> {
+    type Limit<'a> = (&'static str, Box<dyn Fn(&Second) -> bool + 'a>);
+    let limits: [Limit<'_>; 5] = [
+        ("all scorers run", Box::new(|one| one.running >= service.pollers_max.min(service.concurrency))),
+        ("the age rings its alarm", Box::new(|one| one.oldest >= args.alarm_seconds)),
+        ("batches are throttled", Box::new(|one| one.throttled > 0)),
+        ("the queue hands out no more", Box::new(|one| one.in_flight >= IN_FLIGHT_MAX)),
+        ("messages are dead-lettered", Box::new(|one| one.dead_lettered > 0)),
+    ];
+    let first = |(what, is_reached): &Limit<'_>| {
+        let at = seconds.iter().find(|one| is_reached(one))?.at;
+        Some(Reached { what, after: (at - BEFORE).max(0.0) })
+    };
+    let mut reached: Vec<Reached> = limits.iter().filter_map(first).collect();
+    reached.sort_by(|one, other| one.after.total_cmp(&other.after));
+    reached
+}
+
+fn lines(args: &Args, service: Service, simulated: &[Simulated]) -> Vec<String> {
+    let took = (service.computing + service.waiting) * 1e3;
+    let all = f64::from(args.batch) / took * 1e3 * f64::from(args.scorers_max.min(args.concurrency));
+    let mut lines = vec![
+        format!(
+            "a batch of {} takes {took:.0} ms; {} scorers answer {} messages a second",
+            args.batch,
+            args.scorers_max.min(args.concurrency),
+            with_commas(all)
+        ),
+        format!(
+            "{:>12} {:>9} {:>8} {:>12} {:>9} {:>9} {:>10} {:>10} {:>9}  reached, seconds after the burst began",
+            "burst, 1/s",
+            "messages",
+            "scorers",
+            "most waiting",
+            "oldest, s",
+            "p99, s",
+            "drained, s",
+            "throttled",
+            "dead"
+        ),
+    ];
+    lines.extend(simulated.iter().map(|one| {
+        let outcome = &one.outcome;
+        let reached: Vec<String> =
+            one.reached.iter().map(|reached| format!("{} ({:.0})", reached.what, reached.after)).collect();
+        format!(
+            "{:>12} {:>9} {:>8} {:>12} {:>9.1} {:>9.1} {:>10.0} {:>10} {:>9}  {}",
+            with_commas(one.burst),
+            short(outcome.arrived),
+            outcome.running_max,
+            short(outcome.waiting_max),
+            outcome.oldest_max,
+            outcome.answered_within[1],
+            (outcome.drained - BEFORE).max(0.0),
+            outcome.throttled,
+            short(outcome.dead_lettered),
+            reached.join(", ")
+        )
+    }));
+    lines
+}
+
+fn with_commas(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+fn short(n: u64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        10_000..10_000_000 => format!("{:.0} k", n as f64 / 1e3),
+        _ => format!("{:.0} M", n as f64 / 1e6),
+    }
+}
+
+fn oldest(seconds: &[Second]) -> Plot {
+    plot("Age of the oldest message", "seconds", seconds, |one| one.oldest)
+}
+
+fn plot(title: &'static str, y: &'static str, seconds: &[Second], of: impl Fn(&Second) -> f64) -> Plot {
+    let step = seconds.len().div_ceil(POINTS_MAX).max(1);
+    let point = |second: &Second| Point { x: second.at - BEFORE, y: of(second), error: 0.0 };
+    let points = seconds.iter().step_by(step).map(point).collect();
+    Plot::points(title, "seconds after the burst began", y, points)
+}
+
+fn page(args: &Args, simulated: &[Simulated]) -> Report {
+    let sections = simulated.iter().map(|one| {
+        let seconds = &one.outcome.seconds;
+        let (rate, burst) = (with_commas(args.rate), with_commas(one.burst));
+        Section {
+            title: "A burst",
+            paragraphs: vec![format!(
+                "{burst} messages a second for {} s, {rate} before and after; at most {} scorers.",
+                args.burst_seconds, args.scorers_max
+            )],
+            plots: vec![
+                plot("Messages that wait", "messages", seconds, |one| one.waiting as f64),
+                oldest(seconds),
+                plot("Scorers that run", "scorers", seconds, |one| f64::from(one.running)),
+            ],
+            ..Section::default()
+        }
+    });
+    Report { title: "Bursts of messages".into(), sections: sections.collect() }
+}
