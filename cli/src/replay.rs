@@ -136,6 +136,7 @@ async fn live(
         windows: windows.clone(),
         params: FitParams { seed: args.seed, ..FitParams::default() },
         trials: args.trials,
+        rows_max: usize::MAX,
         threads: args.threads,
     };
     let settings = Settings {

@@ -10,7 +10,7 @@ use model::decision::PromotionPolicy;
 use platform::lambda::Deadline;
 use platform::steps::Steps;
 use registry::runs::{Retrained, Run};
-use retrainer::config::{Windows, tracker_of_process};
+use retrainer::config::{ROWS_MAX, Windows, tracker_of_process};
 use retrainer::learn::Learning;
 use retrainer::{Retrainer, Settings};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, required_unless_present = "state_machine")]
     models: Option<StoreUri>,
     /// The state machine of a deployment: its output TrainingStateMachineArn.
-    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models", "name", "taxi", "windows", "trials", "minutes", "seed", "threads", "utc_times"])]
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["data", "models", "name", "taxi", "windows", "trials", "minutes", "rows_max", "seed", "threads", "utc_times"])]
     state_machine: Option<String>,
     /// Only this target; by default both.
     #[arg(long, value_enum)]
@@ -64,6 +64,9 @@ pub struct Args {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Rows to learn from at most; of more months' rows a share is drawn, the same of each. About 600 bytes of memory a row.
+    #[arg(long, default_value = ROWS_MAX)]
+    rows_max: usize,
     /// Threads to train on, 0 for as many as the machine runs at once; the models do not depend on it.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -107,6 +110,7 @@ async fn here(args: &Args, data: &StoreUri, models: &StoreUri, out: &Output) -> 
         windows: args.windows.0.clone(),
         params: FitParams { seed: args.seed, ..FitParams::default() },
         trials: args.trials,
+        rows_max: args.rows_max,
         threads: args.threads,
     };
     let policy = PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() };

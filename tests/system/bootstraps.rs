@@ -35,6 +35,17 @@ async fn start(binary: &Path, folder: &Path) -> Bootstrap {
     Bootstrap::start(binary, &borrowed).await
 }
 
+/// Creates a folder with two months of history.
+fn folder_with_history() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("data/history");
+    std::fs::create_dir_all(&history).unwrap();
+    for name in months::SAMPLE[..2].iter().map(|month| months::file_name(month)) {
+        std::fs::copy(months::sample_folder().join(&name), history.join(&name)).unwrap();
+    }
+    folder
+}
+
 /// Creates a folder with January to March 2021: two months of history, and a dropped file.
 fn folder_with_trips() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -83,17 +94,34 @@ async fn a_built_retrainer_comes_to_the_models_of_the_sample() {
     if !has(Need::Built) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let history = folder.path().join("data/history");
-    std::fs::create_dir_all(&history).unwrap();
-    for name in months::SAMPLE[..2].iter().map(|month| months::file_name(month)) {
-        std::fs::copy(months::sample_folder().join(&name), history.join(&name)).unwrap();
-    }
+    let folder = folder_with_history();
     let mut retrainer = start(&function_binary("retrainer"), folder.path()).await;
     let run = retrainer.handle(sample("retrainer-now")).await.response();
     let versions: Vec<_> =
         run["targets"].as_array().unwrap().iter().map(|target| &target["version"]).collect();
     assert_eq!(versions, months::SAMPLE_VERSIONS, "{run}");
+}
+
+#[test]
+fn outside_of_lambda_a_retrainer_handles_the_event_of_its_argument() {
+    if !has(Need::Built) {
+        return;
+    }
+    let folder = folder_with_history();
+    let run = |event: &str| {
+        let mut retrainer = std::process::Command::new(function_binary("retrainer"));
+        retrainer.arg(event).env_clear().envs(variables(folder.path())).output().unwrap()
+    };
+    let done = run(&sample("retrainer-now").to_string());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let answer = String::from_utf8(done.stdout).unwrap();
+    let last: Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
+    let versions: Vec<_> =
+        last["targets"].as_array().unwrap().iter().map(|target| &target["version"]).collect();
+    assert_eq!(versions, months::SAMPLE_VERSIONS, "{last}");
+    for bad in ["", "{", r#"{"now": "yesterday"}"#] {
+        assert_eq!(run(bad).status.code(), Some(1), "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ impl Bench {
     fn retrainer(&self) -> Retrainer {
         let boosted = BoostedParams { rounds_max: 120, ..BoostedParams::default() };
         let params = FitParams { boosted, ..FitParams::default() };
-        let learning = Learning { windows: vec![1], params, trials: 1, threads: 0 };
+        let learning = Learning { windows: vec![1], params, trials: 1, rows_max: usize::MAX, threads: 0 };
         let settings = Settings {
             taxi: "green".into(),
             utc_times: Default::default(),

@@ -308,7 +308,8 @@ async fn a_retraining_on_the_sample_comes_to_the_models_of_the_readme() {
         let key = ObjectKey::new(format!("history/{name}")).unwrap();
         data.put(&key, bytes, Condition::Always).await.unwrap();
     }
-    let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 4, threads: 0 };
+    let (windows, params) = (vec![1, 3, 12], FitParams::default());
+    let learning = Learning { windows, params, trials: 4, rows_max: usize::MAX, threads: 0 };
     let settings = Settings {
         taxi: "green".into(),
         utc_times: Default::default(),

@@ -11,11 +11,11 @@ use crate::output::{Failure, Output};
 
 /// Write a pointer for DVC beside each file, so that git keeps the months that a model was learned from.
 ///
-/// FILE.dvc has the form that `dvc add` writes: `dvc status` compares the file with it, and after `dvc commit`, `dvc push` keeps it.
+/// FILE.dvc has the form that `dvc add` writes: `dvc data status` compares the file with it, and after `dvc commit`, `dvc push` keeps it.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tripcast data dvc trips/green_tripdata_2021-*.parquet
-  git add trips/*.dvc && dvc status")]
+  git add trips/*.dvc && dvc data status && dvc commit && dvc status")]
 pub struct Args {
     /// Files to point to.
     #[arg(required = true, value_name = "FILE")]

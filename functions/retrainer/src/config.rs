@@ -1,6 +1,7 @@
 //! The environment variables of the retrainer.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use dataset::UtcTimes;
 use mlflow::{Credentials, Tracking};
@@ -8,13 +9,14 @@ use model::candidates::FitParams;
 use model::chain;
 use model::decision::PromotionPolicy;
 use platform::env::{Env, EnvError, Variable};
+use platform::lambda::Deadline;
 use store::StoreUri;
 
 use crate::learn::Learning;
 use crate::{Settings, Tracker};
 
 /// Every variable that the retrainer reads.
-pub const VARIABLES: [Variable; 12] = [
+pub const VARIABLES: [Variable; 14] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
     Variable {
         name: "MODEL_STORE",
@@ -51,7 +53,20 @@ pub const VARIABLES: [Variable; 12] = [
         meaning: "timestamps adjusted to UTC: convert them to New York time, or read them as they are (wall)",
         default: Some("convert"),
     },
+    Variable {
+        name: "TRAINING_ROWS_MAX",
+        meaning: "rows to learn from at most; of more months' rows a share is drawn",
+        default: Some(ROWS_MAX),
+    },
+    Variable {
+        name: "RETRAIN_MINUTES",
+        meaning: "time of a retraining outside of Lambda, which has a limit of its own",
+        default: Some("1440"),
+    },
 ];
+
+/// What the memory of the function holds (docs/DESIGN.md).
+pub const ROWS_MAX: &str = "4000000";
 
 /// Index of the first variable that concerns tracking.
 const TRACKING_FROM: usize = 6;
@@ -69,6 +84,8 @@ pub struct Config {
     pub search_trials: usize,
     pub seed: u64,
     pub utc_times: UtcTimes,
+    pub training_rows_max: usize,
+    pub retrain_minutes: u32,
     pub tracker: Option<Tracker>,
 }
 
@@ -87,8 +104,15 @@ impl Config {
             search_trials: env.get("SEARCH_TRIALS")?,
             seed: env.get("SEED")?,
             utc_times: env.get("UTC_TIMES")?,
+            training_rows_max: env.get("TRAINING_ROWS_MAX")?,
+            retrain_minutes: env.get("RETRAIN_MINUTES")?,
             tracker: tracker(&env)?,
         })
+    }
+
+    /// Returns the deadline of a retraining that begins now, outside of Lambda.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(Duration::from_secs(60 * u64::from(self.retrain_minutes)))
     }
 
     /// Returns the settings of a retraining.
@@ -96,7 +120,7 @@ impl Config {
         let params = FitParams { seed: self.seed, ..FitParams::default() };
         let policy = PromotionPolicy { seed: self.seed, ..PromotionPolicy::default() };
         let (windows, trials) = (self.training_windows.0.clone(), self.search_trials);
-        let learning = Learning { windows, params, trials, threads: 0 };
+        let learning = Learning { windows, params, trials, rows_max: self.training_rows_max, threads: 0 };
         Settings { taxi: self.taxi.clone(), utc_times: self.utc_times, learning, policy }
     }
 }

@@ -24,6 +24,8 @@ pub struct Gathered {
     pub fingerprints: Vec<Fingerprint>,
     /// Training months that were left out: unreadable, or refused by a gate.
     pub left_out: Vec<LeftOut>,
+    /// The share of the rows of the training months that was drawn.
+    pub share: f64,
     /// Results of the gates for every month that was read, in the same order, the holdout month last.
     pub inspections: Vec<Inspection>,
 }
@@ -44,8 +46,11 @@ impl HoldoutMonth {
         store: &dyn Store,
         month: &MonthFile,
         options: ReadOptions,
+        rows_max: usize,
     ) -> Result<Self, GatherError> {
-        Ok(Self { trips: read(store, month, options).await?.0 })
+        let mut trips = read(store, month, options).await?.0;
+        draw(std::slice::from_mut(&mut trips), 1.0, rows_max);
+        Ok(Self { trips })
     }
 
     /// Returns the trips and the candidates that were learned without them.
@@ -113,10 +118,17 @@ fn reasons(left_out: &[LeftOut]) -> String {
 /// that cannot be read or is refused is left out and named, so that one bad file does not stop retraining for a year.
 /// The holdout month is needed to judge, so there it is an error.
 ///
+/// Of all training months together at most `rows_max` rows are kept, the same share of each, and no more than one month is there beside them.
+///
 /// # Errors
 /// [`GatherError`].
-pub async fn gather(store: &dyn Store, plan: &Plan, options: ReadOptions) -> Result<Gathered, GatherError> {
-    let (mut train, mut fingerprints, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+pub async fn gather(
+    store: &dyn Store,
+    plan: &Plan,
+    options: ReadOptions,
+    rows_max: usize,
+) -> Result<Gathered, GatherError> {
+    let (mut train, mut fingerprints, mut left_out, mut share) = (Vec::new(), Vec::new(), Vec::new(), 1.0);
     let (mut inspections, mut accepted) = (Vec::new(), Vec::new());
     for source in &plan.train {
         let used = match read(store, source, options).await {
@@ -127,6 +139,7 @@ pub async fn gather(store: &dyn Store, plan: &Plan, options: ReadOptions) -> Res
                     accepted.push(inspection.figures.clone());
                     fingerprints.push(fingerprint);
                     train.push(trips);
+                    share = draw(&mut train, share, rows_max);
                 }
                 inspections.push(inspection);
                 refusal.map_or(Ok(()), Err)
@@ -142,14 +155,37 @@ pub async fn gather(store: &dyn Store, plan: &Plan, options: ReadOptions) -> Res
     if train.is_empty() {
         return Err(GatherError::NothingLeft { left_out });
     }
-    let (trips, fingerprint) = read(store, &plan.judge, options).await?;
+    if share < 1.0 {
+        let remark = format!("one of {} rows was drawn to learn from", 1.0 / share);
+        fingerprints.iter_mut().for_each(|file: &mut Fingerprint| file.remarks.push(remark.clone()));
+    }
+    let (mut trips, mut fingerprint) = read(store, &plan.judge, options).await?;
     let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
     if let Some(reason) = inspection.refusal() {
         return Err(GatherError::Refused { key: plan.judge.key.to_string(), reason });
     }
     inspections.push(inspection);
+    let judged = draw(std::slice::from_mut(&mut trips), 1.0, rows_max);
+    if judged < 1.0 {
+        fingerprint.remarks.push(format!("one of {} rows was drawn to judge on", 1.0 / judged));
+    }
     fingerprints.push(fingerprint);
-    Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, inspections })
+    Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, share, inspections })
+}
+
+/// The smallest share that is drawn.
+const SHARE_MIN: f64 = 1.0 / 1024.0;
+
+/// Draws the same share of all files, beginning with the present one, and then half of it until there are at most `rows_max` rows. Returns the
+/// share.
+fn draw(files: &mut [LabelledTrips], mut share: f64, rows_max: usize) -> f64 {
+    // Those before the last one are drawn already.
+    files.iter_mut().for_each(|file| file.draw(share));
+    while files.iter().map(|file| file.trips.len()).sum::<usize>() > rows_max && share > SHARE_MIN {
+        share /= 2.0;
+        files.iter_mut().for_each(|file| file.draw(share));
+    }
+    share
 }
 
 /// Reads a month of the plan, pinned to its ETag.
@@ -179,7 +215,7 @@ pub(crate) async fn read(
         key,
         etag: source.etag.0.clone(),
         sha256: trips.sha256.clone(),
-        rows: trips.trips.len() as u64 + trips.rejections.total(),
+        rows: trips.n_rows(),
         remarks: report
             .remarks()
             .into_iter()

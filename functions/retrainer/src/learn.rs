@@ -28,6 +28,8 @@ pub struct Learning {
     pub params: FitParams,
     /// Number of further sets of parameters of boosted trees to try.
     pub trials: usize,
+    /// Rows to learn from at most; of more months' rows a share is drawn.
+    pub rows_max: usize,
     /// Maximum number of threads; 0 for as many as the machine runs at once.
     pub threads: usize,
 }

@@ -266,7 +266,8 @@ impl Retrainer {
         failure: &mut Option<RetrainError>,
     ) -> Result<(), RetrainError> {
         let watch = Stopwatch::start(run.started);
-        let gathered = gather(&*self.data, plan, self.read_options()).await?;
+        let rows_max = self.settings.learning.rows_max;
+        let gathered = gather(&*self.data, plan, self.read_options(), rows_max).await?;
         run.steps.push(watch.stop(MONTHS, None));
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;

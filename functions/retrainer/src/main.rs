@@ -1,4 +1,5 @@
-//! Entry point: reads the configuration, creates the ports once and passes events to the handler.
+//! Entry point: reads the configuration, creates the ports once and passes events to the handler. With an event as its argument it handles
+//! that one, as a task of a container that has more memory and time than a function.
 
 use platform::{lambda, telemetry};
 use retrainer::Retrainer;
@@ -17,6 +18,14 @@ async fn serve() -> Result<(), lambda::StartError> {
     let aws = store::aws_config("tripcast-retrainer").await;
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));
     let retrainer = Retrainer::new(data, models, config.settings()).tracked_by(config.tracker.clone());
+    if let Some(event) = std::env::args().nth(1) {
+        return lambda::run_once(
+            &event,
+            config.deadline(),
+            |event| async move { retrainer.handle(event).await },
+        )
+        .await;
+    }
     lambda::run(move |event| {
         let retrainer = retrainer.clone();
         async move { retrainer.handle(event).await }

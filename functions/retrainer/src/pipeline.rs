@@ -38,6 +38,8 @@ struct State {
     train: Vec<MonthFile>,
     /// The holdout month.
     judge: MonthFile,
+    /// The share of the rows of the training months that is drawn.
+    share: f64,
 }
 
 /// The output of a step; the state machine reads `nothing_to_do`, `done` and `tasks`.
@@ -104,7 +106,8 @@ impl Retrainer {
             Err(error) => return self.end_with(run, error.into()).await,
         };
         let watch = Stopwatch::start(run.started);
-        let gathered = match gather(&*self.data, &plan, self.read_options()).await {
+        let rows_max = self.settings.learning.rows_max;
+        let gathered = match gather(&*self.data, &plan, self.read_options(), rows_max).await {
             Ok(gathered) => gathered,
             Err(error) => return self.end_with(run, error.into()).await,
         };
@@ -113,7 +116,7 @@ impl Retrainer {
         let train = plan.train.into_iter().filter(|file| keys.contains(&file.key.as_str())).collect();
         run.gates = gathered.inspections;
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
-        let state = State { run, targets, train, judge: plan.judge };
+        let state = State { run, targets, train, judge: plan.judge, share: gathered.share };
         let key = layout::steps(&state.run.run)?;
         match json::write(&*self.models, &key, &state, Condition::Always).await {
             Ok(_) => Ok(output),
@@ -160,7 +163,9 @@ impl Retrainer {
         let watch = Stopwatch::start(state.run.started);
         let mut files = Vec::new();
         for month in &state.train {
-            files.push(read(&*self.data, month, self.read_options()).await?.0);
+            let mut file = read(&*self.data, month, self.read_options()).await?.0;
+            file.draw(state.share);
+            files.push(file);
         }
         let found = match &task {
             FitTask::Finish(task) => {
@@ -197,7 +202,7 @@ impl Retrainer {
 
     async fn judge_fits(&self, run: &str, deadline: Deadline) -> Result<StepOutput, RetrainError> {
         let runs = Runs::new(Arc::clone(&self.models));
-        let State { mut run, mut targets, judge, train } = self.state(run).await?;
+        let State { mut run, mut targets, judge, train, share: _ } = self.state(run).await?;
         // A repeated step judges only what the record lacks: a new champion would be judged against itself.
         if let Some(found) = runs.read(&run.run).await? {
             if found.failed.is_empty() {
@@ -235,7 +240,8 @@ impl Retrainer {
                 }
             }
         }
-        let holdout = HoldoutMonth::read(&*self.data, &judge, self.read_options()).await?;
+        let rows_max = self.settings.learning.rows_max;
+        let holdout = HoldoutMonth::read(&*self.data, &judge, self.read_options(), rows_max).await?;
         let (rows, comparisons) = holdout.open(comparisons);
         self.judge_all(&mut run, comparisons, rows, deadline, &mut failure).await;
         let took = account(&mut run);

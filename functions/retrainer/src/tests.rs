@@ -39,8 +39,14 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_of(usize::MAX)
+}
+
+/// A bench that learns from so many rows at most.
+fn bench_of(rows_max: usize) -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
-    let learning = Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 2, threads: 0 };
+    let learning =
+        Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 2, rows_max, threads: 0 };
     let settings = Settings {
         taxi: "green".into(),
         utc_times: Default::default(),
@@ -407,4 +413,34 @@ async fn an_abandoned_run_says_why() {
     {
         assert!(retrainer_event(&json!({"pipeline": bad})).is_err(), "{bad}");
     }
+}
+
+/// Of more rows than are wanted a share is drawn, the same by both ways, and the record says so.
+#[tokio::test]
+async fn months_that_are_too_large_are_drawn_from() {
+    let (at_once, in_steps) = (bench_of(700), bench_of(700));
+    for bench in [&at_once, &in_steps] {
+        for (number, of) in ["2021-01", "2021-02", "2021-03"].into_iter().enumerate() {
+            seed(bench, of, month(of, |zone| i64::from(zone) * 3 + number as i64)).await;
+        }
+    }
+    let run = retrain(&at_once, "2021-04-15", "steps").await;
+    by_steps(&in_steps, "2021-04-15").await;
+    let record =
+        Runs::new(Arc::new(in_steps.models.clone())).read("2021-04-15-steps").await.unwrap().unwrap();
+    assert_eq!(record.targets, run.targets);
+    assert_eq!(record.data, run.data);
+    let [first, _, judged] = &run.data[..] else { panic!("{:?}", run.data) };
+    assert!(first.remarks.iter().any(|remark| remark.contains("was drawn to learn from")), "{first:?}");
+    let whole = retrain(&bench_with_all().await, "2021-04-15", "steps").await;
+    assert_eq!((first.rows, judged.rows), (whole.data[0].rows, whole.data[2].rows), "rows of the files");
+    assert_ne!(whole.targets[0].version, run.targets[0].version);
+}
+
+async fn bench_with_all() -> Bench {
+    let bench = bench();
+    for (number, of) in ["2021-01", "2021-02", "2021-03"].into_iter().enumerate() {
+        seed(&bench, of, month(of, |zone| i64::from(zone) * 3 + number as i64)).await;
+    }
+    bench
 }

@@ -162,10 +162,8 @@ pub struct Artifact {
 impl Artifact {
     /// Creates the artifact of `candidate`, fitted with `params` on `files`.
     pub fn new(candidate: Candidate, params: FitParams, files: &[LabelledTrips]) -> Self {
-        let fingerprint = |file: &LabelledTrips| DataFingerprint {
-            sha256: file.sha256.clone(),
-            rows: file.trips.len() as u64 + file.rejections.total(),
-        };
+        let fingerprint =
+            |file: &LabelledTrips| DataFingerprint { sha256: file.sha256.clone(), rows: file.n_rows() };
         let lineage = Lineage {
             target: candidate.model.target(),
             family: candidate.family,

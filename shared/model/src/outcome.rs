@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::month::Month;
 use crate::rejection::RejectionCounts;
-use crate::trip::{Trip, select};
+use crate::trip::{Trip, Zone, select};
 
 /// What a model predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,6 +62,31 @@ pub struct LabelledTrips {
     pub outcomes: Vec<Outcome>,
     /// Rejected rows of the file, by reason.
     pub rejections: RejectionCounts,
+    /// Rows that were not drawn.
+    pub not_drawn: u64,
+}
+
+/// Returns a number of [0, 1) that depends on what a trip states, as if by chance.
+fn uniform(trip: &Trip, outcome: &Outcome) -> f64 {
+    let micros =
+        |time: Option<NaiveDateTime>| time.map_or(0, |time| time.and_utc().timestamp_micros() as u64);
+    let zone = |zone: Option<Zone>| zone.map_or(0, |zone| u64::from(zone.id()));
+    let distance = trip.distance_miles.map_or(0, f64::to_bits);
+    let stated = [
+        micros(trip.pickup),
+        micros(outcome.dropoff),
+        zone(trip.pickup_zone),
+        zone(trip.dropoff_zone),
+        distance,
+    ];
+    // SplitMix64 (Steele, Lea and Flood, 2014), once for each number.
+    let mixed = stated.into_iter().fold(0u64, |state, number| {
+        let z = (state ^ number).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    });
+    (mixed >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Computes a duration in minutes, from whole microseconds; `None` without both times.
@@ -70,6 +95,33 @@ pub fn duration_min(pickup: Option<NaiveDateTime>, dropoff: Option<NaiveDateTime
 }
 
 impl LabelledTrips {
+    /// Returns the number of rows of the file, before any rule.
+    pub fn n_rows(&self) -> u64 {
+        self.trips.len() as u64 + self.rejections.total() + self.not_drawn
+    }
+
+    /// Keeps about this share of the trips. What a trip states decides whether it is kept, so that the draw is the same again, and a smaller
+    /// share keeps a part of what a larger one does.
+    pub fn draw(&mut self, share: f64) {
+        if share >= 1.0 {
+            return;
+        }
+        let before = self.trips.len();
+        let mut keep = self
+            .trips
+            .iter()
+            .zip(&self.outcomes)
+            .map(|(trip, outcome)| uniform(trip, outcome) < share)
+            .collect::<Vec<_>>()
+            .into_iter();
+        let mut keep_too = keep.clone();
+        self.trips.retain(|_| keep.next().unwrap_or_default());
+        self.outcomes.retain(|_| keep_too.next().unwrap_or_default());
+        self.trips.shrink_to_fit();
+        self.outcomes.shrink_to_fit();
+        self.not_drawn += (before - self.trips.len()) as u64;
+    }
+
     /// Returns the label of row `row`: minutes for a duration; 1 or 0 for tipped or not. `None` if not recorded.
     pub fn label(&self, target: Target, row: usize) -> Option<f64> {
         match target {
@@ -120,5 +172,41 @@ impl Examples {
     pub fn filter(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.len()).filter(|&row| keep(row)).collect();
         Self { trips: select(&self.trips, &rows), labels: select(&self.labels, &rows) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smaller_share_is_a_part_of_a_larger_one_and_nothing_gets_lost() {
+        let mut file = LabelledTrips::default();
+        for at in 0..10_000u16 {
+            let trip = Trip {
+                pickup_zone: Zone::new(at % 260 + 1),
+                distance_miles: Some(f64::from(at)),
+                ..Trip::default()
+            };
+            file.trips.push(trip);
+            file.outcomes.push(Outcome { tip_amount: Some(f64::from(at)), ..Outcome::default() });
+        }
+        let drawn = |share: f64| {
+            let mut file = file.clone();
+            file.draw(share);
+            assert_eq!((file.n_rows(), file.trips.len()), (10_000, file.outcomes.len()));
+            let pairs = file.trips.iter().zip(&file.outcomes);
+            assert!(
+                pairs.clone().all(|(trip, outcome)| trip.distance_miles == outcome.tip_amount),
+                "rows stay together"
+            );
+            file
+        };
+        let (half, quarter) = (drawn(0.5), drawn(0.25));
+        assert!((4_800..5_200).contains(&half.trips.len()) && (2_350..2_650).contains(&quarter.trips.len()));
+        let mut again = half.clone();
+        again.draw(0.25);
+        assert_eq!(again, LabelledTrips { not_drawn: again.not_drawn, ..quarter });
+        assert_eq!(drawn(1.0), file);
     }
 }

@@ -1,6 +1,7 @@
 //! Runs a handler, so that a panic or an error fails only its event, under a stable name.
 
 use std::future::Future;
+use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -85,6 +86,28 @@ where
     }))
     .await
     .map_err(|error| StartError(format!("serving events: {}", chain(error.as_ref()))))
+}
+
+/// Handles one event outside of Lambda, as a task of a container does, and prints the answer.
+///
+/// # Errors
+/// [`StartError`] if the event is no JSON, or cannot be handled.
+pub async fn run_once<H, F, R, E>(event: &str, deadline: Deadline, handler: H) -> Result<(), StartError>
+where
+    H: FnOnce(LambdaEvent<Value>) -> F,
+    F: Future<Output = Result<R, E>>,
+    R: Serialize,
+    E: Classified,
+{
+    let payload = serde_json::from_str(event)
+        .map_err(|error| StartError(format!("the argument: expected an event as JSON: {error}")))?;
+    let mut context = Context::default();
+    (context.request_id, context.deadline) = ("once".into(), deadline.at_ms);
+    let answer = guarded(move || handler(LambdaEvent::new(payload, context)))
+        .await
+        .map_err(|failed| StartError(format!("{}: {}", failed.error_type, failed.error_message)))?;
+    let text = serde_json::to_string(&answer).map_err(|error| StartError(error.to_string()))?;
+    writeln!(std::io::stdout(), "{text}").map_err(|error| StartError(format!("printing the answer: {error}")))
 }
 
 /// Returns the present day in New York, where taxis keep their time.
