@@ -1,4 +1,4 @@
-"""Trips and champions for our functions: months in a folder, and models of 300 trees in a registry in a directory."""
+"""Trips and champions for our functions: months in a folder, and what `tripcast train` makes of one in a registry in a directory."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from places import STATE, TREES, TRIPCAST, Failure
+from places import STATE, TRIPCAST, Failure
 
 # Imported after places, which adds the folder of shared modules to the path.
 import trips
@@ -15,10 +15,7 @@ TRIPS, MODELS = STATE / "trips", STATE / "models"
 SMALL = TRIPS / "small"
 LEARNT_FROM, JUDGED_ON, PREDICTED = "2021-01", "2021-02", "2021-03"
 SMALL_ROWS = 1000
-# So low that early stopping does not end the fit before the last tree.
-LEARNING_RATE = 0.003
-# A tip model is the mean of so many fits.
-TIP_FITS = 3
+TARGETS = ("duration", "tip")
 
 
 def green(month: str) -> str:
@@ -33,15 +30,27 @@ def make() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     trips.link(TRIPS)
     tripcast("data", "generate", "--month", PREDICTED, "--rows", str(SMALL_ROWS), "--to", str(SMALL))
-    for target, rounds in (("duration", TREES), ("tip", TREES // TIP_FITS)):
+    for target in TARGETS:
         model = STATE / f"{target}.bin"
         trained = tripcast(
-            "train", "--target", target, "--family", "boosted", "--rounds-max", str(rounds),
-            "--learning-rate", str(LEARNING_RATE), "--train", str(TRIPS / green(LEARNT_FROM)),
+            "train", "--target", target, "--family", "boosted", "--train", str(TRIPS / green(LEARNT_FROM)),
             "--validate", str(TRIPS / green(JUDGED_ON)), "--out", str(model))
-        if trained["trees"] != TREES:
-            raise Failure(f"the {target} model has {trained['trees']} trees, not {TREES}")
+        (STATE / f"{target}.trees").write_text(str(trained["trees"]))
         publish(target, model)
+
+
+def trees() -> dict[str, int]:
+    """Returns how many trees each champion has."""
+    return {target: int((STATE / f"{target}.trees").read_text()) for target in TARGETS}
+
+
+def messages(rows: int) -> list[str]:
+    """Returns bodies of messages, made of trips of the month that is predicted."""
+    command = [str(TRIPCAST), "data", "sample", "--input", str(TRIPS / green(PREDICTED)), "--rows", str(rows)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failure(f"tripcast data sample failed: {done.stderr.strip()[-300:]}")
+    return done.stdout.splitlines()
 
 
 def publish(target: str, model: Path) -> None:

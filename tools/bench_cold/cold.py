@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Measures cold starts of our functions and of a Python function that does the course's job, in AWS's emulator of
-Lambda.
+Lambda, and then what messages cost that warm processes answer.
 
     python3 tools/bench_cold/cold.py            (by `make bench-cold`, which builds the packages first)
 
@@ -19,6 +19,7 @@ import emulator
 import ours
 import report
 import theirs
+import warm
 from emulator import Function, Start
 from places import PROJECT, Failure
 from queue_double import Queue
@@ -36,10 +37,11 @@ def bench(args: argparse.Namespace) -> None:
         functions = [function for function in functions if not args.only or args.only in function.name]
         load_before = os.getloadavg()[0]
         measured = in_turn(binary, functions, args.runs)
-    if args.only:
-        print(report.starts(measured))
-        return
-    section = report.section(measured, args.packages, (load_before, os.getloadavg()[0]))
+        if args.only:
+            print(report.starts(measured))
+            return
+        messages = warm.measure(binary, functions, queue, say)
+    section = report.section(measured, messages, args.packages, (load_before, os.getloadavg()[0]))
     print(section)
     report.write(args.out, section)
     say(f"written to {args.out}")

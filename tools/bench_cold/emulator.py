@@ -1,5 +1,6 @@
 """Runs one cold start in AWS's emulator of Lambda (RIE), which starts the function's process at the first event."""
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -13,13 +14,14 @@ import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 from places import HERE, PROJECT, STATE, Failure, run
 
 MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
 INVOKE = "/2015-03-31/functions/function/invocations"
 ANSWER_SECONDS_MAX = 120
+LOG = STATE / "emulator.log"
 INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 # The variables that Lambda sets too; nothing of our own environment is passed on: no proxy, no credentials.
 LAMBDA = {
@@ -76,31 +78,38 @@ def install(python: Path) -> Path:
     return unfinished.rename(binary)
 
 
-def cold_start(binary: Path, function: Function) -> Start:
-    """Sends one event to a new process in a new emulator, and measures it."""
-    function.prepare()
-    log, port = STATE / "emulator.log", free_port()
+@contextlib.contextmanager
+def emulating(binary: Path, function: Function) -> Iterator[tuple[int, subprocess.Popen]]:
+    """Runs a new emulator, and yields its port and its process."""
+    port = free_port()
     command = [str(binary), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
                "--runtime-api-address", f"127.0.0.1:{free_port()}", *function.command]
-    with open(log, "wb") as out:
+    with open(LOG, "wb") as out:
         emulator = subprocess.Popen(command, cwd=function.folder, env={**LAMBDA, **function.variables},
                                     stdout=out, stderr=out, start_new_session=True)
     try:
         wait_until_listening(port, emulator)
+        yield port, emulator
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Failure(f"{function.name} gave no answer or ended, see {LOG.relative_to(PROJECT)}: {error}") from error
+    finally:
+        end(emulator)
+
+
+def cold_start(binary: Path, function: Function) -> Start:
+    """Sends one event to a new process in a new emulator, and measures it."""
+    function.prepare()
+    with emulating(binary, function) as (port, emulator):
         started = time.perf_counter()
         answer = invoke(port, function.event)
         first_answer_ms = (time.perf_counter() - started) * 1000
         # The emulator starts only one process.
         pid, = children_of(emulator.pid)
         cpu_ms, peak_mb = cpu_seconds(pid) * 1000, memory_peak_mb(pid)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Failure(f"{function.name} gave no answer or ended, see {log.relative_to(PROJECT)}: {error}") from error
-    finally:
-        end(emulator)
     function.judge(answer)
-    polls = INIT_REPORT.findall(log.read_text(errors="replace"))
+    polls = INIT_REPORT.findall(LOG.read_text(errors="replace"))
     if len(polls) != 1:
-        raise Failure(f"{function.name} was started {len(polls)} times for one event, see {log.relative_to(PROJECT)}")
+        raise Failure(f"{function.name} was started {len(polls)} times for one event, see {LOG.relative_to(PROJECT)}")
     return Start(float(polls[0]), first_answer_ms, cpu_ms, peak_mb)
 
 

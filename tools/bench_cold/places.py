@@ -12,5 +12,5 @@ from python_environment import PROJECT, Environment, Failure, run  # noqa: E402,
 STATE = PROJECT / "target" / "bench-cold"
 TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 EVENTS = PROJECT / "infra" / "events"
-# Number of trees of every model, ours and the Python functions'.
+# Number of trees of the Python functions' forest.
 TREES = 300

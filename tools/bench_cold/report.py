@@ -12,6 +12,7 @@ import champions
 import theirs
 from emulator import Function, Start
 from places import HERE, PROJECT, TREES, Failure
+from warm import EVENTS, MONTHS, PROCESSES, Warm
 
 BEGIN, END = "<!-- cold:begin -->", "<!-- cold:end -->"
 PLACE = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
@@ -26,7 +27,7 @@ METHOD = f"""Each run is a fresh emulator of AWS's (RIE, without a container), w
     First answer: from the event's POST until its answer is read. CPU time and peak memory (VmHWM) are of the function's process,
     once it has answered. Medians (from the least to the most).
 
-    Ours work on directories, with champions of {TREES} trees of at most 31 leaves, read with the first event. The scorer and both
+    Ours work on directories, with champions that `tripcast train` makes of green {champions.LEARNT_FROM}, read with the first event. The scorer and both
     Python functions answer `infra/events/scorer-sqs.json`, three messages, and send their predictions to one double of SQS, which
     must have received them. The batch predictor answers when the whole file is predicted: {champions.SMALL_ROWS:,} made-up rows, or
     all of green {champions.PREDICTED}. The web function answers `infra/events/web-predict.json`, a trip as API Gateway sends it. The retrainer is asked for the champions' ages, for which it reads no model; a retraining
@@ -39,12 +40,37 @@ METHOD = f"""Each run is a fresh emulator of AWS's (RIE, without a container), w
 NOT_MEASURED = """Not measured: fetching the package and starting a microVM, which Lambda adds, and the more the larger the package; a
     store and queues over a network, the same round trips for both sides; less than a whole core, which is what Lambda gives below
     1,769 MB. Files come from the page cache, in every run."""
+WARM_HEADER = "### Warm"
 Measured = list[tuple[Function, list[Start]]]
 
 
-def section(measured: Measured, packages: Path, load: tuple[float, float]) -> str:
+def section(measured: Measured, messages: list[list[Warm]], packages: Path, load: tuple[float, float]) -> str:
     about = [when_and_where(measured, packages, load), METHOD, starts(measured), "How many times ours:", times(measured)]
-    return "\n\n".join([HEADER, *map(one_line, about), one_line(verdict(measured)), one_line(sizes(measured)), one_line(NOT_MEASURED)])
+    after = [verdict(measured), sizes(measured), NOT_MEASURED, WARM_HEADER, warm_method(), warm(messages)]
+    return "\n\n".join([HEADER, *map(one_line, about), *map(one_line, after)])
+
+
+def warm_method() -> str:
+    trees = champions.trees()
+    return f"""{PROCESSES} processes of each, in turn; {EVENTS} events ({MONTHS} months) of a process after some that do not count.
+        CPU time is of the function's process alone, without the emulator and the double of SQS; the wall time has both in it.
+        Messages are real trips. Our champions have {trees["duration"]:,} and {trees["tip"]:,} trees, and state a duration, its
+        interval and the probability of a tip; the Python functions have a forest of {TREES} trees for the duration alone. Both
+        send ten messages at once, which is what SQS takes. Medians (from the least to the most)."""
+
+
+def warm(messages: list[list[Warm]]) -> str:
+    rows = [["", "at once", "CPU ms an event", "CPU µs a message", "messages a second of a core", "to ours", "wall ms an event", "peak MB"]]
+    ours = {runs[0].n: median(run.cpu_ms for run in runs) for runs in messages if runs[0].function == "scorer"}
+    rivals = ("scorer", *theirs.NAMES.values())
+    for runs in messages:
+        first, cpu = runs[0], median(run.cpu_ms for run in runs)
+        of_messages = ["-"] * 3
+        if first.function in rivals:
+            of_messages = [f"{cpu / first.n * 1e3:,.1f}", f"{first.n / cpu * 1e3:,.0f}", f"{cpu / ours[first.n]:.1f}"]
+        rows.append([first.function, str(first.n), spread([run.cpu_ms for run in runs], 2), *of_messages,
+                     spread([run.wall_ms for run in runs], 2), spread([run.peak_mb for run in runs], 0)])
+    return table(rows)
 
 
 def when_and_where(measured: Measured, packages: Path, load: tuple[float, float]) -> str:

@@ -16,8 +16,11 @@ def lambda_handler(event: dict, _context: object) -> dict:
     messages = [message_of(record) for record in event["Records"]]
     durations = MODEL.predict([features_of(message["ride"]) for message in messages])
     entries = [entry(at, message["ride_id"], float(durations[at])) for at, message in enumerate(messages)]
-    sent = SQS.send_message_batch(QueueUrl=QUEUE_URL, Entries=entries)
-    refused = [event["Records"][int(one["Id"])]["messageId"] for one in sent.get("Failed", [])]
+    refused = []
+    # SQS takes ten messages at once.
+    for at in range(0, len(entries), 10):
+        sent = SQS.send_message_batch(QueueUrl=QUEUE_URL, Entries=entries[at:at + 10])
+        refused += [event["Records"][int(one["Id"])]["messageId"] for one in sent.get("Failed", [])]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in refused]}
 
 
