@@ -54,7 +54,7 @@ months: local ## Fetch the whole months that golden figures are about from the T
 	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
-verify: test determinism hostile test-card test-monitor test-web test-sql test-neighbours test-clients test-mlflow build test-arm64 test-rie ## The gate and the longer proofs, before an issue is closed
+verify: test determinism hostile test-card test-monitor test-web test-sql test-neighbours test-clients test-mlflow build test-arm64 test-rie images ## The gate and the longer proofs, before an issue is closed
 	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
 	$(MAKE) reproduce
 	$(MAKE) sam-build e2e-only PACKAGES=target/sam
@@ -126,7 +126,7 @@ probe: ## Build the scorer that panics on demand, for the tests of what a panic 
 	@cp target/release/scorer target/probe/scorer
 
 .PHONY: lint-infra
-lint-infra: ## Check template.yaml, infra/terraform and .github with their own linters, offline
+lint-infra: ## Check template.yaml, infra/batch, infra/container, infra/terraform and .github with their own linters, offline
 	python3 tools/infra/lint.py
 
 .PHONY: deny
@@ -195,6 +195,10 @@ test-clients: local ## The examples of docs/CLIENTS.md as they are written: AWS 
 .PHONY: sam-local
 sam-local: ## `sam local invoke` of every function on a local AWS, where there is a container engine; looks at what each one did
 	python3 tools/infra/sam_local.py
+
+.PHONY: images
+images: ## Build an image of every function and try it under its runtime emulator, where there is a container engine
+	python3 tools/infra/images.py
 
 .PHONY: bench
 bench: ## Measure training, scoring and explaining, against the last time this was run

