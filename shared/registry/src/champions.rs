@@ -1,6 +1,6 @@
 //! Keeps the champions in memory: loads them on first use, then checks for new ones, and survives failed reloads.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use model::bundle::BundleError;
@@ -74,7 +74,10 @@ pub struct Models {
     registry: Registry,
     refresh: Duration,
     on_reload: fn(Reload, &Bundle),
-    state: Arc<Mutex<Option<Loaded>>>,
+    /// Never locked across a call of the store: batches are predicted while one of them checks.
+    state: Arc<RwLock<Option<Arc<Loaded>>>>,
+    /// Held by the one batch that loads or checks.
+    turn: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Clone)]
@@ -92,56 +95,87 @@ impl Models {
     /// Creates a cache of the champions of `registry`, which checks for new ones at most every `refresh`. `on_reload`
     /// is called with the result of a reload and the bundle that serves from then on.
     pub fn new(registry: Registry, refresh: Duration, on_reload: fn(Reload, &Bundle)) -> Self {
-        Self { registry, refresh, on_reload, state: Arc::default() }
+        Self { registry, refresh, on_reload, state: Arc::default(), turn: Arc::default() }
     }
 
-    /// Returns the champions for a whole batch, loading them on first use; those in memory survive a failed reload.
+    /// Returns the champions for a whole batch, loading them on first use; those in memory survive a failed reload. Where a check is due, one
+    /// batch waits for it, and the others are predicted by the champions that there are.
     ///
     /// # Errors
     /// [`ModelError`], only as long as nothing has been loaded.
     pub async fn bundle(&self) -> Result<Arc<Bundle>, ModelError> {
-        let mut state = self.state.lock().await;
-        let Some(loaded) = state.as_mut() else {
-            let (loaded, is_tip_behind) = self.load().await?;
-            if is_tip_behind {
-                (self.on_reload)(Reload::Failed, &loaded.bundle);
-            }
-            tracing::info!(bundle = loaded.bundle.id(), "loaded the champions");
-            return Ok(Arc::clone(&state.insert(loaded).bundle));
+        let turn = match self.loaded() {
+            None => self.turn.lock().await,
+            Some(loaded) if loaded.looked.elapsed() < self.refresh => return Ok(Arc::clone(&loaded.bundle)),
+            Some(loaded) => match self.turn.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => return Ok(Arc::clone(&loaded.bundle)),
+            },
         };
-        if loaded.looked.elapsed() >= self.refresh {
-            // Recorded before the check, so that a failing store is not asked at every batch.
-            loaded.looked = Instant::now();
-            let limit = Duration::from_secs(RELOAD_SECONDS_MAX);
-            let changed =
-                tokio::time::timeout(limit, self.changed(loaded)).await.unwrap_or(Err(ModelError::Timeout));
-            match changed {
-                Ok((new, is_tip_behind)) => {
-                    if let Some(new) = new {
-                        if new.bundle.id() != loaded.bundle.id() {
-                            (self.on_reload)(Reload::Done, &new.bundle);
-                            let (from, to) = (loaded.bundle.id(), new.bundle.id());
-                            tracing::info!(from, to, "reloaded the champions");
-                        }
-                        *loaded = new;
+        // Another batch may have loaded them, or checked, before this one had its turn.
+        let bundle = match self.loaded() {
+            None => self.load_first().await?,
+            Some(loaded) if loaded.looked.elapsed() < self.refresh => Arc::clone(&loaded.bundle),
+            Some(loaded) => self.check(&loaded).await,
+        };
+        drop(turn);
+        Ok(bundle)
+    }
+
+    fn loaded(&self) -> Option<Arc<Loaded>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, loaded: Loaded) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(loaded));
+    }
+
+    async fn load_first(&self) -> Result<Arc<Bundle>, ModelError> {
+        let (loaded, is_tip_behind) = self.load().await?;
+        if is_tip_behind {
+            (self.on_reload)(Reload::Failed, &loaded.bundle);
+        }
+        tracing::info!(bundle = loaded.bundle.id(), "loaded the champions");
+        let bundle = Arc::clone(&loaded.bundle);
+        self.keep(loaded);
+        Ok(bundle)
+    }
+
+    /// Asks whether there are other champions, and returns the bundle that serves from now on.
+    async fn check(&self, loaded: &Loaded) -> Arc<Bundle> {
+        // Recorded before the check, so that a failing store is not asked at every batch.
+        self.keep(Loaded { looked: Instant::now(), ..loaded.clone() });
+        let mut bundle = Arc::clone(&loaded.bundle);
+        let limit = Duration::from_secs(RELOAD_SECONDS_MAX);
+        let changed =
+            tokio::time::timeout(limit, self.changed(loaded)).await.unwrap_or(Err(ModelError::Timeout));
+        match changed {
+            Ok((new, is_tip_behind)) => {
+                if let Some(new) = new {
+                    if new.bundle.id() != bundle.id() {
+                        (self.on_reload)(Reload::Done, &new.bundle);
+                        let (from, to) = (bundle.id(), new.bundle.id());
+                        tracing::info!(from, to, "reloaded the champions");
                     }
-                    // At every check, so that the alarm lasts until it is repaired.
-                    if is_tip_behind {
-                        (self.on_reload)(Reload::Failed, &loaded.bundle);
-                    }
+                    bundle = Arc::clone(&new.bundle);
+                    self.keep(new);
                 }
-                Err(error) => {
-                    (self.on_reload)(Reload::Failed, &loaded.bundle);
-                    let (error_type, error_message) = (error.error_type(), chain(&error));
-                    tracing::warn!(
-                        error_type,
-                        error_message,
-                        "reloading failed: the last good champions keep serving"
-                    );
+                // At every check, so that the alarm lasts until it is repaired.
+                if is_tip_behind {
+                    (self.on_reload)(Reload::Failed, &bundle);
                 }
+            }
+            Err(error) => {
+                (self.on_reload)(Reload::Failed, &bundle);
+                let (error_type, error_message) = (error.error_type(), chain(&error));
+                tracing::warn!(
+                    error_type,
+                    error_message,
+                    "reloading failed: the last good champions keep serving"
+                );
             }
         }
-        Ok(Arc::clone(&loaded.bundle))
+        bundle
     }
 
     async fn load(&self) -> Result<(Loaded, bool), ModelError> {

@@ -88,16 +88,18 @@ async fn a_cold_start_serves_the_tip_model_before_one_that_cannot_be_loaded() {
     assert_eq!(cold.bundle().await.unwrap().tip_version(), Some(&versions[0]));
 }
 
-/// A store that counts the full reads of each key.
+/// A store that counts the full reads of each key, and does not answer while its gate is locked.
 #[derive(Debug, Clone, Default)]
 struct Counting {
     store: MemoryStore,
     reads: Arc<std::sync::Mutex<std::collections::BTreeMap<String, usize>>>,
+    gate: Arc<tokio::sync::RwLock<()>>,
 }
 
 #[async_trait::async_trait]
 impl Store for Counting {
     async fn get(&self, key: &ObjectKey, what: store::Get) -> Result<store::Object, store::StoreError> {
+        let _open = self.gate.read().await;
         let object = self.store.get(key, what).await?;
         *self.reads.lock().unwrap().entry(key.to_string()).or_default() += 1;
         Ok(object)
@@ -163,6 +165,34 @@ async fn an_unusable_tip_champion_is_fetched_once_and_alarms_at_every_look() {
     assert_eq!((models.bundle().await.unwrap().tip_version(), failed()), (Some(&version), 6));
     models.bundle().await.unwrap();
     assert_eq!(failed(), 6, "mended, it is quiet");
+}
+
+#[tokio::test]
+async fn while_one_batch_waits_for_a_check_the_others_are_predicted() {
+    let store = Counting::default();
+    let registry = Registry::new(Arc::new(store.clone()));
+    let one = promote(&registry, artifact(10.0)).await;
+    let models = Models::new(registry.clone(), Duration::ZERO, |_, _| ());
+    models.bundle().await.unwrap();
+    let two = promote(&registry, artifact(20.0)).await;
+    let closed = Arc::clone(&store.gate).write_owned().await;
+    let checking = tokio::spawn({
+        let models = models.clone();
+        async move { models.bundle().await.unwrap() }
+    });
+    tokio::task::yield_now().await;
+    for _ in 0..10 {
+        let bundle = tokio::time::timeout(Duration::from_millis(500), models.bundle()).await;
+        assert_eq!(bundle.expect("it does not wait").unwrap().duration_version(), &one);
+    }
+    drop(closed);
+    assert_eq!(checking.await.unwrap().duration_version(), &two);
+    // One that was given up in the middle leaves the turn to the next.
+    let closed = Arc::clone(&store.gate).write_owned().await;
+    assert!(tokio::time::timeout(Duration::from_millis(10), models.bundle()).await.is_err());
+    drop(closed);
+    let three = promote(&registry, artifact(30.0)).await;
+    assert_eq!(models.bundle().await.unwrap().duration_version(), &three);
 }
 
 #[tokio::test]
