@@ -54,7 +54,7 @@ months: local ## Fetch the whole months that golden figures are about from the T
 	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
-verify: test determinism hostile test-card test-monitor test-web test-sql test-neighbours test-clients test-mlflow build test-arm64 test-rie images ## The gate and the longer proofs, before an issue is closed
+verify: test determinism hostile test-card test-monitor test-web test-sql test-neighbours test-extending test-clients test-mlflow build test-arm64 test-rie images ## The gate and the longer proofs, before an issue is closed
 	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
 	$(MAKE) reproduce
 	$(MAKE) sam-build e2e-only PACKAGES=target/sam
@@ -89,6 +89,10 @@ test-sql: local ## The queries of docs/SQL.md with DuckDB, on predictions and fi
 .PHONY: test-neighbours
 test-neighbours: local ## The DAG on Airflow, the pipeline by Kubeflow Pipelines' own compiler and runner, pointers to months by DVC
 	python3 tools/neighbours/check.py
+
+.PHONY: test-extending
+test-extending: ## A project made from infra/new-project: built, tested, and trained on the sample
+	python3 tools/extend/check.py
 
 .PHONY: test-web
 test-web: local ## `tripcast serve`: its page in a browser, generated requests by its OpenAPI document, slow and large ones, its end

@@ -346,3 +346,43 @@ fn logs_are_json_kept_for_a_while_and_encrypted() {
         }
     }
 }
+
+#[test]
+fn the_table_of_costs_counts_what_is_deployed() {
+    let table = std::fs::read_to_string(tests::root().join("infra/cost.toml")).unwrap();
+    let stated = |section: &str, key: &str| -> f64 {
+        let (_, section) = table.split_once(&format!("[{section}]")).unwrap();
+        let section = section.split("\n[").next().unwrap();
+        let line = section.lines().find_map(|line| line.strip_prefix(&format!("{key} = "))).unwrap();
+        line.parse().unwrap()
+    };
+    let facts = of_sam();
+    // One alarm is there only with streams.
+    assert_eq!(stated("idle", "alarms") + 1.0, names(&facts, "alarm.").len() as f64);
+    assert_eq!(stated("idle", "dashboards"), names(&facts, "dashboard.").len() as f64);
+    for Function { name, resource, .. } in functions() {
+        let memory = number(&facts, &format!("function.{resource}.memory_mb"));
+        assert_eq!(stated(&format!("functions.{name}"), "memory_mb"), memory, "{name}");
+    }
+    let batch = number(&facts, "trigger.scorer_function_trips.batch");
+    assert_eq!(stated("functions.scorer", "events_of"), batch);
+}
+
+#[test]
+fn a_job_of_batch_is_configured_by_variables_of_the_retrainer() {
+    let path = "infra/batch/template.yaml";
+    let template = std::fs::read_to_string(tests::root().join(path)).unwrap();
+    let (_, environment) = template.split_once("Environment:").unwrap();
+    let retrainer = functions().into_iter().find(|function| function.name == "retrainer").unwrap();
+    let known: BTreeSet<&str> = retrainer.variables.iter().map(|variable| variable.name.as_str()).collect();
+    let set: BTreeSet<&str> =
+        environment.lines().filter_map(|line| line.trim().strip_prefix("- Name: ")).collect();
+    let ours = |name: &&&str| !name.starts_with("AWS_");
+    assert!(
+        set.iter().filter(ours).all(|name| known.contains(name)),
+        "{path}: {set:?}, and {known:?} are read"
+    );
+    for variable in retrainer.variables.iter().filter(|variable| variable.default.is_none()) {
+        assert!(set.contains(variable.name.as_str()), "{path} lacks {}", variable.name);
+    }
+}

@@ -317,3 +317,36 @@ fn warnings_are_printed_on_the_terminal() {
     let log = stderr(&output);
     assert_eq!(log.matches("tracking server sqlite: expected http:// or https://").count(), 1, "{log}");
 }
+
+/// `UPDATE_COST=1` writes what the commands print.
+#[test]
+fn what_cost_md_shows_is_what_the_commands_print() {
+    if !has(Need::Built) {
+        return;
+    }
+    let path = tests::root().join("docs/COST.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let mut shown = page.clone();
+    let mut n = 0;
+    // A command, and what it prints in the next block.
+    for (from, _) in page.match_indices("```\ntripcast ") {
+        let command = page[from..].lines().nth(1).unwrap();
+        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+        let printed = tripcast(&arguments);
+        assert!(printed.status.success(), "{command}: {}", stderr(&printed));
+        let (_, after) = page[from..].split_once("```text\n").unwrap();
+        let (before, _) = after.split_once("```\n").unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        if tests::variable("UPDATE_COST").is_some() {
+            let old = format!("{command}\n```\n\n```text\n{before}```");
+            shown = shown.replace(&old, &format!("{command}\n```\n\n```text\n{printed}```"));
+        } else {
+            assert_eq!(printed, before, "{command}");
+        }
+        n += 1;
+    }
+    assert!(n >= 4, "{n} commands are too few to be all");
+    if shown != page {
+        std::fs::write(path, shown).unwrap();
+    }
+}
