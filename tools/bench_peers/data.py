@@ -17,6 +17,8 @@ FOLDER = environment.STATE / "data"
 FEATURES = 10
 # Features of a trip in the product, of which the first are what a file states and the geography of its zones.
 SERVED_FEATURES, RAW_FEATURES = 24, 15
+# The month of the generated file of trips.
+GENERATED_MONTH = "2024-02"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,22 @@ def file_of(month: str) -> Path:
     file = Path(folder) / f"green_tripdata_{month}.parquet"
     if not file.is_file():
         raise Failure(f"TRIPS_DIR has no {file.name}")
+    return file
+
+
+def generated_trips(program: Path, rows: int) -> Path:
+    """Returns a month of trips that the product generates, the same for the same number of rows."""
+    file = FOLDER / f"trips-generated-{short(rows)}.parquet"
+    if not file.exists():
+        say_making(file.stem)
+        # Renamed only when it is complete.
+        part = FOLDER / f"{file.stem}.part"
+        command = [program, "data", "generate", "--month", GENERATED_MONTH, "--rows", str(rows), "--to", part]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failure(f"{program.name}: {done.stderr.strip()}")
+        (part / f"green_tripdata_{GENERATED_MONTH}.parquet").rename(file)
+        part.rmdir()
     return file
 
 

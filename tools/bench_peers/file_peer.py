@@ -1,14 +1,17 @@
-"""Predicts a file of trips as people do in Python: read by pandas or polars, scored by LightGBM, written as Parquet.
+"""Predicts a file of trips as people do in Python: read by pandas, polars or DuckDB, scored by LightGBM, written as Parquet.
 
   train --months A.parquet,B.parquet --folder DIR --trees N,M --leaves N,M   models of durations and of tips into DIR
-  predict pandas|polars --file F --folder DIR --out F                        prints CPU time, wall time and memory as JSON
+  predict pandas|polars|duckdb --file F --folder DIR --out F                 prints CPU time, wall time and memory as JSON
 
 The features are the ten that cost least: numbers of the file, and three of the pickup time. Those of the product, with
-geography and calendar, would take longer.
+geography and calendar, would take longer. pandas and polars read the whole file at once; DuckDB hands over batches.
 """
 
 import argparse
+import functools
+import importlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import measure
@@ -19,6 +22,11 @@ STATED = ["PULocationID", "DOLocationID", "trip_distance", "VendorID", "Ratecode
 MINUTES = (1.0, 60.0)
 PAID_BY_CARD = 1
 MODELS = ("duration", "tip")
+THREADS = len(os.sched_getaffinity(0))
+# The rows that DuckDB hands over at once; a few, so that memory does not grow with the file.
+BATCH_ROWS = 131_072
+
+Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def read_pandas(file: Path) -> tuple[np.ndarray, object]:
@@ -39,7 +47,7 @@ def read_polars(file: Path) -> tuple[np.ndarray, object]:
 
     trips = polars.read_parquet(file, columns=[PICKUP, *STATED])
     at = polars.col(PICKUP).dt
-    times = [at.hour().alias("hour"), at.weekday().alias("weekday"),
+    times = [at.hour().alias("hour"), (at.weekday() - 1).alias("weekday"),
              (at.hour().cast(polars.Int32) * 4 + at.minute() // 15).alias("quarter_hour")]
     rows = trips.select([polars.col(name) for name in STATED] + times)
     return rows.select(polars.all().cast(polars.Float32)).fill_null(float("nan")).to_numpy(), trips
@@ -51,7 +59,43 @@ def write_polars(trips, predictions: dict[str, np.ndarray], out: Path) -> None:
     trips.with_columns([polars.Series(name, values) for name, values in predictions.items()]).write_parquet(out)
 
 
-READERS = {"pandas": (read_pandas, write_pandas), "polars": (read_polars, write_polars)}
+def at_once(read: Callable, write: Callable, file: Path, predict: Predict, out: Path) -> int:
+    rows, trips = read(file)
+    write(trips, predict(rows), out)
+    return len(rows)
+
+
+def in_batches(file: Path, predict: Predict, out: Path) -> int:
+    """Lets DuckDB compute the features in SQL and write what comes back, batch by batch."""
+    import duckdb
+    import pyarrow
+
+    # DuckDB's weeks start with day 1, those of pandas with day 0.
+    times = [f"hour({PICKUP})", f"isodow({PICKUP}) - 1", f"hour({PICKUP}) * 4 + minute({PICKUP}) // 15"]
+    kept = [PICKUP, *STATED]
+    features = [f"cast({value} as float) as feature_{number}" for number, value in enumerate(STATED + times)]
+    connection = duckdb.connect(config={"threads": THREADS})
+    query = f"select {', '.join(kept + features)} from read_parquet(?)"
+    trips = connection.sql(query, params=[str(file)]).to_arrow_reader(batch_size=BATCH_ROWS)
+    schema = pyarrow.schema([*map(trips.schema.field, kept), *((name, pyarrow.float64()) for name in MODELS)])
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        for batch in trips:
+            # Missing values become NaN.
+            rows = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns[len(kept):]])
+            yield pyarrow.record_batch([*batch.columns[:len(kept)], *map(pyarrow.array, predict(rows).values())], schema=schema)
+
+    # A second cursor, because the first one is busy until its last batch is read.
+    writing = connection.cursor()
+    writing.register("predicted", pyarrow.RecordBatchReader.from_batches(schema, batches()))
+    return writing.execute("copy predicted to ? (format parquet)", [str(out)]).fetchone()[0]
+
+
+READERS = {
+    "pandas": functools.partial(at_once, read_pandas, write_pandas),
+    "polars": functools.partial(at_once, read_polars, write_polars),
+    "duckdb": in_batches,
+}
 
 
 def train(args: argparse.Namespace) -> None:
@@ -78,14 +122,13 @@ def predict(args: argparse.Namespace) -> None:
     # Imported before the clock starts; a process that runs for one file pays for that, too.
     import lightgbm
 
-    read, write = READERS[args.reader]
-    threads = len(os.sched_getaffinity(0))
+    importlib.import_module(args.reader)
 
     def all_of_it() -> int:
-        rows, trips = read(args.file)
         models = {name: lightgbm.Booster(model_file=args.folder / f"{name}.txt") for name in MODELS}
-        write(trips, {name: model.predict(rows, num_threads=threads) for name, model in models.items()}, args.out)
-        return len(rows)
+        return READERS[args.reader](
+            args.file, lambda rows: {name: model.predict(rows, num_threads=THREADS) for name, model in models.items()}, args.out,
+        )
 
     done = measure.once(all_of_it)
     measure.tell(cpu_s=done.cpu_s, wall_s=done.wall_s, rss_peak_mb=done.rss_peak_mb, rows=done.result)

@@ -32,7 +32,7 @@ def bench(args: argparse.Namespace) -> None:
 
     report.check(args.out)
     rows, repeats = (QUICK_ROWS, 1) if args.quick else (FULL_ROWS, args.repeats)
-    plan = suites.Plan(args.programs.resolve(), repeats, rows, args.quick)
+    plan = suites.Plan(args.programs.resolve(), repeats, rows, args.quick, args.twenty_million_peers)
     about = machine.describe()
     print(about)
     for name in [args.only] if args.only else suites.SUITES:
@@ -64,7 +64,9 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: 1 repeat, 100,000 rows")
     parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="runs of each rival (default: 5)")
-    parser.add_argument("--only", choices=("training", "accuracy", "scoring", "files", "single", "web"), help="one section; the others stay as they are")
+    parser.add_argument("--only", choices=("training", "accuracy", "scoring", "files", "files-20m", "single", "web"), help="one section; the others stay as they are")
+    parser.add_argument("--twenty-million-peers", action="store_true",
+                        help="measure the other libraries on 20 million rows, too: about 20 minutes for each run of each")
     parser.add_argument("--programs", type=Path, default=PROGRAMS, metavar="FOLDER",
                         help="where our programs are (default: the release build)")
     parser.add_argument("--out", type=Path, metavar="FILE",

@@ -16,7 +16,7 @@ Ours beside its peers, on one machine, in turn. Made by `make bench-peers`; its 
 marks.
 
 """
-TITLES = ("Accuracy", "Files", "Scoring", "Single row", "Serving", "Training")
+TITLES = ("Accuracy", "Files", "Large files", "Scoring", "Single row", "Serving", "Training")
 NOT_MEASURED = "-"
 
 

@@ -1,5 +1,7 @@
 """Defines the suites: which libraries are measured on which data with which settings, and the resulting tables."""
 
+import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,11 @@ ACCURACY = [("2021-01", "2021-02", "2021-03"), ("2022-01", "2022-02", "2022-03")
 FILE_MONTHS = [*MONTHS, "2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-06"]
 FILE_ROWS = 1_000_000
 ROW_GROUP = 131_072
+# The sizes of the champions: of durations, and of tips.
+FILE_SHAPES = (shape.SERVED, shape.SERVED_TIP)
+FILE_PEERS = {"pandas": "pandas", "polars": "polars", "DuckDB": "duckdb"}
+# A file so large that memory that grows with it shows: so many times the rows of the plan.
+LARGE_FILE = 20
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Plan:
     repeats: int
     rows: int
     quick: bool
+    large_file_peers: bool
 
     @property
     def bench(self) -> Path:
@@ -256,29 +264,68 @@ def file_of_a_million() -> Path:
     return file
 
 
-def files(plan: Plan) -> Section:
-    caption = f"{data.short(FILE_ROWS)} real trips, the champions of {len(plan.months)} months"
-    sizes = (shape.SERVED, shape.SERVED_TIP)
-    notes = [
-        "From one Parquet file to another: reading, features, durations and tip probabilities, writing; ours also states intervals and "
-        f"rejections. The pair is what `tripcast train` makes of {plan.months[0]} to {plan.months[-1]}: {sizes[0]} and {sizes[1]} at most. "
-        "LightGBM has as many trees and leaves, but only the ten cheapest features, and loading Python's libraries does not count. "
-        f"CPU time, wall time and the process's peak memory, the median of {plan.repeats} (from the least to the most).",
-    ]
-    try:
-        ours, trips, months = champions(plan), file_of_a_million(), ",".join(str(data.file_of(month)) for month in plan.months)
-    except Failure as failure:
-        return Section("Files", [Table(caption, notes=[f"Skipped: {failure}."])], notes)
-    peers = STATE / "champions" / f"lightgbm-{len(plan.months)}"
-    if not (peers / "tip.txt").exists():
+def lightgbm_champions(plan: Plan) -> Path:
+    """Trains LightGBM's pair of models on the same months, once; returns its folder."""
+    folder = STATE / "champions" / f"lightgbm-{len(plan.months)}"
+    if not (folder / "tip.txt").exists():
         run.say("training LightGBM's champions")
-        done, failure = run.answer_of(Job("LightGBM", [
-            PYTHON, HERE / "file_peer.py", "train", "--months", months, "--folder", peers,
-            "--trees", ",".join(str(of.trees) for of in sizes), "--leaves", ",".join(str(of.leaves) for of in sizes),
+        _, failure = run.answer_of(Job("LightGBM", [
+            PYTHON, HERE / "file_peer.py", "train", "--months", ",".join(str(data.file_of(month)) for month in plan.months),
+            "--trees", ",".join(str(of.trees) for of in FILE_SHAPES), "--leaves", ",".join(str(of.leaves) for of in FILE_SHAPES),
+            "--folder", folder,
         ], threads=len(run.cores())))
         if failure:
             raise Failure(f"LightGBM's champions: {failure}")
-    out = STATE / "predicted.parquet"
+    return folder
+
+
+def files(plan: Plan) -> Section:
+    caption = f"{data.short(FILE_ROWS)} real trips, the champions of {len(plan.months)} months"
+    notes = [
+        "From one Parquet file to another: reading, features, durations and tip probabilities, writing; ours also states intervals and "
+        f"rejections. The pair is what `tripcast train` makes of {plan.months[0]} to {plan.months[-1]}: {FILE_SHAPES[0]} and "
+        f"{FILE_SHAPES[1]} at most. LightGBM has as many trees and leaves, but only the ten cheapest features, and loading Python's "
+        f"libraries does not count. pandas and polars hold the whole file in memory; ours and DuckDB {duckdb_version()} read, predict and "
+        f"write it in batches. CPU time, wall time and the process's peak memory, the median of {plan.repeats} (from the least to the most).",
+    ]
+    return Section("Files", [file_table(plan, caption, file_of_a_million, FILE_PEERS)], notes)
+
+
+def large_files(plan: Plan) -> Section:
+    rows = LARGE_FILE * plan.rows
+    caption = f"{data.short(rows)} generated trips, the champions of {len(plan.months)} months"
+    peers = f"The other libraries are those of Files, DuckDB {duckdb_version()}." if plan.large_file_peers else (
+        f"The other libraries are not measured on it: each would take about {rows // FILE_ROWS} times the CPU time that Files states for "
+        "a million trips. `--twenty-million-peers` measures them."
+    )
+    notes = [
+        f"As under Files, with the same models, for a file of `tripcast data generate --rows {rows}`: it shows whether memory grows with "
+        f"the file. {peers} The median of {plan.repeats} (from the least to the most).",
+    ]
+    made = file_table(plan, caption, lambda: data.generated_trips(plan.tripcast, rows), FILE_PEERS if plan.large_file_peers else {})
+    return Section("Large files", [made], notes)
+
+
+def duckdb_version() -> str:
+    """Returns the version for the notes; in the table of the machine it would discard the sections measured without DuckDB."""
+    return importlib.metadata.version("duckdb")
+
+
+def file_table(plan: Plan, caption: str, file: Callable[[], Path], peers: dict[str, str]) -> Table:
+    try:
+        outcomes = run.in_turn(file_jobs(plan, file(), peers), plan.repeats, caption)
+    except Failure as failure:
+        return Table(caption, notes=[f"Skipped: {failure}."])
+    return Table(caption, ["", "CPU s", "to ours", "wall s", "wall, to ours", "peak MB"], [
+        report.failed(outcome) if outcome.failure else [
+            outcome.name, report.spread(outcome, "cpu_s", 2), report.times(outcome, outcomes[0], "cpu_s"),
+            report.spread(outcome, "wall_s", 2), report.times(outcome, outcomes[0], "wall_s"), f"{outcome.median('rss_peak_mb'):.0f}",
+        ] for outcome in outcomes
+    ])
+
+
+def file_jobs(plan: Plan, trips: Path, peers: dict[str, str]) -> list[Job]:
+    ours, out = champions(plan), STATE / "predicted.parquet"
 
     def predict(threads: int) -> list[str | Path]:
         return [PYTHON, HERE / "measure.py", plan.tripcast, "predict", "--model", ours["duration"], "--tip-model", ours["tip"],
@@ -286,17 +333,9 @@ def files(plan: Plan) -> Section:
 
     alone = "this machine has one core" if len(run.cores()) < 2 else None
     jobs = [Job("tripcast predict (ours)", predict(1)), Job("the same on 2 threads", predict(2), threads=2, impossible=alone)]
-    jobs += [Job(f"{reader} and LightGBM", [
-        PYTHON, HERE / "file_peer.py", "predict", reader, "--file", trips, "--folder", peers, "--out", out,
-    ]) for reader in ("pandas", "polars")]
-    outcomes = run.in_turn(jobs, plan.repeats, "files")
-    header = ["", "CPU s", "to ours", "wall s", "wall, to ours", "peak MB"]
-    return Section("Files", [Table(caption, header, [
-        report.failed(outcome) if outcome.failure else [
-            outcome.name, report.spread(outcome, "cpu_s", 2), report.times(outcome, outcomes[0], "cpu_s"),
-            report.spread(outcome, "wall_s", 2), report.times(outcome, outcomes[0], "wall_s"), f"{outcome.median('rss_peak_mb'):.0f}",
-        ] for outcome in outcomes
-    ])], notes)
+    return jobs + [Job(f"{name} and LightGBM", [
+        PYTHON, HERE / "file_peer.py", "predict", reader, "--file", trips, "--folder", lightgbm_champions(plan), "--out", out,
+    ]) for name, reader in peers.items()]
 
 
 def single(plan: Plan) -> Section:
@@ -334,4 +373,7 @@ def single(plan: Plan) -> Section:
     return Section("Single row", tables, notes)
 
 
-SUITES = {"training": training, "accuracy": accuracy, "scoring": scoring, "files": files, "single": single, "web": web.web}
+SUITES = {
+    "training": training, "accuracy": accuracy, "scoring": scoring, "files": files, "files-20m": large_files, "single": single,
+    "web": web.web,
+}
