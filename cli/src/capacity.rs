@@ -1,5 +1,6 @@
 //! `tripcast capacity`: what a burst of messages does to the scorer's queue.
 
+mod load;
 mod queue;
 
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use serde::Serialize;
 use crate::cost::Table;
 use crate::files;
 use crate::output::{Failure, Output};
-use queue::{Load, Outcome, Second, Service, simulate};
+use load::{Load, Outcome, Second, Service};
+use queue::simulate;
 
 /// Seconds of the usual load before the burst.
 const BEFORE: f64 = 30.0;

@@ -10,105 +10,13 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use serde::Serialize;
 
-/// What is before the queue and behind it. Times are seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Service {
-    /// Messages of a batch at most.
-    pub batch: u32,
-    /// How long a poller waits for a whole batch.
-    pub window: f64,
-    /// Time to compute a batch of that size; smaller ones take as much less.
-    pub computing: f64,
-    /// Mean of the time to wait for the network, exponentially distributed.
-    pub waiting: f64,
-    /// What the first batch of a new environment takes more.
-    pub cold: f64,
-    /// Pollers at the beginning.
-    pub pollers: u32,
-    /// Pollers that are added in a minute while messages wait.
-    pub pollers_a_minute: u32,
-    /// Pollers at most.
-    pub pollers_max: u32,
-    /// Batches that may be answered at once.
-    pub concurrency: u32,
-    /// Time after which a message that was throttled can be received again.
-    pub visibility: f64,
-    /// Receives after which it is dead-lettered.
-    pub receives_max: u32,
-}
-
-/// Messages that arrive at random, at a rate that is higher for a while.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Load {
-    /// Messages a second before and after the burst.
-    pub rate: f64,
-    /// Messages a second in the burst.
-    pub burst: f64,
-    /// When it begins.
-    pub from: f64,
-    /// When it ends.
-    pub until: f64,
-    /// When no more messages arrive.
-    pub end: f64,
-}
+use super::load::{Load, Outcome, Second, Service};
 
 /// Messages that arrive together are so many that there are no more arrivals in a second than this.
 const ARRIVALS_A_SECOND_MAX: f64 = 1000.0;
 /// Nothing is simulated beyond this, seconds.
 const HORIZON: f64 = 4.0 * 86_400.0;
-
-/// The state at the end of a second.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Second {
-    /// Seconds after the beginning.
-    pub at: f64,
-    /// Messages that wait, and may be received.
-    pub waiting: u64,
-    /// Age of the oldest that is not answered, seconds.
-    pub oldest: f64,
-    /// Batches that are being answered.
-    pub running: u32,
-    /// Messages that are received and not answered.
-    pub in_flight: u64,
-    /// Batches that were throttled so far.
-    pub throttled: u64,
-    /// Messages that were dead-lettered so far.
-    pub dead_lettered: u64,
-}
-
-/// What became of a load.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Outcome {
-    /// Messages that arrived.
-    pub arrived: u64,
-    /// Those that were answered.
-    pub answered: u64,
-    /// Those that were received too often.
-    pub dead_lettered: u64,
-    /// Batches.
-    pub batches: u64,
-    /// Batches that were throttled.
-    pub throttled: u64,
-    /// Most batches at once.
-    pub running_max: u32,
-    /// Most messages that waited.
-    pub waiting_max: u64,
-    /// Most messages that were received and not answered.
-    pub in_flight_max: u64,
-    /// Greatest age of an unanswered message, seconds.
-    pub oldest_max: f64,
-    /// Mean time from arrival to the beginning of a batch, seconds.
-    pub wait_mean: f64,
-    /// Time from arrival to answer of half of the messages, and of 99 %, seconds.
-    pub answered_within: [f64; 2],
-    /// When the last message was answered, seconds after the beginning.
-    pub drained: f64,
-    /// Second by second.
-    #[serde(skip)]
-    pub seconds: Vec<Second>,
-}
 
 /// Messages that arrived together.
 #[derive(Debug, Clone, Copy)]

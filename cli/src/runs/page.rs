@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_page_shows_decisions_and_what_took_time() {
-        let record = include_str!("../../../shared/registry/src/runs-2026-11-26.json");
+        let record = include_str!("../../.././shared/registry/src/runs-2026-11-26.json");
         let mut run: Run = serde_json::from_str(record).unwrap();
         let html = page(&run).html();
         assert!(

@@ -56,7 +56,7 @@ pub const VARIABLES: [Variable; 14] = [
     Variable {
         name: "TRAINING_ROWS_MAX",
         meaning: "rows to learn from at most; of more months' rows a share is drawn",
-        default: Some(ROWS_MAX),
+        default: Some("4000000"),
     },
     Variable {
         name: "RETRAIN_MINUTES",
@@ -65,9 +65,14 @@ pub const VARIABLES: [Variable; 14] = [
     },
 ];
 
-/// What the memory of the function holds (docs/DESIGN.md).
-pub const ROWS_MAX: &str = "4000000";
+/// The default of `TRAINING_ROWS_MAX`: what the memory of the function holds (docs/DESIGN.md).
+pub const ROWS_MAX: &str = match VARIABLES[ROWS_MAX_AT].default {
+    Some(rows) => rows,
+    None => "",
+};
 
+/// Index of `TRAINING_ROWS_MAX`.
+const ROWS_MAX_AT: usize = 12;
 /// Index of the first variable that concerns tracking.
 const TRACKING_FROM: usize = 6;
 /// Index after the last one.
