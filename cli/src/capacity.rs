@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cost::Table;
 use crate::files;
 use crate::output::{Failure, Output};
-use load::{Load, Outcome, Second, Service};
+use load::{BurstOutcome, Load, QueueSettings, Second};
 use queue::simulate;
 
 /// Seconds of the usual load before the burst.
@@ -19,6 +19,12 @@ const BEFORE: f64 = 30.0;
 /// Of the event source mapping of a standard queue, as AWS documents it.
 const POLLERS: u32 = 5;
 const POLLERS_A_MINUTE: u32 = 300;
+/// Messages that the scorer sends in a round of calls to the predictions queue: ten in a call, four calls at once.
+const MESSAGES_A_ROUND: u64 = 40;
+/// Periods of a minute for which TripsAgeAlarm looks.
+const ALARM_SECONDS: usize = 180;
+/// A message that is older has waited for others.
+const WORKED_OFF_SECONDS: f64 = 5.0;
 /// Messages that a standard queue lets be received and not deleted.
 const IN_FLIGHT_MAX: u64 = 120_000;
 /// Points of a plot.
@@ -41,7 +47,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_values_t = [1e3, 1e4, 1e5, 1e6], value_parser = rate)]
     burst: Vec<f64>,
     /// How long the burst lasts.
-    #[arg(long, default_value_t = 60.0, value_parser = rate)]
+    #[arg(long, default_value_t = 60.0, value_parser = seconds)]
     burst_seconds: f64,
     /// Scorers that the queue may run at once: ScorerConcurrencyMax.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -53,16 +59,16 @@ pub struct Args {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
     /// Seconds that a trigger waits for a whole batch.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     window_seconds: f64,
     /// TripsVisibilitySeconds.
-    #[arg(long, default_value_t = 200.0, value_parser = rate)]
+    #[arg(long, default_value_t = 200.0, value_parser = seconds)]
     visibility_seconds: f64,
     /// Receives after which a message is dead-lettered.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     receives_max: u32,
     /// Age of the oldest message above which TripsAgeAlarm rings, seconds.
-    #[arg(long, default_value_t = 300.0, value_parser = rate)]
+    #[arg(long, default_value_t = 300.0, value_parser = seconds)]
     alarm_seconds: f64,
     /// Seed of arrivals and times.
     #[arg(long, default_value_t = 1)]
@@ -79,14 +85,23 @@ pub struct Args {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
+    number(text, 1e7)
+}
+
+/// An hour at most.
+fn seconds(text: &str) -> Result<f64, String> {
+    number(text, 3600.0)
+}
+
+fn number(text: &str, most: f64) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("expected a number, found {text:?}"))?;
-    match (0.0..=1e7).contains(&number) {
+    match (0.0..=most).contains(&number) {
         true => Ok(number),
-        false => Err("expected 0 to 10,000,000".into()),
+        false => Err(format!("expected 0 to {}", with_commas(most))),
     }
 }
 
-/// Something that a burst reaches.
+/// A limit that a burst reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 struct Reached {
     what: &'static str,
@@ -98,7 +113,7 @@ struct Reached {
 #[derive(Debug, Serialize)]
 struct Simulated {
     burst: f64,
-    outcome: Outcome,
+    outcome: BurstOutcome,
     /// What was reached, in that order.
     reached: Vec<Reached>,
 }
@@ -113,7 +128,7 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         .map(|&burst| {
             let load = Load { rate: args.rate, burst, from: BEFORE, until, end: until + BEFORE };
             let outcome = simulate(service, load, args.seed);
-            let reached = reached(args, service, &outcome.seconds);
+            let reached = reached(args, service, &outcome);
             Simulated { burst, outcome, reached }
         })
         .collect();
@@ -126,14 +141,15 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     out.print(&simulated, || lines(args, service, &simulated))
 }
 
-fn service(args: &Args) -> Result<Service, Failure> {
+fn service(args: &Args) -> Result<QueueSettings, Failure> {
     let table = Table::read(args.table.as_ref())?;
     let usage = table.usage("scorer")?;
-    Ok(Service {
+    Ok(QueueSettings {
         batch: args.batch,
         window: args.window_seconds,
         computing: usage.computing_ms() / 1e3 * f64::from(args.batch) / usage.events_of,
-        waiting: usage.wait_ms / 1e3,
+        waiting: usage.wait_ms / 1e3 / (usage.events_of / MESSAGES_A_ROUND as f64).ceil(),
+        messages_a_round: MESSAGES_A_ROUND,
         cold: usage.cold_ms / 1e3,
         pollers: POLLERS.min(args.scorers_max),
         pollers_a_minute: POLLERS_A_MINUTE,
@@ -144,26 +160,34 @@ fn service(args: &Args) -> Result<Service, Failure> {
     })
 }
 
-fn reached(args: &Args, service: Service, seconds: &[Second]) -> Vec<Reached> {
+fn reached(args: &Args, service: QueueSettings, outcome: &BurstOutcome) -> Vec<Reached> {
+    let seconds = &outcome.seconds;
     type Limit<'a> = (&'static str, Box<dyn Fn(&Second) -> bool + 'a>);
-    let limits: [Limit<'_>; 5] = [
+    let limits: [Limit<'_>; 4] = [
         ("all scorers run", Box::new(|one| one.running >= service.pollers_max.min(service.concurrency))),
-        ("the age rings its alarm", Box::new(|one| one.oldest >= args.alarm_seconds)),
         ("batches are throttled", Box::new(|one| one.throttled > 0)),
         ("the queue hands out no more", Box::new(|one| one.in_flight >= IN_FLIGHT_MAX)),
         ("messages are dead-lettered", Box::new(|one| one.dead_lettered > 0)),
     ];
-    let first = |(what, is_reached): &Limit<'_>| {
-        let at = seconds.iter().find(|one| is_reached(one))?.at;
-        Some(Reached { what, after: (at - BEFORE).max(0.0) })
-    };
-    let mut reached: Vec<Reached> = limits.iter().filter_map(first).collect();
+    let first =
+        |(what, is_reached): &Limit<'_>| Some((*what, seconds.iter().find(|one| is_reached(one))?.at));
+    let mut found: Vec<(&str, f64)> = limits.iter().filter_map(first).collect();
+    let is_old = |some: &&[Second]| some.iter().all(|one| one.oldest > args.alarm_seconds);
+    if let Some(last) = seconds.windows(ALARM_SECONDS).find(is_old).and_then(<[Second]>::last) {
+        found.push(("TripsAgeAlarm rings", last.at));
+    }
+    if let Some(last) = seconds.last().filter(|_| outcome.lost > 0) {
+        found.push(("messages are lost", last.at));
+    }
+    let since = |(what, at): (&'static str, f64)| Reached { what, after: (at - BEFORE).max(0.0) };
+    let mut reached: Vec<Reached> = found.into_iter().map(since).collect();
     reached.sort_by(|one, other| one.after.total_cmp(&other.after));
     reached
 }
 
-fn lines(args: &Args, service: Service, simulated: &[Simulated]) -> Vec<String> {
-    let took = (service.computing + service.waiting) * 1e3;
+fn lines(args: &Args, service: QueueSettings, simulated: &[Simulated]) -> Vec<String> {
+    let rounds = u64::from(args.batch).div_ceil(MESSAGES_A_ROUND) as f64;
+    let took = (service.computing + service.waiting * rounds) * 1e3;
     let all = f64::from(args.batch) / took * 1e3 * f64::from(args.scorers_max.min(args.concurrency));
     let mut lines = vec![
         format!(
@@ -173,14 +197,14 @@ fn lines(args: &Args, service: Service, simulated: &[Simulated]) -> Vec<String> 
             with_commas(all)
         ),
         format!(
-            "{:>12} {:>9} {:>8} {:>12} {:>9} {:>9} {:>10} {:>10} {:>9}  reached, seconds after the burst began",
+            "{:>12} {:>9} {:>8} {:>12} {:>9} {:>9} {:>13} {:>10} {:>9}  reached, seconds after the burst began",
             "burst, 1/s",
             "messages",
             "scorers",
             "most waiting",
             "oldest, s",
             "p99, s",
-            "drained, s",
+            "worked off, s",
             "throttled",
             "dead"
         ),
@@ -190,20 +214,26 @@ fn lines(args: &Args, service: Service, simulated: &[Simulated]) -> Vec<String> 
         let reached: Vec<String> =
             one.reached.iter().map(|reached| format!("{} ({:.0})", reached.what, reached.after)).collect();
         format!(
-            "{:>12} {:>9} {:>8} {:>12} {:>9.1} {:>9.1} {:>10.0} {:>10} {:>9}  {}",
+            "{:>12} {:>9} {:>8} {:>12} {:>9.1} {:>9.1} {:>13.0} {:>10} {:>9}  {}",
             with_commas(one.burst),
             short(outcome.arrived),
             outcome.running_max,
             short(outcome.waiting_max),
             outcome.oldest_max,
             outcome.answered_within[1],
-            (outcome.drained - BEFORE).max(0.0),
+            worked_off(&outcome.seconds),
             outcome.throttled,
             short(outcome.dead_lettered),
             reached.join(", ")
         )
     }));
     lines
+}
+
+/// Returns when no message has waited for others any more, seconds after the burst began.
+fn worked_off(seconds: &[Second]) -> f64 {
+    let last = seconds.iter().rev().find(|one| one.oldest > WORKED_OFF_SECONDS);
+    last.map_or(0.0, |one| (one.at - BEFORE).max(0.0))
 }
 
 fn with_commas(number: f64) -> String {

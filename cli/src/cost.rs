@@ -9,13 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::output::{Failure, Output};
-use reports::{Report, ReportFile};
+use reports::{Billed, ReportFile};
 
 /// The table of this version.
 const TABLE: &str = include_str!("../../infra/cost.toml");
 /// Memory for which Lambda gives a whole processor, MB.
 const MB_A_PROCESSOR: f64 = 1769.0;
-/// A million.
 const MILLION: f64 = 1e6;
 /// Messages in a request of SQS.
 const MESSAGES_A_REQUEST: f64 = 10.0;
@@ -41,7 +40,7 @@ pub struct Args {
     /// Shards of each of the two streams.
     #[arg(long, default_value_t = 0)]
     shards: u32,
-    /// Lines of a function's log with what Lambda billed: scorer, batch-predictor, monitor, retrainer or web.
+    /// Lines of a function's log with what Lambda billed: scorer, batch-predictor, monitor or web. (The retrainer's reports are of ages, too.)
     #[arg(long, value_name = "FUNCTION=FILE")]
     report: Vec<ReportFile>,
     /// Prices and figures to compute with, in place of those of this version (infra/cost.toml).
@@ -68,7 +67,8 @@ pub struct Table {
     /// By the name of the function.
     pub functions: BTreeMap<String, Usage>,
     idle: Idle,
-    logs: Logs,
+    telemetry: Telemetry,
+    steps: Steps,
 }
 
 /// List prices, US dollars.
@@ -92,7 +92,10 @@ struct Prices {
     key_request: f64,
     http_request: f64,
     shard_hour: f64,
+    retention_shard_hour: f64,
     put_unit: f64,
+    transition: f64,
+    trace: f64,
 }
 
 /// What an event of a function takes.
@@ -117,10 +120,10 @@ impl Usage {
     }
 
     /// Replaces the times by what Lambda billed.
-    fn billed(&mut self, report: &Report) {
-        self.memory_mb = report.memory_mb;
-        self.events_of = report.events_of.unwrap_or(self.events_of);
-        self.wait_ms = report.billed_ms;
+    fn billed(&mut self, billed: &Billed) {
+        self.memory_mb = billed.memory_mb;
+        self.events_of = billed.events_of.unwrap_or(self.events_of);
+        self.wait_ms = billed.mean_ms;
         self.cpu_ms = 0.0;
     }
 }
@@ -140,8 +143,17 @@ struct Idle {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Logs {
-    bytes_an_event: f64,
+struct Telemetry {
+    log_bytes_an_event: f64,
+    traced: f64,
+    metrics_of_messages: f64,
+    metrics_of_requests: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Steps {
+    transitions_a_retraining: f64,
 }
 
 impl Table {
@@ -151,7 +163,18 @@ impl Table {
             None => (TABLE.to_string(), "infra/cost.toml".to_string()),
             Some(path) => (String::from_utf8(files::read(path)?.into())?, path.display().to_string()),
         };
-        toml::from_str(&text).map_err(|error| format!("{name}: {error}").into())
+        let table: Self = toml::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+        for (function, usage) in &table.functions {
+            let positive = [usage.memory_mb, usage.events_of, usage.threads];
+            let times = [usage.cpu_ms, usage.wait_ms, usage.cold_ms];
+            if positive.iter().any(|one| !(*one > 0.0 && one.is_finite()))
+                || times.iter().any(|one| one.is_nan() || *one < 0.0)
+            {
+                let expected = "memory_mb, events_of and threads above 0, and times of 0 or more";
+                return Err(format!("{name}: functions.{function}: expected {expected}").into());
+            }
+        }
+        Ok(table)
     }
 
     /// Returns what an event of a function takes.
@@ -166,7 +189,7 @@ impl Table {
 /// A part of a price.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Part {
-    of: &'static str,
+    name: &'static str,
     usd: f64,
 }
 
@@ -180,7 +203,7 @@ struct Cost {
 
 impl Cost {
     fn new<const N: usize>(what: &'static str, parts: [(&'static str, f64); N]) -> Self {
-        let parts: Vec<Part> = parts.into_iter().map(|(of, usd)| Part { of, usd }).collect();
+        let parts: Vec<Part> = parts.into_iter().map(|(name, usd)| Part { name, usd }).collect();
         Self { what, usd: parts.iter().map(|part| part.usd).sum(), parts }
     }
 }
@@ -199,30 +222,37 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let mut table = Table::read(args.table.as_ref())?;
     for ReportFile { function, file } in &args.report {
         table.usage(function)?;
-        let report =
-            Report::read(&files::read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
+        if function == "retrainer" {
+            let detail = "a retraining's record has its seconds; the log mixes it with reports of ages";
+            return Err(format!("--report retrainer: {detail} (`tripcast runs list`)").into());
+        }
+        let billed =
+            Billed::read(&files::read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
         if let Some(usage) = table.functions.get_mut(function) {
-            usage.billed(&report);
+            usage.billed(&billed);
         }
     }
-    let costs = costs(&table, args.architecture, f64::from(args.shards))?;
+    let mut costs = of_work(&table, args.architecture)?;
+    costs.extend(of_a_month(&table, f64::from(args.shards)));
     let (prices_of, region) = (table.prices.date, table.prices.region);
     let printed = Printed { prices_of, region, architecture: args.architecture, costs };
     out.print(&printed, || lines(&printed))
 }
 
-fn costs(table: &Table, architecture: Architecture, shards: f64) -> Result<Vec<Cost>, Failure> {
-    let (prices, idle) = (&table.prices, &table.idle);
+/// Returns what work costs.
+fn of_work(table: &Table, architecture: Architecture) -> Result<Vec<Cost>, Failure> {
+    let prices = &table.prices;
     let gb_second = match architecture {
         Architecture::Arm64 => prices.lambda_gb_second_arm64,
         Architecture::X86 => prices.lambda_gb_second_x86_64,
     };
-    // Events of a function: requests, time and logs.
+    // Events of a function: requests and time; and what they leave in logs and traces.
     let lambda = |function: &str, events: f64| -> Result<(f64, f64), Failure> {
         let usage = table.usage(function)?;
         let gb_seconds = (usage.computing_ms() + usage.wait_ms) / 1e3 * usage.memory_mb / 1024.0;
-        let logged = events * table.logs.bytes_an_event / GB * prices.log_gb;
-        Ok((events * (prices.lambda_request + gb_seconds * gb_second), logged))
+        let logged = events * table.telemetry.log_bytes_an_event / GB * prices.log_gb;
+        let traced = events * table.telemetry.traced * prices.trace;
+        Ok((events * (prices.lambda_request + gb_seconds * gb_second), logged + traced))
     };
     let batches = MILLION / table.usage("scorer")?.events_of;
     let requests = MILLION / MESSAGES_A_REQUEST * prices.sqs_request;
@@ -238,7 +268,7 @@ fn costs(table: &Table, architecture: Architecture, shards: f64) -> Result<Vec<C
                 // Sent, received and deleted, by ten: the message and then its prediction.
                 ("requests of both queues", 6.0 * requests),
                 ("scorer", scorer),
-                ("logs", scored),
+                ("logs and traces", scored),
             ],
         ),
         Cost::new(
@@ -247,12 +277,12 @@ fn costs(table: &Table, architecture: Architecture, shards: f64) -> Result<Vec<C
             [
                 ("units of both streams", 2.0 * MILLION * prices.put_unit),
                 ("scorer", scorer),
-                ("logs", scored),
+                ("logs and traces", scored),
             ],
         ),
         Cost::new(
             "a million requests over HTTP",
-            [("API Gateway", MILLION * prices.http_request), ("web", web), ("logs", answered)],
+            [("API Gateway", MILLION * prices.http_request), ("web", web), ("logs and traces", answered)],
         ),
         Cost::new(
             "a scored month",
@@ -261,7 +291,7 @@ fn costs(table: &Table, architecture: Architecture, shards: f64) -> Result<Vec<C
                 ("requests of S3", 12.0 * prices.s3_put + 60.0 * prices.s3_get),
                 ("batch-predictor", predictor),
                 ("monitor", monitor),
-                ("logs", predicted + watched),
+                ("logs and traces", predicted + watched),
             ],
         ),
         Cost::new(
@@ -269,8 +299,27 @@ fn costs(table: &Table, architecture: Architecture, shards: f64) -> Result<Vec<C
             [
                 ("requests of S3", 30.0 * prices.s3_put + 60.0 * prices.s3_get),
                 ("retrainer", retrainer),
-                ("logs", retrained),
+                ("logs and traces", retrained),
             ],
+        ),
+        Cost::new(
+            "a retraining by the state machine, more",
+            [("transitions", table.steps.transitions_a_retraining * prices.transition)],
+        ),
+    ])
+}
+
+/// Returns what a month costs beside that.
+fn of_a_month(table: &Table, shards: f64) -> Vec<Cost> {
+    let (prices, idle) = (&table.prices, &table.idle);
+    vec![
+        Cost::new(
+            "a month with messages in every hour, more",
+            [("metrics", table.telemetry.metrics_of_messages * prices.metric_month)],
+        ),
+        Cost::new(
+            "a month with requests in every hour, more",
+            [("metrics", table.telemetry.metrics_of_requests * prices.metric_month)],
         ),
         Cost::new(
             "a month in which nothing happens",
@@ -282,9 +331,10 @@ fn costs(table: &Table, architecture: Architecture, shards: f64) -> Result<Vec<C
                 ("polls of the queue", idle.polls_a_month * prices.sqs_request),
                 ("storage", idle.storage_gb * prices.s3_gb_month),
                 ("shards of both streams", 2.0 * shards * prices.shard_hour * HOURS_A_MONTH),
+                ("a week of records", shards * prices.retention_shard_hour * HOURS_A_MONTH),
             ],
         ),
-    ])
+    ]
 }
 
 fn lines(printed: &Printed) -> Vec<String> {
@@ -294,11 +344,17 @@ fn lines(printed: &Printed) -> Vec<String> {
         printed.region, printed.prices_of
     )];
     for cost in &printed.costs {
-        lines.push(format!("{:36} {:>10.4}", cost.what, cost.usd));
+        lines.push(format!("{:44} {:>10}", cost.what, dollars(cost.usd)));
         let parts = cost.parts.iter().filter(|part| part.usd > 0.0);
-        lines.extend(parts.map(|part| format!("    {:32} {:>10.4}", part.of, part.usd)));
+        lines.extend(parts.map(|part| format!("    {:40} {:>10}", part.name, dollars(part.usd))));
     }
     lines
+}
+
+/// Returns an amount with two digits that count, and cents at least.
+fn dollars(usd: f64) -> String {
+    let digits = (1.0 - usd.abs().log10().floor()).clamp(2.0, 9.0) as usize;
+    format!("{usd:.digits$}")
 }
 
 #[cfg(test)]
@@ -308,7 +364,7 @@ mod tests {
     #[test]
     fn the_table_of_this_version_is_one_and_its_costs_add_up() {
         let table = Table::read(None).unwrap();
-        let all = costs(&table, Architecture::Arm64, 0.0).unwrap();
+        let all = of_work(&table, Architecture::Arm64).unwrap();
         // A hundred thousand requests of SQS cost 4 cents: sent, received, deleted, twice.
         assert!((all[0].parts[0].usd - 0.24).abs() < 1e-12);
         for cost in &all {
@@ -317,18 +373,19 @@ mod tests {
                     && (cost.parts.iter().map(|part| part.usd).sum::<f64>() - cost.usd).abs() < 1e-12
             );
         }
-        let x86 = costs(&table, Architecture::X86, 1.0).unwrap();
+        let x86 = of_work(&table, Architecture::X86).unwrap();
         assert!(x86[0].usd > all[0].usd);
-        // Two shards of 730 hours.
-        assert!((x86[5].usd - all[5].usd - 2.0 * 0.015 * 730.0).abs() < 1e-9);
+        // Two shards of 730 hours, and what one of them keeps.
+        let idle = |shards: f64| of_a_month(&table, shards).last().unwrap().usd;
+        assert!((idle(1.0) - idle(0.0) - (2.0 * 0.015 + 0.020) * 730.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_lambda_billed_takes_the_place_of_what_was_measured() {
         let mut table = Table::read(None).unwrap();
-        let report = Report { memory_mb: 1024.0, billed_ms: 50.0, events_of: Some(10.0) };
-        table.functions.get_mut("scorer").unwrap().billed(&report);
-        let all = costs(&table, Architecture::Arm64, 0.0).unwrap();
+        let billed = Billed { memory_mb: 1024.0, mean_ms: 50.0, events_of: Some(10.0) };
+        table.functions.get_mut("scorer").unwrap().billed(&billed);
+        let all = of_work(&table, Architecture::Arm64).unwrap();
         // A hundred thousand batches of 50 ms at a gigabyte, and their requests.
         let expected = 1e5 * (0.20e-6 + 0.05 * 13.3334e-6);
         assert!((all[0].parts[1].usd - expected).abs() < 1e-9, "{:?}", all[0]);

@@ -10,7 +10,7 @@ use model::decision::PromotionPolicy;
 use platform::lambda::Deadline;
 use platform::steps::Steps;
 use registry::runs::{Retrained, Run};
-use retrainer::config::{ROWS_MAX, Windows, tracker_of_process};
+use retrainer::config::{ROWS_MAX, RowsMax, Windows, tracker_of_process};
 use retrainer::learn::Learning;
 use retrainer::{Retrainer, Settings};
 use serde_json::{Value, json};
@@ -64,9 +64,9 @@ pub struct Args {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Rows to learn from at most; of more months' rows a share is drawn, the same of each. About 600 bytes of memory a row.
+    /// Rows to learn from at most; of more, a share is drawn, the same of every month. About 600 bytes of memory a row.
     #[arg(long, default_value = ROWS_MAX)]
-    rows_max: usize,
+    rows_max: RowsMax,
     /// Threads to train on, 0 for as many as the machine runs at once; the models do not depend on it.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -110,7 +110,7 @@ async fn here(args: &Args, data: &StoreUri, models: &StoreUri, out: &Output) -> 
         windows: args.windows.0.clone(),
         params: FitParams { seed: args.seed, ..FitParams::default() },
         trials: args.trials,
-        rows_max: args.rows_max,
+        rows_max: args.rows_max.0,
         threads: args.threads,
     };
     let policy = PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() };

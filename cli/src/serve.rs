@@ -30,7 +30,7 @@ const END: Duration = Duration::from_secs(10);
 /// Connections at once; more wait.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// Answer over HTTP as the web function does: trips to /predict, MLflow's protocol at /invocations.
+/// Answer over HTTP as the web function does: trips to /predict, MLflow's protocol at /invocations, the Open Inference Protocol below /v2.
 ///
 /// The champions of the store answer, and new ones within --refresh-seconds. Whoever can reach the address can ask; put a gateway in front
 /// of any other than one of this machine.

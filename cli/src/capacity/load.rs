@@ -4,15 +4,17 @@ use serde::Serialize;
 
 /// What is before the queue and behind it. Times are seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Service {
+pub struct QueueSettings {
     /// Messages of a batch at most.
     pub batch: u32,
     /// How long a poller waits for a whole batch.
     pub window: f64,
     /// Time to compute a batch of that size; smaller ones take as much less.
     pub computing: f64,
-    /// Mean of the time to wait for the network, exponentially distributed.
+    /// Mean of the time to wait for a round of calls to the network, exponentially distributed.
     pub waiting: f64,
+    /// Messages that a round of calls sends.
+    pub messages_a_round: u64,
     /// What the first batch of a new environment takes more.
     pub cold: f64,
     /// Pollers at the beginning.
@@ -65,16 +67,18 @@ pub struct Second {
 
 /// What became of a load.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Outcome {
+pub struct BurstOutcome {
     /// Messages that arrived.
     pub arrived: u64,
     /// Those that were answered.
     pub answered: u64,
     /// Those that were received too often.
     pub dead_lettered: u64,
+    /// Those that were not answered when the queue began to lose what it had kept for four days.
+    pub lost: u64,
     /// Batches.
     pub batches: u64,
-    /// Batches that were throttled.
+    /// Batches that were throttled, each counted once.
     pub throttled: u64,
     /// Most batches at once.
     pub running_max: u32,
@@ -88,8 +92,6 @@ pub struct Outcome {
     pub wait_mean: f64,
     /// Time from arrival to answer of half of the messages, and of 99 %, seconds.
     pub answered_within: [f64; 2],
-    /// When the last message was answered, seconds after the beginning.
-    pub drained: f64,
     /// Second by second.
     #[serde(skip)]
     pub seconds: Vec<Second>,

@@ -1,9 +1,10 @@
 //! A queue before Lambda, event by event: messages arrive, pollers hand them over in batches, and as many are answered at once as may run.
 //!
 //! It is the model of queueing theory (`tests` compares it with M/M/1, M/M/c and M/D/1) with what AWS documents of the event source mapping of a
-//! standard queue: it begins with five pollers, adds up to 300 a minute while messages wait, up to a maximum; what is throttled comes back after
-//! the visibility timeout, and is dead-lettered after so many receives
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html>).
+//! standard queue: it begins with five pollers, adds up to 300 a minute while messages wait, up to a maximum
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html>). A batch that is throttled is tried again until its visibility timeout
+//! has passed; then it can be received again, and after so many receives it is dead-lettered
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>). Unlike there, pollers do not become fewer meanwhile.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -11,12 +12,12 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
-use super::load::{Load, Outcome, Second, Service};
+use super::load::{BurstOutcome, Load, QueueSettings, Second};
 
 /// Messages that arrive together are so many that there are no more arrivals in a second than this.
 const ARRIVALS_A_SECOND_MAX: f64 = 1000.0;
-/// Nothing is simulated beyond this, seconds.
-const HORIZON: f64 = 4.0 * 86_400.0;
+/// What a queue keeps no longer, seconds: `MessageRetentionPeriod` of the trips queue.
+const RETENTION: f64 = 4.0 * 86_400.0;
 
 /// Messages that arrived together.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +33,8 @@ enum Event {
     /// A poller has waited for a whole batch.
     Window,
     Answered(Vec<Group>),
-    /// What was throttled can be received again.
-    Visible(Vec<Group>),
+    /// The visibility timeout of a throttled batch has passed.
+    Visible(u64),
     Second,
 }
 
@@ -68,7 +69,7 @@ impl Ord for Timed {
 
 /// A queue under a load.
 struct Simulation {
-    service: Service,
+    service: QueueSettings,
     load: Load,
     rng: ChaCha12Rng,
     now: f64,
@@ -80,8 +81,8 @@ struct Simulation {
     /// Messages that are not answered, by the nanosecond in which they arrived.
     unanswered: BTreeMap<u64, u64>,
     running: u32,
-    /// Pollers whose batch is throttled, until it can be received again.
-    throttled: u32,
+    /// Batches that are throttled, by their number.
+    throttled: BTreeMap<u64, Vec<Group>>,
     /// Environments that there are.
     warm: u32,
     pollers: f64,
@@ -89,11 +90,11 @@ struct Simulation {
     waits: f64,
     /// Times to an answer, and of how many messages.
     ages: Vec<(f64, u64)>,
-    outcome: Outcome,
+    outcome: BurstOutcome,
 }
 
-/// Simulates a load until every message is answered or dead-lettered; the same seed gives the same.
-pub fn simulate(service: Service, load: Load, seed: u64) -> Outcome {
+/// Simulates a load until every message is answered or dead-lettered, or the first is lost; the same seed gives the same.
+pub fn simulate(service: QueueSettings, load: Load, seed: u64) -> BurstOutcome {
     let mut simulation = Simulation {
         service,
         load,
@@ -106,13 +107,13 @@ pub fn simulate(service: Service, load: Load, seed: u64) -> Outcome {
         n_in_flight: 0,
         unanswered: BTreeMap::new(),
         running: 0,
-        throttled: 0,
+        throttled: BTreeMap::new(),
         warm: 0,
         pollers: f64::from(service.pollers),
         window_is_open: false,
         waits: 0.0,
         ages: Vec::new(),
-        outcome: Outcome::default(),
+        outcome: BurstOutcome::default(),
     };
     simulation.run();
     simulation.ended()
@@ -128,16 +129,21 @@ impl Simulation {
                 Event::Arrival(n) => self.arrive(n),
                 Event::Window => self.window_is_open = false,
                 Event::Answered(groups) => self.answer(&groups),
-                Event::Visible(groups) => self.come_back(groups),
-                Event::Second if self.is_over() => break,
-                Event::Second => self.end_second(),
+                Event::Visible(number) => self.come_back(number),
+                Event::Second => {
+                    self.end_second();
+                    if self.is_over() {
+                        break;
+                    }
+                    self.after(1.0, Event::Second);
+                }
             }
             self.poll();
         }
     }
 
     fn is_over(&self) -> bool {
-        (self.now >= self.load.end && self.unanswered.is_empty()) || self.now > HORIZON
+        (self.now >= self.load.end && self.unanswered.is_empty()) || self.oldest() > RETENTION
     }
 
     fn after(&mut self, delay: f64, event: Event) {
@@ -183,8 +189,13 @@ impl Simulation {
 
     /// Hands batches over, as many as there are pollers for. One that is not whole waits for the end of its window.
     fn poll(&mut self) {
+        while self.running < self.service.concurrency
+            && let Some((_, groups)) = self.throttled.pop_first()
+        {
+            self.begin(groups);
+        }
         let pollers = (self.pollers as u32).min(self.service.pollers_max);
-        while self.n_waiting > 0 && self.running + self.throttled < pollers {
+        while self.n_waiting > 0 && self.running + (self.throttled.len() as u32) < pollers {
             let window = self.window_left();
             if self.n_waiting < u64::from(self.service.batch) && window > 0.0 {
                 if !self.window_is_open {
@@ -232,14 +243,15 @@ impl Simulation {
         let cold = if self.running > self.warm { self.service.cold } else { 0.0 };
         self.warm = self.warm.max(self.running);
         let computing = self.service.computing * n as f64 / f64::from(self.service.batch);
-        let took = cold + computing + self.exponential(self.service.waiting);
+        let rounds = n.div_ceil(self.service.messages_a_round) as f64;
+        let took = cold + computing + self.exponential(self.service.waiting * rounds);
         self.after(took, Event::Answered(groups));
     }
 
     fn throttle(&mut self, groups: Vec<Group>) {
-        self.throttled += 1;
         self.outcome.throttled += 1;
-        self.after(self.service.visibility, Event::Visible(groups));
+        self.throttled.insert(self.outcome.throttled, groups);
+        self.after(self.service.visibility, Event::Visible(self.outcome.throttled));
     }
 
     fn answer(&mut self, groups: &[Group]) {
@@ -249,12 +261,10 @@ impl Simulation {
             self.outcome.answered += group.n;
             self.forget(group);
         }
-        self.outcome.drained = self.now;
     }
 
-    fn come_back(&mut self, groups: Vec<Group>) {
-        self.throttled -= 1;
-        for group in groups {
+    fn come_back(&mut self, number: u64) {
+        for group in self.throttled.remove(&number).unwrap_or_default() {
             if group.receives >= self.service.receives_max {
                 self.outcome.dead_lettered += group.n;
                 self.forget(&group);
@@ -277,8 +287,13 @@ impl Simulation {
         }
     }
 
+    /// Returns the age of the oldest message that is not answered, seconds.
+    fn oldest(&self) -> f64 {
+        self.unanswered.keys().next().map_or(0.0, |arrived| self.now - *arrived as f64 / 1e9)
+    }
+
     fn end_second(&mut self) {
-        let oldest = self.unanswered.keys().next().map_or(0.0, |arrived| self.now - *arrived as f64 / 1e9);
+        let oldest = self.oldest();
         self.outcome.oldest_max = self.outcome.oldest_max.max(oldest);
         self.outcome.seconds.push(Second {
             at: self.now,
@@ -293,10 +308,9 @@ impl Simulation {
             let more = f64::from(self.service.pollers_a_minute) / 60.0;
             self.pollers = (self.pollers + more).min(f64::from(self.service.pollers_max));
         }
-        self.after(1.0, Event::Second);
     }
 
-    fn ended(mut self) -> Outcome {
+    fn ended(mut self) -> BurstOutcome {
         self.ages.sort_by(|one, other| one.0.total_cmp(&other.0));
         self.outcome.answered_within = [0.5, 0.99].map(|share| {
             let (wanted, mut n) = (share * self.outcome.answered as f64, 0);
@@ -306,6 +320,7 @@ impl Simulation {
             });
             at.map_or(0.0, |(age, _)| *age)
         });
+        self.outcome.lost = self.unanswered.values().sum();
         self.outcome.wait_mean = self.waits / (self.outcome.answered.max(1)) as f64;
         self.outcome
     }

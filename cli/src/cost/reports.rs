@@ -24,13 +24,13 @@ impl FromStr for ReportFile {
     }
 }
 
-/// The mean of the reports of a function.
+/// What Lambda billed for an event of a function, on average.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Report {
+pub struct Billed {
     /// Its memory, MB.
     pub memory_mb: f64,
-    /// What was billed for an event, ms.
-    pub billed_ms: f64,
+    /// Milliseconds.
+    pub mean_ms: f64,
     /// Messages of an event, if the log has our metrics beside the reports.
     pub events_of: Option<f64>,
 }
@@ -38,7 +38,7 @@ pub struct Report {
 /// Metrics that count the messages of a batch.
 const MESSAGES: [&str; 3] = ["MessagesPredicted", "MessagesRejected", "MessagesFailed"];
 
-impl Report {
+impl Billed {
     /// Reads the lines of a log; others than reports and metrics are skipped.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Report {
                 "expected lines of JSON of type platform.report, as Lambda logs them, found none".into()
             );
         }
-        Ok(Self { memory_mb, billed_ms: billed / n, events_of: (messages > 0.0).then_some(messages / n) })
+        Ok(Self { memory_mb, mean_ms: billed / n, events_of: (messages > 0.0).then_some(messages / n) })
     }
 }
 
@@ -78,11 +78,8 @@ mod tests {
 no JSON
 {"time":"2026-11-28T08:00:01.061Z","type":"platform.report","record":{"requestId":"b","metrics":{"durationMs":60.9,"billedDurationMs":61,"memorySizeMB":512,"maxMemoryUsedMB":30},"status":"success"}}
 "#;
-        assert_eq!(
-            Report::read(log),
-            Ok(Report { memory_mb: 512.0, billed_ms: 51.0, events_of: Some(50.0) })
-        );
-        assert!(Report::read(b"{}\n").is_err());
+        assert_eq!(Billed::read(log), Ok(Billed { memory_mb: 512.0, mean_ms: 51.0, events_of: Some(50.0) }));
+        assert!(Billed::read(b"{}\n").is_err());
         assert!("scorer".parse::<ReportFile>().is_err());
     }
 }

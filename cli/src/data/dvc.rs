@@ -11,7 +11,7 @@ use crate::output::{Failure, Output};
 
 /// Write a pointer for DVC beside each file, so that git keeps the months that a model was learned from.
 ///
-/// FILE.dvc has the form that `dvc add` writes: `dvc data status` compares the file with it, and after `dvc commit`, `dvc push` keeps it.
+/// The files themselves are to be named in .gitignore, which `dvc add` would write too. FILE.dvc has the form that `dvc add` writes: `dvc data status` compares the file with it, and after `dvc commit`, `dvc push` keeps it.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tripcast data dvc trips/green_tripdata_2021-*.parquet
@@ -33,6 +33,16 @@ struct Pointer {
 
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    // Before the first pointer is written.
+    for file in &args.files {
+        let name = file.display();
+        if file.extension().is_some_and(|extension| extension == "dvc") {
+            return Err(format!("{name}: expected a file of data, found a pointer").into());
+        }
+        if !file.is_file() {
+            return Err(format!("{name}: expected a file; `dvc add` points to folders").into());
+        }
+    }
     let pointers = args.files.iter().map(|file| point_to(file)).collect::<Result<Vec<Pointer>, Failure>>()?;
     let line = |one: &Pointer| {
         let done = if one.written { "written" } else { "unchanged" };
@@ -55,7 +65,7 @@ fn point_to(file: &Path) -> Result<Pointer, Failure> {
     let written = present.as_ref() != Some(&text);
     // Remarks, a remote or a cache policy that somebody entered are theirs.
     if let Some(present) = present.filter(|present| !is_plain(present)) {
-        if present.contains(&md5) {
+        if present.lines().any(|line| line.trim_start_matches(['-', ' ']) == format!("md5: {md5}")) {
             return Ok(Pointer { pointer, md5, size, written: false });
         }
         let detail = "has more than a hash and a size, which would be lost: `dvc add` renews it";
@@ -71,7 +81,8 @@ fn point_to(file: &Path) -> Result<Pointer, Failure> {
 fn is_plain(text: &str) -> bool {
     const KEYS: [&str; 5] = ["outs:", "- md5:", "  size:", "  hash:", "  path:"];
     let mut lines = text.lines();
-    KEYS.iter().all(|key| lines.next().is_some_and(|line| line.starts_with(key))) && lines.next().is_none()
+    let is_plain = |line: &str, key| line.starts_with(key) && !line.contains(" #");
+    KEYS.iter().all(|key| lines.next().is_some_and(|line| is_plain(line, key))) && lines.next().is_none()
 }
 
 /// Returns a name as YAML: in quotes if it has what may mean something there.
@@ -117,6 +128,8 @@ mod tests {
         let expected =
             "outs:\n- md5: 900150983cd24fb0d6963f7d28e17f72\n  size: 3\n  hash: md5\n  path: a.txt\n";
         assert_eq!(std::fs::read_to_string(&pointer).unwrap(), expected);
+        let remark = expected.replace("path: a.txt", "path: a.txt # of the fleet");
+        assert!(is_plain(expected) && !is_plain(&remark));
         let noted = format!("{expected}meta:\n  owner: fleet\n");
         std::fs::write(&pointer, &noted).unwrap();
         assert!(!point_to(&file).unwrap().written);

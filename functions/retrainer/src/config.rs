@@ -109,7 +109,7 @@ impl Config {
             search_trials: env.get("SEARCH_TRIALS")?,
             seed: env.get("SEED")?,
             utc_times: env.get("UTC_TIMES")?,
-            training_rows_max: env.get("TRAINING_ROWS_MAX")?,
+            training_rows_max: env.get::<RowsMax>("TRAINING_ROWS_MAX")?.0,
             retrain_minutes: env.get("RETRAIN_MINUTES")?,
             tracker: tracker(&env)?,
         })
@@ -155,6 +155,21 @@ fn tracker(env: &Env) -> Result<Option<Tracker>, EnvError> {
     }
 }
 
+/// The least [`RowsMax`].
+const ROWS_MAX_LEAST: usize = 10_000;
+
+/// Rows to learn from at most; models of too few would be worse than none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowsMax(pub usize);
+
+impl FromStr for RowsMax {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rows = text.trim().parse().ok().filter(|rows| *rows >= ROWS_MAX_LEAST);
+        rows.map(Self).ok_or_else(|| format!("{text:?} is no number of rows of at least {ROWS_MAX_LEAST}"))
+    }
+}
+
 /// Window lengths in months, separated by commas: `1,3,12`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Windows(pub Vec<u32>);
@@ -173,6 +188,14 @@ impl FromStr for Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_enough_to_learn_from() {
+        assert_eq!(ROWS_MAX.parse::<RowsMax>().unwrap(), RowsMax(4_000_000));
+        for bad in ["0", "9999", "-1", "all"] {
+            assert!(bad.parse::<RowsMax>().unwrap_err().contains("10000"), "{bad}");
+        }
+    }
 
     #[test]
     fn windows_are_a_list_of_months() {

@@ -119,11 +119,29 @@ pub(crate) enum FitResult {
 
 /// A fit that another invocation has carried out, as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "KeptFit")]
 pub(crate) struct RecordedFit {
-    /// When it was carried out.
-    pub step: StepTaken,
+    /// When it was carried out; an earlier build did not keep that.
+    pub step: Option<StepTaken>,
     /// What it left.
     pub result: FitResult,
+}
+
+/// The forms in which fits are kept. A run may have begun before a deployment.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeptFit {
+    Timed { step: Option<StepTaken>, result: FitResult },
+    Untimed(FitResult),
+}
+
+impl From<KeptFit> for RecordedFit {
+    fn from(kept: KeptFit) -> Self {
+        match kept {
+            KeptFit::Timed { step, result } => Self { step, result },
+            KeptFit::Untimed(result) => Self { step: None, result },
+        }
+    }
 }
 
 /// Returns the name of a task, the same for equal tasks.

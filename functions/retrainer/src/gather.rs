@@ -49,7 +49,7 @@ impl HoldoutMonth {
         rows_max: usize,
     ) -> Result<Self, GatherError> {
         let mut trips = read(store, month, options).await?.0;
-        draw(std::slice::from_mut(&mut trips), 1.0, rows_max);
+        draw(std::slice::from_mut(&mut trips), 1.0, to_judge_on(rows_max));
         Ok(Self { trips })
     }
 
@@ -118,7 +118,7 @@ fn reasons(left_out: &[LeftOut]) -> String {
 /// that cannot be read or is refused is left out and named, so that one bad file does not stop retraining for a year.
 /// The holdout month is needed to judge, so there it is an error.
 ///
-/// Of all training months together at most `rows_max` rows are kept, the same share of each, and no more than one month is there beside them.
+/// Of all training months together at most `rows_max` rows are kept, and of the holdout month at most as many, or [`JUDGED_ROWS_MIN`]: the same share of each, and no more than one month is there beside them.
 ///
 /// # Errors
 /// [`GatherError`].
@@ -165,7 +165,7 @@ pub async fn gather(
         return Err(GatherError::Refused { key: plan.judge.key.to_string(), reason });
     }
     inspections.push(inspection);
-    let judged = draw(std::slice::from_mut(&mut trips), 1.0, rows_max);
+    let judged = draw(std::slice::from_mut(&mut trips), 1.0, to_judge_on(rows_max));
     if judged < 1.0 {
         fingerprint.remarks.push(format!("one of {} rows was drawn to judge on", 1.0 / judged));
     }
@@ -174,7 +174,14 @@ pub async fn gather(
 }
 
 /// The smallest share that is drawn.
-const SHARE_MIN: f64 = 1.0 / 1024.0;
+const SHARE_MIN: f64 = 1.0 / 1_048_576.0;
+/// Rows of the holdout month that are kept in any case: comparisons of models are as sharp as that.
+const JUDGED_ROWS_MIN: usize = 200_000;
+
+/// Returns how many rows of the holdout month are kept at most.
+fn to_judge_on(rows_max: usize) -> usize {
+    rows_max.max(JUDGED_ROWS_MIN)
+}
 
 /// Draws the same share of all files, beginning with the present one, and then half of it until there are at most `rows_max` rows. Returns the
 /// share.

@@ -90,14 +90,18 @@ impl FitTask {
             Self::Validate(ValidationTask { family, window, .. }) => {
                 let family = family.name();
                 let months = window.validation_fit_to - window.validation_fit_from;
-                format!("validate {family} on {months} months")
+                format!("validate {family} on {}", counted(months))
             }
             Self::Finish(ValidationTask { family, window, .. }) => {
-                format!("fit {} to {} months", family.name(), window.months)
+                format!("fit {} to {}", family.name(), counted(window.months as usize))
             }
-            Self::Alone { family, .. } => format!("fit {} to one month", family.name()),
+            Self::Alone { family, .. } => format!("fit {} to 1 month", family.name()),
         }
     }
+}
+
+fn counted(months: usize) -> String {
+    if months == 1 { "1 month".into() } else { format!("{months} months") }
 }
 
 /// Why there is no fit.

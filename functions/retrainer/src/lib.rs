@@ -271,6 +271,7 @@ impl Retrainer {
         run.steps.push(watch.stop(MONTHS, None));
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;
+        run.share = Some(gathered.share).filter(|share| *share < 1.0);
         let train = Arc::new(gathered.train);
         let mut comparisons = Vec::new();
         for (number, &target) in targets.iter().enumerate() {

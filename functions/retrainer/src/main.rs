@@ -18,12 +18,10 @@ async fn serve() -> Result<(), lambda::StartError> {
     let aws = store::aws_config("tripcast-retrainer").await;
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));
     let retrainer = Retrainer::new(data, models, config.settings()).tracked_by(config.tracker.clone());
-    if let Some(event) = std::env::args().nth(1) {
-        return lambda::run_once(
-            &event,
-            config.deadline(),
-            |event| async move { retrainer.handle(event).await },
-        )
+    if let Some(event) = std::env::args_os().nth(1) {
+        return lambda::run_once(&event.to_string_lossy(), config.deadline(), |event| async move {
+            retrainer.handle(event).await
+        })
         .await;
     }
     lambda::run(move |event| {

@@ -38,8 +38,13 @@ struct State {
     train: Vec<MonthFile>,
     /// The holdout month.
     judge: MonthFile,
-    /// The share of the rows of the training months that is drawn.
+    /// The share of the rows of the training months that is drawn; a run that an earlier build began has all.
+    #[serde(default = "whole")]
     share: f64,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// The output of a step; the state machine reads `nothing_to_do`, `done` and `tasks`.
@@ -115,6 +120,7 @@ impl Retrainer {
         let keys: Vec<&str> = gathered.fingerprints.iter().map(|file| file.key.as_str()).collect();
         let train = plan.train.into_iter().filter(|file| keys.contains(&file.key.as_str())).collect();
         run.gates = gathered.inspections;
+        run.share = Some(gathered.share).filter(|share| *share < 1.0);
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         let state = State { run, targets, train, judge: plan.judge, share: gathered.share };
         let key = layout::steps(&state.run.run)?;
@@ -194,7 +200,7 @@ impl Retrainer {
             }
         };
         let step = StepTaken { retries, ..watch.stop(&step_name, Some(target)) };
-        let done = RecordedFit { step, result };
+        let done = RecordedFit { step: Some(step), result };
         // Last, so that where it exists, the artifact does too.
         json::write_line(&*self.models, &key, &done, Condition::Always).await?;
         Ok(output)
@@ -262,7 +268,8 @@ impl Retrainer {
                 run.targets = found.targets;
                 enter_steps(&mut run, found.steps);
             }
-            let steps = self.done(&run.run).await?.1;
+            // The record of why it ended must not depend on what it ended in.
+            let steps = self.done(&run.run).await.map(|(_, steps)| steps).unwrap_or_default();
             enter_steps(&mut run, steps);
             account(&mut run);
             runs.end(&run).await?;
@@ -296,7 +303,7 @@ impl Retrainer {
                     found.predicted = Vec::new();
                 }
                 done.insert(name, one.result);
-                steps.push(one.step);
+                steps.extend(one.step);
             }
         }
         Ok((done, steps))
@@ -305,9 +312,12 @@ impl Retrainer {
 
 /// Adds steps to a record, as they began; a repeated step finds some there already.
 fn enter_steps(run: &mut Run, steps: Vec<StepTaken>) {
-    run.steps.extend(steps);
+    for step in steps {
+        if !run.steps.contains(&step) {
+            run.steps.push(step);
+        }
+    }
     run.steps.sort_by(|one, other| one.began.total_cmp(&other.began));
-    run.steps.dedup();
 }
 
 /// Records how long a run took, from its beginning on. What its invocations cost is not known to any of them.

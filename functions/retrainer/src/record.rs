@@ -30,6 +30,7 @@ pub(crate) fn begun(now: NaiveDate, request: &str, settings: &Settings) -> Run {
         missing: Vec::new(),
         unrecognised: Vec::new(),
         untracked: None,
+        share: None,
         steps: Vec::new(),
         targets: Vec::new(),
         failed: Vec::new(),

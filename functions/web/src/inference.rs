@@ -54,16 +54,16 @@ impl IntoResponse for Refused {
 pub struct Server {
     /// Always `tripcast`.
     name: &'static str,
-    /// Of the program.
+    /// The version of the program.
     version: &'static str,
-    /// There are none.
+    /// Names of extensions; none is spoken.
     extensions: [String; 0],
 }
 
 /// Whether the server lives.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Live {
-    /// It does, if it answers.
+    /// Always true.
     live: bool,
 }
 
@@ -73,7 +73,7 @@ pub struct Ready {
     /// The model, if one was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'static str>,
-    /// There are; without, the status is 503.
+    /// Always true; where there are no models, the status is 503.
     ready: bool,
 }
 
@@ -95,7 +95,7 @@ pub struct ModelMetadata {
     name: &'static str,
     /// The bundle that answers.
     versions: [String; 1],
-    /// How it is kept.
+    /// The form of the model.
     platform: &'static str,
     /// What is taken. Only the zones must be there.
     inputs: Vec<TensorMetadata>,

@@ -13,7 +13,7 @@ use lambda_runtime::LambdaEvent;
 use model::{Rejection, TripRequest};
 use platform::event::{EventError, Message, trip_messages};
 use platform::outcome::BatchOutcomes;
-use platform::queue::{Outgoing, Sink};
+use platform::queue::{Outgoing, SendError, Sink};
 use serde_json::{Value, json};
 
 use learning::Model;
@@ -29,7 +29,8 @@ pub struct Scorer {
 impl Scorer {
     /// Creates a scorer that sends predictions, and what can never be predicted, to these queues.
     pub fn new(model: Model, predictions: impl Sink + 'static, dead_letters: impl Sink + 'static) -> Self {
-        Self { model: Arc::new(model), predictions: Arc::new(predictions), dead_letters: Arc::new(dead_letters) }
+        let (predictions, dead_letters) = (Arc::new(predictions), Arc::new(dead_letters));
+        Self { model: Arc::new(model), predictions, dead_letters }
     }
 
     /// Handles an event of SQS, and returns the messages that are to be delivered again. A message ends only when a queue has acknowledged
@@ -46,7 +47,8 @@ impl Scorer {
             match self.answer(message) {
                 Ok(answer) => answers.push((at, answer)),
                 Err(rejection) => {
-                    let letter = json!({"reason": rejection.reason.code(), "detail": rejection.detail, "body": message.body});
+                    let (reason, detail) = (rejection.reason.code(), rejection.detail);
+                    let letter = json!({"reason": reason, "detail": detail, "body": message.body});
                     letters.push((at, letter));
                 }
             }
@@ -67,11 +69,10 @@ impl Scorer {
 /// Sends messages, as many in a call as the queue takes, and clears those that it has acknowledged.
 async fn send(sink: &dyn Sink, messages: Vec<(usize, Value)>, outcomes: &mut BatchOutcomes) {
     for some in messages.chunks(sink.entries_a_call()) {
-        let bodies = some.iter().map(|(_, body)| Outgoing::new(body.to_string())).collect();
-        for ((at, _), sent) in some.iter().zip(sink.send(bodies).await) {
-            if sent.is_ok() {
-                outcomes.clear(*at);
-            }
-        }
+        // Without the characters that SQS refuses.
+        let outgoing = some.iter().filter_map(|(at, body)| Some((*at, Outgoing::json(body).ok()?)));
+        let (ats, bodies): (Vec<usize>, Vec<Outgoing>) = outgoing.unzip();
+        let sent: Vec<Result<(), SendError>> = sink.send(bodies).await;
+        ats.into_iter().zip(sent).filter(|(_, sent)| sent.is_ok()).for_each(|(at, _)| outcomes.clear(at));
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::month::Month;
 use crate::rejection::RejectionCounts;
+use crate::segments;
 use crate::trip::{Trip, Zone, select};
 
 /// What a model predicts.
@@ -64,6 +65,8 @@ pub struct LabelledTrips {
     pub rejections: RejectionCounts,
     /// Rows that were not drawn.
     pub not_drawn: u64,
+    /// The rows of a defective segment, if they were marked before rows were drawn: `[n_trips]`. A share has too few rows to see them.
+    pub defective: Option<Vec<bool>>,
 }
 
 /// Returns a number of [0, 1) that depends on what a trip states, as if by chance.
@@ -107,18 +110,12 @@ impl LabelledTrips {
             return;
         }
         let before = self.trips.len();
-        let mut keep = self
-            .trips
-            .iter()
-            .zip(&self.outcomes)
-            .map(|(trip, outcome)| uniform(trip, outcome) < share)
-            .collect::<Vec<_>>()
-            .into_iter();
-        let mut keep_too = keep.clone();
-        self.trips.retain(|_| keep.next().unwrap_or_default());
-        self.outcomes.retain(|_| keep_too.next().unwrap_or_default());
-        self.trips.shrink_to_fit();
-        self.outcomes.shrink_to_fit();
+        let marked = self.defective.take().unwrap_or_else(|| segments::marks(self));
+        let pairs = self.trips.iter().zip(&self.outcomes).enumerate();
+        let kept: Vec<usize> =
+            pairs.filter(|(_, (trip, outcome))| uniform(trip, outcome) < share).map(|(row, _)| row).collect();
+        (self.trips, self.outcomes) = (select(&self.trips, &kept), select(&self.outcomes, &kept));
+        self.defective = Some(select(&marked, &kept));
         self.not_drawn += (before - self.trips.len()) as u64;
     }
 
@@ -206,7 +203,19 @@ mod tests {
         assert!((4_800..5_200).contains(&half.trips.len()) && (2_350..2_650).contains(&quarter.trips.len()));
         let mut again = half.clone();
         again.draw(0.25);
-        assert_eq!(again, LabelledTrips { not_drawn: again.not_drawn, ..quarter });
+        assert_eq!((again.trips, again.outcomes), (quarter.trips, quarter.outcomes));
         assert_eq!(drawn(1.0), file);
+        // What was marked in the whole file stays marked, however few of it are drawn.
+        let marked =
+            file.trips.iter().map(|trip| trip.distance_miles.is_some_and(|miles| miles % 3.0 == 0.0));
+        file.defective = Some(marked.collect());
+        file.draw(0.25);
+        let marks = segments::marks(&file);
+        assert!(
+            file.trips
+                .iter()
+                .zip(marks)
+                .all(|(trip, mark)| (trip.distance_miles.unwrap() % 3.0 == 0.0) == mark)
+        );
     }
 }

@@ -167,7 +167,7 @@ pub fn defective(file: &LabelledTrips) -> Vec<DefectiveSegment> {
 
 /// Marks the rows of a file that belong to one of its defective segments.
 pub(crate) fn marks(file: &LabelledTrips) -> Vec<bool> {
-    found_and_marked(file).1
+    file.defective.clone().unwrap_or_else(|| found_and_marked(file).1)
 }
 
 fn found_and_marked(file: &LabelledTrips) -> (Vec<DefectiveSegment>, Vec<bool>) {

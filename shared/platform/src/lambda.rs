@@ -88,7 +88,7 @@ where
     .map_err(|error| StartError(format!("serving events: {}", chain(error.as_ref()))))
 }
 
-/// Handles one event outside of Lambda, as a task of a container does, and prints the answer.
+/// Handles one event outside of Lambda, as a task of a container does, and prints the answer as the last line.
 ///
 /// # Errors
 /// [`StartError`] if the event is no JSON, or cannot be handled.

@@ -186,6 +186,9 @@ pub struct Run {
     /// Why the run could not be logged on the tracking server, if one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untracked: Option<String>,
+    /// The share of the rows of the training months that was drawn; none if it was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// What took time, in the order in which it began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepTaken>,

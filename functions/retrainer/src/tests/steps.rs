@@ -146,9 +146,10 @@ async fn months_that_are_too_large_are_drawn_from() {
     }
     let run = retrain(&at_once, "2021-04-15", "steps").await;
     by_steps(&in_steps, "2021-04-15").await;
+    let versions = |run: &Run| run.targets.iter().map(|one| one.version.clone()).collect::<Vec<_>>();
     let record =
         Runs::new(Arc::new(in_steps.models.clone())).read("2021-04-15-steps").await.unwrap().unwrap();
-    assert_eq!(record.targets, run.targets);
+    assert_eq!((versions(&record), record.share), (versions(&run), Some(0.5)));
     assert_eq!(record.data, run.data);
     let [first, _, judged] = &run.data[..] else { panic!("{:?}", run.data) };
     assert!(first.remarks.iter().any(|remark| remark.contains("was drawn to learn from")), "{first:?}");
@@ -163,4 +164,39 @@ async fn bench_with_all() -> Bench {
         seed(&bench, of, month(of, |zone| i64::from(zone) * 3 + number as i64)).await;
     }
     bench
+}
+
+/// A run that an earlier build began is led to its end: its state has no share, and its fits no times.
+#[tokio::test]
+async fn a_run_in_flight_outlives_a_deployment() {
+    let bench = bench_with_all().await;
+    let step = |step: Value| {
+        let RetrainerEvent::Step(step) = retrainer_event(&json!({"pipeline": step})).unwrap() else {
+            panic!()
+        };
+        bench.retrainer.step(*step, an_hour())
+    };
+    let begun =
+        step(json!({"step": "begin", "name": "steps", "request": {"now": "2021-04-15"}})).await.unwrap();
+    let run = begun.run;
+    let tasks = step(json!({"step": "next", "run": run})).await.unwrap().tasks;
+    for task in &tasks {
+        step(json!({"step": "fit", "run": run, "task": task})).await.unwrap();
+    }
+    for meta in bench.models.list(&format!("fits/{run}/")).await.unwrap() {
+        let bytes = bench.models.get(&meta.key, Get::default()).await.unwrap().bytes;
+        let Ok(mut document) = serde_json::from_slice::<Value>(&bytes) else { continue };
+        if let Some(result) = document.get("result").cloned() {
+            document = result;
+        }
+        document.as_object_mut().unwrap().remove("share");
+        let bytes = serde_json::to_vec(&document).unwrap();
+        bench.models.put(&meta.key, bytes.into(), Condition::Always).await.unwrap();
+    }
+    let next = step(json!({"step": "next", "run": run})).await.unwrap();
+    assert!(next.tasks.iter().all(|task| !tasks.contains(task)), "what is done stays done");
+    let error = json!({"Error": "States.Timeout", "Cause": "too long"});
+    step(json!({"step": "abandon", "run": run, "error": error})).await.unwrap();
+    let record = recorded(&bench, &run).await;
+    assert_eq!(record["failed"][0]["error_type"], "States.Timeout");
 }

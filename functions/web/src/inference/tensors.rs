@@ -114,15 +114,26 @@ impl InferenceRequest {
         };
         let outputs = match document.remove("outputs") {
             None | Some(Value::Null) => OUTPUTS.into_iter().filter(|output| output.is_of(bundle)).collect(),
-            Some(Value::Array(outputs)) => {
-                outputs.iter().map(|output| output_of(output, bundle)).collect::<Result<_, _>>()?
-            }
+            Some(Value::Array(outputs)) => outputs_of(&outputs, bundle)?,
             Some(_) => {
                 return Err(Problem::bad("outputs: expected a list of objects with a name").of("outputs"));
             }
         };
         Ok(Self { id, rows: rows_of(inputs)?, outputs })
     }
+}
+
+/// Returns the outputs that are named, each once: a repeated one would take its memory again.
+fn outputs_of(named: &[Value], bundle: &Bundle) -> Result<Vec<Output>, Problem> {
+    let mut outputs = Vec::new();
+    for output in named {
+        let output = output_of(output, bundle)?;
+        if outputs.contains(&output) {
+            return Err(Problem::bad(format!("outputs: expected {} once", output.name())).of("outputs"));
+        }
+        outputs.push(output);
+    }
+    Ok(outputs)
 }
 
 fn output_of(output: &Value, bundle: &Bundle) -> Result<Output, Problem> {

@@ -87,6 +87,11 @@ async fn what_is_not_the_protocol_is_refused_by_name() {
             "expected one of duration,",
         ),
         (json!({"inputs": one(), "outputs": "duration"}), 400, "expected a list of objects"),
+        (
+            json!({"inputs": one(), "outputs": [{"name": "duration"}, {"name": "duration"}]}),
+            400,
+            "expected duration once",
+        ),
         (with(again), 400, "PULocationID: expected it once"),
         (with(tensor("trip_dist", "FP64", &json!([1]))), 400, "found \"trip_dist\""),
         (with(tensor("ride_id", "INT64", &json!([1]))), 400, "found \"ride_id\""),
