@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, default_value_t = 200.0, value_parser = seconds)]
     visibility_seconds: f64,
     /// Receives after which a message is dead-lettered.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     receives_max: u32,
     /// Age of the oldest message above which TripsAgeAlarm rings, seconds.
     #[arg(long, default_value_t = 300.0, value_parser = seconds)]
@@ -226,6 +226,8 @@ fn lines(args: &Args, service: QueueSettings, simulated: &[Simulated]) -> Vec<St
             short(outcome.dead_lettered),
             reached.join(", ")
         )
+        .trim_end()
+        .into()
     }));
     lines
 }

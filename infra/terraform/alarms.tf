@@ -134,7 +134,8 @@ resource "aws_cloudwatch_metric_alarm" "batch_predictor_errors_alarm" {
   metric_name         = "Errors"
   statistic           = "Sum"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
@@ -172,7 +173,8 @@ resource "aws_cloudwatch_metric_alarm" "batch_predictor_duration_alarm" {
   metric_name         = "Duration"
   extended_statistic  = "p99"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 240000
   treat_missing_data  = "notBreaching"
@@ -229,7 +231,8 @@ resource "aws_cloudwatch_metric_alarm" "retrainer_errors_alarm" {
   metric_name         = "Errors"
   statistic           = "Sum"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 4
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
@@ -267,7 +270,8 @@ resource "aws_cloudwatch_metric_alarm" "retrainer_duration_alarm" {
   metric_name         = "Duration"
   extended_statistic  = "p99"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 4
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 720000
   treat_missing_data  = "notBreaching"
@@ -286,7 +290,8 @@ resource "aws_cloudwatch_metric_alarm" "monitor_errors_alarm" {
   metric_name         = "Errors"
   statistic           = "Sum"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
@@ -324,7 +329,8 @@ resource "aws_cloudwatch_metric_alarm" "monitor_duration_alarm" {
   metric_name         = "Duration"
   extended_statistic  = "p99"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 240000
   treat_missing_data  = "notBreaching"
@@ -343,7 +349,8 @@ resource "aws_cloudwatch_metric_alarm" "web_errors_alarm" {
   metric_name         = "Errors"
   statistic           = "Sum"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
@@ -381,7 +388,8 @@ resource "aws_cloudwatch_metric_alarm" "web_duration_alarm" {
   metric_name         = "Duration"
   extended_statistic  = "p99"
   period              = 300
-  evaluation_periods  = 1
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 22400
   treat_missing_data  = "notBreaching"

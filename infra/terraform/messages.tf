@@ -10,7 +10,8 @@ resource "aws_sqs_queue" "trips_queue" {
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letter_queue.arn
-    maxReceiveCount     = 5
+    # A receive is used up by a throttled batch, too.
+    maxReceiveCount = 10
   })
 }
 

@@ -281,6 +281,7 @@ impl Sam<'_> {
             ("percentile", "ExtendedStatistic"),
             ("period_s", "Period"),
             ("periods", "EvaluationPeriods"),
+            ("periods_that_ring", "DatapointsToAlarm"),
             ("operator", "ComparisonOperator"),
             ("threshold", "Threshold"),
             ("missing", "TreatMissingData"),

@@ -1,5 +1,6 @@
 //! Reads infra/terraform as facts.
 
+mod alarms;
 mod http;
 mod steps;
 mod tables;
@@ -163,13 +164,13 @@ impl Terraform {
                 let log_fields = [("name", "name"), ("days", "retention_in_days"), ("key", "kms_key_id")];
                 fields("logs", name, of, into, &log_fields);
             }
-            "aws_cloudwatch_metric_alarm" => alarm(name, of, into),
+            "aws_cloudwatch_metric_alarm" => alarms::alarm(name, of, into),
             "aws_sns_topic" => fields("topic", name, of, into, &[("key", "kms_master_key_id")]),
             "aws_sns_topic_subscription" => {
                 let of_topic = [("topic", "topic_arn"), ("to", "endpoint"), ("protocol", "protocol")];
                 fields("subscription", name, of, into, &of_topic);
             }
-            "aws_cloudwatch_dashboard" => dashboard(name, of, into),
+            "aws_cloudwatch_dashboard" => alarms::dashboard(name, of, into),
             _ if kind.starts_with("aws_apigatewayv2_") => http::part(name, of, into),
             _ if kind.starts_with("aws_glue_") => tables::part(kind, name, of, into),
             _ => bucket(kind, name, of, into),
@@ -315,46 +316,6 @@ fn conditions(name: &str, conditions: &Value, into: &mut Collected) {
         let (test, variable) = (scalar(&condition["test"]), scalar(&condition["variable"]));
         into.list(format!("{name}.{test}.{variable}"), texts(&condition["values"]));
     }
-}
-
-fn alarm(name: &str, of: &Value, into: &mut Collected) {
-    fields(
-        "alarm",
-        name,
-        of,
-        into,
-        &[
-            ("description", "alarm_description"),
-            ("namespace", "namespace"),
-            ("metric", "metric_name"),
-            ("statistic", "statistic"),
-            ("percentile", "extended_statistic"),
-            ("period_s", "period"),
-            ("periods", "evaluation_periods"),
-            ("operator", "comparison_operator"),
-            ("threshold", "threshold"),
-            ("missing", "treat_missing_data"),
-        ],
-    );
-    into.list(format!("alarm.{name}.actions"), texts(&of["alarm_actions"]));
-    into.list(format!("alarm.{name}.ok_actions"), texts(&of["ok_actions"]));
-    for (dimension, value) in of["dimensions"].as_object().unwrap() {
-        into.put(format!("alarm.{name}.dimension.{dimension}"), text(value));
-    }
-}
-
-fn dashboard(name: &str, of: &Value, into: &mut Collected) {
-    into.put(format!("dashboard.{name}.name"), text(&of["dashboard_name"]));
-    let body = of["dashboard_body"].as_str().unwrap();
-    let file = body.split('"').nth(1).unwrap().rsplit('/').next().unwrap();
-    let variables = body.split_once('{').and_then(|(_, rest)| rest.split_once('{')).unwrap().1;
-    let variables = variables.split_once('{').map_or(variables, |(_, inside)| inside);
-    let variables: Value = hcl::from_str(&format!("it = {{{}", variables.trim_end_matches(")}"))).unwrap();
-    for (variable, value) in variables["it"].as_object().unwrap() {
-        into.put(format!("dashboard.{name}.variable.{variable}"), text(value));
-    }
-    let body = std::fs::read_to_string(crate::root().join("infra/terraform").join(file)).unwrap();
-    into.put(format!("dashboard.{name}.body"), body.trim_end());
 }
 
 fn bucket(kind: &str, name: &str, of: &Value, into: &mut Collected) {

@@ -88,6 +88,7 @@ pub(super) const PROPERTIES: [(&str, &[&str]); 24] = [
             "ExtendedStatistic",
             "Period",
             "EvaluationPeriods",
+            "DatapointsToAlarm",
             "ComparisonOperator",
             "Threshold",
             "TreatMissingData",
