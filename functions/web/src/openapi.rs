@@ -139,6 +139,7 @@ pub struct Inference;
 
 impl PartialSchema for Inference {
     fn schema() -> RefOr<Schema> {
+        let value = json!({"type": "integer"});
         let tensor = |name: &str| {
             json!({
                 "type": "object",
@@ -146,8 +147,8 @@ impl PartialSchema for Inference {
                 "properties": {
                     "name": {"type": "string", "enum": [name]},
                     "datatype": {"type": "string", "enum": ["INT64"]},
-                    "shape": {"type": "array", "items": {"type": "integer", "enum": [1]}, "minItems": 1, "maxItems": 1},
-                    "data": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 1},
+                    "shape": {"type": "array", "items": {"type": "integer", "enum": [1]}, "minItems": 1, "maxItems": 2},
+                    "data": {"type": "array", "items": {"anyOf": [value, {"type": "array", "items": value, "minItems": 1, "maxItems": 1}]}, "minItems": 1, "maxItems": 1},
                 },
             })
         };
@@ -214,7 +215,7 @@ pub enum TargetName {
         crate::operations::health,
         crate::operations::metrics,
     ),
-    components(schemas(Fields, Message, TargetName, VersionName)),
+    components(schemas(Fields, InferenceModel, Message, TargetName, VersionName)),
     tags(
         (name = "predictions", description = "Trips in, predictions out"),
         (name = "open inference protocol", description = "The same for clients of KServe, Triton, MLServer or Seldon"),

@@ -319,7 +319,23 @@ fn the_document_describes_every_route() {
             "/metrics",
             "/models",
             "/models/{target}/{version}",
-            "/predict"
+            "/predict",
+            "/v2",
+            "/v2/health/live",
+            "/v2/health/ready",
+            "/v2/models/{model}",
+            "/v2/models/{model}/infer",
+            "/v2/models/{model}/ready"
         ]
     );
+}
+
+#[test]
+fn what_the_document_refers_to_is_in_it() {
+    let document: Value = serde_json::from_str(&openapi::document()).unwrap();
+    let text = document.to_string();
+    let referred = text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+    let missing: Vec<&str> =
+        referred.filter(|name| document["components"]["schemas"].get(*name).is_none()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

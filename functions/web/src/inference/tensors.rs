@@ -123,15 +123,14 @@ impl InferenceRequest {
     }
 }
 
-/// Returns the outputs that are named, each once: a repeated one would take its memory again.
+/// Returns the outputs that are named, in that order and each once: a repeated one would take its memory again.
 fn outputs_of(named: &[Value], bundle: &Bundle) -> Result<Vec<Output>, Problem> {
     let mut outputs = Vec::new();
     for output in named {
         let output = output_of(output, bundle)?;
-        if outputs.contains(&output) {
-            return Err(Problem::bad(format!("outputs: expected {} once", output.name())).of("outputs"));
+        if !outputs.contains(&output) {
+            outputs.push(output);
         }
-        outputs.push(output);
     }
     Ok(outputs)
 }
