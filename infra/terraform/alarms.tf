@@ -70,6 +70,25 @@ resource "aws_cloudwatch_metric_alarm" "trips_age_alarm" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "predictions_age_alarm" {
+  alarm_name          = "${var.name}-predictions-age"
+  alarm_description   = "Predictions have waited for half of the time that their queue keeps them"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 172800
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    QueueName = aws_sqs_queue.predictions_queue.name
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "scorer_errors_alarm" {
   alarm_name          = "${var.name}-scorer-errors"
   alarm_description   = "The scorer fails twice in a row"
