@@ -3,8 +3,11 @@ packages are deployed.
 
     python3 tools/deploy/sam.py --stage dev          (by `make deploy-sam STAGE=dev`)
 
-samconfig.toml defines the stages. PERMISSIONS_BOUNDARY, if set, is the ARN of the permissions boundary of the
-functions' roles.
+samconfig.toml defines the stages. From the environment come PERMISSIONS_BOUNDARY, the ARN of the permissions boundary of the functions'
+roles; ALARM_EMAIL, without which production is refused unless ALARMS_ELSEWHERE=yes; and PARAMETERS, others of the template, as
+"StreamShards=1 Taxi=yellow". Every parameter is passed, since CloudFormation keeps the previous value of one that is not: a default that
+has changed would never arrive. Only AlarmEmail, PermissionsBoundary and the secret OtlpHeaders are passed if they are stated and not
+otherwise, so that nobody's subscription or key is taken away.
 """
 
 import argparse
@@ -19,11 +22,14 @@ sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE.parent / "infra"))
 
 from lint import TOOLS  # noqa: E402
+from stage import alarm_email  # noqa: E402
 from python_environment import FUNCTIONS, PROJECT, Failure  # noqa: E402
 
 # Stage -> the environment of samconfig.toml.
 STAGES = {"dev": "default", "prod": "prod"}
 TEMPLATE = PROJECT / "target" / "deploy" / "template.yaml"
+# Parameters that stay as whoever stated them last left them.
+KEPT = ("AlarmEmail", "OtlpHeaders", "PermissionsBoundary")
 
 
 def main() -> int:
@@ -35,13 +41,14 @@ def main() -> int:
         packages = PROJECT / "target" / "lambda" / args.architecture
         TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
         TEMPLATE.write_text(with_packages((PROJECT / "template.yaml").read_text(), packages))
+        parameters = overrides(args)
         TOOLS.ensure()
     except Failure as failure:
         print(f"deploy-sam: {failure}", file=sys.stderr)
         return 1
     command = [
         str(TOOLS.venv / "bin" / "sam"), "deploy", "--template-file", str(TEMPLATE), "--config-file", str(PROJECT / "samconfig.toml"),
-        "--config-env", STAGES[args.stage], "--no-confirm-changeset", *region(), "--parameter-overrides", *overrides(args),
+        "--config-env", STAGES[args.stage], "--no-confirm-changeset", *region(), "--parameter-overrides", *parameters,
     ]
     return subprocess.run(command, cwd=PROJECT, env={**os.environ, "SAM_CLI_TELEMETRY": "0"}).returncode
 
@@ -66,14 +73,32 @@ def region() -> list[str]:
 
 
 def overrides(args: argparse.Namespace) -> list[str]:
-    """Returns the stage's parameters and ours, because parameters on the command line replace all those of the file."""
+    """Returns every parameter of the template: as stated here, by the stage, or by its default, in this order."""
     config = (PROJECT / "samconfig.toml").read_text()
     stage = re.search(rf"\[{STAGES[args.stage]}\.deploy\.parameters\](.*?)(?:\n\[|\Z)", config, re.DOTALL)
     stated = re.search(r'^parameter_overrides = "(.*)"$', stage[1], re.MULTILINE) if stage else None
-    own = [f"Architecture={args.architecture}"]
+    values = defaults((PROJECT / "template.yaml").read_text())
+    known = {*values, *KEPT}
+    for one in [*(stated[1].split() if stated else []), *os.environ.get("PARAMETERS", "").split()]:
+        name, is_pair, value = one.partition("=")
+        if not is_pair or name not in known:
+            raise Failure(f"PARAMETERS or samconfig.toml: expected Name=Value of {', '.join(sorted(known))}; found {one}")
+        values[name] = value
+    values["Architecture"] = args.architecture
     if boundary := os.environ.get("PERMISSIONS_BOUNDARY"):
-        own.append(f"PermissionsBoundary={boundary}")
-    return [*(stated[1].split() if stated else []), *own]
+        values["PermissionsBoundary"] = boundary
+    if "AlarmEmail" not in values and (address := alarm_email(args.stage)):
+        values["AlarmEmail"] = address
+    return [f'{name}="{value}"' for name, value in values.items()]
+
+
+def defaults(template: str) -> dict[str, str]:
+    """Returns the defaults of the template's parameters, but for those that are kept."""
+    [parameters] = re.findall(r"^Parameters:\n(.*?)^\S", template, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^  (\w+):\n(?:    .*\n)*?    Default: (.*)\n", parameters, re.MULTILINE)
+    if len(found) != len(re.findall(r"^  \w+:$", parameters, re.MULTILINE)):
+        raise Failure("template.yaml has a parameter without a default")
+    return {name: value.strip().strip('"') for name, value in found if name not in KEPT}
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python3 tools/deploy/terraform.py plan --stage dev       (by `make plan-terraform STAGE=dev`)
     python3 tools/deploy/terraform.py apply --stage prod     (by `make deploy-terraform STAGE=prod`)
 
-The state is in the bucket TF_STATE_BUCKET; infra/terraform/env defines the stages; PERMISSIONS_BOUNDARY is as in
-sam.py.
+The state is in the bucket TF_STATE_BUCKET; infra/terraform/env defines the stages; PERMISSIONS_BOUNDARY, ALARM_EMAIL and ALARMS_ELSEWHERE are as
+in sam.py.
 """
 
 import argparse
@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from python_environment import PROJECT, Failure  # noqa: E402
+from stage import alarm_email  # noqa: E402
 
 ROOT = PROJECT / "infra" / "terraform"
 
@@ -35,20 +36,25 @@ def main() -> int:
         terraform(init)
         # A role that may only read cannot lock the state, so a plan does not; applying locks it.
         how = ["-lock=false"] if args.verb == "plan" else ["-auto-approve"]
-        terraform([args.verb, "-input=false", *how, f"-var-file=env/{args.stage}.tfvars", *variables(args.architecture)])
+        terraform([args.verb, "-input=false", *how, f"-var-file=env/{args.stage}.tfvars", *variables(args)])
     except Failure as failure:
         print(f"deploy-terraform: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def variables(architecture: str) -> list[str]:
+def variables(args: argparse.Namespace) -> list[str]:
+    architecture = args.architecture
     packages = PROJECT / "target" / "lambda" / architecture
     if not packages.is_dir():
         raise Failure(f"no packages in {packages.relative_to(PROJECT)}; run `make build`")
     given = {"packages": str(packages), "architecture": architecture}
     if boundary := os.environ.get("PERMISSIONS_BOUNDARY"):
         given["permissions_boundary"] = boundary
+    stated = (ROOT / "env" / f"{args.stage}.tfvars").read_text()
+    # A plan shows what would be; only applying it has to be refused.
+    if "alarm_email" not in stated and (address := alarm_email(args.stage if args.verb == "apply" else "dev")):
+        given["alarm_email"] = address
     return [f"-var={name}={value}" for name, value in given.items()]
 
 

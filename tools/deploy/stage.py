@@ -1,0 +1,14 @@
+"""What both deployments take from the environment of whoever deploys."""
+
+import os
+
+from python_environment import Failure
+
+
+def alarm_email(stage: str) -> str | None:
+    """Returns the address that ALARM_EMAIL states, none without; production has to have somewhere for its alarms to go."""
+    address = os.environ.get("ALARM_EMAIL") or None
+    if stage == "prod" and not address and os.environ.get("ALARMS_ELSEWHERE") != "yes":
+        raise Failure("production needs somewhere for its alarms to go: set ALARM_EMAIL to an address, or ALARMS_ELSEWHERE=yes if "
+                      "somebody subscribes to the topic AlarmTopic by other means")
+    return address
