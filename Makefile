@@ -235,8 +235,12 @@ up: ## Start the local AWS (LOCAL_AWS_PORT, default 4566)
 deploy: local ## Deploy template.yaml to the local AWS, with a stream beside the queues
 	@$(LOCAL_AWS) deploy --parameter StreamShards=1
 
-# The next three targets use AWS. They take the packages of `make build` and build nothing, so that exactly the
+# The next targets use AWS. The first only reads; the others take the packages of `make build` and build nothing, so that exactly the
 # attested packages are deployed.
+.PHONY: preflight
+preflight: ## Read the account's quota of functions at once, and say whether the stage fits (STAGE=dev or prod)
+	python3 tools/deploy/preflight.py --stage $(STAGE)
+
 .PHONY: deploy-sam
 deploy-sam: ## Deploy the built packages to AWS by SAM (STAGE=dev or prod)
 	python3 tools/deploy/sam.py --stage $(STAGE)
