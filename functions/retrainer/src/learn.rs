@@ -93,7 +93,7 @@ impl FitTask {
                 format!("validate {family} on {}", counted(months))
             }
             Self::Finish(ValidationTask { family, window, .. }) => {
-                format!("fit {} to {}", family.name(), counted(window.months as usize))
+                format!("fit {}, window of {}", family.name(), counted(window.months as usize))
             }
             Self::Alone { family, .. } => format!("fit {} to 1 month", family.name()),
         }
