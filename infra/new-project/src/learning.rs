@@ -92,18 +92,29 @@ impl Examples {
 ///
 /// # Errors
 /// [`LearnError`], for want of trips with a label above all.
-pub fn learn(train: &[LabelledTrips], validate: &LabelledTrips, judge: &LabelledTrips) -> Result<Learned, LearnError> {
+pub fn learn(
+    train: &[LabelledTrips],
+    validate: &LabelledTrips,
+    judge: &LabelledTrips,
+) -> Result<Learned, LearnError> {
     let [train, validate, judge] =
         [train, std::slice::from_ref(validate), std::slice::from_ref(judge)].map(Examples::from_months);
     let settings = Settings { rounds: 500, patience: Some(20), ..Settings::default() };
     let params = BoostParams::new(settings).check()?;
-    let Boosted { ensemble, .. } = params.fit(&train.labelled(), Some(&validate.labelled()), 0, &mut go_on)?;
+    let Boosted { ensemble, .. } =
+        params.fit(&train.labelled(), Some(&validate.labelled()), 0, &mut go_on)?;
     let bytes = postcard::to_stdvec(&ensemble).map_err(|_| LearnError::Bytes)?;
     let rmse = |predicted: &dyn Fn(usize) -> f64| {
-        let squares = judge.labels.iter().enumerate().map(|(row, label)| (predicted(row) - f64::from(*label)).powi(2));
+        let squares =
+            judge.labels.iter().enumerate().map(|(row, label)| (predicted(row) - f64::from(*label)).powi(2));
         (squares.sum::<f64>() / judge.labels.len() as f64).sqrt()
     };
     let predicted = Scorer::new(ensemble).predict(&judge.values);
     let mean = train.labels.iter().map(|label| f64::from(*label)).sum::<f64>() / train.labels.len() as f64;
-    Ok(Learned { bytes, rmse: rmse(&|row| predicted[row]), rmse_of_mean: rmse(&|_| mean), judged: judge.labels.len() })
+    Ok(Learned {
+        bytes,
+        rmse: rmse(&|row| predicted[row]),
+        rmse_of_mean: rmse(&|_| mean),
+        judged: judge.labels.len(),
+    })
 }

@@ -2,16 +2,20 @@
 
 use std::error::Error;
 
+use {{crate_name}}::Scorer;
+use {{crate_name}}::learning::Model;
 use platform::env::{Env, Variable};
 use platform::queue::SqsSink;
 use platform::{lambda, telemetry};
 use store::{Get, ObjectKey, StoreUri};
-use {{crate_name}}::Scorer;
-use {{crate_name}}::learning::Model;
 
 /// Every variable that the function reads.
 const VARIABLES: [Variable; 4] = [
-    Variable { name: "MODEL_STORE", meaning: "store of the model: s3://bucket or a directory", default: None },
+    Variable {
+        name: "MODEL_STORE",
+        meaning: "store of the model: s3://bucket or a directory",
+        default: None,
+    },
     Variable { name: "MODEL_KEY", meaning: "key of the model in it", default: Some("{{target}}.bin") },
     Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue of predictions", default: None },
     Variable { name: "DLQ_URL", meaning: "queue of what can never be predicted", default: None },

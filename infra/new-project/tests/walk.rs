@@ -1,13 +1,13 @@
 //! From made-up trips to a model, and from messages to predictions.
 
+use {{crate_name}}::Scorer;
+use {{crate_name}}::learning::{Learned, Model, learn};
+use {{crate_name}}::target::NAME;
 use lambda_runtime::{Context, LambdaEvent};
 use model::outcome::Outcome;
 use model::{LabelledTrips, Trip, Zone};
 use platform::queue::MemorySink;
 use serde_json::{Value, json};
-use {{crate_name}}::Scorer;
-use {{crate_name}}::learning::{Learned, Model, learn};
-use {{crate_name}}::target::NAME;
 
 /// Trips whose value is three and two more for each mile.
 fn month(seed: u16) -> LabelledTrips {
@@ -44,7 +44,8 @@ async fn every_message_ends_once_or_comes_back() {
     let (predictions, letters) = (MemorySink::default(), MemorySink::default());
     let model = Model::from_bytes(&learned().bytes).unwrap();
     let scorer = Scorer::new(model, predictions.clone(), letters.clone());
-    let good = r#"{"ride_id": 256, "ride": {"PULocationID": 130, "DOLocationID": 205, "trip_distance": 5.0}}"#;
+    let good =
+        r#"{"ride_id": 256, "ride": {"PULocationID": 130, "DOLocationID": 205, "trip_distance": 5.0}}"#;
     let bad = r#"{"ride_id": 257, "ride": {"DOLocationID": 205}}"#;
     let answer = scorer.handle(event(&[good, bad, "{"])).await.unwrap();
     assert!(answer.batch_item_failures.is_empty());

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use dataset::{ReadOptions, read_all};
-use model::LabelledTrips;
 use {{crate_name}}::learning::learn;
 use {{crate_name}}::target::{NAME, UNIT};
+use model::LabelledTrips;
 
 const FILES: &str = "expected at least three files: to learn from, to stop by and to judge on";
 
