@@ -160,12 +160,14 @@ e2e: venv probe local e2e-only ## The built functions: under a double of Lambda,
 .PHONY: e2e-only
 e2e-only: export LOCAL_AWS_PORT = $(or $(E2E_PORT),$(shell $(LOCAL_AWS) free-port),$(error no free port for the tests' local AWS))
 e2e-only: export LOCAL_AWS_RECORD = $(CURDIR)/target/e2e/calls.jsonl
-e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); then what they called beside what they may
+e2e-only: AS_LOCAL = AWS_ENDPOINT_URL=http://127.0.0.1:$(LOCAL_AWS_PORT) AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); then what they called beside what they may, and the smoke test
 	@rm -rf target/e2e && mkdir -p target/e2e
 	@trap '$(LOCAL_AWS) down' EXIT; $(LOCAL_AWS) up && \
 	export PACKAGES=$(abspath $(PACKAGES)) DEPLOY_WITH=$(DEPLOY_WITH) && \
 	$(TEST) --test system -- bootstraps:: hostile::built:: terminal:: end_to_end:: --nocapture && \
-	$(TEST) --test system -- permissions::
+	$(TEST) --test system -- permissions:: && \
+	$(AS_LOCAL) python3 tools/deploy/smoke.py --stage dev --outputs target/e2e/thousand.json
 
 .PHONY: test-rie
 test-rie: venv probe local ## The built functions under Lambda's own emulator, every sample event
@@ -244,6 +246,10 @@ preflight: ## Read the account's quota of functions at once, and say whether the
 .PHONY: deploy-sam
 deploy-sam: ## Deploy the built packages to AWS by SAM (STAGE=dev or prod)
 	python3 tools/deploy/sam.py --stage $(STAGE)
+
+.PHONY: smoke
+smoke: ## Try what is deployed: a message, a bad one, a file, ages, a metric, an alarm (STAGE=dev or prod, DEPLOY_WITH)
+	python3 tools/deploy/smoke.py --stage $(STAGE) --with $(DEPLOY_WITH)
 
 .PHONY: plan-terraform
 plan-terraform: ## Say what Terraform would change on AWS (STAGE, TF_STATE_BUCKET)
