@@ -63,14 +63,20 @@ data "aws_iam_policy_document" "smoke" {
     resources = ["arn:${local.partition}:cloudwatch:${local.place}:alarm:${each.value}-*"]
   }
 
-  # CloudWatch does not support permissions by resource for these.
+  # Which of the account's alarms are the stack's is known by their topic.
   statement {
-    sid = "ReadMetricsAndAlarms"
+    sid = "ReadAlarms"
     actions = [
       "cloudwatch:DescribeAlarmHistory",
       "cloudwatch:DescribeAlarms",
-      "cloudwatch:GetMetricStatistics",
     ]
+    resources = ["arn:${local.partition}:cloudwatch:${local.place}:alarm:*"]
+  }
+
+  # CloudWatch does not support permissions by resource for this.
+  statement {
+    sid       = "ReadMetrics"
+    actions   = ["cloudwatch:GetMetricStatistics"]
     resources = ["*"]
   }
 
