@@ -226,8 +226,8 @@ def expect(when: str, found: object, expected: object) -> None:
 
 def expect_predicted(data: str, models: str, environment: dict[str, str]) -> None:
     """Expects that the champions of the store have predicted the month: then a backfill of it changes nothing."""
-    told = run([TRIPCAST, "--json", "backfill", "--data", data, "--models", models, "--from", "2021-02", "--to", "2021-02"], environment)
-    outcomes = json.loads(told)["outcomes"]
+    printed = run([TRIPCAST, "--json", "backfill", "--data", data, "--models", models, "--from", "2021-02", "--to", "2021-02"], environment)
+    outcomes = json.loads(printed)["outcomes"]
     if outcomes != {"unchanged": 1}:
         raise Failure(f"a second backfill found {outcomes}, expected that the month has been predicted")
 

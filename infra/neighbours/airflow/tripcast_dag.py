@@ -41,7 +41,7 @@ with DAG(
     params={"month": Param(None, type=["null", "string"], pattern=r"^\d{4}-\d{2}$", description="yyyy-mm; by default two months ago")},
     default_args={"env": ENV, "append_env": True, "retries": 2, "retry_delay": timedelta(minutes=5), "execution_timeout": timedelta(hours=2)},
 ):
-    # A month that is late is asked for each day for two weeks.
+    # A month that is late is tried again each day for two weeks.
     fetch = BashOperator(task_id="fetch", bash_command=FETCH, retries=14, retry_delay=timedelta(days=1))
     retrain = BashOperator(task_id="retrain", bash_command=RETRAIN)
     backfill = BashOperator(task_id="backfill", bash_command=BACKFILL)
