@@ -64,7 +64,7 @@ pub struct Args {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Rows to learn from at most; of more, a share is drawn, the same of every month. About 600 bytes of memory a row.
+    /// Rows to learn from at most; of more, a share is drawn, the same of every month. About 450 bytes of memory a row.
     #[arg(long, default_value = ROWS_MAX)]
     rows_max: RowsMax,
     /// Threads to train on, 0 for as many as the machine runs at once; the models do not depend on it.
