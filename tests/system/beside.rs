@@ -51,3 +51,41 @@ fn a_job_of_batch_is_configured_by_variables_of_the_retrainer() {
         assert!(set.contains(variable.name.as_str()), "{path} lacks {}", variable.name);
     }
 }
+
+#[test]
+fn a_burst_is_simulated_with_the_settings_of_the_deployment() {
+    let path = "cli/src/capacity.rs";
+    let source = std::fs::read_to_string(tests::root().join(path)).unwrap();
+    // The default that stands before a field.
+    let default = |field: &str| -> f64 {
+        let (before, _) = source.split_once(&format!("\n    {field}: ")).unwrap();
+        let (_, value) = before.rsplit_once("default_value_t = ").unwrap();
+        value.split([',', ')']).next().unwrap().parse().unwrap()
+    };
+    let facts = of_sam();
+    for (field, stated) in [
+        ("scorers_max", "parameter.scorer_concurrency_max.default"),
+        ("batch", "trigger.scorer_function_trips.batch"),
+        ("window_seconds", "trigger.scorer_function_trips.window_s"),
+        ("visibility_seconds", "parameter.trips_visibility_seconds.default"),
+        ("receives_max", "queue.trips_queue.receives_max"),
+        ("alarm_seconds", "alarm.trips_age_alarm.threshold"),
+    ] {
+        assert_eq!(default(field), number(&facts, stated), "{path}: {field} is not {stated}");
+    }
+}
+
+#[test]
+fn a_retraining_costs_by_the_prices_of_the_table() {
+    let read = |path: &str| std::fs::read_to_string(tests::root().join(path)).unwrap();
+    let (table, record) = (read("infra/cost.toml"), read("functions/retrainer/src/record.rs"));
+    let (_, prices) = record.split_once("const USD_A_GB_SECOND").unwrap();
+    let numbers =
+        prices.split(['{', '}']).filter_map(|part| part.trim().replace('_', "").parse::<f64>().ok());
+    let prices: Vec<f64> = numbers.take(2).collect();
+    for (price, name) in prices.iter().zip(["lambda_gb_second_arm64 = ", "lambda_gb_second_x86_64 = "]) {
+        let stated: f64 = table.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap();
+        assert!((price - stated).abs() < 1e-12, "{name}{stated}, and {price} in the retrainer");
+    }
+    assert_eq!(prices.len(), 2);
+}
