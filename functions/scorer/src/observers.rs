@@ -4,13 +4,14 @@
 use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
 use model::{Bundle, PredictionBatch, Reason, Trip, TripRequest};
 use platform::outcome::BatchOutcomes;
 use platform::telemetry::Metric;
+use tokio::time::Instant;
 
 /// Time limit for all observers of a batch together: Lambda learns the outcome of the batch only after them.
 const BUDGET: Duration = Duration::from_secs(3);

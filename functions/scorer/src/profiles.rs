@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::trip::select;
@@ -14,6 +14,7 @@ use platform::telemetry::Metric;
 use registry::layout;
 use store::{Condition, ObjectKey, Store, StoreError, json};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::observers::{Budget, EndedBatch, Observer};
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::FutureExt;
@@ -14,32 +14,36 @@ use lambda_runtime_api_client::{BoxError, Client};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::env::{Env, Variable};
+use crate::telemetry::now_ms;
 use model::time::new_york;
 use model::{Classified, chain};
 
-/// The time at which Lambda ends an invocation.
+/// The time at which Lambda ends an invocation, by the runtime's clock, which tests can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
-    at_ms: u64,
+    at: Instant,
 }
+
+/// Longer than any invocation, and short enough for every clock.
+const LEFT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Deadline {
     /// Returns the deadline of an invocation.
     pub fn from_context(context: &Context) -> Self {
-        Self { at_ms: context.deadline }
+        Self::after(Duration::from_millis(context.deadline.saturating_sub(now_ms())))
     }
 
     /// Creates a deadline `left` from now.
     pub fn after(left: Duration) -> Self {
-        Self { at_ms: crate::telemetry::now_ms() + left.as_millis() as u64 }
+        Self { at: Instant::now() + left.min(LEFT_MAX) }
     }
 
     /// Returns the time left, zero once the deadline has passed.
     pub fn left(&self) -> Duration {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Duration::from_millis(self.at_ms).saturating_sub(now)
+        self.at.saturating_duration_since(Instant::now())
     }
 }
 
@@ -102,7 +106,7 @@ where
     let payload = serde_json::from_str(event)
         .map_err(|error| StartError(format!("the argument: expected an event as JSON: {error}")))?;
     let mut context = Context::default();
-    (context.request_id, context.deadline) = ("once".into(), deadline.at_ms);
+    (context.request_id, context.deadline) = ("once".into(), now_ms() + deadline.left().as_millis() as u64);
     let answer = guarded(move || handler(LambdaEvent::new(payload, context)))
         .await
         .map_err(|failed| StartError(format!("{}: {}", failed.error_type, failed.error_message)))?;
@@ -232,6 +236,10 @@ mod tests {
     #[test]
     fn a_deadline_passes() {
         assert!(Deadline::after(Duration::from_secs(9)).left() > Duration::from_secs(8));
-        assert_eq!(Deadline { at_ms: 5 }.left(), Duration::ZERO);
+        let mut context = Context::default();
+        context.deadline = 5;
+        assert_eq!(Deadline::from_context(&context).left(), Duration::ZERO);
+        context.deadline = u64::MAX;
+        assert!(Deadline::from_context(&context).left() <= LEFT_MAX);
     }
 }

@@ -20,6 +20,13 @@ pub struct PublishError {
     detail: String,
 }
 
+impl PublishError {
+    /// Creates the error for a note to `topic`.
+    pub fn new(topic: &str, detail: String) -> Self {
+        Self { topic: topic.into(), detail }
+    }
+}
+
 /// A destination of notes to people.
 #[async_trait]
 pub trait Topic: std::fmt::Debug + Send + Sync {
