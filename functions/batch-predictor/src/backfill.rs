@@ -39,7 +39,7 @@ pub enum BackfillOutcome {
     Unchanged,
     /// It is no file of trips, or not of these months.
     Outside,
-    /// It was replaced or removed before it was read.
+    /// It was removed before it was read.
     Gone,
     /// It can never be predicted; the quarantine holds the reason.
     Refused,

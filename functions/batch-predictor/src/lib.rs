@@ -29,7 +29,7 @@ use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{ModelError, Models};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{Condition, Store, StoreError};
+use store::{Condition, ETag, Store, StoreError};
 
 use backfill::{Backfilled, backfill_request};
 use keys::Dropped;
@@ -38,6 +38,8 @@ use results::Results;
 
 /// Time kept to abort the upload before the deadline.
 const RESERVE: Duration = Duration::from_secs(10);
+/// Objects under one key that are predicted by one event at most, where one replaces the other all the while.
+const REPLACED_MAX: usize = 5;
 
 /// Why a file was not predicted. Lambda repeats the event.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +132,7 @@ pub enum FileOutcome {
         /// The key of the file.
         key: String,
     },
-    /// It was replaced or removed before it was read; the new object has its own event.
+    /// It was removed before it was read.
     Gone {
         /// The key of the file.
         key: String,
@@ -217,42 +219,77 @@ impl BatchPredictor {
         let dropped = Dropped::new(&object.key)
             .filter(|_| self.bucket.as_ref().is_none_or(|bucket| *bucket == object.bucket));
         let Some(dropped) = dropped else { return Ok(FileOutcome::Ignored { key: key() }) };
+        // Events come late, twice and in any order, and two objects of one key are predicted at once. Whoever ends
+        // last must have seen the present object, so each looks once more, and an event of an older object is one of the
+        // present one. Both write the same bytes.
+        let mut object = object.clone();
+        for _ in 1..REPLACED_MAX {
+            let (outcome, etag) = self.predict_version(&object, &dropped, deadline).await?;
+            let present = match self.data.head(dropped.key()).await {
+                Ok(meta) => meta.etag,
+                Err(StoreError::NotFound { .. }) => return Ok(outcome),
+                Err(source) => return Err(PredictError::Store { key: object.key, source }),
+            };
+            if etag.is_none_or(|etag| etag == present) && !matches!(outcome, FileOutcome::Gone { .. }) {
+                return Ok(outcome);
+            }
+            tracing::info!(key = object.key, "the object was replaced: predicting the present one");
+            (object.etag, object.version) = (Some(present.0), None);
+        }
+        Ok(self.predict_version(&object, &dropped, deadline).await?.0)
+    }
+
+    /// Predicts one object under a key, and returns its ETag, if it was read.
+    async fn predict_version(
+        &self,
+        object: &ObjectCreated,
+        dropped: &Dropped,
+        deadline: Deadline,
+    ) -> Result<(FileOutcome, Option<ETag>), PredictError> {
+        let key = || object.key.clone();
         let store_error = |source| PredictError::Store { key: key(), source };
         let bundle = match self.models.bundle().await {
             Ok(bundle) => bundle,
             Err(ModelError::NoChampion) => {
                 let why = json!({"outcome": "no_model", "key": object.key, "etag": object.etag, "detail": ModelError::NoChampion.to_string()});
-                results::write_error_report(&*self.data, &dropped, &why).await.map_err(store_error)?;
-                return Ok(FileOutcome::NoModel { key: key() });
+                results::write_error_report(&*self.data, dropped, &why).await.map_err(store_error)?;
+                return Ok((FileOutcome::NoModel { key: key() }, None));
             }
             Err(source) => return Err(PredictError::Models { key: key(), source }),
         };
-        match self.walk(object, &dropped, bundle, deadline).await {
-            Ok(outcome) => Ok(outcome),
-            Err(Ended::Gone) => Ok(FileOutcome::Gone { key: key() }),
+        let source = match PinnedObject::open(&*self.data, object, dropped).await {
+            Ok(source) => source,
+            Err(StoreError::NotFound { .. } | StoreError::Precondition { .. }) => {
+                return Ok((FileOutcome::Gone { key: key() }, None));
+            }
+            Err(source) => return Err(store_error(source)),
+        };
+        let etag = source.etag().clone();
+        match self.walk(&source, dropped, bundle, deadline).await {
+            Ok(outcome) => Ok((outcome, Some(etag))),
+            Err(Ended::Gone) => Ok((FileOutcome::Gone { key: key() }, None)),
             Err(Ended::OutOfTime) => Err(PredictError::OutOfTime { key: key() }),
             Err(Ended::Store(source)) => Err(store_error(source)),
             Err(Ended::Write(source)) => Err(PredictError::Write { key: key(), source }),
             Err(Ended::Unreadable(error)) => {
                 let (error_type, detail) = (error.error_type().to_string(), chain(&error));
-                let why = json!({"outcome": "refused", "key": object.key, "etag": object.etag, "error_type": error_type, "detail": detail});
-                results::write_error_report(&*self.data, &dropped, &why).await.map_err(store_error)?;
-                Ok(FileOutcome::Refused { key: key(), error_type, detail })
+                let why = json!({"outcome": "refused", "key": object.key, "etag": etag, "error_type": error_type, "detail": detail});
+                results::write_error_report(&*self.data, dropped, &why).await.map_err(store_error)?;
+                Ok((FileOutcome::Refused { key: key(), error_type, detail }, Some(etag)))
             }
         }
     }
 
     async fn walk(
         &self,
-        object: &ObjectCreated,
+        source: &PinnedObject<'_>,
         dropped: &Dropped,
         bundle: Arc<Bundle>,
         deadline: Deadline,
     ) -> Result<FileOutcome, Ended> {
-        let source = PinnedObject::open(&*self.data, object, dropped).await?;
         let mut reader = TripReader::new(source.bytes(), Columns::Labelled, self.options.streamed())?;
         // The upload begins only after the first rows could be read.
-        let mut step = next(&mut reader, &source).await?;
+        let mut step = next(&mut reader, source).await?;
         let expected = dropped
             .month()
             .and_then(Month::first_day)
@@ -263,7 +300,7 @@ impl BatchPredictor {
         while let (Some(rows), Ok(())) = (step.take(), &ended) {
             ended = if deadline.left() < RESERVE { Err(Ended::OutOfTime) } else { results.add(rows).await };
             if ended.is_ok() {
-                (step, ended) = match next(&mut reader, &source).await {
+                (step, ended) = match next(&mut reader, source).await {
                     Ok(rows) => (rows, Ok(())),
                     Err(error) => (None, Err(error)),
                 };

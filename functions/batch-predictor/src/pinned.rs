@@ -22,17 +22,17 @@ pub(crate) struct PinnedObject<'a> {
 
 impl<'a> PinnedObject<'a> {
     /// Opens the file, which must still have the ETag of the event.
+    ///
+    /// # Errors
+    /// Those of the store; [`StoreError::Precondition`] if it was replaced.
     pub(crate) async fn open(
         store: &'a dyn Store,
         object: &ObjectCreated,
         dropped: &Dropped,
-    ) -> Result<PinnedObject<'a>, Ended> {
-        let meta = match store.head(dropped.key()).await {
-            Err(StoreError::NotFound { .. }) => return Err(Ended::Gone),
-            other => other?,
-        };
+    ) -> Result<PinnedObject<'a>, StoreError> {
+        let meta = store.head(dropped.key()).await?;
         if object.etag.as_ref().is_some_and(|etag| *etag != meta.etag.0) {
-            return Err(Ended::Gone);
+            return Err(StoreError::Precondition { operation: "opening", key: object.key.clone() });
         }
         let version = object.version.clone();
         Ok(Self { store, key: dropped.key().clone(), version, bytes: meta.bytes, etag: meta.etag })
