@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -18,6 +18,8 @@ use super::{Condition, ETag, Get, Object, ObjectKey, ObjectMeta, Store, StoreErr
 
 /// Folder for the lock and for incomplete files, which are not objects.
 const PRIVATE: &str = ".tripcast";
+/// Ending of incomplete files.
+const PART: &str = ".part";
 
 /// Objects as files below a root. Keys that could leave it are refused: those with `..`, `.` or empty parts, with NUL
 /// or a backslash, absolute paths, and the private folder.
@@ -26,6 +28,8 @@ pub struct DirectoryStore {
     root: PathBuf,
     /// ETags of large files that were read already.
     known: Arc<Mutex<HashMap<Identity, ETag>>>,
+    /// Whether incomplete files of processes that were killed have been looked for.
+    swept: Arc<Once>,
 }
 
 /// Files of more bytes than this are not read again for their ETag while they stay as they are.
@@ -51,7 +55,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 impl DirectoryStore {
     /// Returns a store below `root`, which the first write creates.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf(), known: Arc::default() }
+        Self { root: root.to_path_buf(), known: Arc::default(), swept: Arc::new(Once::new()) }
     }
 
     /// Runs file operations on a thread where they delay nobody.
@@ -144,12 +148,24 @@ impl DirectoryStore {
         Ok(folder)
     }
 
-    /// Creates a file with a unique name in the private folder, which is on the same file system as the objects.
+    /// Takes the lock of the writers, until the file is dropped.
+    fn lock(&self) -> io::Result<File> {
+        let lock = File::create(self.private()?.join("lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// Creates a file with a unique name in the private folder, which is on the same file system as the objects. The
+    /// file is locked as long as its process lives: an unlocked one is what a killed process has left.
     fn scratch(&self) -> io::Result<(Scratch, File)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("{}-{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = self.private()?.join(name);
+        let folder = self.private()?;
+        let _lock = self.lock()?;
+        self.swept.call_once(|| sweep(&folder));
+        let name = format!("{}-{}{PART}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = folder.join(name);
         let file = File::create(&path)?;
+        file.lock()?;
         Ok((Scratch(path), file))
     }
 
@@ -157,8 +173,7 @@ impl DirectoryStore {
     fn publish(&self, key: &ObjectKey, scratch: &Path, condition: &Condition) -> Result<ETag, StoreError> {
         let failed = |error| unavailable("writing", key, error);
         let path = self.path(key)?;
-        let lock = self.private().and_then(|folder| File::create(folder.join("lock"))).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let _lock = self.lock().map_err(failed)?;
         let found = match self.open("writing", key) {
             Ok(found) => Some(found.etag),
             Err(StoreError::NotFound { .. }) => None,
@@ -205,6 +220,18 @@ impl DirectoryStore {
         }
         found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+}
+
+/// Removes the incomplete files of processes that do not live any more. What cannot be removed stays.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_part = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(PART));
+        let is_left = || File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+        if is_part && is_left() {
+            let _ = fs::remove_file(&path);
+        }
     }
 }
 
@@ -349,7 +376,23 @@ mod tests {
         let mut upload = store.upload(&ObjectKey::new("a").unwrap()).await.unwrap();
         upload.part(Bytes::from_static(b"half")).await.unwrap();
         drop(upload);
-        assert_eq!(fs::read_dir(folder.path().join(PRIVATE)).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path().join(PRIVATE)).unwrap().count(), 1, "the lock");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_has_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let busy = DirectoryStore::new(folder.path());
+        let mut upload = busy.upload(&ObjectKey::new("a").unwrap()).await.unwrap();
+        upload.part(Bytes::from_static(b"half")).await.unwrap();
+        let left = folder.path().join(PRIVATE).join("7-0.part");
+        fs::write(&left, b"half").unwrap();
+        let key = ObjectKey::new("b").unwrap();
+        let other = DirectoryStore::new(folder.path());
+        other.put(&key, Bytes::from_static(b"x"), Condition::Always).await.unwrap();
+        assert!(!left.exists(), "nobody works on it");
+        upload.complete().await.unwrap();
+        assert_eq!(fs::read_dir(folder.path().join(PRIVATE)).unwrap().count(), 1, "the lock");
     }
 
     #[tokio::test]
