@@ -1,14 +1,17 @@
 //! Keeps the champions in memory: loads them on first use, then checks for new ones, and survives failed reloads.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+mod cell;
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use model::bundle::BundleError;
 use model::{Bundle, Classified, Target, chain};
 use store::ETag;
-use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::{Champion, Registry, RegistryError};
+use cell::{Cell, Turn};
 
 /// Why there are no models to predict with.
 #[derive(Debug, thiserror::Error)]
@@ -74,10 +77,8 @@ pub struct Models {
     registry: Registry,
     refresh: Duration,
     on_reload: fn(Reload, &Bundle),
-    /// Never locked across a call of the store: batches are predicted while one of them checks.
-    state: Arc<RwLock<Option<Arc<Loaded>>>>,
-    /// Held by the one batch that loads or checks.
-    turn: Arc<Mutex<()>>,
+    /// Batches are predicted while one of them checks.
+    loaded: Arc<Cell<Loaded>>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,7 +96,7 @@ impl Models {
     /// Creates a cache of the champions of `registry`, which checks for new ones at most every `refresh`. `on_reload`
     /// is called with the result of a reload and the bundle that serves from then on.
     pub fn new(registry: Registry, refresh: Duration, on_reload: fn(Reload, &Bundle)) -> Self {
-        Self { registry, refresh, on_reload, state: Arc::default(), turn: Arc::default() }
+        Self { registry, refresh, on_reload, loaded: Arc::default() }
     }
 
     /// Returns the champions for a whole batch, loading them on first use; those in memory survive a failed reload. Where a check is due, one
@@ -104,30 +105,11 @@ impl Models {
     /// # Errors
     /// [`ModelError`], only as long as nothing has been loaded.
     pub async fn bundle(&self) -> Result<Arc<Bundle>, ModelError> {
-        let turn = match self.loaded() {
-            None => self.turn.lock().await,
-            Some(loaded) if loaded.looked.elapsed() < self.refresh => return Ok(Arc::clone(&loaded.bundle)),
-            Some(loaded) => match self.turn.try_lock() {
-                Ok(turn) => turn,
-                Err(_) => return Ok(Arc::clone(&loaded.bundle)),
-            },
-        };
-        // Another batch may have loaded them, or checked, before this one had its turn.
-        let bundle = match self.loaded() {
-            None => self.load_first().await?,
-            Some(loaded) if loaded.looked.elapsed() < self.refresh => Arc::clone(&loaded.bundle),
-            Some(loaded) => self.check(&loaded).await,
-        };
-        drop(turn);
-        Ok(bundle)
-    }
-
-    fn loaded(&self) -> Option<Arc<Loaded>> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn keep(&self, loaded: Loaded) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(loaded));
+        match self.loaded.turn(|loaded| loaded.looked.elapsed() < self.refresh).await {
+            Turn::Use(loaded) => Ok(Arc::clone(&loaded.bundle)),
+            Turn::Renew(None, _turn) => self.load_first().await,
+            Turn::Renew(Some(loaded), _turn) => Ok(self.check(&loaded).await),
+        }
     }
 
     async fn load_first(&self) -> Result<Arc<Bundle>, ModelError> {
@@ -137,14 +119,14 @@ impl Models {
         }
         tracing::info!(bundle = loaded.bundle.id(), "loaded the champions");
         let bundle = Arc::clone(&loaded.bundle);
-        self.keep(loaded);
+        self.loaded.set(loaded);
         Ok(bundle)
     }
 
     /// Asks whether there are other champions, and returns the bundle that serves from now on.
     async fn check(&self, loaded: &Loaded) -> Arc<Bundle> {
         // Recorded before the check, so that a failing store is not asked at every batch.
-        self.keep(Loaded { looked: Instant::now(), ..loaded.clone() });
+        self.loaded.set(Loaded { looked: Instant::now(), ..loaded.clone() });
         let mut bundle = Arc::clone(&loaded.bundle);
         let limit = Duration::from_secs(RELOAD_SECONDS_MAX);
         let changed =
@@ -158,7 +140,7 @@ impl Models {
                         tracing::info!(from, to, "reloaded the champions");
                     }
                     bundle = Arc::clone(&new.bundle);
-                    self.keep(new);
+                    self.loaded.set(new);
                 }
                 // At every check, so that the alarm lasts until it is repaired.
                 if is_tip_behind {
@@ -278,5 +260,7 @@ fn log_unusable_tip(error: &dyn std::error::Error) {
     );
 }
 
+#[cfg(test)]
+mod orders;
 #[cfg(test)]
 mod tests;

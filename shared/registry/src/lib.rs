@@ -260,7 +260,9 @@ impl Registry {
                         return Ok(next);
                     }
                     if present.as_ref() != expected {
-                        return Err(RegistryError::Lost { target });
+                        // It may have been written, and replaced before it was read: then the one who replaced it recorded it.
+                        let was_present = self.recorded(target, next.seq).await?.as_ref() == Some(&next);
+                        return if was_present { Ok(next) } else { Err(RegistryError::Lost { target }) };
                     }
                     // S3 responds with 409 to a write beside another one that may still fail: neither has won yet.
                     tracing::debug!(%target, error_message = chain(&error), "promoting again");
@@ -319,9 +321,14 @@ impl Registry {
         Ok(aliases)
     }
 
+    /// Reads the entry of the history with this number, if there is one.
+    async fn recorded(&self, target: Target, seq: u64) -> Result<Option<Alias>, RegistryError> {
+        let read = json::read::<Alias>(&*self.store, &history_key(target, seq)?).await;
+        Ok(read.map_err(store_error("reading the history", target))?.map(|(alias, _)| alias))
+    }
+
     async fn record(&self, target: Target, present: &Alias) -> Result<(), RegistryError> {
-        let key = ObjectKey::new(format!("{target}/history/{:08}.json", present.seq));
-        let key = key.map_err(store_error("recording the history", target))?;
+        let key = history_key(target, present.seq)?;
         let entry = json::bytes(&key, present).map_err(store_error("recording the history", target))?;
         self.create(&key, entry).await.map_err(store_error("recording the history", target))
     }
@@ -351,6 +358,11 @@ fn store_error(doing: &'static str, target: Target) -> impl Fn(StoreError) -> Re
 fn alias_key(target: Target) -> Result<ObjectKey, RegistryError> {
     ObjectKey::new(format!("{target}/aliases/champion.json"))
         .map_err(store_error("naming the champion", target))
+}
+
+fn history_key(target: Target, seq: u64) -> Result<ObjectKey, RegistryError> {
+    let key = ObjectKey::new(format!("{target}/history/{seq:08}.json"));
+    key.map_err(store_error("naming an entry of the history", target))
 }
 
 fn version_key(target: Target, version: &ModelVersion, name: &str) -> Result<ObjectKey, RegistryError> {
