@@ -54,12 +54,20 @@ months: local ## Fetch the whole months that golden figures are about from the T
 	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
-verify: test determinism hostile test-card test-monitor test-web test-sql test-neighbours test-extending test-clients test-mlflow build test-arm64 test-rie images ## The gate and the longer proofs, before an issue is closed
+verify: test determinism chaos hostile test-card test-monitor test-web test-sql test-neighbours test-extending test-clients test-mlflow build test-arm64 test-rie images ## The gate and the longer proofs, before an issue is closed
 	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
 	$(MAKE) reproduce
 	$(MAKE) sam-build e2e-only PACKAGES=target/sam
 	$(MAKE) sam-local
 	$(MAKE) e2e-only DEPLOY_WITH=terraform
+
+.PHONY: simulate
+simulate: ## A million simulated histories of all handlers under faults (SEEDS, FROM, KIND), or that of one SEED line by line
+	cargo run --release --locked -p tests --bin simulate -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000000) --from $(or $(FROM),0)) $(if $(KIND),--kind $(KIND))
+
+.PHONY: chaos
+chaos: local ## The built functions, killed with SIGKILL: 1,000 scorers on 100,000 messages, 200 batch predictors, 100 retrainers
+	CHAOS=long PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- chaos:: --nocapture
 
 .PHONY: hostile
 hostile: local ## Forged Parquet and mutated models: 100,000 files in process and 20,000 through the batch predictor
@@ -152,7 +160,7 @@ fmt: ## Format the code
 
 .PHONY: unit
 unit: ## Unit tests, contracts between files, golden numbers on real trips
-	$(TEST) -- $(addprefix --skip ,bootstraps:: hostile::built:: terminal:: end_to_end:: permissions:: determinism:: emulator::)
+	$(TEST) -- $(addprefix --skip ,bootstraps:: chaos:: hostile::built:: terminal:: end_to_end:: permissions:: determinism:: emulator::)
 
 .PHONY: e2e
 e2e: venv probe local e2e-only ## The built functions: under a double of Lambda, and on a local AWS of the tests' own
@@ -165,7 +173,7 @@ e2e-only: ## The same on PACKAGES, deployed by DEPLOY_WITH (sam, terraform); the
 	@rm -rf target/e2e && mkdir -p target/e2e
 	@trap '$(LOCAL_AWS) down' EXIT; $(LOCAL_AWS) up && \
 	export PACKAGES=$(abspath $(PACKAGES)) DEPLOY_WITH=$(DEPLOY_WITH) && \
-	$(TEST) --test system -- bootstraps:: hostile::built:: terminal:: end_to_end:: --nocapture && \
+	$(TEST) --test system -- bootstraps:: chaos:: hostile::built:: terminal:: end_to_end:: --nocapture && \
 	$(TEST) --test system -- permissions:: && \
 	$(AS_LOCAL) python3 tools/deploy/smoke.py --stage dev --outputs target/e2e/thousand.json
 

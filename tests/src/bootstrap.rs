@@ -96,6 +96,17 @@ impl Bootstrap {
         self.wait("an answer", |api| api.replies.get(already).cloned()).await
     }
 
+    /// Passes one event on, and kills the process with SIGKILL unless it has replied within `after`; then returns none.
+    pub async fn handle_or_die(&mut self, event: Value, after: Duration) -> Option<Reply> {
+        match tokio::time::timeout(after, self.handle(event)).await {
+            Ok(reply) => Some(reply),
+            Err(_) => {
+                self.child.kill().await.unwrap();
+                None
+            }
+        }
+    }
+
     /// Returns the time from the start of the process to its first poll.
     pub async fn first_poll(&mut self) -> Duration {
         let at = self.wait("a first poll", |api| api.first_poll).await;

@@ -1,5 +1,5 @@
 //! Fixtures of the system tests: a stack on the local AWS for each test, a double of Lambda's Runtime API for built
-//! bootstraps, and months of trips.
+//! bootstraps, simulated histories, and months of trips.
 //!
 //! They assert: a test that cannot be set up fails with a sentence that names what is missing.
 
@@ -13,6 +13,8 @@ pub mod hostile;
 pub mod infrastructure;
 pub mod months;
 pub mod needs;
+pub mod queues;
+pub mod simulation;
 pub mod stack;
 
 use std::path::{Path, PathBuf};

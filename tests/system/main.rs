@@ -10,7 +10,9 @@
 //! - `hostile`: forged Parquet, in process and through built functions.
 //! - `course`: the figures of the course's lesson on monitoring.
 //! - `gates`, `real_data`: golden numbers on the sample of trips and, where `TRIPS_DIR` has them, on whole months.
+//! - `simulated`: histories of all handlers under faults, by seed.
 //! - `bootstraps`: built functions with a double of the Runtime API; `make e2e` builds them.
+//! - `chaos`: built functions that are killed all the while.
 //! - `terminal`, `determinism`: the built `tripcast`.
 //! - `end_to_end`: the whole system on the local AWS; `make e2e` starts it.
 //! - `permissions`: the calls made there compared with what the roles allow.
@@ -29,6 +31,7 @@
 
 mod beside;
 mod bootstraps;
+mod chaos;
 mod closed_loop;
 mod contracts;
 mod course;
@@ -43,5 +46,6 @@ mod hostile;
 mod new_function;
 mod permissions;
 mod real_data;
+mod simulated;
 mod tables;
 mod terminal;

@@ -131,3 +131,48 @@ async fn who_served_is_told_by_the_time() {
     let none = at("2021-03-15T08:59:59Z").await.unwrap_err();
     assert_eq!(none.to_string(), "duration had no champion at 2021-03-15 08:59:59 UTC");
 }
+
+/// A store whose first answer to a write of the alias is lost; before the SDK's repeat of it is refused, somebody else
+/// promotes another model.
+#[derive(Debug, Clone)]
+struct AnswerLost {
+    store: MemoryStore,
+    meanwhile: ModelVersion,
+    has_happened: Arc<std::sync::atomic::AtomicBool>,
+}
+
+#[async_trait::async_trait]
+impl Store for AnswerLost {
+    async fn get(&self, key: &ObjectKey, what: Get) -> Result<store::Object, StoreError> {
+        self.store.get(key, what).await
+    }
+    async fn head(&self, key: &ObjectKey) -> Result<store::ObjectMeta, StoreError> {
+        self.store.head(key).await
+    }
+    async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
+        let is_alias = key.as_str().ends_with("champion.json");
+        if !is_alias || self.has_happened.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return self.store.put(key, bytes, condition).await;
+        }
+        self.store.put(key, bytes.clone(), condition.clone()).await?;
+        promote(&Registry::new(Arc::new(self.store.clone())), &self.meanwhile).await;
+        self.store.put(key, bytes, condition).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<store::ObjectMeta>, StoreError> {
+        self.store.list(prefix).await
+    }
+    async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn store::Upload>, StoreError> {
+        self.store.upload(key).await
+    }
+}
+
+/// Found by simulation, seed 9867 of `make simulate`.
+#[tokio::test]
+async fn a_promotion_that_was_replaced_before_it_was_read_again_is_not_lost() {
+    let (registry, store) = registry();
+    let (one, meanwhile) = (publish(&registry, b"one").await, publish(&registry, b"two").await);
+    let bad = AnswerLost { store, meanwhile, has_happened: Arc::default() };
+    let promoted = Registry::new(Arc::new(bad)).promote(TARGET, &one, None, "first", SINCE).await.unwrap();
+    let history = registry.history(TARGET).await.unwrap();
+    assert_eq!((promoted.seq, history.len(), &history[0]), (1, 2, &promoted));
+}

@@ -8,7 +8,7 @@ use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::sync::RwLock;
 
 #[path = "cell.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::duplicate_mod)]
 mod cell;
 
 use cell::{Cell, Turn};

@@ -1,0 +1,104 @@
+//! What a seed decides, and the lines of a history.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::{Instant, sleep};
+
+/// All times of a history are whole steps, except limits, which end between two: so no comparison of times is a close one.
+pub const STEP: Duration = Duration::from_millis(100);
+
+/// Chance, decided by a seed and shared by its clones.
+#[derive(Debug, Clone)]
+pub struct Chance {
+    state: Arc<Mutex<State>>,
+    began: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    random: ChaCha8Rng,
+    is_calm: bool,
+    trace: u64,
+    lines: Option<Vec<String>>,
+}
+
+impl Chance {
+    /// Creates the chance of a seed. With `keeps_lines` it keeps what is noted.
+    pub fn new(seed: u64, keeps_lines: bool) -> Self {
+        let random = ChaCha8Rng::seed_from_u64(seed);
+        let lines = keeps_lines.then(Vec::new);
+        // FNV-1a's offset.
+        let state = State { random, is_calm: false, trace: 0xcbf2_9ce4_8422_2325, lines };
+        Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
+    }
+
+    /// Draws a whole number below `limit`.
+    pub fn below(&self, limit: u64) -> u64 {
+        self.state().random.random_range(0..limit)
+    }
+
+    /// Draws whether something of so many percent happens.
+    pub fn percent(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// Draws whether a fault of so many percent happens; none does once it is calm.
+    pub fn fault(&self, percent: u64) -> bool {
+        self.percent(percent) && !self.state().is_calm
+    }
+
+    /// Draws one of several.
+    pub fn one<'a, T>(&self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
+
+    /// Ends all faults.
+    pub fn calm(&self) {
+        self.state().is_calm = true;
+        self.note(format_args!("it is calm"));
+    }
+
+    /// Returns whether no fault happens any more.
+    pub fn is_calm(&self) -> bool {
+        self.state().is_calm
+    }
+
+    /// Waits for the time of a call: a few steps, sometimes many.
+    pub async fn call(&self) {
+        let steps = if self.fault(3) { 5 + self.below(100) } else { self.below(4) };
+        sleep(STEP * steps as u32).await;
+    }
+
+    /// Waits up to `limit`.
+    pub async fn wait(&self, limit: Duration) {
+        let steps = (limit.as_millis() / STEP.as_millis()) as u64;
+        sleep(STEP * self.below(steps + 1) as u32).await;
+    }
+
+    /// Adds something that happened to the history.
+    pub fn note(&self, what: fmt::Arguments<'_>) {
+        let at = self.began.elapsed();
+        let mut state = self.state();
+        let line = format!("{:9.1} s  {what}", at.as_secs_f64());
+        for byte in line.bytes() {
+            state.trace = (state.trace ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        if let Some(lines) = &mut state.lines {
+            lines.push(line);
+        }
+    }
+
+    /// Returns the hash of what was noted, and its lines.
+    pub fn end(&self) -> (u64, Vec<String>) {
+        let mut state = self.state();
+        (state.trace, state.lines.take().unwrap_or_default())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
