@@ -20,7 +20,7 @@ CALLERS = 4
 RETRAIN_SECONDS_MAX = 300
 WAIT_SECONDS_MAX = 120
 POLL_SECONDS = 0.1
-# Dead letters are only inspected: after this time they are visible in their queue again.
+# Rejected messages are only inspected: after this time they are visible in their queue again.
 PEEK_SECONDS = 2
 
 
@@ -30,17 +30,17 @@ class Seen:
 
     predictions: dict[str, dict] = field(default_factory=dict)
     repeats: int = 0
-    dead_letters: int = 0
+    rejected: int = 0
     trips_left: int = 0
     summary: dict | None = None
     # When the last prediction and the file's summary were seen, on the monotonic clock.
     last_prediction_at: float = 0
     summary_at: float = 0
 
-    def lacks(self, predictions: int, dead_letters: int) -> list[str]:
+    def lacks(self, predictions: int, rejected: int) -> list[str]:
         states = [
             (len(self.predictions) == predictions, f"{len(self.predictions)} of {predictions} predictions"),
-            (self.dead_letters == dead_letters, f"{self.dead_letters} of {dead_letters} dead letters"),
+            (self.rejected == rejected, f"{self.rejected} of {rejected} rejected messages"),
             (self.trips_left == 0, f"{self.trips_left} messages still in the trips queue"),
             (self.summary is not None, "no predictions of the file yet"),
         ]
@@ -93,13 +93,13 @@ class Application:
 
     # --- out ---
 
-    def wait(self, predictions: int, dead_letters: int, file: str) -> Seen:
-        """Waits for the given numbers of predictions and dead letters, and for the predictions of a file."""
+    def wait(self, predictions: int, rejected: int, file: str) -> Seen:
+        """Waits for the given numbers of predictions and rejected messages, and for the predictions of a file."""
         seen, deadline = Seen(), time.monotonic() + WAIT_SECONDS_MAX
         try:
-            while lacks := self.look(seen, file).lacks(predictions, dead_letters):
+            while lacks := self.look(seen, file).lacks(predictions, rejected):
                 live(", ".join(lacks))
-                self.refuse_dead_ends(seen, dead_letters, file)
+                self.refuse_dead_ends(seen, rejected, file)
                 if time.monotonic() > deadline:
                     raise Failure(f"not done after {WAIT_SECONDS_MAX} s: {', '.join(lacks)}")
                 time.sleep(POLL_SECONDS)
@@ -112,7 +112,7 @@ class Application:
             seen.repeats += prediction["id"] in seen.predictions
             seen.predictions[prediction["id"]] = prediction
             seen.last_prediction_at = time.monotonic()
-        seen.dead_letters = self.waiting("DeadLetterQueueUrl")
+        seen.rejected = self.waiting("RejectsQueueUrl")
         seen.trips_left = self.waiting("TripsQueueUrl")
         if seen.summary is None and (found := self.summary(file)):
             seen.summary, seen.summary_at = found, time.monotonic()
@@ -138,27 +138,29 @@ class Application:
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)["Attributes"]
         return sum(int(attributes[name]) for name in names)
 
-    def dead_letters(self, count: int) -> list[dict[str, str]]:
-        """Returns the dead letters with their reasons; they stay in their queue."""
-        letters, deadline = {}, time.monotonic() + PEEK_SECONDS
-        while len(letters) < count and time.monotonic() < deadline:
+    def rejects(self, count: int) -> list[dict[str, str]]:
+        """Returns the rejected messages with their reasons; they stay in their queue."""
+        rejects, deadline = {}, time.monotonic() + PEEK_SECONDS
+        while len(rejects) < count and time.monotonic() < deadline:
             answer = self.sqs.receive_message(
-                QueueUrl=self.outputs["DeadLetterQueueUrl"], MaxNumberOfMessages=MESSAGES_A_CALL,
+                QueueUrl=self.outputs["RejectsQueueUrl"], MaxNumberOfMessages=MESSAGES_A_CALL,
                 VisibilityTimeout=PEEK_SECONDS, MessageAttributeNames=["All"],
             )
-            letters.update({message["MessageId"]: message for message in answer.get("Messages", [])})
-        return [letter(message) for message in letters.values()]
+            rejects.update({message["MessageId"]: message for message in answer.get("Messages", [])})
+        return [reject(message) for message in rejects.values()]
 
     def summary(self, file: str) -> dict | None:
         """Returns the batch predictor's summary of a file, once its predictions are complete; None before."""
         key = next((key for key in self.keys("summaries/") if key.endswith(f"/{file}.json")), None)
         return self.read(key) if key else None
 
-    def refuse_dead_ends(self, seen: Seen, dead_letters: int, file: str) -> None:
+    def refuse_dead_ends(self, seen: Seen, rejected: int, file: str) -> None:
         """Raises a Failure for states that waiting cannot change."""
-        if seen.dead_letters > dead_letters:
-            reasons = sorted({letter["reason"] for letter in self.dead_letters(seen.dead_letters)})
-            raise Failure(f"{seen.dead_letters} dead letters, expected {dead_letters} ({', '.join(reasons)})")
+        if seen.rejected > rejected:
+            reasons = sorted({one["reason"] for one in self.rejects(seen.rejected)})
+            raise Failure(f"{seen.rejected} rejected messages, expected {rejected} ({', '.join(reasons)})")
+        if dead := self.waiting("DeadLetterQueueUrl"):
+            raise Failure(f"{dead} messages are in the dead-letter queue: they were received too often")
         key = f"quarantine/{file}.error.json"
         if key in self.keys(key):
             why = self.read(key)
@@ -183,11 +185,10 @@ class Application:
                 log.writelines(f"{event['message'].strip()}\n" for page in pages for event in page["events"])
 
 
-def letter(message: dict) -> dict[str, str]:
+def reject(message: dict) -> dict[str, str]:
     attributes = message.get("MessageAttributes", {})
-    # SQS adds no reason to messages that it moves here after too many receives.
-    reason = attributes.get("reason", {}).get("StringValue", "received too often")
-    return {"reason": reason, "detail": attributes.get("detail", {}).get("StringValue", ""), "body": message["Body"]}
+    stated = {name: attributes.get(name, {}).get("StringValue", "") for name in ("reason", "detail")}
+    return {**stated, "body": message["Body"]}
 
 
 def live(text: str) -> None:

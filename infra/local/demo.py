@@ -89,10 +89,10 @@ def walk(app, source: Source, steps: Steps) -> str:
         app.put(file, "incoming")
         app.send([body(place, message) for place, message in enumerate(sent)])
         seen = app.wait(MESSAGES - len(BROKEN), len(BROKEN), file.name)
-        letters = app.dead_letters(len(BROKEN))
+        rejects = app.rejects(len(BROKEN))
     predicted = {"messages": seen.last_prediction_at - begun, "file": seen.summary_at - begun}
     parts = [
-        heading(source), models(run), streamed(seen, sent, took, letters), dropped(seen.summary),
+        heading(source), models(run), streamed(seen, sent, took, rejects), dropped(seen.summary),
         timings(steps.seconds, predicted),
     ]
     return "\n\n".join(parts)
@@ -151,13 +151,13 @@ def models(run: dict) -> str:
     return "\n".join(lines)
 
 
-def streamed(seen, sent: list[dict], took: dict[str, float | None], letters: list[dict]) -> str:
+def streamed(seen, sent: list[dict], took: dict[str, float | None], rejects: list[dict]) -> str:
     answers = {json.dumps(answer["prediction"]["ride_id"]): answer for answer in seen.predictions.values()}
     if strangers := answers.keys() - took.keys():
         raise Failure(f"{len(strangers)} predictions are of rides that nobody sent, such as {min(strangers)}")
     repeats = f" ({seen.repeats} repeats dropped by id)" if seen.repeats else ""
-    lines = [f"Messages\n  {len(sent):,} sent, {len(answers):,} predicted{repeats}, {len(letters)} dead letters"]
-    lines += [f"  dead letter  {letter['reason']}: {letter['detail']}" for letter in letters]
+    lines = [f"Messages\n  {len(sent):,} sent, {len(answers):,} predicted{repeats}, {len(rejects)} rejected"]
+    lines += [f"  rejected     {reject['reason']}: {reject['detail']}" for reject in rejects]
     request = example(sent, answers)
     ride = json.dumps(request["ride_id"])
     lines += [f"  for example  {json.dumps(request)}", f"  is answered  {json.dumps(answers[ride])}"]
@@ -229,7 +229,8 @@ def where(port: int, outputs: dict[str, str]) -> str:
         "models": f"s3://{model}/ (duration/, tip/, runs/)",
         "trips": outputs["TripsQueueUrl"],
         "predictions": f"{outputs['PredictionsQueueUrl']} (emptied by this demo)",
-        "dead letters": outputs["DeadLetterQueueUrl"],
+        "rejected": outputs["RejectsQueueUrl"],
+        "dead letters": f"{outputs['DeadLetterQueueUrl']} (empty: nothing failed)",
         "logs": f"{os.path.relpath(functions_log(port))} (as of now), the server's beside it",
         "stop it": make_down(port),
     }

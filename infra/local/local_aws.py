@@ -37,6 +37,7 @@ PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 10)
 # Shell variable -> output of the stack.
 SHELL_NAMES = {
     "TRIPS_QUEUE_URL": "TripsQueueUrl", "PREDICTIONS_QUEUE_URL": "PredictionsQueueUrl", "DEAD_LETTER_QUEUE_URL": "DeadLetterQueueUrl",
+    "REJECTS_QUEUE_URL": "RejectsQueueUrl",
     "DATA_BUCKET": "DataBucketName", "MODEL_BUCKET": "ModelBucketName", "RETRAINER_FUNCTION": "RetrainerFunctionName",
     "BACKFILL_STATE_MACHINE": "BackfillStateMachineArn", "TRAINING_STATE_MACHINE": "TrainingStateMachineArn", "TRIPS_STREAM": "TripsStreamName", "PREDICTIONS_STREAM": "PredictionsStreamName",
 }

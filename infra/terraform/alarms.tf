@@ -15,7 +15,7 @@ resource "aws_sns_topic_subscription" "alarm_mail" {
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters_alarm" {
   alarm_name          = "${var.name}-dead-letters"
-  alarm_description   = "Messages that were never predicted lie in the dead-letter queue"
+  alarm_description   = "Messages that failed repeatedly lie in the dead-letter queue"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   statistic           = "Maximum"
@@ -29,6 +29,25 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters_alarm" {
 
   dimensions = {
     QueueName = aws_sqs_queue.dead_letter_queue.name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "rejects_alarm" {
+  alarm_name          = "${var.name}-rejects"
+  alarm_description   = "Messages that can never be predicted lie in the queue of rejected ones"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    QueueName = aws_sqs_queue.rejects_queue.name
   }
 }
 

@@ -12,6 +12,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
     trips_queue          = aws_sqs_queue.trips_queue.name
     predictions_queue    = aws_sqs_queue.predictions_queue.name
     dead_letter_queue    = aws_sqs_queue.dead_letter_queue.name
+    rejects_queue        = aws_sqs_queue.rejects_queue.name
     batch_failures_queue = aws_sqs_queue.batch_failures_queue.name
   })
 }

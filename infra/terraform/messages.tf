@@ -1,10 +1,10 @@
-# Messages: trips_queue -> scorer -> predictions_queue, or dead_letter_queue.
+# Messages: trips_queue -> scorer -> predictions_queue, or rejects_queue.
 
 resource "aws_sqs_queue" "trips_queue" {
   name                       = "${var.name}-trips"
   sqs_managed_sse_enabled    = true
   visibility_timeout_seconds = var.trips_visibility_seconds
-  # A trip has a few hundred bytes. A rejected message has to fit in the dead-letter queue (256 KiB) with its reason.
+  # A trip has a few hundred bytes. A rejected message has to fit in rejects_queue (256 KiB) with its reason.
   max_message_size          = 258048
   message_retention_seconds = 345600
 
@@ -15,11 +15,18 @@ resource "aws_sqs_queue" "trips_queue" {
   })
 }
 
-# Messages that were never predicted: SQS moves messages here that failed repeatedly, and the scorer sends messages
-# here that can never succeed, with the reason. The age of a redriven message counts from when it was first sent, so
-# the retention is the longest possible.
+# Messages that failed repeatedly: SQS moves them here, and they may be moved back once the cause is fixed. The age of a
+# redriven message counts from when it was first sent, so the retention is the longest possible.
 resource "aws_sqs_queue" "dead_letter_queue" {
   name                      = "${var.name}-dead-letters"
+  sqs_managed_sse_enabled   = true
+  message_retention_seconds = 1209600
+}
+
+# Messages that can never succeed as they are: the scorer sends them here, with the reason. They lie apart from dead
+# letters, so that nobody moves them back with those.
+resource "aws_sqs_queue" "rejects_queue" {
+  name                      = "${var.name}-rejects"
   sqs_managed_sse_enabled   = true
   message_retention_seconds = 1209600
 }
@@ -63,7 +70,7 @@ resource "aws_lambda_function" "scorer_function" {
       DATA_STORE            = "s3://${aws_s3_bucket.data_bucket.bucket}"
       PREDICTIONS_QUEUE_URL = aws_sqs_queue.predictions_queue.url
       PREDICTIONS_STREAM    = one(aws_kinesis_stream.predictions_stream[*].name)
-      DLQ_URL               = aws_sqs_queue.dead_letter_queue.url
+      DLQ_URL               = aws_sqs_queue.rejects_queue.url
       MODEL_REFRESH_SECONDS = var.model_refresh_seconds
       KEEP_ANSWERS          = var.keep_answers
     }
@@ -128,7 +135,7 @@ data "aws_iam_policy_document" "scorer_role" {
     actions = ["sqs:SendMessage"]
     resources = [
       aws_sqs_queue.predictions_queue.arn,
-      aws_sqs_queue.dead_letter_queue.arn,
+      aws_sqs_queue.rejects_queue.arn,
     ]
   }
 

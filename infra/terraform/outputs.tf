@@ -19,8 +19,13 @@ output "predictions_stream_name" {
 }
 
 output "dead_letter_queue_url" {
-  description = "Messages that were never predicted"
+  description = "Messages that failed repeatedly"
   value       = aws_sqs_queue.dead_letter_queue.url
+}
+
+output "rejects_queue_url" {
+  description = "Messages that can never be predicted, with the reason"
+  value       = aws_sqs_queue.rejects_queue.url
 }
 
 output "batch_failures_queue_url" {

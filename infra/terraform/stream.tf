@@ -1,4 +1,4 @@
-# A stream, where stream_shards is not 0: trips_stream -> scorer -> predictions_stream, or dead_letter_queue.
+# A stream, where stream_shards is not 0: trips_stream -> scorer -> predictions_stream, or rejects_queue.
 
 # Records are kept for a week, so that they outlast a weekend on which nothing can be predicted.
 resource "aws_kinesis_stream" "trips_stream" {

@@ -33,7 +33,8 @@ struct Series {
     statistic: &'static str,
 }
 
-const QUEUES: [&str; 4] = ["trips_queue", "predictions_queue", "dead_letter_queue", "batch_failures_queue"];
+const QUEUES: [&str; 5] =
+    ["trips_queue", "predictions_queue", "dead_letter_queue", "rejects_queue", "batch_failures_queue"];
 
 fn ours(metric: Metric, statistic: &'static str) -> Series {
     let dimension = ("function", emitter(metric).to_string());

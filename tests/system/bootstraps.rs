@@ -24,7 +24,7 @@ fn variables(folder: &Path) -> Vec<(&'static str, String)> {
         ("DATA_STORE", at("data")),
         ("MODEL_STORE", at("models")),
         ("PREDICTIONS_QUEUE_URL", "http://127.0.0.1:9/0/predictions".into()),
-        ("DLQ_URL", "http://127.0.0.1:9/0/dlq".into()),
+        ("DLQ_URL", "http://127.0.0.1:9/0/rejects".into()),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9".into()),
     ]
 }

@@ -105,7 +105,7 @@ fn no_message_is_lost_for_want_of_time() {
             "{which}"
         );
         let fourteen_days = 14.0 * 24.0 * 3600.0;
-        for queue in ["dead_letter_queue", "batch_failures_queue"] {
+        for queue in ["dead_letter_queue", "rejects_queue", "batch_failures_queue"] {
             assert_eq!(
                 number(&facts, &format!("queue.{queue}.retention_s")),
                 fourteen_days,
@@ -139,6 +139,24 @@ fn no_message_is_lost_for_want_of_time() {
             let place = fact(&facts, &format!("invoked.{function}.on_failure")).to_string();
             assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {function}");
         }
+    }
+}
+
+#[test]
+fn rejected_messages_lie_apart_from_what_may_be_moved_back() {
+    for (which, facts) in both() {
+        assert_eq!(
+            fact(&facts, "function.scorer_function.environment.DLQ_URL"),
+            "{rejects_queue.url}",
+            "{which}"
+        );
+        assert_eq!(fact(&facts, "queue.trips_queue.dead_letters"), "{dead_letter_queue.arn}", "{which}");
+        for (rest, list) in about(&facts, "policy.").filter(|(rest, _)| rest.ends_with(".resources")) {
+            let is_open = items(list).contains(&"{dead_letter_queue.arn}");
+            assert!(!is_open, "{which}: {rest}: only SQS sends to the dead-letter queue");
+        }
+        let into_rejects = about(&facts, "queue.").find(|(_, value)| *value == "{rejects_queue.arn}");
+        assert_eq!(into_rejects, None, "{which}: SQS moves nothing out of what is no dead-letter queue");
     }
 }
 
@@ -329,7 +347,7 @@ fn alarms_tell_somebody_of_something_that_is_told() {
         for silent in ["model_age_alarm", "no_retraining_alarm"] {
             assert_eq!(fact(&facts, &format!("alarm.{silent}.missing")), "breaching", "{which}: {silent}");
         }
-        for queue in ["dead_letters_alarm", "batch_failures_alarm"] {
+        for queue in ["dead_letters_alarm", "rejects_alarm", "batch_failures_alarm"] {
             assert_eq!(fact(&facts, &format!("alarm.{queue}.threshold")), "0", "{which}: {queue}");
         }
     }

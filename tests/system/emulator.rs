@@ -32,7 +32,7 @@ impl Emulated {
             ("DATA_STORE", at("data")),
             ("MODEL_STORE", at("models")),
             ("PREDICTIONS_QUEUE_URL", "http://127.0.0.1:9/0/predictions".into()),
-            ("DLQ_URL", "http://127.0.0.1:9/0/dlq".into()),
+            ("DLQ_URL", "http://127.0.0.1:9/0/rejects".into()),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:9".into()),
             ("AWS_REGION", "us-east-1".into()),
             ("AWS_ACCESS_KEY_ID", "test".into()),

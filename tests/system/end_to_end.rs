@@ -69,8 +69,8 @@ async fn a_thousand_messages_end_once_each() {
     assert_eq!(example["versions"]["duration"], example["version"]);
     let probability = example["prediction"]["tip_probability"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&probability));
-    let letters = stack.receive("DeadLetterQueueUrl", 3, 30).await;
-    let reasons: HashMap<&str, usize> = letters.iter().map(|letter| attribute(letter, "reason")).fold(
+    let rejects = stack.receive("RejectsQueueUrl", 3, 30).await;
+    let reasons: HashMap<&str, usize> = rejects.iter().map(|reject| attribute(reject, "reason")).fold(
         HashMap::new(),
         |mut counts, reason| {
             *counts.entry(reason).or_default() += 1;
@@ -79,12 +79,13 @@ async fn a_thousand_messages_end_once_each() {
     );
     let expected = [("undecodable", 1), ("missing_pickup_zone", 1), ("invalid_ride_id", 1)];
     assert_eq!(reasons, expected.into_iter().collect());
-    for letter in &letters {
+    for reject in &rejects {
         assert!(
-            !attribute(letter, "detail").is_empty() && !attribute(letter, "source_message_id").is_empty()
+            !attribute(reject, "detail").is_empty() && !attribute(reject, "source_message_id").is_empty()
         );
-        assert!(bodies.iter().any(|body| body == letter.body().unwrap()), "the body as it was sent");
+        assert!(bodies.iter().any(|body| body == reject.body().unwrap()), "the body as it was sent");
     }
+    assert_eq!(stack.depth("DeadLetterQueueUrl").await, 0, "a redrive would send rejected messages again");
     assert_eq!(stack.depth("TripsQueueUrl").await, 0);
 }
 

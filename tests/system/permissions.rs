@@ -63,6 +63,7 @@ fn names() -> BTreeMap<String, &'static str> {
         ("TripsQueueUrl", "{trips_queue.arn}"),
         ("PredictionsQueueUrl", "{predictions_queue.arn}"),
         ("DeadLetterQueueUrl", "{dead_letter_queue.arn}"),
+        ("RejectsQueueUrl", "{rejects_queue.arn}"),
         ("TripsStreamName", "{trips_stream.arn}"),
         ("PredictionsStreamName", "{predictions_stream.arn}"),
         ("BatchFailuresQueueUrl", "{batch_failures_queue.arn}"),

@@ -2,7 +2,7 @@
 
     python3 tools/deploy/smoke.py --stage dev          (by `make smoke STAGE=dev`; DEPLOY_WITH=terraform for that tool's outputs)
 
-A message becomes a prediction and a bad one a dead letter; a file becomes predictions and a summary; the retrainer reports ages; a metric
+A message becomes a prediction and a bad one is rejected; a file becomes predictions and a summary; the retrainer reports ages; a metric
 arrives from a function's log; an alarm that is set by hand is delivered. What it put into the stack it takes out again. Messages of others
 that it receives while it looks for its own are back in the queue after a second.
 """
@@ -61,11 +61,11 @@ class Smoke:
         body = json.loads(self.received("PredictionsQueueUrl")["Body"])
         return f"a message was answered: {body['prediction']['ride_duration']:.1f} minutes by {body['version']}"
 
-    def dead_letter(self) -> str:
+    def rejected(self) -> str:
         self.send({"ride_id": self.name, "ride": {"DOLocationID": 205}})
-        letter = self.received("DeadLetterQueueUrl")
-        reason = letter.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "without a reason")
-        return f"a bad message is a dead letter: {reason}"
+        reject = self.received("RejectsQueueUrl")
+        reason = reject.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "without a reason")
+        return f"a bad message was rejected: {reason}"
 
     def file(self) -> str:
         bucket, name = self.outputs["DataBucketName"], f"{self.name}/{MONTH.name}"
@@ -158,7 +158,7 @@ def main() -> int:
         from botocore.exceptions import BotoCoreError, ClientError
 
         smoke = Smoke(outputs(args))
-        for check in (smoke.age, smoke.message, smoke.dead_letter, smoke.file, smoke.metric, smoke.alarm):
+        for check in (smoke.age, smoke.message, smoke.rejected, smoke.file, smoke.metric, smoke.alarm):
             try:
                 print(f"smoke: {check()}", flush=True)
             except (BotoCoreError, ClientError) as error:

@@ -34,7 +34,7 @@ PLATFORM = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}[ARCHITECTURE]
 INVOKE = "/2015-03-31/functions/function/invocations"
 VARIABLES = {
     "DATA_STORE": "/store/data", "MODEL_STORE": "/store/models", "PREDICTIONS_QUEUE_URL": "http://127.0.0.1:9/0/predictions",
-    "DLQ_URL": "http://127.0.0.1:9/0/dlq", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1",
+    "DLQ_URL": "http://127.0.0.1:9/0/rejects", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
     # The timeout of the retrainer: of a shorter one it reserves everything for judging and promoting.
     "AWS_LAMBDA_FUNCTION_TIMEOUT": "900",

@@ -28,7 +28,7 @@ pub const VARIABLES: [Variable; 8] = [
         meaning: "Kinesis stream that predictions of a stream's records are sent to; to the queue if empty",
         default: Some(""),
     },
-    Variable { name: "DLQ_URL", meaning: "queue that rejected messages are sent to", default: None },
+    Variable { name: "DLQ_URL", meaning: "URL of the queue of rejected messages", default: None },
     Variable {
         name: "MODEL_REFRESH_SECONDS",
         meaning: "seconds between checks for new champions",
@@ -50,7 +50,7 @@ pub struct Config {
     pub keep_answers: bool,
     pub predictions_queue_url: String,
     pub predictions_stream: String,
-    pub dlq_url: String,
+    pub rejects_queue_url: String,
     pub model_refresh: Duration,
     pub deadline_reserve: Duration,
 }
@@ -68,7 +68,7 @@ impl Config {
             keep_answers: env.get("KEEP_ANSWERS")?,
             predictions_queue_url: env.get("PREDICTIONS_QUEUE_URL")?,
             predictions_stream: env.get("PREDICTIONS_STREAM")?,
-            dlq_url: env.get("DLQ_URL")?,
+            rejects_queue_url: env.get("DLQ_URL")?,
             model_refresh: Duration::from_secs(env.get("MODEL_REFRESH_SECONDS")?),
             deadline_reserve: Duration::from_millis(env.get("DEADLINE_RESERVE_MS")?),
         })

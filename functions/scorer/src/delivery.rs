@@ -1,4 +1,4 @@
-//! Sends what a batch becomes, predictions and dead letters, and clears the messages whose end was acknowledged.
+//! Sends what a batch becomes, predictions and rejected messages, and clears the messages whose end was acknowledged.
 
 use std::collections::HashSet;
 
@@ -66,7 +66,7 @@ pub(crate) struct Ending {
 
 /// Sends the `endings` of a shard's records in their order, one call after the other, and nothing after a call in which
 /// one has failed, nor after a record without an ending: Lambda delivers all that follows a failed record again. Returns how
-/// many records have ended as predictions, and how many as dead letters.
+/// many records have ended as predictions, and how many were rejected.
 pub(crate) async fn send_in_order(
     ports: Ports<'_>,
     mut endings: Vec<Ending>,
@@ -95,7 +95,7 @@ pub(crate) async fn send_in_order(
 /// Returns where the first of some endings go, and how many of them one call takes.
 fn next_call<'a>(ports: Ports<'a>, endings: &[Ending]) -> (&'a dyn Sink, usize) {
     let is_prediction = endings.first().is_some_and(|first| first.is_prediction);
-    let sink = if is_prediction { ports.predictions } else { ports.dead_letters };
+    let sink = if is_prediction { ports.predictions } else { ports.rejects };
     let mut keys = HashSet::new();
     let call = endings.iter().take(sink.entries_a_call()).take_while(|ending| {
         // Where the order is kept, a call has no two records of one key.

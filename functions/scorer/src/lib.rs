@@ -1,7 +1,7 @@
 //! The scorer predicts trips that arrive as messages of a queue or records of a stream, and loses none of them.
 //!
 //! [`Scorer::handle`] decodes the Lambda event; [`score`] decodes each message, predicts all of them at once and sends
-//! the predictions (`delivery`). A message ends only by an acknowledgement, as a prediction or in the dead-letter queue;
+//! the predictions (`delivery`). A message ends only by an acknowledgement, as a prediction or as a rejected message;
 //! Lambda delivers every other one again. [`observers`], such as the [`shadow`] of challengers, look at a batch after it
 //! has ended and cannot fail it.
 //!
@@ -33,10 +33,10 @@ use serde_json::{Value, json};
 
 /// Limit of the detail of a rejection, which is for people; SQS counts it towards the size of the message.
 const DETAIL_BYTES_MAX: usize = 1024;
-/// Upper bound of the names, types and values of a dead letter's attributes.
+/// Upper bound of the names, types and values of a rejected message's attributes.
 const ATTRIBUTES_BYTES_MAX: usize = 4096;
-/// Size of a dead letter that every queue accepts: some still have SQS's former limit.
-const LETTER_BYTES_MAX: usize = 256 << 10;
+/// Size of a rejected message that every queue accepts: some still have SQS's former limit.
+const REJECT_BYTES_MAX: usize = 256 << 10;
 
 /// Why a whole batch fails, so that it is delivered again.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub struct Scorer {
     predictions: Arc<dyn Sink>,
     /// Where predictions of a stream's records go; as those of messages, if none.
     stream: Option<Arc<dyn Sink>>,
-    dead_letters: Arc<dyn Sink>,
+    rejects: Arc<dyn Sink>,
     deadline_reserve: Duration,
     observers: Vec<Arc<dyn Observer>>,
 }
@@ -79,7 +79,7 @@ pub struct Ports<'a> {
     /// Takes predictions.
     pub predictions: &'a dyn Sink,
     /// Takes what can never be predicted.
-    pub dead_letters: &'a dyn Sink,
+    pub rejects: &'a dyn Sink,
 }
 
 /// How a batch ended.
@@ -104,14 +104,14 @@ impl Scorer {
     pub fn new(
         models: Models,
         predictions: impl Sink + 'static,
-        dead_letters: impl Sink + 'static,
+        rejects: impl Sink + 'static,
         deadline_reserve: Duration,
     ) -> Self {
         Self {
             models,
             predictions: Arc::new(predictions),
             stream: None,
-            dead_letters: Arc::new(dead_letters),
+            rejects: Arc::new(rejects),
             deadline_reserve,
             observers: Vec::new(),
         }
@@ -144,7 +144,7 @@ impl Scorer {
             Origin::Queue => &self.predictions,
             Origin::Stream => self.stream.as_ref().unwrap_or(&self.predictions),
         };
-        let ports = Ports { predictions: &**predictions, dead_letters: &*self.dead_letters };
+        let ports = Ports { predictions: &**predictions, rejects: &*self.rejects };
         let scored = score(&messages, || self.models.bundle(), ports, may_go_on).await?;
         let mut metrics = vec![
             (Metric::MessagesPredicted, scored.predicted as f64),
@@ -194,10 +194,10 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         rejections: Vec::new(),
         predicted_batch: None,
     };
-    let Decoded { mut letters, requests, trips } = decode(&batch.messages, &mut scored);
+    let Decoded { mut rejects, requests, trips } = decode(&batch.messages, &mut scored);
     if batch.origin == Origin::Queue && may_go_on() {
-        let letters = std::mem::take(&mut letters);
-        scored.rejected = send(ports.dead_letters, letters, &mut scored.outcomes, &may_go_on).await;
+        let rejects = std::mem::take(&mut rejects);
+        scored.rejected = send(ports.rejects, rejects, &mut scored.outcomes, &may_go_on).await;
     }
     let mut answers = Vec::new();
     if !requests.is_empty() {
@@ -228,7 +228,7 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
         }
         Origin::Stream => {
             let ending = |is_prediction| move |(at, message)| Ending { at, is_prediction, message };
-            let endings = answers.into_iter().map(ending(true)).chain(letters.into_iter().map(ending(false)));
+            let endings = answers.into_iter().map(ending(true)).chain(rejects.into_iter().map(ending(false)));
             (scored.predicted, scored.rejected) =
                 send_in_order(ports, endings.collect(), &mut scored.outcomes, &may_go_on).await;
         }
@@ -238,8 +238,8 @@ pub async fn score<F: Future<Output = Result<Arc<Bundle>, ModelError>>>(
 
 /// The messages of a batch, each with its index.
 struct Decoded {
-    /// Those that can never be predicted, as dead letters.
-    letters: Vec<(usize, Outgoing)>,
+    /// Those that can never be predicted, as they are sent.
+    rejects: Vec<(usize, Outgoing)>,
     /// The others, `[n_trips]`.
     requests: Vec<(usize, TripRequest)>,
     /// Their trips, `[n_trips]`.
@@ -248,7 +248,7 @@ struct Decoded {
 
 /// Decodes every message, and counts what is wrong with them.
 fn decode(messages: &[Message], scored: &mut ScoredBatch) -> Decoded {
-    let mut decoded = Decoded { letters: Vec::new(), requests: Vec::new(), trips: Vec::new() };
+    let mut decoded = Decoded { rejects: Vec::new(), requests: Vec::new(), trips: Vec::new() };
     for (at, message) in messages.iter().enumerate() {
         probe(&message.body);
         let request = match &message.flaw {
@@ -258,7 +258,7 @@ fn decode(messages: &[Message], scored: &mut ScoredBatch) -> Decoded {
         match request.and_then(|request| Ok((request.parse()?, request))) {
             Err(rejection) => {
                 scored.rejections.push((at, rejection.reason));
-                decoded.letters.push((at, dead_letter(message, &rejection)));
+                decoded.rejects.push((at, rejected(message, &rejection)));
             }
             Ok((parsed, request)) => {
                 for field in parsed.unusable {
@@ -295,10 +295,10 @@ fn encode(messages: &[Message], predicted: &Predicted) -> Vec<(usize, Outgoing)>
     answers
 }
 
-fn dead_letter(message: &Message, rejection: &Rejection) -> Outgoing {
+fn rejected(message: &Message, rejection: &Rejection) -> Outgoing {
     let (reason, detail) = (rejection.reason.code(), sendable(&rejection.detail, DETAIL_BYTES_MAX));
     tracing::info!(message_id = message.id, reason, detail, "rejected");
-    let body = sendable(&message.body, LETTER_BYTES_MAX - ATTRIBUTES_BYTES_MAX);
+    let body = sendable(&message.body, REJECT_BYTES_MAX - ATTRIBUTES_BYTES_MAX);
     let mut attributes =
         vec![("reason", reason.to_string()), ("detail", detail), ("source_message_id", message.id.clone())];
     if body.len() < message.body.len() {

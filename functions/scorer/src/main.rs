@@ -24,7 +24,7 @@ async fn main() -> Result<(), lambda::StartError> {
     let mut scorer = Scorer::new(
         Models::new(registry, config.model_refresh, emit_reload),
         SqsSink::new(&aws, config.predictions_queue_url),
-        SqsSink::new(&aws, config.dlq_url),
+        SqsSink::new(&aws, config.rejects_queue_url),
         config.deadline_reserve,
     )
     // Counting takes no time; challengers may take all that is left.

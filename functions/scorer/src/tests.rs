@@ -41,7 +41,7 @@ fn of_queue(messages: &[Message]) -> TripMessages {
 }
 
 async fn run(messages: &[Message], sinks: &(MemorySink, MemorySink), go_on: bool) -> ScoredBatch {
-    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    let ports = Ports { predictions: &sinks.0, rejects: &sinks.1 };
     score(&of_queue(messages), || async { Ok(Arc::new(bundle())) }, ports, || go_on).await.unwrap()
 }
 
@@ -51,7 +51,7 @@ fn failed(scored: &ScoredBatch) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_message_ends_as_a_prediction_or_a_dead_letter() {
+async fn every_message_ends_as_a_prediction_or_is_rejected_with_its_reason() {
     let (messages, sinks) = (batch("scorer-sqs-mixed"), Default::default());
     let scored = run(&messages, &sinks, true).await;
     assert_eq!((scored.predicted, scored.rejected, failed(&scored)), (1, 2, vec![]));
@@ -62,16 +62,16 @@ async fn every_message_ends_as_a_prediction_or_a_dead_letter() {
     assert_eq!(answer["prediction"]["tip_probability"], Value::Null);
     assert_eq!(answer["version"], answer["versions"]["duration"]);
     assert_eq!(answer["id"].as_str().unwrap().len(), 64);
-    let letters = sinks.1.sent();
+    let rejects = sinks.1.sent();
     let attribute = |at: usize, name: &str| {
-        letters[at].attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        rejects[at].attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     };
     assert_eq!(
         (attribute(0, "reason"), attribute(1, "reason")),
         (Some("undecodable"), Some("missing_pickup_zone"))
     );
     assert_eq!(attribute(0, "source_message_id"), Some(messages[1].id.as_str()));
-    assert_eq!(letters[0].body, messages[1].body);
+    assert_eq!(rejects[0].body, messages[1].body);
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn what_a_sink_does_not_take_comes_back() {
     assert_eq!(
         (scored.rejected, failed(&scored).len()),
         (0, 3),
-        "a dead letter that was not taken is not lost either"
+        "a rejected message that was not taken is not lost either"
     );
 }
 
@@ -101,7 +101,7 @@ async fn near_the_deadline_nothing_is_begun_and_all_comes_back() {
 async fn the_deadline_is_asked_for_before_every_call() {
     let (one, sinks): (_, (MemorySink, MemorySink)) = (batch("scorer-sqs"), Default::default());
     let many: Vec<Message> = (0..75).map(|at| Message { id: format!("m{at}"), ..one[0].clone() }).collect();
-    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    let ports = Ports { predictions: &sinks.0, rejects: &sinks.1 };
     // Four calls of ten messages are in flight at once.
     let near = || sinks.0.sent().len() < 20;
     let scored = score(&of_queue(&many), || async { Ok(Arc::new(bundle())) }, ports, near).await.unwrap();
@@ -111,15 +111,15 @@ async fn the_deadline_is_asked_for_before_every_call() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_has_room_for_its_reason() {
+async fn a_rejected_message_has_room_for_its_reason() {
     let (body, sinks): (_, (MemorySink, MemorySink)) = ("x".repeat(1 << 20), Default::default());
     let scored =
         run(&[Message { id: "large".into(), body, ..batch("scorer-sqs")[0].clone() }], &sinks, true).await;
     assert_eq!(scored.rejected, 1);
-    let letter = &sinks.1.sent()[0];
-    let attributes: usize = letter.attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-    assert!(letter.body.len() + attributes <= 256 << 10);
-    assert!(letter.attributes.contains(&("cut_from_bytes", (1 << 20).to_string())), "it says so");
+    let reject = &sinks.1.sent()[0];
+    let attributes: usize = reject.attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+    assert!(reject.body.len() + attributes <= 256 << 10);
+    assert!(reject.attributes.contains(&("cut_from_bytes", (1 << 20).to_string())), "it says so");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_resent_message_gets_the_same_id() {
 #[tokio::test]
 async fn without_models_what_can_never_be_predicted_is_rejected_all_the_same() {
     let sinks: (MemorySink, MemorySink) = Default::default();
-    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    let ports = Ports { predictions: &sinks.0, rejects: &sinks.1 };
     let none = || async { Err(ModelError::NoChampion) };
     let mixed = batch("scorer-sqs-mixed");
     let scored = score(&of_queue(&mixed), none, ports, || true).await.unwrap();

@@ -23,14 +23,14 @@ use learning::Model;
 pub struct Scorer {
     model: Arc<Model>,
     predictions: Arc<dyn Sink>,
-    dead_letters: Arc<dyn Sink>,
+    rejects: Arc<dyn Sink>,
 }
 
 impl Scorer {
     /// Creates a scorer that sends predictions, and what can never be predicted, to these queues.
-    pub fn new(model: Model, predictions: impl Sink + 'static, dead_letters: impl Sink + 'static) -> Self {
-        let (predictions, dead_letters) = (Arc::new(predictions), Arc::new(dead_letters));
-        Self { model: Arc::new(model), predictions, dead_letters }
+    pub fn new(model: Model, predictions: impl Sink + 'static, rejects: impl Sink + 'static) -> Self {
+        let (predictions, rejects) = (Arc::new(predictions), Arc::new(rejects));
+        Self { model: Arc::new(model), predictions, rejects }
     }
 
     /// Handles an event of SQS, and returns the messages that are to be delivered again. A message ends only when a queue has acknowledged
@@ -42,19 +42,19 @@ impl Scorer {
         let batch = trip_messages(&event.payload)?;
         let ids = batch.messages.iter().map(|message| message.id.clone()).collect();
         let mut outcomes = BatchOutcomes::new(batch.origin, ids);
-        let (mut answers, mut letters) = (Vec::new(), Vec::new());
+        let (mut answers, mut rejects) = (Vec::new(), Vec::new());
         for (at, message) in batch.messages.iter().enumerate() {
             match self.answer(message) {
                 Ok(answer) => answers.push((at, answer)),
                 Err(rejection) => {
                     let (reason, detail) = (rejection.reason.code(), rejection.detail);
-                    let letter = json!({"reason": reason, "detail": detail, "body": message.body});
-                    letters.push((at, letter));
+                    let reject = json!({"reason": reason, "detail": detail, "body": message.body});
+                    rejects.push((at, reject));
                 }
             }
         }
         send(&*self.predictions, answers, &mut outcomes).await;
-        send(&*self.dead_letters, letters, &mut outcomes).await;
+        send(&*self.rejects, rejects, &mut outcomes).await;
         Ok(outcomes.response())
     }
 

@@ -18,7 +18,7 @@ const VARIABLES: [Variable; 4] = [
     },
     Variable { name: "MODEL_KEY", meaning: "key of the model in it", default: Some("{{target}}.bin") },
     Variable { name: "PREDICTIONS_QUEUE_URL", meaning: "queue of predictions", default: None },
-    Variable { name: "DLQ_URL", meaning: "queue of what can never be predicted", default: None },
+    Variable { name: "DLQ_URL", meaning: "URL of the queue of rejected messages", default: None },
 ];
 
 #[tokio::main]

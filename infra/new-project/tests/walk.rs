@@ -41,9 +41,9 @@ fn it_learns_what_trips_have_in_common() {
 
 #[tokio::test]
 async fn every_message_ends_once_or_comes_back() {
-    let (predictions, letters) = (MemorySink::default(), MemorySink::default());
+    let (predictions, rejects) = (MemorySink::default(), MemorySink::default());
     let model = Model::from_bytes(&learned().bytes).unwrap();
-    let scorer = Scorer::new(model, predictions.clone(), letters.clone());
+    let scorer = Scorer::new(model, predictions.clone(), rejects.clone());
     let good =
         r#"{"ride_id": 256, "ride": {"PULocationID": 130, "DOLocationID": 205, "trip_distance": 5.0}}"#;
     let bad = r#"{"ride_id": 257, "ride": {"DOLocationID": 205}}"#;
@@ -51,7 +51,7 @@ async fn every_message_ends_once_or_comes_back() {
     assert!(answer.batch_item_failures.is_empty());
     let sent: Value = serde_json::from_str(&predictions.sent()[0].body).unwrap();
     assert!((sent[NAME].as_f64().unwrap() - 13.0).abs() < 1.0 && sent["ride_id"] == 256, "{sent}");
-    assert_eq!(letters.sent().len(), 2);
+    assert_eq!(rejects.sent().len(), 2);
     predictions.refuse(Some("256"));
     let answer = scorer.handle(event(&[good, bad])).await.unwrap();
     let failed: Vec<_> = answer.batch_item_failures.iter().map(|one| one.item_identifier.as_str()).collect();

@@ -20,6 +20,15 @@ override_resource {
 }
 
 override_resource {
+  target          = aws_sqs_queue.rejects_queue
+  override_during = plan
+  values = {
+    arn = "arn:aws:sqs:us-east-1:111122223333:rejects"
+    url = "https://sqs.us-east-1.amazonaws.com/111122223333/rejects"
+  }
+}
+
+override_resource {
   target          = aws_sqs_queue.batch_failures_queue
   override_during = plan
   values = {
@@ -64,8 +73,8 @@ run "messages_are_not_lost" {
   }
 
   assert {
-    condition     = aws_lambda_function.scorer_function.environment[0].variables["DLQ_URL"] == aws_sqs_queue.dead_letter_queue.url
-    error_message = "Rejections belong where redriven messages go."
+    condition     = aws_lambda_function.scorer_function.environment[0].variables["DLQ_URL"] == aws_sqs_queue.rejects_queue.url
+    error_message = "Rejections belong apart from what may be redriven."
   }
 
   assert {
@@ -173,6 +182,7 @@ run "nothing_is_public_and_all_is_encrypted" {
         aws_sqs_queue.trips_queue,
         aws_sqs_queue.predictions_queue,
         aws_sqs_queue.dead_letter_queue,
+        aws_sqs_queue.rejects_queue,
         aws_sqs_queue.batch_failures_queue,
       ] : queue.sqs_managed_sse_enabled
     ])
@@ -321,6 +331,7 @@ run "every_alarm_reaches_somebody" {
     condition = alltrue([
       for alarm in [
         aws_cloudwatch_metric_alarm.dead_letters_alarm,
+        aws_cloudwatch_metric_alarm.rejects_alarm,
         aws_cloudwatch_metric_alarm.batch_failures_alarm,
         aws_cloudwatch_metric_alarm.trips_age_alarm,
         aws_cloudwatch_metric_alarm.scorer_errors_alarm,

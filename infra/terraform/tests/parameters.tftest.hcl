@@ -57,6 +57,7 @@ run "names" {
         aws_sqs_queue.trips_queue.name,
         aws_sqs_queue.predictions_queue.name,
         aws_sqs_queue.dead_letter_queue.name,
+        aws_sqs_queue.rejects_queue.name,
         aws_sqs_queue.batch_failures_queue.name,
         aws_lambda_function.scorer_function.function_name,
         aws_lambda_function.batch_predictor_function.function_name,
@@ -80,6 +81,7 @@ run "names" {
         aws_scheduler_schedule.retrainer_function_report.name,
         aws_scheduler_schedule.monitor_function_daily.name,
         aws_cloudwatch_metric_alarm.dead_letters_alarm.alarm_name,
+        aws_cloudwatch_metric_alarm.rejects_alarm.alarm_name,
         aws_cloudwatch_metric_alarm.model_age_alarm.alarm_name,
       ] : startswith(name, "tripcast-dev-")
     ])

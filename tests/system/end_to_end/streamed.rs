@@ -99,17 +99,17 @@ async fn a_thousand_records_end_in_order_while_their_iterator_is_lost_twice() {
     assert_eq!(seen.len(), 951, "each at least once, with one id");
     assert!(answers.len() > 951, "some were delivered again, {} in all", answers.len());
     assert!(by_key.values().all(|rides| rides.is_sorted()), "{by_key:?}");
-    let letters = stack.receive("DeadLetterQueueUrl", 50, 30).await;
-    let bodies: BTreeSet<&str> = letters.iter().filter_map(|letter| letter.body()).collect();
+    let rejects = stack.receive("RejectsQueueUrl", 50, 30).await;
+    let bodies: BTreeSet<&str> = rejects.iter().filter_map(|reject| reject.body()).collect();
     let poison = numbers.iter().map(|number| record(*number)).filter(|text| text.starts_with("poison"));
     assert_eq!(bodies, poison.collect::<BTreeSet<_>>().iter().map(String::as_str).collect());
-    for letter in &letters {
-        assert_eq!(attribute(letter, "reason"), "undecodable");
+    for reject in &rejects {
+        assert_eq!(attribute(reject, "reason"), "undecodable");
         assert!(
-            attribute(letter, "sequence_number").bytes().all(|digit| digit.is_ascii_digit()),
-            "{letter:?}"
+            attribute(reject, "sequence_number").bytes().all(|digit| digit.is_ascii_digit()),
+            "{reject:?}"
         );
-        assert!(attribute(letter, "partition_key").starts_with("taxi-"));
+        assert!(attribute(reject, "partition_key").starts_with("taxi-"));
     }
     assert_eq!(stack.depth("BatchFailuresQueueUrl").await, 0);
 

@@ -16,7 +16,7 @@ use super::*;
 async fn the_event_of_the_course_is_answered_and_poison_is_rejected_by_its_number() {
     let sinks: (MemorySink, MemorySink) = Default::default();
     let batch = trip_messages(&sample("scorer-kinesis")).unwrap();
-    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    let ports = Ports { predictions: &sinks.0, rejects: &sinks.1 };
     let scored = score(&batch, || async { Ok(Arc::new(bundle())) }, ports, || true).await.unwrap();
     assert_eq!((scored.predicted, scored.rejected, failed(&scored)), (1, 1, vec![]));
     let answer: Value = serde_json::from_str(&sinks.0.sent()[0].body).unwrap();
@@ -26,12 +26,12 @@ async fn the_event_of_the_course_is_answered_and_poison_is_rejected_by_its_numbe
         (&json!(256), &json!(10.0))
     );
     assert_eq!(sinks.0.sent()[0].partition_key.as_deref(), Some("1"), "that of its record");
-    let letter = &sinks.1.sent()[0];
+    let reject = &sinks.1.sent()[0];
     let number = "49630081666084879290581185630324770398608704880802529282";
     for (name, value) in
         [("reason", "undecodable"), ("sequence_number", number), ("source_message_id", number)]
     {
-        assert!(letter.attributes.contains(&(name, value.into())), "{name}: {letter:?}");
+        assert!(reject.attributes.contains(&(name, value.into())), "{name}: {reject:?}");
     }
 }
 
@@ -39,7 +39,7 @@ async fn the_event_of_the_course_is_answered_and_poison_is_rejected_by_its_numbe
 async fn without_models_a_shard_waits_in_front_of_what_could_be_predicted() {
     let sinks: (MemorySink, MemorySink) = Default::default();
     let batch = trip_messages(&sample("scorer-kinesis")).unwrap();
-    let ports = Ports { predictions: &sinks.0, dead_letters: &sinks.1 };
+    let ports = Ports { predictions: &sinks.0, rejects: &sinks.1 };
     let refused = score(&batch, || async { Err(ModelError::NoChampion) }, ports, || true).await;
     assert!(matches!(refused, Err(ModelError::NoChampion)));
     assert_eq!(sinks.1.sent(), [], "it would be rejected again with each delivery");
@@ -102,7 +102,7 @@ fn record(number: usize, key: u8, is_poison: bool) -> Value {
 
 /// Delivers a shard as Lambda does, from the record that comes back, and returns what the sinks took.
 fn deliver(records: &[Value], refuse: [Vec<bool>; 2]) -> [Vec<Outgoing>; 2] {
-    let [predictions, letters] = refuse.map(|refuse| Refusing {
+    let [predictions, rejects] = refuse.map(|refuse| Refusing {
         keeps_order: false,
         state: Arc::new(Mutex::new(State { refuse, ..State::default() })),
     });
@@ -113,7 +113,7 @@ fn deliver(records: &[Value], refuse: [Vec<bool>; 2]) -> [Vec<Outgoing>; 2] {
         let version = registry.publish(Target::Duration, artifact(), &NO_CARD).await.unwrap();
         registry.promote(Target::Duration, &version, None, "", "").await.unwrap();
         let models = Models::new(registry, Duration::from_secs(60), |_, _| ());
-        let scorer = Scorer::new(models, MemorySink::default(), letters.clone(), Duration::ZERO)
+        let scorer = Scorer::new(models, MemorySink::default(), rejects.clone(), Duration::ZERO)
             .with_stream(predictions.clone());
         let mut position = 0;
         while position < records.len() {
@@ -125,14 +125,14 @@ fn deliver(records: &[Value], refuse: [Vec<bool>; 2]) -> [Vec<Outgoing>; 2] {
             let at =
                 |number: &str| sent.iter().position(|record| record["kinesis"]["sequenceNumber"] == number);
             position += failed.map_or(sent.len(), |number| at(number).unwrap());
-            for sink in [&predictions, &letters] {
+            for sink in [&predictions, &rejects] {
                 let mut state = sink.state.lock().unwrap();
                 assert!(!state.has_refused || failed.is_some(), "a refusal comes back");
                 state.has_refused = false;
             }
         }
     });
-    [predictions, letters].map(|sink| std::mem::take(&mut sink.state.lock().unwrap().taken))
+    [predictions, rejects].map(|sink| std::mem::take(&mut sink.state.lock().unwrap().taken))
 }
 
 #[test]
@@ -141,10 +141,10 @@ fn whatever_sinks_refuse_each_record_ends_and_each_key_in_its_order() {
     let refuse = || prop::collection::vec(prop::bool::weighted(0.3), 0..60);
     let histories = (prop::collection::vec(record_of, 1..60), refuse(), refuse());
     let mut runner = TestRunner::new(ProptestConfig::with_cases(200));
-    let outcome = runner.run(&histories, |(kinds, of_predictions, of_letters)| {
+    let outcome = runner.run(&histories, |(kinds, of_predictions, of_rejects)| {
         let records: Vec<Value> =
             kinds.iter().enumerate().map(|(number, (key, poison))| record(number, *key, *poison)).collect();
-        let [predictions, letters] = deliver(&records, [of_predictions, of_letters]);
+        let [predictions, rejects] = deliver(&records, [of_predictions, of_rejects]);
         let (mut seen, mut by_key) = (BTreeSet::new(), BTreeMap::<String, Vec<u64>>::new());
         for sent in &predictions {
             let answer: Value = serde_json::from_str(&sent.body).unwrap();
@@ -157,7 +157,7 @@ fn whatever_sinks_refuse_each_record_ends_and_each_key_in_its_order() {
         let good = kinds.iter().filter(|(_, is_poison)| !is_poison).count();
         prop_assert_eq!(seen.len(), good, "each at least once, with one id");
         prop_assert!(by_key.values().all(|rides| rides.is_sorted()), "{:?}", by_key);
-        let poison: BTreeSet<&str> = letters.iter().map(|letter| letter.body.as_str()).collect();
+        let poison: BTreeSet<&str> = rejects.iter().map(|reject| reject.body.as_str()).collect();
         prop_assert_eq!(poison.len(), kinds.len() - good);
         Ok(())
     });
