@@ -53,7 +53,7 @@ resource "aws_cloudwatch_metric_alarm" "rejects_alarm" {
 
 resource "aws_cloudwatch_metric_alarm" "batch_failures_alarm" {
   alarm_name          = "${var.name}-batch-failures"
-  alarm_description   = "Files or retrainings failed for good"
+  alarm_description   = "Files, retrainings or reports failed for good, or an event reached no function"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   statistic           = "Maximum"
@@ -224,6 +224,46 @@ resource "aws_cloudwatch_metric_alarm" "batch_predictor_duration_alarm" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "batch_predictor_events_dropped_alarm" {
+  alarm_name          = "${var.name}-batch-predictor-events-dropped"
+  alarm_description   = "An event for the batch predictor was dropped after its tries, or after waiting for too long"
+  namespace           = "AWS/Lambda"
+  metric_name         = "AsyncEventsDropped"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.batch_predictor_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "batch_predictor_destination_alarm" {
+  alarm_name          = "${var.name}-batch-predictor-destination"
+  alarm_description   = "An event on which the batch predictor failed for good could not be kept"
+  namespace           = "AWS/Lambda"
+  metric_name         = "DestinationDeliveryFailures"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.batch_predictor_function.function_name
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "backfill_failed_alarm" {
   alarm_name          = "${var.name}-backfill-failed"
   alarm_description   = "A backfill failed, because more than 5 % of its objects did by errors"
@@ -321,6 +361,46 @@ resource "aws_cloudwatch_metric_alarm" "retrainer_duration_alarm" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "retrainer_events_dropped_alarm" {
+  alarm_name          = "${var.name}-retrainer-events-dropped"
+  alarm_description   = "An event for the retrainer was dropped after its tries, or after waiting for too long"
+  namespace           = "AWS/Lambda"
+  metric_name         = "AsyncEventsDropped"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 4
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.retrainer_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "retrainer_destination_alarm" {
+  alarm_name          = "${var.name}-retrainer-destination"
+  alarm_description   = "An event on which the retrainer failed for good could not be kept"
+  namespace           = "AWS/Lambda"
+  metric_name         = "DestinationDeliveryFailures"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 4
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.retrainer_function.function_name
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "monitor_errors_alarm" {
   alarm_name          = "${var.name}-monitor-errors"
   alarm_description   = "The monitor fails"
@@ -371,6 +451,46 @@ resource "aws_cloudwatch_metric_alarm" "monitor_duration_alarm" {
   datapoints_to_alarm = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 240000
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.monitor_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "monitor_events_dropped_alarm" {
+  alarm_name          = "${var.name}-monitor-events-dropped"
+  alarm_description   = "An event for the monitor was dropped after its tries, or after waiting for too long"
+  namespace           = "AWS/Lambda"
+  metric_name         = "AsyncEventsDropped"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.monitor_function.function_name
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "monitor_destination_alarm" {
+  alarm_name          = "${var.name}-monitor-destination"
+  alarm_description   = "An event on which the monitor failed for good could not be kept"
+  namespace           = "AWS/Lambda"
+  metric_name         = "DestinationDeliveryFailures"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.alarm_topic.arn]
   ok_actions          = [aws_sns_topic.alarm_topic.arn]

@@ -344,8 +344,8 @@ resource "aws_cloudwatch_log_group" "batch_predictor_log_group" {
   kms_key_id        = aws_kms_key.key.arn
 }
 
-# Events of asynchronous invocations of both functions that failed for good, with the error, and events that never
-# reached the functions.
+# Events of asynchronous invocations that failed for good, with the error; events and schedules that never reached a
+# function; notes of a stream's records on which the scorer failed for good.
 resource "aws_sqs_queue" "batch_failures_queue" {
   name                      = "${var.name}-batch-failures"
   sqs_managed_sse_enabled   = true

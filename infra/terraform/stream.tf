@@ -105,3 +105,26 @@ resource "aws_cloudwatch_metric_alarm" "records_age_alarm" {
     FunctionName = aws_lambda_function.scorer_function.function_name
   }
 }
+
+# Without its note nobody learns of a record on which the scorer failed for good, before the stream forgets it.
+resource "aws_cloudwatch_metric_alarm" "records_destination_alarm" {
+  count = var.stream_shards == 0 ? 0 : 1
+
+  alarm_name          = "${var.name}-records-destination"
+  alarm_description   = "A note of records that failed for good could not be kept"
+  namespace           = "AWS/Lambda"
+  metric_name         = "DestinationDeliveryFailures"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 2
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarm_topic.arn]
+  ok_actions          = [aws_sns_topic.alarm_topic.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.scorer_function.function_name
+  }
+}

@@ -22,9 +22,9 @@ fn the_table_of_costs_counts_what_is_deployed() {
         functions().into_iter().partition(|one| table.contains(&format!("[functions.{}]", one.name)));
     assert!(listed.len() >= 5);
     let is_listed = |alarm: &&&str| !others.iter().any(|one| alarm.starts_with(&one.name.replace('-', "_")));
-    // One alarm is there only with streams.
+    // Two alarms are there only with streams.
     let alarms = names(&facts, "alarm.").iter().filter(is_listed).count();
-    assert_eq!(stated("idle", "alarms") + 1.0, alarms as f64);
+    assert_eq!(stated("idle", "alarms") + 2.0, alarms as f64);
     for Function { name, resource, .. } in listed {
         let memory = number(&facts, &format!("function.{resource}.memory_mb"));
         assert_eq!(stated(&format!("functions.{name}"), "memory_mb"), memory, "{name}");

@@ -20,7 +20,7 @@ const ONLY_ONE: [(&str, &str); 6] = [
 ];
 
 /// Returns both deployments, each with its name.
-fn both() -> [(&'static str, Facts); 2] {
+pub(crate) fn both() -> [(&'static str, Facts); 2] {
     [("template.yaml", of_sam()), ("infra/terraform", of_terraform())]
 }
 

@@ -4,6 +4,7 @@
 //! - `closed_loop`: from a dropped file to an alarm, a better model and the end of the alarm, in process.
 //! - `dashboards`: dashboards are generated from the list of metrics.
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
+//! - `alarms`: what is lost rings, and docs/OPERATIONS.md has every alarm.
 //! - `beside`: the table of costs and the stack for Batch agree with the application.
 //! - `tables`: what SQL engines read, beside the files that are written.
 //! - `fuzz_seeds`: seeds of the fuzz targets.
@@ -29,6 +30,7 @@
     missing_docs
 )]
 
+mod alarms;
 mod beside;
 mod bootstraps;
 mod chaos;

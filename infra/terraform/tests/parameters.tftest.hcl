@@ -149,6 +149,16 @@ run "streams" {
     condition     = length(aws_lambda_event_source_mapping.records_mapping) == 1
     error_message = "Records must reach the scorer."
   }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(
+        aws_cloudwatch_metric_alarm.records_age_alarm,
+        aws_cloudwatch_metric_alarm.records_destination_alarm,
+      ) : alarm.dimensions["FunctionName"] == aws_lambda_function.scorer_function.function_name
+    ])
+    error_message = "Records that wait, and notes of records that are lost, must alarm."
+  }
 }
 
 run "no_streams" {
@@ -158,6 +168,8 @@ run "no_streams" {
     condition = (
       length(aws_kinesis_stream.trips_stream) + length(aws_lambda_event_source_mapping.records_mapping) == 0
       && length(aws_iam_role_policy.streams_policy) == 0
+      && length(aws_cloudwatch_metric_alarm.records_age_alarm) == 0
+      && length(aws_cloudwatch_metric_alarm.records_destination_alarm) == 0
     )
     error_message = "Nothing that is paid by the hour may be made unless it is asked for."
   }
