@@ -1,8 +1,9 @@
-//! Alarms: whatever is lost rings.
+//! Alarms: whatever is lost rings, and docs/OPERATIONS.md has a row for each.
 
 use std::collections::BTreeSet;
 
-use tests::infrastructure::{Facts, fact};
+use tests::functions::functions;
+use tests::infrastructure::{Facts, fact, of_sam};
 
 use crate::deployments::{both, names, number};
 
@@ -82,5 +83,43 @@ fn what_reaches_no_function_rings() {
         for schedule in schedules {
             assert_eq!(role(schedule), role("retrainer_function_report"), "{which}: {schedule}");
         }
+    }
+}
+
+/// Turns `trips_age_alarm` into `TripsAge`.
+fn name_in_the_table(resource: &str) -> String {
+    let words = resource.split('_').filter(|word| *word != "alarm" && *word != "function");
+    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+#[test]
+fn every_alarm_has_a_row_with_the_command_to_run_first() {
+    let path = "docs/OPERATIONS.md";
+    let guide = std::fs::read_to_string(tests::root().join(path)).unwrap();
+    let (_, section) = guide.split_once("\n## An alarm rings\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| alarm |"))
+        .map(|line| line.trim_matches(['|', ' ']).split(" | ").collect())
+        .collect();
+    for row in &rows {
+        assert!(row.len() == 4 && row[2].starts_with('`'), "{path}: no command to run first: {row:?}");
+    }
+    let listed: Vec<&str> = rows.iter().flat_map(|row| row[0].split(", ")).collect();
+    let facts = of_sam();
+    let alarms: BTreeSet<String> = names(&facts, "alarm.").into_iter().map(name_in_the_table).collect();
+    let unknown: Vec<&&str> = listed.iter().filter(|alarm| !alarms.contains(**alarm)).collect();
+    assert!(unknown.is_empty(), "{path}: the template has no {unknown:?}");
+    assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), listed.len(), "{path}: {listed:?}");
+    // A function that was added may describe its alarms in its own folder.
+    let functions = functions();
+    let prefixes = functions.iter().map(|function| name_in_the_table(&function.resource));
+    let elsewhere: Vec<String> =
+        prefixes.filter(|prefix| !listed.iter().any(|alarm| alarm.starts_with(prefix.as_str()))).collect();
+    assert!(elsewhere.len() + 5 <= functions.len(), "{path}: nothing of {elsewhere:?}");
+    for alarm in alarms {
+        let is_exempt = elsewhere.iter().any(|prefix| alarm.starts_with(prefix.as_str()));
+        assert!(is_exempt || listed.contains(&alarm.as_str()), "{path} has no row for {alarm}");
     }
 }
