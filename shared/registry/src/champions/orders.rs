@@ -14,7 +14,7 @@ mod cell;
 use cell::{Cell, Turn};
 
 /// Orders that are tried.
-const ORDERS: usize = 20_000;
+const ORDERS: usize = 5_000;
 const READERS: u64 = 4;
 const READS: u64 = 3;
 
