@@ -69,6 +69,12 @@ simulate: ## A million simulated histories of all handlers under faults (SEEDS, 
 chaos: local ## The built functions, killed with SIGKILL: 1,000 scorers on 100,000 messages, 200 batch predictors, 100 retrainers
 	CHAOS=long PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- chaos:: --nocapture
 
+.PHONY: mutants
+mutants: ## Change one thing at a time in the files of .cargo/mutants.toml, and expect a test to fail (an hour)
+	@target/mutants/tools/bin/cargo-mutants --version >/dev/null 2>&1 || \
+	  cargo install cargo-mutants --version 27.1.0 --locked --root target/mutants/tools
+	CARGO_TARGET_DIR=$(CURDIR)/target/mutants/build target/mutants/tools/bin/cargo-mutants mutants --workspace -o target/mutants
+
 .PHONY: hostile
 hostile: local ## Forged Parquet and mutated models: 100,000 files in process and 20,000 through the batch predictor
 	HOSTILE_FILES=100000 PACKAGES=$(abspath $(PACKAGES)) $(TEST) --test system -- hostile:: --nocapture

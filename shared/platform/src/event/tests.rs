@@ -1,3 +1,4 @@
+use model::Classified;
 use serde_json::json;
 
 use super::*;
@@ -70,6 +71,14 @@ fn an_eventbridge_key_is_raw() {
     assert_eq!(created[0].key, "incoming/late trips + 100%.parquet");
     assert_eq!(created[0].version.as_deref(), Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e"));
     assert_eq!(created[0].etag.as_deref(), Some("b1946ac92492d2347c6235b4d2611184"));
+    for none in ["", "null"] {
+        event["detail"]["object"]["version-id"] = json!(none);
+        assert_eq!(
+            objects_created(&event).unwrap()[0].version,
+            None,
+            "of a bucket without versions: {none:?}"
+        );
+    }
 }
 
 #[test]
@@ -82,9 +91,18 @@ fn a_classic_key_is_form_encoded() {
 #[test]
 fn a_test_event_tells_of_nothing_and_another_event_is_refused() {
     assert_eq!(objects_created(&sample("batch-predictor-s3-test-event")), Ok(vec![]));
-    for other in [json!({}), json!(null), json!({"Records": [{}]}), sample("scorer-sqs")] {
-        let refused = objects_created(&other).unwrap_err().to_string();
-        assert!(refused.starts_with("expected an EventBridge \"Object Created\" event"), "{refused}");
+    let with = |field: &str, value: &str| {
+        let mut event = sample("batch-predictor-eventbridge");
+        event[field] = json!(value);
+        event
+    };
+    let (deleted, elsewhere) = (with("detail-type", "Object Deleted"), with("source", "mine"));
+    for other in [json!({}), json!(null), json!({"Records": [{}]}), sample("scorer-sqs"), deleted, elsewhere]
+    {
+        let refused = objects_created(&other).unwrap_err();
+        assert_eq!((refused.error_type(), refused.is_transient()), ("Event.Unknown", false));
+        let text = refused.to_string();
+        assert!(text.starts_with("expected an EventBridge \"Object Created\" event"), "{text}");
     }
     let removed = json!({"Records": [{"eventName": "ObjectRemoved:Delete", "s3": {}}]});
     assert_eq!(objects_created(&removed), Ok(vec![]), "known, and nothing appeared");
