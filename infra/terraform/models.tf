@@ -139,7 +139,7 @@ resource "aws_lambda_function" "retrainer_function" {
   architectures    = [var.architecture]
   filename         = "${var.packages}/retrainer/bootstrap.zip"
   source_code_hash = filebase64sha256("${var.packages}/retrainer/bootstrap.zip")
-  memory_size      = 3008
+  memory_size      = var.retrainer_memory
   timeout          = 900
 
   logging_config {
@@ -158,6 +158,7 @@ resource "aws_lambda_function" "retrainer_function" {
       MODEL_STORE         = "s3://${aws_s3_bucket.model_bucket.bucket}"
       TAXI                = var.taxi
       TRAINING_WINDOWS    = var.training_windows
+      TRAINING_ROWS_MAX   = var.training_rows_max
       MLFLOW_TRACKING_URI = var.mlflow_tracking_uri
     }
   }

@@ -204,6 +204,36 @@ variable "training_windows" {
   }
 }
 
+variable "training_rows_max" {
+  type        = number
+  default     = 4000000
+  nullable    = false
+  description = "Rows to learn from at most, of more a share is drawn; 3,008 MB hold 4,000,000, and more in proportion"
+
+  validation {
+    condition = (
+      var.training_rows_max >= 10000 && var.training_rows_max <= 16000000
+      && floor(var.training_rows_max) == var.training_rows_max
+    )
+    error_message = "training_rows_max must be a whole number from 10000 to 16000000."
+  }
+}
+
+variable "retrainer_memory" {
+  type        = number
+  default     = 3008
+  nullable    = false
+  description = "Memory of the retrainer in MB"
+
+  validation {
+    # An account that asked for no more has 3,008 MB; 1,769 MB come with a processor each.
+    condition = (
+      var.retrainer_memory >= 1024 && var.retrainer_memory <= 10240 && floor(var.retrainer_memory) == var.retrainer_memory
+    )
+    error_message = "retrainer_memory must be a whole number from 1024 to 10240."
+  }
+}
+
 variable "mlflow_tracking_uri" {
   type        = string
   default     = ""

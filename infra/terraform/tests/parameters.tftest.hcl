@@ -186,6 +186,8 @@ run "what_functions_are_told" {
     jwt_audience          = "trips"
     taxi                  = "yellow"
     training_windows      = "6"
+    training_rows_max     = 12000000
+    retrainer_memory      = 10240
     mlflow_tracking_uri   = "https://mlflow.example.org"
     otlp_endpoint         = "https://otlp.example.org"
     otlp_headers          = "api-key=a,other=b=c"
@@ -214,6 +216,14 @@ run "what_functions_are_told" {
       && aws_lambda_function.retrainer_function.environment[0].variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example.org"
     )
     error_message = "The retrainer must be told of its windows and of MLflow."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.retrainer_function.memory_size == 10240
+      && aws_lambda_function.retrainer_function.environment[0].variables["TRAINING_ROWS_MAX"] == "12000000"
+    )
+    error_message = "The retrainer must have the memory, and learn from as many rows as it holds."
   }
 
   assert {

@@ -61,6 +61,8 @@ run "too_little" {
     scorer_reserved_concurrency = -1
     model_age_hours_max         = 23
     log_retention_days          = 0
+    training_rows_max           = 9999
+    retrainer_memory            = 1023
   }
 
   expect_failures = [
@@ -74,6 +76,8 @@ run "too_little" {
     var.scorer_reserved_concurrency,
     var.model_age_hours_max,
     var.log_retention_days,
+    var.training_rows_max,
+    var.retrainer_memory,
   ]
 }
 
@@ -86,6 +90,8 @@ run "too_much" {
     trips_visibility_seconds = 43201
     scorer_concurrency_max   = 1001
     log_retention_days       = 3654
+    training_rows_max        = 16000001
+    retrainer_memory         = 10241
   }
 
   expect_failures = [
@@ -94,6 +100,8 @@ run "too_much" {
     var.trips_visibility_seconds,
     var.scorer_concurrency_max,
     var.log_retention_days,
+    var.training_rows_max,
+    var.retrainer_memory,
   ]
 }
 
@@ -107,6 +115,8 @@ run "fractions_and_gaps" {
     scorer_concurrency_max      = 2.5
     scorer_reserved_concurrency = 0.5
     log_retention_days          = 31
+    training_rows_max           = 10000.5
+    retrainer_memory            = 1024.5
   }
 
   expect_failures = [
@@ -116,5 +126,7 @@ run "fractions_and_gaps" {
     var.scorer_concurrency_max,
     var.scorer_reserved_concurrency,
     var.log_retention_days,
+    var.training_rows_max,
+    var.retrainer_memory,
   ]
 }
