@@ -1,4 +1,4 @@
-"""Deploys the stack by Terraform: applies a copy of infra/terraform, with local overrides, to the local AWS."""
+"""Deploys the stack by Terraform: applies a root of its own, which uses a copy of the module infra/terraform, to the local AWS."""
 
 import json
 import os
@@ -11,11 +11,15 @@ from pathlib import Path
 from environment import PROJECT, Failure
 from stack import architecture, progress
 
-ROOT = PROJECT / "infra" / "terraform"
+MODULE = PROJECT / "infra" / "terraform"
 # Prefixes of the user's variables that must not affect a local stack.
 FOREIGN = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
-# Terraform merges a file named *_override over the others. It keeps the state locally and puts bucket names in paths.
-OVERRIDE = {"terraform": {"backend": {"local": {}}}, "provider": {"aws": {"s3_use_path_style": True}}}
+# The state lies beside the root, and bucket names are put in paths.
+ROOT = {
+    "terraform": {"backend": {"local": {}}},
+    "provider": {"aws": {"s3_use_path_style": True}},
+    "output": {"tripcast": {"value": "${module.tripcast}"}},
+}
 
 
 def deploy(endpoint: str, stack: str, home: Path, zips: Path, parameters: dict[str, str]) -> dict[str, str]:
@@ -35,12 +39,11 @@ def outputs(endpoint: str, stack: str, home: Path) -> dict[str, str]:
     folder = folder_of(home, stack)
     if not (folder / "terraform.tfstate").is_file():
         raise Failure(f"there is no stack {stack} made by terraform; run `deploy --with terraform` first")
-    command = [terraform(), f"-chdir={folder}", "output", "-json"]
+    command = [terraform(), f"-chdir={folder}", "output", "-json", "tripcast"]
     done = subprocess.run(command, env=environment(endpoint), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failure(f"terraform output failed: {' '.join(done.stderr.split())}")
-    values = {name: output["value"] for name, output in json.loads(done.stdout).items()}
-    return {camel_case(name): value for name, value in values.items() if value is not None}
+    return {camel_case(name): value for name, value in json.loads(done.stdout).items() if value is not None}
 
 
 def folder_of(home: Path, stack: str) -> Path:
@@ -51,20 +54,22 @@ def folder_of(home: Path, stack: str) -> Path:
 
 
 def prepare(folder: Path, values: dict[str, str | None]) -> None:
-    """Copies the current files; only the state and the provider are kept from earlier deployments."""
-    folder.mkdir(exist_ok=True)
+    """Writes the root and copies the module's current files; only the state and the provider are kept from earlier deployments."""
+    module = folder / "module"
+    module.mkdir(parents=True, exist_ok=True)
     for pattern in ("*.tf", "*.tftpl"):
-        for old in folder.glob(pattern):
+        for old in module.glob(pattern):
             old.unlink()
-        for file in ROOT.glob(pattern):
-            shutil.copy(file, folder)
-    (folder / "local_override.tf.json").write_text(json.dumps(OVERRIDE, indent=2))
-    (folder / "terraform.tfvars.json").write_text(json.dumps(values, indent=2))
+        for file in MODULE.glob(pattern):
+            shutil.copy(file, module)
+    # A value of null is the module's default.
+    uses = {"module": {"tripcast": {"source": "./module", **values}}}
+    (folder / "main.tf.json").write_text(json.dumps({**ROOT, **uses}, indent=2))
 
 
 def variables(parameters: dict[str, str]) -> dict[str, str | None]:
     """Converts parameters of the template to variables; an empty value becomes null."""
-    known = set(re.findall(r'^variable "(\w+)"', (ROOT / "variables.tf").read_text(), flags=re.MULTILINE))
+    known = set(re.findall(r'^variable "(\w+)"', (MODULE / "variables.tf").read_text(), flags=re.MULTILINE))
     named = {snake_case(name): value or None for name, value in parameters.items()}
     if unknown := sorted(set(named) - known):
         raise Failure(f"infra/terraform has no variable {', '.join(unknown)}")

@@ -1,13 +1,7 @@
 # The same application as in template.yaml, which is the reference; a test compares them
 # (tests/system/deployments.rs). Resources have the names of the template's logical ids, in snake case.
-
-provider "aws" {
-  region = var.region
-
-  default_tags {
-    tags = var.tags
-  }
-}
+#
+# This folder is a module: it has no provider and no backend. stages/ has the roots that use it.
 
 data "aws_caller_identity" "current" {}
 

@@ -15,39 +15,15 @@ variable "name" {
 
 variable "packages" {
   type        = string
-  default     = "../../target/lambda/arm64"
   nullable    = false
   description = "Folder with <function>/bootstrap.zip, as `make build` leaves it"
 
   validation {
     condition = alltrue([
-      for function in ["scorer", "batch-predictor", "retrainer", "monitor"] :
+      for function in ["scorer", "batch-predictor", "retrainer", "monitor", "web"] :
       fileexists("${var.packages}/${function}/bootstrap.zip")
     ])
-    error_message = "packages must hold scorer/, batch-predictor/, retrainer/ and monitor/bootstrap.zip; make them with `make build`."
-  }
-}
-
-variable "region" {
-  type        = string
-  default     = null
-  description = "Region of everything; that of the environment (AWS_REGION, the profile) if null"
-
-  validation {
-    condition     = var.region == null || can(regex("^[a-z]{2,}(-[a-z]+)+-[0-9]+$", var.region))
-    error_message = "region must be the name of an AWS region, such as us-east-1."
-  }
-}
-
-variable "tags" {
-  type        = map(string)
-  default     = {}
-  nullable    = false
-  description = "Tags of everything that can have them"
-
-  validation {
-    condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
-    error_message = "tags must not begin with aws:, which AWS keeps for itself."
+    error_message = "packages must hold scorer/, batch-predictor/, retrainer/, monitor/ and web/bootstrap.zip; make them with `make build`."
   }
 }
 

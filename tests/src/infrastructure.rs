@@ -95,7 +95,7 @@ fn many(value: &Value) -> Vec<&Value> {
 }
 
 /// Turns `TripsQueue` into `trips_queue`.
-fn snake(name: &str) -> String {
+pub fn snake(name: &str) -> String {
     let mut snake = String::new();
     for (at, c) in name.chars().enumerate() {
         if c.is_uppercase() && at > 0 {

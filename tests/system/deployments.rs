@@ -9,11 +9,9 @@ use tests::functions::{Function, functions};
 use tests::infrastructure::{Facts, about, fact, items, of_sam, of_terraform};
 
 /// Facts that only one of them has, and why.
-const ONLY_ONE: [(&str, &str); 6] = [
+const ONLY_ONE: [(&str, &str); 4] = [
     ("parameter.name.", "the stack's name, which SAM's command line has"),
     ("parameter.packages.", "where the packages are, which SAM's command line has"),
-    ("parameter.region.", "the region, which SAM's command line has"),
-    ("parameter.tags.", "the tags, which SAM's command line has"),
     // A number that may be null in one, a text that may be empty in the other.
     ("parameter.scorer_reserved_concurrency.", "no such number is null or empty"),
     ("parameter.permissions_boundary.", "the same, described for its readers there"),

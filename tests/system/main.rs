@@ -5,6 +5,7 @@
 //! - `dashboards`: dashboards are generated from the list of metrics.
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
 //! - `alarms`: what is lost rings, and docs/OPERATIONS.md has every alarm.
+//! - `stages`: samconfig.toml and infra/terraform/stages choose the same.
 //! - `beside`: the table of costs and the stack for Batch agree with the application.
 //! - `tables`: what SQL engines read, beside the files that are written.
 //! - `fuzz_seeds`: seeds of the fuzz targets.
@@ -49,5 +50,6 @@ mod new_function;
 mod permissions;
 mod real_data;
 mod simulated;
+mod stages;
 mod tables;
 mod terminal;

@@ -174,10 +174,11 @@ def outputs(args: argparse.Namespace) -> dict[str, str]:
     if args.outputs:
         found = json.loads(args.outputs.read_text())
     elif args.tool == "terraform":
-        done = subprocess.run(["terraform", f"-chdir={PROJECT / 'infra' / 'terraform'}", "output", "-json"], capture_output=True, text=True)
+        root = PROJECT / "infra" / "terraform" / "stages" / args.stage
+        done = subprocess.run(["terraform", f"-chdir={root}", "output", "-json", "tripcast"], capture_output=True, text=True)
         if done.returncode != 0:
             raise Failure(f"terraform output: {done.stderr.strip()[-300:]}")
-        found = {name: of["value"] for name, of in json.loads(done.stdout).items()}
+        found = json.loads(done.stdout)
     else:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError

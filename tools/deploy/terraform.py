@@ -1,9 +1,9 @@
-"""Plans or applies infra/terraform on AWS with the packages of `make build`. It builds nothing.
+"""Plans or applies a stage of infra/terraform on AWS with the packages of `make build`. It builds nothing.
 
     python3 tools/deploy/terraform.py plan --stage dev       (by `make plan-terraform STAGE=dev`)
     python3 tools/deploy/terraform.py apply --stage prod     (by `make deploy-terraform STAGE=prod`)
 
-The state is in the bucket TF_STATE_BUCKET; infra/terraform/env defines the stages; PERMISSIONS_BOUNDARY, ALARM_EMAIL and ALARMS_ELSEWHERE are as
+The state is in the bucket TF_STATE_BUCKET; infra/terraform/stages defines the stages; PERMISSIONS_BOUNDARY, ALARM_EMAIL and ALARMS_ELSEWHERE are as
 in sam.py.
 """
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent))
 from python_environment import PROJECT, Failure  # noqa: E402
 from stage import alarm_email  # noqa: E402
 
-ROOT = PROJECT / "infra" / "terraform"
+STAGES = PROJECT / "infra" / "terraform" / "stages"
 
 
 def main() -> int:
@@ -32,11 +32,10 @@ def main() -> int:
         bucket = os.environ.get("TF_STATE_BUCKET")
         if not bucket:
             raise Failure("TF_STATE_BUCKET must name the bucket that holds Terraform's state")
-        init = ["init", "-input=false", "-reconfigure", f"-backend-config=env/{args.stage}.s3.tfbackend", f"-backend-config=bucket={bucket}"]
-        terraform(init)
+        terraform(args.stage, ["init", "-input=false", "-reconfigure", f"-backend-config=bucket={bucket}"])
         # A role that may only read cannot lock the state, so a plan does not; applying locks it.
         how = ["-lock=false"] if args.verb == "plan" else ["-auto-approve"]
-        terraform([args.verb, "-input=false", *how, f"-var-file=env/{args.stage}.tfvars", *variables(args)])
+        terraform(args.stage, [args.verb, "-input=false", *how, *variables(args)])
     except Failure as failure:
         print(f"deploy-terraform: {failure}", file=sys.stderr)
         return 1
@@ -51,16 +50,17 @@ def variables(args: argparse.Namespace) -> list[str]:
     given = {"packages": str(packages), "architecture": architecture}
     if boundary := os.environ.get("PERMISSIONS_BOUNDARY"):
         given["permissions_boundary"] = boundary
-    stated = (ROOT / "env" / f"{args.stage}.tfvars").read_text()
+    # A stage that names its address itself asks for none here.
+    asks = "var.alarm_email" in (STAGES / args.stage / "main.tf").read_text()
     # A plan shows what would be; only applying it has to be refused.
-    if "alarm_email" not in stated and (address := alarm_email(args.stage if args.verb == "apply" else "dev")):
+    if asks and (address := alarm_email(args.stage if args.verb == "apply" else "dev")):
         given["alarm_email"] = address
     return [f"-var={name}={value}" for name, value in given.items()]
 
 
-def terraform(arguments: list[str]) -> None:
+def terraform(stage: str, arguments: list[str]) -> None:
     try:
-        done = subprocess.run(["terraform", f"-chdir={ROOT}", *arguments])
+        done = subprocess.run(["terraform", f"-chdir={STAGES / stage}", *arguments])
     except FileNotFoundError:
         raise Failure("terraform is not installed") from None
     if done.returncode != 0:

@@ -206,14 +206,15 @@ def terraform_checks() -> list[Check]:
     version = json.loads(run(["terraform", "version", "-json"]).out)["terraform_version"]
     fmt = ("fmt", "-check", "-recursive", "-diff", "-no-color")
     found = [Check("terraform fmt infra/terraform", version, lambda: terraform(TERRAFORM, *fmt).outcome())]
-    for root in sorted(file.parent for file in TERRAFORM.rglob("versions.tf") if ".terraform" not in file.parts):
+    for root in sorted({file.parent for file in TERRAFORM.rglob("*.tf") if ".terraform" not in file.parts}):
         name = root.relative_to(PROJECT)
         init = f"terraform init {name}"
         found += [
             Check(init, version, lambda root=root: initialised(root)),
             Check(f"terraform validate {name}", version, lambda root=root: terraform(root, "validate", "-no-color").outcome(), init),
-            Check(f"terraform test {name}", version, lambda root=root: tested(root), init),
         ]
+        if (root / "tests").is_dir():
+            found.append(Check(f"terraform test {name}", version, lambda root=root: tested(root), init))
     return found
 
 

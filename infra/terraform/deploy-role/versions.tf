@@ -4,11 +4,11 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 5.100"
+      version = ">= 5.100, < 7.0"
     }
   }
 
-  # As in the application's versions.tf, but with another key.
+  # As in stages/, but with another key.
   backend "s3" {
     key          = "tripcast-deploy-role/terraform.tfstate"
     encrypt      = true

@@ -13,7 +13,6 @@ run "words_that_mean_nothing" {
   command = plan
 
   variables {
-    region                = "everywhere"
     permissions_boundary  = "arn:aws:iam::111122223333:role/tripcast"
     architecture          = "mips"
     application_log_level = "LOUD"
@@ -24,13 +23,11 @@ run "words_that_mean_nothing" {
     jwt_issuer            = "issuer.example.org"
     otlp_headers          = "key"
     alarm_email           = "on-call"
-    tags                  = { "aws:stage" = "dev" }
     packages              = "tests/none"
     name                  = "Tripcast"
   }
 
   expect_failures = [
-    var.region,
     var.permissions_boundary,
     var.architecture,
     var.application_log_level,
@@ -41,7 +38,6 @@ run "words_that_mean_nothing" {
     var.jwt_issuer,
     var.otlp_headers,
     var.alarm_email,
-    var.tags,
     var.packages,
     var.name,
   ]

@@ -1,7 +1,0 @@
-name                   = "tripcast"
-scorer_concurrency_max = 50
-
-tags = {
-  application = "tripcast"
-  stage       = "prod"
-}
