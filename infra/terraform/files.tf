@@ -166,7 +166,7 @@ resource "aws_lambda_function" "batch_predictor_function" {
   }
 
   tracing_config {
-    mode = "Active"
+    mode = var.tracing ? "Active" : "PassThrough"
   }
 
   environment {

@@ -79,7 +79,7 @@ resource "aws_lambda_function" "web_function" {
   }
 
   tracing_config {
-    mode = "Active"
+    mode = var.tracing ? "Active" : "PassThrough"
   }
 
   environment {

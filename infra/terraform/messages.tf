@@ -61,7 +61,7 @@ resource "aws_lambda_function" "scorer_function" {
   }
 
   tracing_config {
-    mode = "Active"
+    mode = var.tracing ? "Active" : "PassThrough"
   }
 
   environment {

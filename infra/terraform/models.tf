@@ -149,7 +149,7 @@ resource "aws_lambda_function" "retrainer_function" {
   }
 
   tracing_config {
-    mode = "Active"
+    mode = var.tracing ? "Active" : "PassThrough"
   }
 
   environment {

@@ -24,7 +24,7 @@ resource "aws_lambda_function" "monitor_function" {
   }
 
   tracing_config {
-    mode = "Active"
+    mode = var.tracing ? "Active" : "PassThrough"
   }
 
   environment {

@@ -65,6 +65,13 @@ variable "application_log_level" {
   }
 }
 
+variable "tracing" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Whether X-Ray traces a share of what functions and state machines do, which is paid by the trace"
+}
+
 variable "log_retention_days" {
   type        = number
   default     = 365

@@ -356,7 +356,8 @@ fn logs_are_json_kept_for_a_while_and_encrypted() {
     for (which, facts) in both() {
         for Function { resource, name, .. } in functions() {
             assert_eq!(fact(&facts, &format!("function.{resource}.log_format")), "JSON", "{which}: {name}");
-            assert_eq!(fact(&facts, &format!("function.{resource}.tracing")), "Active", "{which}: {name}");
+            let tracing = fact(&facts, &format!("function.{resource}.tracing"));
+            assert_eq!(tracing, "{var.tracing} ? Active : PassThrough", "{which}: {name}");
             let group = resource.replace("_function", "_log_group");
             assert_eq!(
                 fact(&facts, &format!("logs.{group}.name")),

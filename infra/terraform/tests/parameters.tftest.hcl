@@ -256,6 +256,35 @@ run "what_functions_are_told" {
   }
 }
 
+run "traces" {
+  command = plan
+
+  variables {
+    tracing = true
+  }
+
+  assert {
+    condition = alltrue([
+      for function in [
+        aws_lambda_function.scorer_function,
+        aws_lambda_function.batch_predictor_function,
+        aws_lambda_function.retrainer_function,
+        aws_lambda_function.monitor_function,
+        aws_lambda_function.web_function,
+      ] : function.tracing_config[0].mode == "Active"
+    ])
+    error_message = "Functions must be traced."
+  }
+
+  assert {
+    condition = (
+      aws_sfn_state_machine.backfill_state_machine.tracing_configuration[0].enabled
+      && aws_sfn_state_machine.training_state_machine.tracing_configuration[0].enabled
+    )
+    error_message = "State machines must be traced."
+  }
+}
+
 run "numbers" {
   command = plan
 

@@ -28,8 +28,11 @@ impl Sam<'_> {
         if let Some(name) = value["Ref"].as_str() {
             return self.reference(name);
         }
-        // What is there by a condition, or an empty text.
         if let Some(Value::Array(choice)) = value.get("Fn::If") {
+            if let Some(either) = self.either(choice) {
+                return either;
+            }
+            // What is there by a condition, or an empty text.
             assert_eq!(choice.last(), Some(&"".into()), "{value}: the comparison does not know the other");
             return choice.get(1).map(|there| self.text(there)).unwrap_or_default();
         }
@@ -53,6 +56,14 @@ impl Sam<'_> {
             Value::String(text) => self.substituted(text),
             _ => scalar(value),
         }
+    }
+
+    /// Formats a choice between two values by a parameter that is true or false.
+    fn either(&self, choice: &[Value]) -> Option<String> {
+        let [Value::String(condition), with, without] = choice else { return None };
+        let equal = &self.template["Conditions"][condition]["Fn::Equals"];
+        let switch = equal[0]["Ref"].as_str().filter(|_| equal[1] == "true")?;
+        Some(format!("{} ? {} : {}", self.reference(switch), self.text(with), self.text(without)))
     }
 
     pub(super) fn reference(&self, name: &str) -> String {

@@ -48,6 +48,10 @@ pub(super) fn named(reference: &str) -> String {
     // What is there by a condition, or nothing.
     let only = reference.strip_prefix("one(").and_then(|rest| rest.strip_suffix(")"));
     let reference = only.unwrap_or(reference).replace("[*]", "");
+    // One of two values by a variable that is true or false.
+    if let Some((switch, values)) = reference.split_once(" ? ") {
+        return format!("{} ? {}", named(switch), values.replace('"', ""));
+    }
     let steps: Vec<&str> = reference.split('.').collect();
     match steps.as_slice() {
         ["replace(var", r#"name, "-", "_")"#] => "{stack} with _ for -".into(),
