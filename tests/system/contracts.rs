@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
+use platform::telemetry::OUR_CRATES;
 use tests::functions::functions;
 use tests::root;
 
@@ -88,6 +89,15 @@ fn tracked(pattern: &str) -> Vec<(PathBuf, String)> {
     let names = String::from_utf8(output.stdout).unwrap();
     let text = |name: &str| Some((name.into(), std::fs::read_to_string(root().join(name)).ok()?));
     names.lines().filter_map(text).collect()
+}
+
+/// A function that logs at DEBUG logs what these crates write.
+#[test]
+fn what_is_logged_for_debugging_is_every_shared_crate() {
+    let shared = std::fs::read_dir(root().join("shared")).unwrap();
+    let crates: BTreeSet<String> =
+        shared.map(|entry| entry.unwrap().file_name().into_string().unwrap().replace('-', "_")).collect();
+    assert_eq!(crates, OUR_CRATES.iter().map(|name| name.to_string()).collect());
 }
 
 /// A test is renamed in its invariant, too.

@@ -17,7 +17,7 @@ fn main() -> Result<(), lambda::StartError> {
 
 #[tokio::main]
 async fn serve() -> Result<(), lambda::StartError> {
-    telemetry::init();
+    telemetry::init(module_path!());
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-batch-predictor").await;
     let registry = Registry::new(config.model_store.open_with(&aws));

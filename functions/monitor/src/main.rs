@@ -9,7 +9,7 @@ use platform::{lambda, telemetry};
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::StartError> {
-    telemetry::init();
+    telemetry::init(module_path!());
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-monitor").await;
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));

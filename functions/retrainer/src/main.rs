@@ -13,7 +13,7 @@ fn main() -> Result<(), lambda::StartError> {
 
 #[tokio::main]
 async fn serve() -> Result<(), lambda::StartError> {
-    telemetry::init();
+    telemetry::init(module_path!());
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-retrainer").await;
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));

@@ -14,7 +14,7 @@ use serde_json::json;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::StartError> {
-    telemetry::init();
+    telemetry::init(module_path!());
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-scorer").await;
     let registry = Registry::new(config.model_store.open_with(&aws));

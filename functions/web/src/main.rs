@@ -7,7 +7,7 @@ use web::{App, emit_reload, event, router};
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::StartError> {
-    telemetry::init();
+    telemetry::init(module_path!());
     let config = Config::from_env()?;
     let aws = store::aws_config("tripcast-web").await;
     let registry = Registry::new(config.model_store.open_with(&aws));

@@ -23,7 +23,7 @@ const VARIABLES: [Variable; 4] = [
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    telemetry::init();
+    telemetry::init(module_path!());
     let env = Env::of_process(&VARIABLES)?;
     let aws = store::aws_config("{{project-name}}").await;
     let models = env.get::<StoreUri>("MODEL_STORE")?.open_with(&aws);

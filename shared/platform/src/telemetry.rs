@@ -6,7 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::env::{Env, Variable};
 
@@ -120,18 +124,31 @@ const VARIABLES: [Variable; 4] = [
     Variable { name: "RUST_LOG", meaning: "level if Lambda sets none", default: Some("INFO") },
 ];
 
+/// The crates that functions share, whose messages of all levels are logged.
+pub const OUR_CRATES: [&str; 9] =
+    ["dataset", "mlflow", "model", "monitoring", "platform", "registry", "report", "store", "trees"];
+
 /// Starts logging to stdout: JSON if Lambda requests it, at the level of `AWS_LAMBDA_LOG_LEVEL` (else of `RUST_LOG`,
-/// else INFO). lambda_runtime's own subscriber also filters by regular expressions, which take 200 KB of a package.
-pub fn init() {
+/// else INFO). Below INFO only the crate `function`, which is the caller's `module_path!()`, and [`OUR_CRATES`] are logged: the clients of AWS
+/// write more about one call than we do about a batch. lambda_runtime's own subscriber also filters by regular expressions,
+/// which take 200 KB of a package.
+pub fn init(function: &'static str) {
     let env = Env::of_process(&VARIABLES).ok();
     let value = |name| env.as_ref().and_then(|env| env.get::<String>(name).ok()).unwrap_or_default();
     let level = level_of(&value("AWS_LAMBDA_LOG_LEVEL"), &value("RUST_LOG"));
     let logs = tracing_subscriber::fmt().with_target(false).without_time().with_max_level(level);
+    let ours = filter_fn(move |of| is_logged(function, *of.level(), of.target()));
     // Fails only if logging has been started before.
     let _ = match value("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
-        true => logs.json().try_init(),
-        false => logs.try_init(),
+        true => logs.json().finish().with(ours).try_init(),
+        false => logs.finish().with(ours).try_init(),
     };
+}
+
+/// Returns whether messages of a level and a target are logged, where the level that is set allows them.
+fn is_logged(function: &str, level: Level, target: &str) -> bool {
+    let of_crate = target.split("::").next().unwrap_or_default();
+    level <= Level::INFO || of_crate == function || OUR_CRATES.contains(&of_crate)
 }
 
 /// Returns the first valid level, else INFO. Lambda's FATAL is our ERROR.
@@ -223,6 +240,20 @@ mod tests {
             ("loud", "hyper=debug", LevelFilter::INFO),
         ] {
             assert_eq!(level_of(by_lambda, otherwise), expected, "{by_lambda:?} {otherwise:?}");
+        }
+    }
+
+    #[test]
+    fn messages_of_debugging_are_those_of_our_crates() {
+        for (level, target, expected) in [
+            (Level::DEBUG, "scorer", true),
+            (Level::TRACE, "scorer::delivery", true),
+            (Level::DEBUG, "platform::queue", true),
+            (Level::DEBUG, "scorers", false),
+            (Level::DEBUG, "aws_smithy_runtime::client", false),
+            (Level::INFO, "aws_config", true),
+        ] {
+            assert_eq!(is_logged("scorer", level, target), expected, "{level} {target}");
         }
     }
 
