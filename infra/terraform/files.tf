@@ -176,6 +176,9 @@ resource "aws_lambda_function" "batch_predictor_function" {
       TAXI        = var.taxi
     }
   }
+
+  # A function that is invoked at once may do its work, and Lambda checks that its role may send what fails to the queue.
+  depends_on = [aws_iam_role_policy.batch_predictor_role]
 }
 
 resource "aws_lambda_function_event_invoke_config" "batch_predictor_function" {
@@ -188,9 +191,6 @@ resource "aws_lambda_function_event_invoke_config" "batch_predictor_function" {
       destination = aws_sqs_queue.batch_failures_queue.arn
     }
   }
-
-  # Lambda checks that the role may send to the destination, and refuses it otherwise.
-  depends_on = [aws_iam_role_policy.batch_predictor_role]
 }
 
 resource "aws_cloudwatch_event_rule" "batch_predictor_function_file_dropped" {

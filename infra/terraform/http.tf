@@ -88,6 +88,9 @@ resource "aws_lambda_function" "web_function" {
       MODEL_REFRESH_SECONDS = var.model_refresh_seconds
     }
   }
+
+  # A function that is invoked at once may do its work.
+  depends_on = [aws_iam_role_policy.web_role]
 }
 
 resource "aws_iam_role" "web_role" {

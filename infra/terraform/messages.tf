@@ -75,6 +75,9 @@ resource "aws_lambda_function" "scorer_function" {
       KEEP_ANSWERS          = var.keep_answers
     }
   }
+
+  # A function that is invoked at once may do its work, and Lambda checks that its role may receive messages when the mapping is created.
+  depends_on = [aws_iam_role_policy.scorer_role]
 }
 
 resource "aws_lambda_event_source_mapping" "scorer_function_trips" {
@@ -87,9 +90,6 @@ resource "aws_lambda_event_source_mapping" "scorer_function_trips" {
   scaling_config {
     maximum_concurrency = var.scorer_concurrency_max
   }
-
-  # Lambda checks that the role may receive messages when the mapping is created, and refuses it otherwise.
-  depends_on = [aws_iam_role_policy.scorer_role]
 }
 
 resource "aws_iam_role" "scorer_role" {

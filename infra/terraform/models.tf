@@ -162,6 +162,9 @@ resource "aws_lambda_function" "retrainer_function" {
       MLFLOW_TRACKING_URI = var.mlflow_tracking_uri
     }
   }
+
+  # A function that is invoked at once may do its work, and Lambda checks that its role may send what fails to the queue.
+  depends_on = [aws_iam_role_policy.retrainer_role]
 }
 
 resource "aws_lambda_function_event_invoke_config" "retrainer_function" {
@@ -175,9 +178,6 @@ resource "aws_lambda_function_event_invoke_config" "retrainer_function" {
       destination = aws_sqs_queue.batch_failures_queue.arn
     }
   }
-
-  # Lambda checks that the role may send to the destination, and refuses it otherwise.
-  depends_on = [aws_iam_role_policy.retrainer_role]
 }
 
 # The schedule has no input: an event without a target retrains both models.

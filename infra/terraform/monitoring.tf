@@ -36,6 +36,9 @@ resource "aws_lambda_function" "monitor_function" {
       OTEL_EXPORTER_OTLP_HEADERS  = var.otlp_headers
     }
   }
+
+  # A function that is invoked at once may do its work, and Lambda checks that its role may send what fails to the queue.
+  depends_on = [aws_iam_role_policy.monitor_role]
 }
 
 resource "aws_lambda_function_event_invoke_config" "monitor_function" {
@@ -48,9 +51,6 @@ resource "aws_lambda_function_event_invoke_config" "monitor_function" {
       destination = aws_sqs_queue.batch_failures_queue.arn
     }
   }
-
-  # Lambda checks that the role may send to the destination, and refuses it otherwise.
-  depends_on = [aws_iam_role_policy.monitor_role]
 }
 
 # The day before has ended, also for messages that wait until then.
