@@ -7,7 +7,7 @@ samconfig.toml defines the stages. From the environment come PERMISSIONS_BOUNDAR
 roles; ALARM_EMAIL, without which production is refused unless ALARMS_ELSEWHERE=yes; and PARAMETERS, others of the template, as
 "StreamShards=1 Taxi=yellow". Every parameter is passed, since CloudFormation keeps the previous value of one that is not: a default that
 has changed would never arrive. Only AlarmEmail, PermissionsBoundary and the secret OtlpHeaders are passed if they are stated and not
-otherwise, so that nobody's subscription or key is taken away.
+otherwise, so that nobody's subscription or key is taken away. The stack of production is protected from deletion.
 """
 
 import argparse
@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE.parent / "infra"))
 
 from lint import TOOLS  # noqa: E402
-from stage import alarm_email  # noqa: E402
+from stage import STACKS, alarm_email  # noqa: E402
 from python_environment import FUNCTIONS, PROJECT, Failure  # noqa: E402
 
 # Stage -> the environment of samconfig.toml.
@@ -43,14 +43,37 @@ def main() -> int:
         TEMPLATE.write_text(with_packages((PROJECT / "template.yaml").read_text(), packages))
         parameters = overrides(args)
         TOOLS.ensure()
+        # For boto3.
+        TOOLS.reenter()
+        deploy(args.stage, parameters)
+        if args.stage == "prod":
+            protect(STACKS[args.stage])
     except Failure as failure:
         print(f"deploy-sam: {failure}", file=sys.stderr)
         return 1
+    return 0
+
+
+def deploy(stage: str, parameters: list[str]) -> None:
     command = [
         str(TOOLS.venv / "bin" / "sam"), "deploy", "--template-file", str(TEMPLATE), "--config-file", str(PROJECT / "samconfig.toml"),
-        "--config-env", STAGES[args.stage], "--no-confirm-changeset", *region(), "--parameter-overrides", *parameters,
+        "--config-env", STAGES[stage], "--no-confirm-changeset", *region(), "--parameter-overrides", *parameters,
     ]
-    return subprocess.run(command, cwd=PROJECT, env={**os.environ, "SAM_CLI_TELEMETRY": "0"}).returncode
+    if subprocess.run(command, cwd=PROJECT, env={**os.environ, "SAM_CLI_TELEMETRY": "0"}).returncode != 0:
+        raise Failure("sam deploy failed (above)")
+
+
+def protect(stack: str) -> None:
+    """Protects a stack from deletion, for which `sam deploy` has no option."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        # boto3 does not read AWS_REGION.
+        client = boto3.client("cloudformation", region_name=os.environ.get("AWS_REGION") or None)
+        client.update_termination_protection(StackName=stack, EnableTerminationProtection=True)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise Failure(f"the stack {stack} is deployed, but cannot be protected from deletion: {error}") from error
 
 
 def with_packages(template: str, packages: Path) -> str:

@@ -25,8 +25,8 @@ sys.path.insert(0, str(HERE.parent / "infra"))
 
 from lint import TOOLS  # noqa: E402
 from python_environment import PROJECT, Failure  # noqa: E402
+from stage import STACKS  # noqa: E402
 
-STACKS = {"dev": "tripcast-dev", "prod": "tripcast"}
 # A month that is long past, so that its days stand apart in reports until its profiles are removed.
 MONTH = PROJECT / "tests" / "fixtures" / "trips" / "green_tripdata_2021-01.parquet"
 SECONDS_MAX = 120

@@ -4,6 +4,9 @@ import os
 
 from python_environment import Failure
 
+# Stage -> the name of its stack.
+STACKS = {"dev": "tripcast-dev", "prod": "tripcast"}
+
 
 def alarm_email(stage: str) -> str | None:
     """Returns the address that ALARM_EMAIL states, none without; production has to have somewhere for its alarms to go."""

@@ -20,7 +20,7 @@ resource "aws_iam_role_policy_attachment" "deploy_sam" {
 data "aws_iam_policy_document" "sam" {
   for_each = var.environments
 
-  # DeleteStack is left out: only a person can delete the stack.
+  # DeleteStack is left out: only a person can delete the stack, once it has lifted the protection that a deployment to prod turns on.
   statement {
     sid = "ChangeStack"
     actions = [
@@ -38,6 +38,7 @@ data "aws_iam_policy_document" "sam" {
       "cloudformation:ListStackResources",
       "cloudformation:TagResource",
       "cloudformation:UntagResource",
+      "cloudformation:UpdateTerminationProtection",
     ]
     resources = ["arn:${local.partition}:cloudformation:${local.place}:stack/${each.value}/*"]
   }
