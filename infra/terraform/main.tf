@@ -19,3 +19,21 @@ data "aws_iam_policy_document" "lambda_assumes" {
     }
   }
 }
+
+# What Lambda does on behalf of a function's role where subnets are named; the interfaces have no names beforehand.
+data "aws_iam_policy_document" "network" {
+  count = length(var.subnet_ids) == 0 ? 0 : 1
+
+  statement {
+    sid = "UseNetwork"
+    actions = [
+      "ec2:AssignPrivateIpAddresses",
+      "ec2:CreateNetworkInterface",
+      "ec2:DeleteNetworkInterface",
+      "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSubnets",
+      "ec2:UnassignPrivateIpAddresses",
+    ]
+    resources = ["*"]
+  }
+}

@@ -39,7 +39,7 @@ resource "aws_sqs_queue" "predictions_queue" {
 
 resource "aws_lambda_function" "scorer_function" {
   #checkov:skip=CKV_AWS_116:A queue invokes it, and moves what keeps failing to dead_letter_queue by its redrive policy
-  #checkov:skip=CKV_AWS_117:It talks to AWS alone; from inside a VPC, by endpoints that are paid by the hour
+  #checkov:skip=CKV_AWS_117:subnet_ids put it into one; by default it talks to AWS without, since endpoints of a VPC are paid by the hour
   #checkov:skip=CKV_AWS_173:No secret is among them, and Lambda encrypts them with a key of its own
   #checkov:skip=CKV_AWS_272:Packages are attested where they are built, and verified before a deployment (deploy.yml)
   function_name                  = "${var.name}-scorer"
@@ -58,6 +58,11 @@ resource "aws_lambda_function" "scorer_function" {
     log_format            = "JSON"
     application_log_level = var.application_log_level
     log_group             = aws_cloudwatch_log_group.scorer_log_group.name
+  }
+
+  vpc_config {
+    subnet_ids         = var.subnet_ids
+    security_group_ids = var.security_group_ids
   }
 
   tracing_config {
@@ -105,6 +110,8 @@ resource "aws_iam_role_policy" "scorer_role" {
 }
 
 data "aws_iam_policy_document" "scorer_role" {
+  source_policy_documents = data.aws_iam_policy_document.network[*].json
+
   statement {
     sid     = "ReadModels"
     actions = ["s3:GetObject"]

@@ -128,7 +128,7 @@ data "aws_iam_policy_document" "model_bucket_policy" {
 resource "aws_lambda_function" "retrainer_function" {
   #checkov:skip=CKV_AWS_115:It would take from the account's other functions, and a new account has none to give
   #checkov:skip=CKV_AWS_116:What fails for good goes to batch_failures_queue, by the destination below
-  #checkov:skip=CKV_AWS_117:It talks to AWS and MLflow alone; from inside a VPC, by endpoints that are paid by the hour
+  #checkov:skip=CKV_AWS_117:subnet_ids put it into one; by default it talks to AWS and MLflow without, since endpoints of a VPC are paid by the hour
   #checkov:skip=CKV_AWS_173:No secret is among them, and Lambda encrypts them with a key of its own
   #checkov:skip=CKV_AWS_272:Packages are attested where they are built, and verified before a deployment (deploy.yml)
   function_name    = "${var.name}-retrainer"
@@ -146,6 +146,11 @@ resource "aws_lambda_function" "retrainer_function" {
     log_format            = "JSON"
     application_log_level = var.application_log_level
     log_group             = aws_cloudwatch_log_group.retrainer_log_group.name
+  }
+
+  vpc_config {
+    subnet_ids         = var.subnet_ids
+    security_group_ids = var.security_group_ids
   }
 
   tracing_config {
@@ -333,6 +338,8 @@ resource "aws_iam_role_policy" "retrainer_role" {
 }
 
 data "aws_iam_policy_document" "retrainer_role" {
+  source_policy_documents = data.aws_iam_policy_document.network[*].json
+
   statement {
     sid     = "ListDataAndModels"
     actions = ["s3:ListBucket"]

@@ -313,3 +313,32 @@ variable "model_age_hours_max" {
     error_message = "model_age_hours_max must be at least 24."
   }
 }
+
+variable "subnet_ids" {
+  type        = list(string)
+  default     = []
+  nullable    = false
+  description = "Subnets of a VPC that the functions run in, with ways to S3 and the other services that they call; no VPC if empty"
+
+  validation {
+    condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "subnet_ids must be ids of subnets, such as subnet-0123456789abcdef0."
+  }
+}
+
+variable "security_group_ids" {
+  type        = list(string)
+  default     = []
+  nullable    = false
+  description = "Security groups of the functions in those subnets; they need HTTPS to the outside, and nothing from it"
+
+  validation {
+    condition     = (length(var.subnet_ids) == 0) == (length(var.security_group_ids) == 0)
+    error_message = "security_group_ids must be stated with subnet_ids, and only then."
+  }
+
+  validation {
+    condition     = alltrue([for id in var.security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
+    error_message = "security_group_ids must be ids of security groups, such as sg-0123456789abcdef0."
+  }
+}

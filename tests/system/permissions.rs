@@ -11,12 +11,13 @@ use tests::needs::{Need, has};
 use tests::root;
 
 /// Statements for AWS's services in a role's name, or for S3's responses; functions make none of these calls.
-const BY_SERVICES: [(&str, &str); 7] = [
+const BY_SERVICES: [(&str, &str); 8] = [
     ("KeepFailures", "Lambda sends what failed for good to the destination"),
     ("TakeMessages", "the event source mapping takes messages off the queue"),
     ("TakeRecords", "the event source mapping reads the stream"),
     ("TellMissingFromForbidden", "S3 says 404 rather than 403 for a missing key to who may list"),
     ("UseKey", "S3 encrypts and decrypts with the key"),
+    ("UseNetwork", "Lambda makes interfaces in the subnets that are named"),
     ("WriteLogs", "Lambda writes the functions' logs"),
     ("WriteTraces", "Lambda writes traces"),
 ];
@@ -27,7 +28,13 @@ const AFTER_A_FAULT: [(&str, &str); 1] =
     [("WritePredictions", "s3:AbortMultipartUpload")];
 
 /// The actions of those statements: they may contain no others.
-const OF_SERVICES: [&str; 16] = [
+const OF_SERVICES: [&str; 22] = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
     "kinesis:DescribeStream",
     "kinesis:DescribeStreamSummary",
     "kinesis:GetRecords",

@@ -121,6 +121,20 @@ data "aws_iam_policy_document" "boundary" {
     }
   }
 
+  # Interfaces that Lambda makes for a function in a VPC have no names beforehand, and their reading knows no resources.
+  statement {
+    sid = "UseNetwork"
+    actions = [
+      "ec2:AssignPrivateIpAddresses",
+      "ec2:CreateNetworkInterface",
+      "ec2:DeleteNetworkInterface",
+      "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSubnets",
+      "ec2:UnassignPrivateIpAddresses",
+    ]
+    resources = ["*"]
+  }
+
   statement {
     sid = "WriteLogs"
     actions = [

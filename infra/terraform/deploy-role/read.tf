@@ -200,6 +200,18 @@ data "aws_iam_policy_document" "read" {
     resources = ["*"]
   }
 
+  # Lambda looks at the VPC of a function on behalf of whoever puts it there. These actions do not support permissions by resource.
+  statement {
+    sid = "FindNetworks"
+    actions = [
+      "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSecurityGroups",
+      "ec2:DescribeSubnets",
+      "ec2:DescribeVpcs",
+    ]
+    resources = ["*"]
+  }
+
   # The action needs permission for all alarms even to describe one.
   statement {
     sid       = "FindAlarms"

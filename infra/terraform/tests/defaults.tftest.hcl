@@ -400,6 +400,11 @@ run "nothing_is_taken_from_the_account" {
   }
 
   assert {
+    condition     = length(data.aws_iam_policy_document.network) == 0
+    error_message = "Nobody named subnets: no role may make interfaces."
+  }
+
+  assert {
     condition     = length(aws_sns_topic_subscription.alarm_mail) == 0
     error_message = "Nobody asked for mail."
   }

@@ -285,6 +285,43 @@ run "traces" {
   }
 }
 
+run "network" {
+  command = plan
+
+  variables {
+    subnet_ids         = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    security_group_ids = ["sg-0123456789abcdef0"]
+  }
+
+  assert {
+    condition = alltrue([
+      for function in [
+        aws_lambda_function.scorer_function,
+        aws_lambda_function.batch_predictor_function,
+        aws_lambda_function.retrainer_function,
+        aws_lambda_function.monitor_function,
+        aws_lambda_function.web_function,
+      ] :
+      function.vpc_config[0].subnet_ids == toset(["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"])
+      && function.vpc_config[0].security_group_ids == toset(["sg-0123456789abcdef0"])
+    ])
+    error_message = "Every function must be in the VPC."
+  }
+
+  assert {
+    condition = alltrue([
+      for document in [
+        data.aws_iam_policy_document.scorer_role,
+        data.aws_iam_policy_document.batch_predictor_role,
+        data.aws_iam_policy_document.retrainer_role,
+        data.aws_iam_policy_document.monitor_role,
+        data.aws_iam_policy_document.web_role,
+      ] : document.source_policy_documents == tolist([data.aws_iam_policy_document.network[0].json])
+    ])
+    error_message = "Lambda must be able to put every function into the VPC."
+  }
+}
+
 run "numbers" {
   command = plan
 

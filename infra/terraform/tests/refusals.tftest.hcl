@@ -23,6 +23,8 @@ run "words_that_mean_nothing" {
     jwt_issuer            = "issuer.example.org"
     otlp_headers          = "key"
     alarm_email           = "on-call"
+    subnet_ids            = ["vpc-0123456789abcdef0"]
+    security_group_ids    = ["sg-0123456789abcdef0"]
     packages              = "tests/none"
     name                  = "Tripcast"
   }
@@ -38,6 +40,7 @@ run "words_that_mean_nothing" {
     var.jwt_issuer,
     var.otlp_headers,
     var.alarm_email,
+    var.subnet_ids,
     var.packages,
     var.name,
   ]
@@ -59,6 +62,7 @@ run "too_little" {
     log_retention_days          = 0
     training_rows_max           = 9999
     retrainer_memory            = 1023
+    security_group_ids          = ["sg-0123456789abcdef0"]
   }
 
   expect_failures = [
@@ -74,6 +78,7 @@ run "too_little" {
     var.log_retention_days,
     var.training_rows_max,
     var.retrainer_memory,
+    var.security_group_ids,
   ]
 }
 

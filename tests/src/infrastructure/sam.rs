@@ -13,6 +13,7 @@ use serde_json::Value;
 pub use document::template;
 
 use properties::{EVENT_PROPERTIES, GLOBALS, PROPERTIES};
+use values::conditional;
 
 use super::{Collected, Facts, closed, many, scalar, snake};
 
@@ -106,11 +107,9 @@ impl Sam<'_> {
     fn function(&self, name: &str, of: &Value, into: &mut Collected) {
         let globals = &self.template["Globals"]["Function"];
         let or_global = |field: &str| if of[field].is_null() { &globals[field] } else { &of[field] };
-        let reserved = match &of["ReservedConcurrentExecutions"]["Fn::If"] {
-            Value::Array(branches) => self.text(&branches[1]),
-            _ => String::new(),
-        };
+        let reserved = self.text(conditional(&of["ReservedConcurrentExecutions"]));
         let logging = &of["LoggingConfig"];
+        let network = conditional(&globals["VpcConfig"]);
         for (field, value) in [
             ("description", self.text(&of["Description"])),
             ("memory_mb", self.text(&of["MemorySize"])),
@@ -124,6 +123,8 @@ impl Sam<'_> {
             ("log_format", self.text(&logging["LogFormat"])),
             ("log_level", self.text(&logging["ApplicationLogLevel"])),
             ("log_group", self.text(&logging["LogGroup"])),
+            ("subnets", self.text(&network["SubnetIds"])),
+            ("security_groups", self.text(&network["SecurityGroupIds"])),
         ] {
             into.put(format!("function.{name}.{field}"), value);
         }
@@ -200,7 +201,7 @@ impl Sam<'_> {
             into.list(field, self.texts(&statement["Principal"]["Service"]));
             self.conditions(&format!("role.{name}.assumed_if"), &statement["Condition"], into);
         }
-        let bounded = &of["PermissionsBoundary"]["Fn::If"][1];
+        let bounded = conditional(&of["PermissionsBoundary"]);
         into.put(format!("role.{name}.boundary"), self.text(bounded));
         for policy in many(&of["Policies"]) {
             self.statements(name, &policy["PolicyDocument"], into);
@@ -208,7 +209,7 @@ impl Sam<'_> {
     }
 
     fn statements(&self, name: &str, document: &Value, into: &mut Collected) {
-        for statement in many(&document["Statement"]) {
+        for statement in many(&document["Statement"]).into_iter().map(conditional) {
             closed(name, statement, &["Sid", "Effect", "Action", "Resource", "Principal", "Condition"]);
             let sid =
                 statement["Sid"].as_str().unwrap_or_else(|| panic!("{name}: a statement without a Sid"));

@@ -16,7 +16,8 @@ pub fn of_terraform() -> Facts {
     let terraform = Terraform { all: files() };
     let mut into = Collected::default();
     for (name, variable) in terraform.all["variable"].as_object().unwrap() {
-        into.put(format!("parameter.{name}.default"), scalar(&variable["default"]));
+        let default: Vec<String> = many(&variable["default"]).into_iter().map(scalar).collect();
+        into.put(format!("parameter.{name}.default"), default.join(","));
         into.put(format!("parameter.{name}.description"), scalar(&variable["description"]));
     }
     for (name, output) in terraform.all["output"].as_object().unwrap() {
@@ -57,7 +58,7 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     }
 }
 
-/// The arguments of resources that the comparison reads: no networks, layers, inline or managed policies.
+/// The arguments of resources that the comparison reads: no layers, inline or managed policies.
 const FIELDS: [(&str, &[&str]); 6] = [
     (
         "aws_lambda_function",
@@ -75,6 +76,7 @@ const FIELDS: [(&str, &[&str]); 6] = [
             "reserved_concurrent_executions",
             "logging_config",
             "tracing_config",
+            "vpc_config",
             "environment",
         ],
     ),
@@ -195,7 +197,10 @@ impl Terraform {
     }
 
     fn statements(&self, name: &str, policy: &Value, into: &mut Collected) {
-        for statement in many(&self.document(policy)["statement"]) {
+        let document = self.document(policy);
+        // Documents that are there by a condition are part of this one.
+        let parts = document["source_policy_documents"].as_str().map(|json| self.document(&json.into()));
+        for statement in [Some(document), parts].into_iter().flatten().flat_map(|of| many(&of["statement"])) {
             closed(name, statement, &["sid", "effect", "actions", "resources", "principals", "condition"]);
             let sid =
                 statement["sid"].as_str().unwrap_or_else(|| panic!("{name}: a statement without a sid"));
@@ -215,7 +220,7 @@ impl Terraform {
 
     /// Returns the policy document whose JSON is `reference`.
     fn document(&self, reference: &Value) -> &Value {
-        let name = reference.as_str().unwrap().replace("${one(", "${").replace("[*].json)}", ".json}");
+        let name = reference.as_str().unwrap().replace("one(", "").replace(")}", "}").replace("[*]", "");
         let name =
             name.strip_prefix("${data.aws_iam_policy_document.").and_then(|name| name.strip_suffix(".json}"));
         let name = name.unwrap_or_else(|| panic!("{reference} is no policy document"));
@@ -249,6 +254,8 @@ fn function(name: &str, of: &Value, into: &mut Collected) {
             ("log_format", "logging_config.log_format"),
             ("log_level", "logging_config.application_log_level"),
             ("log_group", "logging_config.log_group"),
+            ("subnets", "vpc_config.subnet_ids"),
+            ("security_groups", "vpc_config.security_group_ids"),
         ],
     );
     into.put(format!("function.{name}.architecture"), text(&of["architectures"][0]));

@@ -139,7 +139,8 @@ run "roles_reach_their_own_stack" {
     error_message = "What is allowed is named."
   }
 
-  # A statement for all resources needs a condition, unless it only reads certain metadata or only writes traces.
+  # A statement for all resources needs a condition, unless it only reads certain metadata, only writes traces, or makes interfaces in
+  # a VPC.
   assert {
     condition = alltrue(flatten([
       for documents in [
@@ -150,7 +151,7 @@ run "roles_reach_their_own_stack" {
         for document in values(documents) : [
           for statement in document.statement :
           length(statement.condition) > 0
-          || contains(["DeliverLogs", "FindLogGroupsAndSubscriptions", "WriteTraces"], statement.sid)
+          || contains(["DeliverLogs", "FindLogGroupsAndSubscriptions", "FindNetworks", "UseNetwork", "WriteTraces"], statement.sid)
           if contains(statement.resources, "*")
         ]
       ]

@@ -1,10 +1,10 @@
 //! The properties of template.yaml that the comparison reads.
 
 /// The settings that all functions share.
-pub(super) const GLOBALS: [&str; 6] =
-    ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing", "Environment"];
+pub(super) const GLOBALS: [&str; 7] =
+    ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing", "VpcConfig", "Environment"];
 
-/// The properties of resources that the comparison reads: no function URLs, managed policies or networks.
+/// The properties of resources that the comparison reads: no function URLs or managed policies.
 pub(super) const PROPERTIES: [(&str, &[&str]); 24] = [
     (
         "AWS::Serverless::Function",

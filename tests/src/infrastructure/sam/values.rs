@@ -113,3 +113,14 @@ impl Sam<'_> {
         whole
     }
 }
+
+/// Returns what a condition lets be there or leaves out; any other value as it is.
+pub(super) fn conditional(value: &Value) -> &Value {
+    match &value["Fn::If"] {
+        Value::Null => value,
+        choice => {
+            assert_eq!(choice[2]["Ref"], "AWS::NoValue", "{value}: the comparison does not know the other");
+            &choice[1]
+        }
+    }
+}
