@@ -20,6 +20,7 @@ from typing import Callable, NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from handlers import compare  # noqa: E402
 from not_run import not_run  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
@@ -132,6 +133,7 @@ def checks() -> list[Check]:
         Check("hadolint", hadolint, dockerfile),
     ]
     if TERRAFORM.is_dir():
+        found.append(Check("deploy-role beside CloudFormation's handlers", cfn_lint, handlers))
         found.append(Check("checkov infra/terraform", checkov, lambda: policies("terraform", "--directory", "infra/terraform")))
         found.extend(terraform_checks())
     if (GITHUB / "workflows").is_dir():
@@ -157,6 +159,10 @@ def validate() -> Outcome:
 
 def infos() -> Outcome:
     return run([tool(TOOLS, "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--", TEMPLATE, BATCH]).outcome()
+
+
+def handlers() -> Outcome:
+    return Outcome(*compare(next(TOOLS.venv.glob("lib/python*/site-packages/cfnlint/data/schemas"))))
 
 
 def dockerfile() -> Outcome:

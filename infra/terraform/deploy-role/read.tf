@@ -46,6 +46,7 @@ data "aws_iam_policy_document" "read" {
     actions = [
       "kinesis:DescribeStreamSummary",
       "kinesis:ListShards",
+      "kinesis:ListTagsForResource",
       "kinesis:ListTagsForStream",
     ]
     resources = ["arn:${local.partition}:kinesis:${local.place}:stream/${each.value}-*"]
@@ -72,8 +73,10 @@ data "aws_iam_policy_document" "read" {
     sid = "ReadTables"
     actions = [
       "glue:GetDatabase",
+      "glue:GetDatabases",
       "glue:GetPartitionIndexes",
       "glue:GetTable",
+      "glue:GetTables",
       "glue:GetTags",
     ]
     resources = [
@@ -102,7 +105,10 @@ data "aws_iam_policy_document" "read" {
       "lambda:GetFunctionConfiguration",
       "lambda:GetFunctionEventInvokeConfig",
       "lambda:GetFunctionRecursionConfig",
+      "lambda:GetFunctionScalingConfig",
       "lambda:GetPolicy",
+      "lambda:GetRuntimeManagementConfig",
+      "lambda:ListFunctionEventInvokeConfigs",
       "lambda:ListTags",
       "lambda:ListVersionsByFunction",
     ]
@@ -145,10 +151,13 @@ data "aws_iam_policy_document" "read" {
     sid = "ReadBuckets"
     actions = [
       "s3:GetAccelerateConfiguration",
+      "s3:GetAnalyticsConfiguration",
+      "s3:GetBucketAbac",
       "s3:GetBucketAcl",
       "s3:GetBucketCORS",
       "s3:GetBucketLocation",
       "s3:GetBucketLogging",
+      "s3:GetBucketMetadataTableConfiguration",
       "s3:GetBucketNotification",
       "s3:GetBucketObjectLockConfiguration",
       "s3:GetBucketOwnershipControls",
@@ -159,10 +168,14 @@ data "aws_iam_policy_document" "read" {
       "s3:GetBucketVersioning",
       "s3:GetBucketWebsite",
       "s3:GetEncryptionConfiguration",
+      "s3:GetIntelligentTieringConfiguration",
+      "s3:GetInventoryConfiguration",
       "s3:GetLifecycleConfiguration",
+      "s3:GetMetricsConfiguration",
       "s3:GetReplicationConfiguration",
       # Needed to check that the bucket exists.
       "s3:ListBucket",
+      "s3:ListTagsForResource",
     ]
     resources = ["arn:${local.partition}:s3:::${each.value}-*"]
   }
@@ -195,6 +208,7 @@ data "aws_iam_policy_document" "read" {
     sid = "FindLogGroupsAndSubscriptions"
     actions = [
       "logs:DescribeLogGroups",
+      "logs:DescribeResourcePolicies",
       "sns:GetSubscriptionAttributes",
     ]
     resources = ["*"]
@@ -277,8 +291,11 @@ data "aws_iam_policy_document" "read" {
   }
 
   statement {
-    sid       = "ReadDashboard"
-    actions   = ["cloudwatch:GetDashboard"]
+    sid = "ReadDashboard"
+    actions = [
+      "cloudwatch:GetDashboard",
+      "cloudwatch:ListTagsForResource",
+    ]
     resources = ["arn:${local.partition}:cloudwatch::${local.account}:dashboard/${each.value}"]
   }
 }

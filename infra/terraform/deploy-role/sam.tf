@@ -76,4 +76,36 @@ data "aws_iam_policy_document" "sam" {
     ]
     resources = ["arn:${local.partition}:s3:::aws-sam-cli-managed-default-*"]
   }
+
+  # Names alone, of all that there are: these actions do not support permissions by resource, or list more than those of a stack.
+  statement {
+    sid = "ListKinds"
+    actions = [
+      "cloudwatch:ListDashboards",
+      "events:ListRules",
+      "iam:ListRoles",
+      "kinesis:ListStreams",
+      "kms:ListKeys",
+      "lambda:ListEventSourceMappings",
+      "lambda:ListFunctions",
+      "s3:ListAllMyBuckets",
+      "scheduler:ListSchedules",
+      "sns:ListSubscriptions",
+      "sns:ListTopics",
+      "sqs:ListQueues",
+      "states:ListStateMachines",
+    ]
+    resources = ["*"]
+  }
+
+  # Whether the account's Lake Formation knows a table; these actions do not support permissions by resource.
+  statement {
+    sid = "LookAtLakeFormation"
+    actions = [
+      "lakeformation:DescribeLakeFormationIdentityCenterConfiguration",
+      "lakeformation:DescribeResource",
+      "lakeformation:ListResources",
+    ]
+    resources = ["*"]
+  }
 }

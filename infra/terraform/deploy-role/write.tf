@@ -57,6 +57,8 @@ data "aws_iam_policy_document" "write" {
       "kinesis:RemoveTagsFromStream",
       "kinesis:StartStreamEncryption",
       "kinesis:StopStreamEncryption",
+      "kinesis:TagResource",
+      "kinesis:UntagResource",
       "kinesis:UpdateShardCount",
     ]
     resources = ["arn:${local.partition}:kinesis:${local.place}:stream/${each.value}-*"]
@@ -132,6 +134,8 @@ data "aws_iam_policy_document" "write" {
       "iam:TagRole",
       "iam:UntagRole",
       "iam:UpdateAssumeRolePolicy",
+      "iam:UpdateRole",
+      "iam:UpdateRoleDescription",
     ]
     resources = ["arn:${local.partition}:iam::${local.account}:role/${each.value}-*"]
   }
@@ -166,6 +170,8 @@ data "aws_iam_policy_document" "write" {
       "s3:PutBucketVersioning",
       "s3:PutEncryptionConfiguration",
       "s3:PutLifecycleConfiguration",
+      "s3:TagResource",
+      "s3:UntagResource",
     ]
     resources = ["arn:${local.partition}:s3:::${each.value}-*"]
   }
@@ -230,6 +236,7 @@ data "aws_iam_policy_document" "write" {
     actions = [
       "logs:AssociateKmsKey",
       "logs:CreateLogGroup",
+      "logs:DeleteDataProtectionPolicy",
       "logs:DeleteLogGroup",
       "logs:PutRetentionPolicy",
       "logs:TagResource",

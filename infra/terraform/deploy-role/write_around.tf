@@ -76,6 +76,7 @@ data "aws_iam_policy_document" "write_around" {
     actions = [
       "sns:CreateTopic",
       "sns:DeleteTopic",
+      "sns:SetSubscriptionAttributes",
       "sns:SetTopicAttributes",
       "sns:Subscribe",
       "sns:TagResource",
@@ -100,6 +101,8 @@ data "aws_iam_policy_document" "write_around" {
     actions = [
       "cloudwatch:DeleteDashboards",
       "cloudwatch:PutDashboard",
+      "cloudwatch:TagResource",
+      "cloudwatch:UntagResource",
     ]
     resources = ["arn:${local.partition}:cloudwatch::${local.account}:dashboard/${each.value}"]
   }

@@ -151,7 +151,10 @@ run "roles_reach_their_own_stack" {
         for document in values(documents) : [
           for statement in document.statement :
           length(statement.condition) > 0
-          || contains(["DeliverLogs", "FindLogGroupsAndSubscriptions", "FindNetworks", "UseNetwork", "WriteTraces"], statement.sid)
+          || contains(
+            ["DeliverLogs", "FindLogGroupsAndSubscriptions", "FindNetworks", "ListKinds", "LookAtLakeFormation", "UseNetwork", "WriteTraces"],
+            statement.sid,
+          )
           if contains(statement.resources, "*")
         ]
       ]
