@@ -28,7 +28,7 @@ def deploy(endpoint: str, stack: str, template_file: Path, zips: Path, parameter
     template = read_template(template_file)
     packages = find_packages(template, zips)
     try:
-        upload_packages(endpoint, stack, template, packages)
+        upload_packages(endpoint, stack, template, packages, parameters)
         resolve_concurrency(template, parameters)
         url = upload_template(endpoint, stack, template)
         apply(client(endpoint, "cloudformation"), stack, url, {"Architecture": architecture(), **parameters})
@@ -94,16 +94,21 @@ def find_packages(template: dict, zips: Path) -> dict[str, Path]:
     return packages
 
 
-def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[str, Path]) -> None:
+def upload_packages(endpoint: str, stack: str, template: dict, packages: dict[str, Path], parameters: dict[str, str]) -> None:
     s3 = client(endpoint, "s3")
     bucket = artifacts(stack)
     s3.create_bucket(Bucket=bucket)
+    stated = json.dumps([template, parameters], sort_keys=True).encode()
     for name, package in packages.items():
         content = package.read_bytes()
         # The key contains a hash of the package, so CloudFormation sees new code exactly when it has changed.
         key = f"{package.parent.name}/{hashlib.sha256(content).hexdigest()}.zip"
         s3.put_object(Bucket=bucket, Key=key, Body=content)
-        template["Resources"][name]["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
+        properties = template["Resources"][name]["Properties"]
+        properties["CodeUri"] = {"Bucket": bucket, "Key": key}
+        if "AutoPublishAlias" in properties:
+            # As tools/deploy/sam.py does: SAM would not notice that only a parameter has changed.
+            properties["AutoPublishCodeSha256"] = hashlib.sha256(stated + content).hexdigest()[:16]
         progress(f"uploaded {package.parent.name} ({len(content) / 1_000_000:.1f} MB)")
 
 

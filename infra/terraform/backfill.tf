@@ -44,7 +44,7 @@ resource "aws_sfn_state_machine" "backfill_state_machine" {
           States = {
             Predict = {
               Type           = "Task"
-              Resource       = aws_lambda_function.batch_predictor_function.arn
+              Resource       = aws_lambda_alias.batch_predictor_function.arn
               TimeoutSeconds = 330
               Retry = [
                 # Another try would end in the same way.
@@ -131,7 +131,7 @@ data "aws_iam_policy_document" "backfill_role" {
   statement {
     sid       = "InvokeBatchPredictor"
     actions   = ["lambda:InvokeFunction"]
-    resources = [aws_lambda_function.batch_predictor_function.arn]
+    resources = [aws_lambda_alias.batch_predictor_function.arn]
   }
 
   statement {

@@ -158,6 +158,7 @@ resource "aws_lambda_function" "batch_predictor_function" {
   source_code_hash = filebase64sha256("${var.packages}/batch-predictor/bootstrap.zip")
   memory_size      = 2048
   timeout          = 300
+  publish          = true
 
   logging_config {
     log_format            = "JSON"
@@ -188,6 +189,7 @@ resource "aws_lambda_function" "batch_predictor_function" {
 
 resource "aws_lambda_function_event_invoke_config" "batch_predictor_function" {
   function_name                = aws_lambda_function.batch_predictor_function.function_name
+  qualifier                    = aws_lambda_alias.batch_predictor_function.name
   maximum_retry_attempts       = 2
   maximum_event_age_in_seconds = 21600
 
@@ -219,7 +221,7 @@ resource "aws_cloudwatch_event_rule" "batch_predictor_function_file_dropped" {
 resource "aws_cloudwatch_event_target" "batch_predictor_function_file_dropped" {
   rule      = aws_cloudwatch_event_rule.batch_predictor_function_file_dropped.name
   target_id = "batch-predictor"
-  arn       = aws_lambda_function.batch_predictor_function.arn
+  arn       = aws_lambda_alias.batch_predictor_function.arn
 
   retry_policy {
     maximum_retry_attempts       = 24
@@ -235,6 +237,7 @@ resource "aws_lambda_permission" "batch_predictor_function_file_dropped" {
   statement_id  = "file-dropped"
   action        = "lambda:InvokeFunction"
   function_name = aws_lambda_function.batch_predictor_function.function_name
+  qualifier     = aws_lambda_alias.batch_predictor_function.name
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.batch_predictor_function_file_dropped.arn
 }

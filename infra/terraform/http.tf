@@ -9,7 +9,7 @@ resource "aws_apigatewayv2_api" "http_api" {
 resource "aws_apigatewayv2_integration" "http_integration" {
   api_id                 = aws_apigatewayv2_api.http_api.id
   integration_type       = "AWS_PROXY"
-  integration_uri        = aws_lambda_function.web_function.arn
+  integration_uri        = aws_lambda_alias.web_function.arn
   payload_format_version = "2.0"
   timeout_milliseconds   = 29000
 }
@@ -51,6 +51,7 @@ resource "aws_lambda_permission" "http_permission" {
   statement_id  = "http"
   action        = "lambda:InvokeFunction"
   function_name = aws_lambda_function.web_function.function_name
+  qualifier     = aws_lambda_alias.web_function.name
   principal     = "apigateway.amazonaws.com"
   source_arn    = "arn:${data.aws_partition.current.partition}:execute-api:${data.aws_region.current.id}:${data.aws_caller_identity.current.account_id}:${aws_apigatewayv2_api.http_api.id}/*"
 }
@@ -71,6 +72,7 @@ resource "aws_lambda_function" "web_function" {
   source_code_hash = filebase64sha256("${var.packages}/web/bootstrap.zip")
   memory_size      = 512
   timeout          = 28
+  publish          = true
 
   logging_config {
     log_format            = "JSON"

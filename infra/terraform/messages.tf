@@ -52,6 +52,7 @@ resource "aws_lambda_function" "scorer_function" {
   source_code_hash               = filebase64sha256("${var.packages}/scorer/bootstrap.zip")
   memory_size                    = 512
   timeout                        = 30
+  publish                        = true
   reserved_concurrent_executions = var.scorer_reserved_concurrency
 
   logging_config {
@@ -87,7 +88,7 @@ resource "aws_lambda_function" "scorer_function" {
 
 resource "aws_lambda_event_source_mapping" "scorer_function_trips" {
   event_source_arn                   = aws_sqs_queue.trips_queue.arn
-  function_name                      = aws_lambda_function.scorer_function.function_name
+  function_name                      = aws_lambda_alias.scorer_function.arn
   batch_size                         = 100
   maximum_batching_window_in_seconds = 1
   function_response_types            = ["ReportBatchItemFailures"]

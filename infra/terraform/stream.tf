@@ -27,7 +27,7 @@ resource "aws_lambda_event_source_mapping" "records_mapping" {
   count = var.stream_shards == 0 ? 0 : 1
 
   event_source_arn                   = one(aws_kinesis_stream.trips_stream[*].arn)
-  function_name                      = aws_lambda_function.scorer_function.function_name
+  function_name                      = aws_lambda_alias.scorer_function.arn
   starting_position                  = "TRIM_HORIZON"
   batch_size                         = 100
   maximum_batching_window_in_seconds = 1

@@ -39,6 +39,18 @@ variable "permissions_boundary" {
   }
 }
 
+variable "stable_versions" {
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  description = "Versions that serve while newer ones have a tenth of the work, by scorer, batch-predictor and web; tools/deploy states them for a canary"
+
+  validation {
+    condition     = alltrue([for function in keys(var.stable_versions) : contains(["scorer", "batch-predictor", "web"], function)])
+    error_message = "stable_versions must be those of scorer, batch-predictor or web."
+  }
+}
+
 # --- parameters of the template ---
 
 variable "architecture" {
@@ -63,6 +75,13 @@ variable "application_log_level" {
     condition     = contains(["TRACE", "DEBUG", "INFO"], var.application_log_level)
     error_message = "application_log_level must be TRACE, DEBUG or INFO: above, Lambda would drop the lines that metrics are made of."
   }
+}
+
+variable "canary_deployments" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Whether new code of what answers has a tenth of the work for a quarter of an hour, and goes back if its alarms ring"
 }
 
 variable "tracing" {

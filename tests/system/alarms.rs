@@ -23,7 +23,8 @@ fn asynchronous_triggers(facts: &Facts) -> BTreeSet<&str> {
 /// Returns the resources of the functions that those invoke.
 fn asynchronous_functions(facts: &Facts) -> BTreeSet<&str> {
     let function = |trigger: &str| fact(facts, &format!("trigger.{trigger}.function"));
-    let resource = |trigger| function(trigger).trim_start_matches('{').trim_end_matches(".arn}");
+    // By its name, or by an alias of it.
+    let resource = |trigger| function(trigger).trim_start_matches('{').split('.').next().unwrap();
     asynchronous_triggers(facts).into_iter().map(resource).collect()
 }
 

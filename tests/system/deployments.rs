@@ -9,9 +9,12 @@ use tests::functions::{Function, functions};
 use tests::infrastructure::{Facts, about, fact, items, of_sam, of_terraform};
 
 /// Facts that only one of them has, and why.
-const ONLY_ONE: [(&str, &str); 4] = [
+const ONLY_ONE: [(&str, &str); 7] = [
     ("parameter.name.", "the stack's name, which SAM's command line has"),
     ("parameter.packages.", "where the packages are, which SAM's command line has"),
+    ("parameter.stable_versions.", "CodeDeploy remembers them for SAM"),
+    ("role.rollout_role.", "CodeDeploy's, which moves the aliases of SAM's deployments"),
+    ("policy.rollout_role.", "the same"),
     // A number that may be null in one, a text that may be empty in the other.
     ("parameter.scorer_reserved_concurrency.", "no such number is null or empty"),
     ("parameter.permissions_boundary.", "the same, described for its readers there"),
@@ -133,7 +136,7 @@ fn no_message_is_lost_for_want_of_time() {
                 continue;
             }
             let function = fact(&facts, &format!("trigger.{trigger}.function"));
-            let function = function.trim_start_matches('{').trim_end_matches(".arn}");
+            let function = function.trim_start_matches('{').split('.').next().unwrap();
             let place = fact(&facts, &format!("invoked.{function}.on_failure")).to_string();
             assert_eq!(place, "{batch_failures_queue.arn}", "{which}: {function}");
         }
@@ -216,8 +219,11 @@ fn nobody_but_aws_can_call_a_function() {
         // A function URL, an API or another way in would be a trigger, or a kind that the comparison refuses to read.
         for trigger in names(&facts, "trigger.") {
             let invoked = fact(&facts, &format!("trigger.{trigger}.function"));
-            let is_ours =
-                functions().iter().any(|function| invoked == format!("{{{}.arn}}", function.resource));
+            let is_ours = functions().iter().any(|Function { resource, .. }| {
+                // Where a function has an alias, nothing else invokes it.
+                let has_alias = facts.contains_key(&format!("function.{resource}.alias"));
+                invoked == format!("{{{resource}.{}}}", if has_alias { "live" } else { "arn" })
+            });
             assert!(is_ours, "{which}: {trigger} invokes no function of the stack");
             let kind = format!("trigger.{trigger}.");
             let kinds = ["queue", "stream", "pattern.", "expression"];
@@ -239,6 +245,7 @@ fn nobody_but_aws_can_call_a_function() {
             let service = match role {
                 "schedule_role" => "scheduler",
                 "backfill_role" | "training_role" => "states",
+                "rollout_role" => "codedeploy",
                 _ => "lambda",
             };
             assert_eq!(

@@ -5,6 +5,7 @@
 //! - `dashboards`: dashboards are generated from the list of metrics.
 //! - `deployments`: template.yaml and infra/terraform create the same resources.
 //! - `alarms`: what is lost rings, and docs/OPERATIONS.md has every alarm.
+//! - `rollout`: new code is rolled out alike in both.
 //! - `stages`: samconfig.toml and infra/terraform/stages choose the same.
 //! - `beside`: the table of costs and the stack for Batch agree with the application.
 //! - `tables`: what SQL engines read, beside the files that are written.
@@ -49,6 +50,7 @@ mod hostile;
 mod new_function;
 mod permissions;
 mod real_data;
+mod rollout;
 mod simulated;
 mod stages;
 mod tables;

@@ -9,9 +9,9 @@ use tests::root;
 /// Stages, with SAM's names for them.
 const STAGES: [(&str, &str); 2] = [("dev", "default"), ("prod", "prod")];
 
-/// Arguments of the module that are no choices of a stage: SAM's command line states them.
-const STATED: [&str; 6] =
-    ["source", "name", "packages", "architecture", "permissions_boundary", "alarm_email"];
+/// Arguments of the module that are no choices of a stage: each deployment states them.
+const STATED: [&str; 7] =
+    ["source", "name", "packages", "architecture", "permissions_boundary", "alarm_email", "stable_versions"];
 
 /// Returns a value of samconfig.toml.
 fn of_sam(section: &str, key: &str) -> String {

@@ -7,10 +7,12 @@ samconfig.toml defines the stages. From the environment come PERMISSIONS_BOUNDAR
 roles; ALARM_EMAIL, without which production is refused unless ALARMS_ELSEWHERE=yes; and PARAMETERS, others of the template, as
 "StreamShards=1 Taxi=yellow". Every parameter is passed, since CloudFormation keeps the previous value of one that is not: a default that
 has changed would never arrive. Only AlarmEmail, PermissionsBoundary and the secret OtlpHeaders are passed if they are stated and not
-otherwise, so that nobody's subscription or key is taken away. The stack of production is protected from deletion.
+otherwise, so that nobody's subscription or key is taken away. CANARY=no lets new code have all work at once, as where an alarm rings that it
+ends. The stack of production is protected from deletion.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import subprocess
@@ -22,7 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE.parent / "infra"))
 
 from lint import TOOLS  # noqa: E402
-from stage import STACKS, alarm_email  # noqa: E402
+from stage import STACKS, alarm_email, may_use_canaries  # noqa: E402
 from python_environment import FUNCTIONS, PROJECT, Failure  # noqa: E402
 
 # Stage -> the environment of samconfig.toml.
@@ -40,8 +42,11 @@ def main() -> int:
     try:
         packages = PROJECT / "target" / "lambda" / args.architecture
         TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
-        TEMPLATE.write_text(with_packages((PROJECT / "template.yaml").read_text(), packages))
         parameters = overrides(args)
+        template = (PROJECT / "template.yaml").read_text()
+        # Without the packages' places, which differ from machine to machine.
+        stated = "\n".join([template, *sorted(parameters)])
+        TEMPLATE.write_text(with_releases(with_packages(template, packages), packages, stated))
         TOOLS.ensure()
         # For boto3.
         TOOLS.reenter()
@@ -89,6 +94,16 @@ def with_packages(template: str, packages: Path) -> str:
     return template
 
 
+def with_releases(template: str, packages: Path, stated: str) -> str:
+    """Returns the template with a hash for each function that answers, of its package and of what is stated, by which SAM publishes a version of
+    it. SAM itself would not notice that only a parameter has changed, and the alias would stay at a version with the value before."""
+    for function in FUNCTIONS:
+        release = hashlib.sha256(stated.encode() + (packages / function / "bootstrap.zip").read_bytes())
+        alias = re.compile(rf"(        Binary: {function}\n(?:(?:      .*|    Properties:)\n)*?      AutoPublishAlias: \w+\n)")
+        template = alias.sub(rf'\g<1>      AutoPublishCodeSha256: "{release.hexdigest()[:16]}"\n', template)
+    return template
+
+
 def region() -> list[str]:
     """Returns the option for the region, because the SAM CLI reads AWS_DEFAULT_REGION and not AWS_REGION."""
     named = os.environ.get("AWS_REGION")
@@ -110,6 +125,8 @@ def overrides(args: argparse.Namespace) -> list[str]:
     values["Architecture"] = args.architecture
     if boundary := os.environ.get("PERMISSIONS_BOUNDARY"):
         values["PermissionsBoundary"] = boundary
+    if not may_use_canaries():
+        values["CanaryDeployments"] = "false"
     if "AlarmEmail" not in values and (address := alarm_email(args.stage)):
         values["AlarmEmail"] = address
     return [f'{name}="{value}"' for name, value in values.items()]

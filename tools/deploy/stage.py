@@ -15,3 +15,8 @@ def alarm_email(stage: str) -> str | None:
         raise Failure("production needs somewhere for its alarms to go: set ALARM_EMAIL to an address, or ALARMS_ELSEWHERE=yes if "
                       "somebody subscribes to the topic AlarmTopic by other means")
     return address
+
+
+def may_use_canaries() -> bool:
+    """Returns whether new code may have a tenth of the work at first, where its stage asks for it: CANARY=no deploys all at once."""
+    return os.environ.get("CANARY") != "no"

@@ -3,21 +3,26 @@
     python3 tools/deploy/terraform.py plan --stage dev       (by `make plan-terraform STAGE=dev`)
     python3 tools/deploy/terraform.py apply --stage prod     (by `make deploy-terraform STAGE=prod`)
 
-The state is in the bucket TF_STATE_BUCKET; infra/terraform/stages defines the stages; PERMISSIONS_BOUNDARY, ALARM_EMAIL and ALARMS_ELSEWHERE are as
-in sam.py.
+The state is in the bucket TF_STATE_BUCKET; infra/terraform/stages defines the stages; PERMISSIONS_BOUNDARY, ALARM_EMAIL, ALARMS_ELSEWHERE and CANARY
+are as in sam.py. Where the stage asks for canaries, new code has a tenth of the work for a quarter of an hour before it has the rest (canary.py).
 """
 
 import argparse
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "infra"))
 
+from canary import MINUTES, Canary  # noqa: E402
+from lint import TOOLS  # noqa: E402
 from python_environment import PROJECT, Failure  # noqa: E402
-from stage import alarm_email  # noqa: E402
+from stage import STACKS, alarm_email, may_use_canaries  # noqa: E402
 
 STAGES = PROJECT / "infra" / "terraform" / "stages"
 
@@ -32,14 +37,58 @@ def main() -> int:
         bucket = os.environ.get("TF_STATE_BUCKET")
         if not bucket:
             raise Failure("TF_STATE_BUCKET must name the bucket that holds Terraform's state")
+        given = variables(args)
+        with_canary = args.verb == "apply" and uses_canaries(args.stage)
+        if with_canary:
+            # For boto3.
+            TOOLS.ensure()
+            TOOLS.reenter()
         terraform(args.stage, ["init", "-input=false", "-reconfigure", f"-backend-config=bucket={bucket}"])
-        # A role that may only read cannot lock the state, so a plan does not; applying locks it.
-        how = ["-lock=false"] if args.verb == "plan" else ["-auto-approve"]
-        terraform(args.stage, [args.verb, "-input=false", *how, *variables(args)])
+        if args.verb == "plan":
+            # A role that may only read cannot lock the state, so a plan does not; applying locks it.
+            terraform(args.stage, ["plan", "-input=false", "-lock=false", *given])
+        elif with_canary:
+            apply_by_canary(args.stage, given)
+        else:
+            apply(args.stage, given)
     except Failure as failure:
         print(f"deploy-terraform: {failure}", file=sys.stderr)
         return 1
     return 0
+
+
+def apply(stage: str, given: list[str]) -> None:
+    terraform(stage, ["apply", "-input=false", "-auto-approve", *given])
+
+
+def apply_by_canary(stage: str, given: list[str]) -> None:
+    """Applies twice: first the stable versions keep all but a tenth of the work, and then the new ones have all of it."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        canary = Canary.of(STACKS[stage])
+        stable = canary.stable_versions()
+        if names := canary.ringing():
+            raise Failure(f"{', '.join(names)} rings already, which would end every canary; CANARY=no deploys what may end the alarm")
+        # There are none before the first deployment.
+        if stable:
+            try:
+                apply(stage, [*given, f"-var=stable_versions={json.dumps(stable)}"])
+                if begun := canary.begun():
+                    print(f"deploy-terraform: new code of {', '.join(begun)} has a tenth of the work for {MINUTES} minutes", flush=True)
+                    canary.watch()
+            except BaseException:
+                # Ctrl-C too.
+                canary.take_back(stable)
+                raise
+        apply(stage, given)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise Failure(f"the canary: {error}") from error
+
+
+def uses_canaries(stage: str) -> bool:
+    asks = re.search(r"^\s*canary_deployments\s*=\s*true$", (STAGES / stage / "main.tf").read_text(), re.MULTILINE)
+    return asks is not None and may_use_canaries()
 
 
 def variables(args: argparse.Namespace) -> list[str]:

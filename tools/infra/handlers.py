@@ -21,27 +21,31 @@ MADE_BY_SAM = {
     "Type: SQS": ("AWS::Lambda::EventSourceMapping",),
     "Type: EventBridgeRule": ("AWS::Events::Rule", "AWS::Lambda::Permission"),
     "Type: ScheduleV2": ("AWS::Scheduler::Schedule",),
+    "AutoPublishAlias: live": ("AWS::Lambda::Alias", "AWS::Lambda::Version"),
+    "DeploymentPreference:": ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup"),
 }
 EXCEPTIONS = {
     "only a person may do it: it opens the key, or destroys or hides what lasts": (
-        "kms:CreateKey", "kms:DisableKey", "kms:DisableKeyRotation", "kms:EnableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:UntagResource",
-        "s3:DeleteBucket", "s3:PutBucketAcl", "s3:PutObjectAcl",
+        "kms:CreateKey", "kms:DisableKey", "kms:DisableKeyRotation", "kms:EnableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion",
+        "kms:UntagResource", "s3:DeleteBucket", "s3:PutBucketAcl", "s3:PutObjectAcl",
     ),
     "only a person may do it: it would widen a role": (
         "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary", "iam:DetachRolePolicy",
     ),
     "it knows no resources, so that it would be a right to end all subscriptions": ("sns:Unsubscribe",),
     "policies of the template are those of roles": (
-        "iam:DeleteGroupPolicy", "iam:DeleteUserPolicy", "iam:GetGroupPolicy", "iam:GetUserPolicy", "iam:PutGroupPolicy", "iam:PutUserPolicy",
+        "iam:DeleteGroupPolicy", "iam:DeleteUserPolicy", "iam:GetGroupPolicy", "iam:GetUserPolicy", "iam:PutGroupPolicy",
+        "iam:PutUserPolicy",
     ),
     "no bucket has such a property": (
         "s3:CreateBucketMetadataTableConfiguration", "s3:DeleteBucketMetadataTableConfiguration", "s3:DeleteBucketWebsite",
-        "s3:PutAccelerateConfiguration", "s3:PutAnalyticsConfiguration", "s3:PutBucketAbac", "s3:PutBucketCORS", "s3:PutBucketObjectLockConfiguration",
-        "s3:PutBucketWebsite", "s3:PutIntelligentTieringConfiguration", "s3:PutInventoryConfiguration", "s3:PutMetricsConfiguration",
-        "s3:PutReplicationConfiguration", "s3:UpdateBucketMetadataAnnotationTableConfiguration", "s3:UpdateBucketMetadataInventoryTableConfiguration",
-        "s3:UpdateBucketMetadataJournalTableConfiguration", "s3tables:CreateNamespace", "s3tables:CreateTable", "s3tables:CreateTableBucket",
-        "s3tables:GetTable", "s3tables:GetTableMetadataLocation", "s3tables:PutTableBucketPolicy", "s3tables:PutTableEncryption",
-        "s3tables:PutTablePolicy", "s3tables:UpdateTableMetadataLocation",
+        "s3:PutAccelerateConfiguration", "s3:PutAnalyticsConfiguration", "s3:PutBucketAbac", "s3:PutBucketCORS",
+        "s3:PutBucketObjectLockConfiguration", "s3:PutBucketWebsite", "s3:PutIntelligentTieringConfiguration",
+        "s3:PutInventoryConfiguration", "s3:PutMetricsConfiguration", "s3:PutReplicationConfiguration",
+        "s3:UpdateBucketMetadataAnnotationTableConfiguration", "s3:UpdateBucketMetadataInventoryTableConfiguration",
+        "s3:UpdateBucketMetadataJournalTableConfiguration", "s3tables:CreateNamespace", "s3tables:CreateTable",
+        "s3tables:CreateTableBucket", "s3tables:GetTable", "s3tables:GetTableMetadataLocation", "s3tables:PutTableBucketPolicy",
+        "s3tables:PutTableEncryption", "s3tables:PutTablePolicy", "s3tables:UpdateTableMetadataLocation",
     ),
     "IAM knows no such action: the operation asks for another one": (
         "s3:DeleteBucketAnalyticsConfiguration", "s3:DeleteBucketCors", "s3:DeleteBucketEncryption", "s3:DeleteBucketLifecycle",
@@ -56,20 +60,25 @@ EXCEPTIONS = {
         "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey",
     ),
     "no function has such a property": (
-        "elasticfilesystem:DescribeMountTargets", "lambda:AssociateRuntimeAlias", "lambda:DeleteFunctionCodeSigningConfig", "lambda:GetCodeSigningConfig",
-        "lambda:GetLayerVersion", "lambda:PassCapacityProvider", "lambda:PublishVersion", "lambda:PutFunctionCodeSigningConfig",
-        "lambda:PutFunctionRecursionConfig", "lambda:PutFunctionScalingConfig", "lambda:PutRuntimeManagementConfig", "s3files:ListMountTargets",
+        "elasticfilesystem:DescribeMountTargets", "lambda:AssociateRuntimeAlias", "lambda:DeleteFunctionCodeSigningConfig",
+        "lambda:DeleteProvisionedConcurrencyConfig", "lambda:GetCodeSigningConfig", "lambda:GetLayerVersion", "lambda:PassCapacityProvider",
+        "lambda:PutFunctionCodeSigningConfig", "lambda:PutFunctionRecursionConfig", "lambda:PutFunctionScalingConfig",
+        "lambda:PutProvisionedConcurrencyConfig", "lambda:PutRuntimeManagementConfig", "s3files:ListMountTargets",
     ),
     "no code and no definition is a version of an object": ("s3:GetObjectVersion",),
     "no database is federated, and no table has a schema of a registry": (
-        "glue:CreateConnection", "glue:DeleteConnection", "glue:GetConnection", "glue:GetSchemaVersion", "glue:PassConnection", "glue:UpdateConnection",
+        "glue:CreateConnection", "glue:DeleteConnection", "glue:GetConnection", "glue:GetSchemaVersion", "glue:PassConnection",
+        "glue:UpdateConnection",
     ),
-    "no table is governed by Lake Formation": ("lakeformation:CreateTable", "lakeformation:GetDataAccess"),
+    "no table is governed by Lake Formation": (
+        "lakeformation:CreateTable", "lakeformation:GetDataAccess",
+    ),
     "no log group has such a property": (
-        "firehose:TagDeliveryStream", "logs:CreateLogDelivery", "logs:DeleteIndexPolicy", "logs:DeleteResourcePolicy", "logs:DeleteRetentionPolicy",
-        "logs:DisassociateKmsKey", "logs:PutBearerTokenAuthentication", "logs:PutDataProtectionPolicy", "logs:PutIndexPolicy",
-        "logs:PutLogGroupDeletionProtection", "logs:PutResourcePolicy",
+        "firehose:TagDeliveryStream", "logs:CreateLogDelivery", "logs:DeleteIndexPolicy", "logs:DeleteResourcePolicy",
+        "logs:DeleteRetentionPolicy", "logs:DisassociateKmsKey", "logs:PutBearerTokenAuthentication", "logs:PutDataProtectionPolicy",
+        "logs:PutIndexPolicy", "logs:PutLogGroupDeletionProtection", "logs:PutResourcePolicy",
     ),
+    "no code is rolled out to machines": ("codedeploy:RegisterOnPremisesInstance",),
     "no topic has such a property": ("sns:PutDataProtectionPolicy",),
 }
 

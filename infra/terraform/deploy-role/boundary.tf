@@ -68,6 +68,23 @@ data "aws_iam_policy_document" "boundary" {
   }
 
   statement {
+    sid = "MoveAliases"
+    actions = [
+      "lambda:GetAlias",
+      "lambda:GetProvisionedConcurrencyConfig",
+      "lambda:UpdateAlias",
+    ]
+    resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-*"]
+  }
+
+  # The action needs permission for all alarms even to describe one.
+  statement {
+    sid       = "LookAtAlarms"
+    actions   = ["cloudwatch:DescribeAlarms"]
+    resources = ["arn:${local.partition}:cloudwatch:${local.place}:alarm:*"]
+  }
+
+  statement {
     sid       = "RunStateMachines"
     actions   = ["states:StartExecution"]
     resources = ["arn:${local.partition}:states:${local.place}:stateMachine:${each.value}-*"]

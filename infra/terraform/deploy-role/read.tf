@@ -99,6 +99,7 @@ data "aws_iam_policy_document" "read" {
   statement {
     sid = "ReadFunctions"
     actions = [
+      "lambda:GetAlias",
       "lambda:GetFunction",
       "lambda:GetFunctionCodeSigningConfig",
       "lambda:GetFunctionConcurrency",
@@ -107,7 +108,9 @@ data "aws_iam_policy_document" "read" {
       "lambda:GetFunctionRecursionConfig",
       "lambda:GetFunctionScalingConfig",
       "lambda:GetPolicy",
+      "lambda:GetProvisionedConcurrencyConfig",
       "lambda:GetRuntimeManagementConfig",
+      "lambda:ListAliases",
       "lambda:ListFunctionEventInvokeConfigs",
       "lambda:ListTags",
       "lambda:ListVersionsByFunction",

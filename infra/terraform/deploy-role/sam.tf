@@ -77,11 +77,42 @@ data "aws_iam_policy_document" "sam" {
     resources = ["arn:${local.partition}:s3:::aws-sam-cli-managed-default-*"]
   }
 
+  # CodeDeploy moves aliases to new versions (CanaryDeployments).
+  statement {
+    sid = "RollOut"
+    actions = [
+      "codedeploy:CreateApplication",
+      "codedeploy:CreateDeployment",
+      "codedeploy:CreateDeploymentGroup",
+      "codedeploy:DeleteApplication",
+      "codedeploy:DeleteDeploymentGroup",
+      "codedeploy:GetApplication",
+      "codedeploy:GetApplicationRevision",
+      "codedeploy:GetDeployment",
+      "codedeploy:GetDeploymentConfig",
+      "codedeploy:GetDeploymentGroup",
+      "codedeploy:ListDeploymentGroups",
+      "codedeploy:ListDeployments",
+      "codedeploy:ListTagsForResource",
+      "codedeploy:RegisterApplicationRevision",
+      "codedeploy:StopDeployment",
+      "codedeploy:TagResource",
+      "codedeploy:UntagResource",
+      "codedeploy:UpdateDeploymentGroup",
+    ]
+    resources = [
+      "arn:${local.partition}:codedeploy:${local.place}:application:${each.value}-*",
+      "arn:${local.partition}:codedeploy:${local.place}:deploymentconfig:CodeDeployDefault.*",
+      "arn:${local.partition}:codedeploy:${local.place}:deploymentgroup:${each.value}-*/*",
+    ]
+  }
+
   # Names alone, of all that there are: these actions do not support permissions by resource, or list more than those of a stack.
   statement {
     sid = "ListKinds"
     actions = [
       "cloudwatch:ListDashboards",
+      "codedeploy:ListApplications",
       "events:ListRules",
       "iam:ListRoles",
       "kinesis:ListStreams",

@@ -68,15 +68,19 @@ data "aws_iam_policy_document" "write" {
     sid = "WriteFunctions"
     actions = [
       "lambda:AddPermission",
+      "lambda:CreateAlias",
       "lambda:CreateFunction",
+      "lambda:DeleteAlias",
       "lambda:DeleteFunction",
       "lambda:DeleteFunctionConcurrency",
       "lambda:DeleteFunctionEventInvokeConfig",
+      "lambda:PublishVersion",
       "lambda:PutFunctionConcurrency",
       "lambda:PutFunctionEventInvokeConfig",
       "lambda:RemovePermission",
       "lambda:TagResource",
       "lambda:UntagResource",
+      "lambda:UpdateAlias",
       "lambda:UpdateFunctionCode",
       "lambda:UpdateFunctionConfiguration",
       "lambda:UpdateFunctionEventInvokeConfig",
@@ -149,6 +153,7 @@ data "aws_iam_policy_document" "write" {
       test     = "StringEquals"
       variable = "iam:PassedToService"
       values = [
+        "codedeploy.amazonaws.com",
         "lambda.amazonaws.com",
         "scheduler.amazonaws.com",
         "states.amazonaws.com",

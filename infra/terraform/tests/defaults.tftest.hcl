@@ -268,6 +268,31 @@ run "roles_are_narrow" {
   }
 }
 
+run "what_answers_is_invoked_by_its_alias" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for pair in [
+        [aws_lambda_alias.scorer_function, aws_lambda_function.scorer_function],
+        [aws_lambda_alias.batch_predictor_function, aws_lambda_function.batch_predictor_function],
+        [aws_lambda_alias.web_function, aws_lambda_function.web_function],
+      ] : pair[1].publish && pair[0].name == "live" && pair[0].function_version == pair[1].version && length(pair[0].routing_config) == 0
+    ])
+    error_message = "Without a canary the newest version must serve."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_event_source_mapping.scorer_function_trips.function_name == aws_lambda_alias.scorer_function.arn
+      && aws_cloudwatch_event_target.batch_predictor_function_file_dropped.arn == aws_lambda_alias.batch_predictor_function.arn
+      && aws_lambda_function_event_invoke_config.batch_predictor_function.qualifier == "live"
+      && aws_apigatewayv2_integration.http_integration.integration_uri == aws_lambda_alias.web_function.arn
+    )
+    error_message = "A function that is invoked past its alias would run code that no canary has tried."
+  }
+}
+
 run "functions_tell_what_they_do" {
   command = plan
 

@@ -256,6 +256,49 @@ run "what_functions_are_told" {
   }
 }
 
+run "canary" {
+  command = plan
+
+  variables {
+    canary_deployments = true
+    stable_versions    = { scorer = "3", web = "7" }
+  }
+
+  assert {
+    condition = (
+      aws_lambda_alias.scorer_function.function_version == "3"
+      && aws_lambda_alias.scorer_function.routing_config[0].additional_version_weights == tomap({ "7" = 0.1 })
+    )
+    error_message = "A new version must have a tenth of the work beside the stable one."
+  }
+
+  assert {
+    condition     = length(aws_lambda_alias.web_function.routing_config[0].additional_version_weights) == 0
+    error_message = "A version is no canary beside itself."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_alias.batch_predictor_function.function_version == "7"
+      && length(aws_lambda_alias.batch_predictor_function.routing_config) == 0
+    )
+    error_message = "Without a stable version the newest one serves."
+  }
+}
+
+run "no_canary" {
+  command = plan
+
+  variables {
+    stable_versions = { scorer = "3" }
+  }
+
+  assert {
+    condition     = aws_lambda_alias.scorer_function.function_version == "3" && length(aws_lambda_alias.scorer_function.routing_config) == 0
+    error_message = "Nobody asked for a canary: the version that is named has all work."
+  }
+}
+
 run "traces" {
   command = plan
 

@@ -25,6 +25,7 @@ run "words_that_mean_nothing" {
     alarm_email           = "on-call"
     subnet_ids            = ["vpc-0123456789abcdef0"]
     security_group_ids    = ["sg-0123456789abcdef0"]
+    stable_versions       = { retrainer = "3" }
     packages              = "tests/none"
     name                  = "Tripcast"
   }
@@ -41,6 +42,7 @@ run "words_that_mean_nothing" {
     var.otlp_headers,
     var.alarm_email,
     var.subnet_ids,
+    var.stable_versions,
     var.packages,
     var.name,
   ]

@@ -3,6 +3,7 @@
 mod document;
 mod http;
 mod properties;
+mod rollout;
 mod steps;
 mod streams;
 mod tables;
@@ -135,7 +136,11 @@ impl Sam<'_> {
         for (variable, value) in of["Environment"]["Variables"].as_object().unwrap() {
             into.put(format!("function.{name}.environment.{variable}"), self.text(value));
         }
+        let live = self.alias(name, of, into);
         let invoked = &of["EventInvokeConfig"];
+        if live && !invoked.is_null() {
+            into.put(format!("invoked.{name}.of"), format!("{{{name}.live}}"));
+        }
         into.put(format!("invoked.{name}.retries"), self.text(&invoked["MaximumRetryAttempts"]));
         into.put(format!("invoked.{name}.age_s"), self.text(&invoked["MaximumEventAgeInSeconds"]));
         into.put(
@@ -143,17 +148,18 @@ impl Sam<'_> {
             self.text(&invoked["DestinationConfig"]["OnFailure"]["Destination"]),
         );
         for (event, described) in of["Events"].as_object().into_iter().flatten() {
-            self.event(&format!("{name}_{}", snake(event)), name, described, into);
+            let invoked = format!("{{{name}.{}}}", if live { "live" } else { "arn" });
+            self.event(&format!("{name}_{}", snake(event)), invoked, described, into);
         }
     }
 
-    fn event(&self, name: &str, function: &str, event: &Value, into: &mut Collected) {
+    fn event(&self, name: &str, invoked: String, event: &Value, into: &mut Collected) {
         let of = &event["Properties"];
         let kind = event["Type"].as_str().unwrap();
         // SAM and its linters ignore a misspelt property of an event.
         closed(name, of, &EVENT_PROPERTIES);
         let fact = |field: &str| format!("trigger.{name}.{field}");
-        into.put(fact("function"), format!("{{{function}.arn}}"));
+        into.put(fact("function"), invoked);
         into.put(fact("retries"), self.text(&of["RetryPolicy"]["MaximumRetryAttempts"]));
         into.put(fact("age_s"), self.text(&of["RetryPolicy"]["MaximumEventAgeInSeconds"]));
         into.put(fact("dead_letters"), self.text(&of["DeadLetterConfig"]["Arn"]));

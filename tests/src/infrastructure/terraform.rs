@@ -2,6 +2,7 @@
 
 mod alarms;
 mod http;
+mod rollout;
 mod steps;
 mod tables;
 mod values;
@@ -73,6 +74,7 @@ const FIELDS: [(&str, &[&str]); 6] = [
             "source_code_hash",
             "memory_size",
             "timeout",
+            "publish",
             "reserved_concurrent_executions",
             "logging_config",
             "tracing_config",
@@ -120,8 +122,10 @@ impl Terraform {
         }
         match kind {
             "aws_lambda_function" => function(name, of, into),
+            "aws_lambda_alias" => rollout::alias(name, of, into),
             "aws_lambda_function_event_invoke_config" => {
                 let wanted = [
+                    ("of", "qualifier"),
                     ("retries", "maximum_retry_attempts"),
                     ("age_s", "maximum_event_age_in_seconds"),
                     ("on_failure", "destination_config.on_failure.destination"),
@@ -179,8 +183,11 @@ impl Terraform {
         }
     }
 
-    /// Checks that the rule, and no other caller, may invoke the function; SAM grants this by itself.
+    /// Checks that the rule, and no other caller, may invoke what it invokes; SAM grants this by itself.
     fn permission(&self, name: &str, of: &Value) {
+        let invoked = text(&self.all["resource"]["aws_cloudwatch_event_target"][name]["arn"]);
+        let granted = if of["qualifier"].is_null() { &of["function_name"] } else { &of["qualifier"] };
+        assert_eq!(text(granted).replace(".name}", ".arn}"), invoked, "{name}");
         let rule = format!("${{aws_cloudwatch_event_rule.{name}.arn}}");
         assert_eq!(of["source_arn"], rule, "{name}");
         assert_eq!(of["principal"], "events.amazonaws.com", "{name}");
@@ -250,6 +257,7 @@ fn function(name: &str, of: &Value, into: &mut Collected) {
             ("runtime", "runtime"),
             ("handler", "handler"),
             ("tracing", "tracing_config.mode"),
+            ("published", "publish"),
             ("reserved", "reserved_concurrent_executions"),
             ("log_format", "logging_config.log_format"),
             ("log_level", "logging_config.application_log_level"),

@@ -30,6 +30,7 @@ module "tripcast" {
   architecture         = var.architecture
   permissions_boundary = var.permissions_boundary
   alarm_email          = var.alarm_email
+  stable_versions      = var.stable_versions
 
   log_retention_days    = 30
   application_log_level = "DEBUG"

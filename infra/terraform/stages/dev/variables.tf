@@ -23,3 +23,9 @@ variable "alarm_email" {
   default     = ""
   description = "Address that alarms are mailed to; none if empty"
 }
+
+variable "stable_versions" {
+  type        = map(string)
+  default     = {}
+  description = "Versions that serve while newer ones have a tenth of the work"
+}

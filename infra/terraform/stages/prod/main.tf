@@ -30,8 +30,10 @@ module "tripcast" {
   architecture         = var.architecture
   permissions_boundary = var.permissions_boundary
   alarm_email          = var.alarm_email
+  stable_versions      = var.stable_versions
 
   scorer_concurrency_max = 50
+  canary_deployments     = true
 }
 
 output "tripcast" {

@@ -49,9 +49,16 @@ mock_resource "aws_kms_key" {
   }
 }
 
+mock_resource "aws_lambda_alias" {
+  defaults = {
+    arn = "arn:aws:lambda:us-east-1:111122223333:function:mock:live"
+  }
+}
+
 mock_resource "aws_lambda_function" {
   defaults = {
-    arn = "arn:aws:lambda:us-east-1:111122223333:function:mock"
+    arn     = "arn:aws:lambda:us-east-1:111122223333:function:mock"
+    version = "7"
   }
 }
 

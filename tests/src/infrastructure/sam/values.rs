@@ -74,6 +74,9 @@ impl Sam<'_> {
             "AWS::Partition" => return "{partition}".into(),
             _ => (),
         }
+        if let Some(function) = name.strip_suffix(".Alias") {
+            return format!("{{{}.live}}", snake(function));
+        }
         let Some(resource) = self.template["Resources"].get(name) else {
             return format!("{{var.{}}}", snake(name));
         };

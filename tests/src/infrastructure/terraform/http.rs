@@ -11,8 +11,9 @@ pub(super) const CALLER: &str = "apigateway.amazonaws.com";
 
 /// Reads what lets the API call the function.
 pub(super) fn permission(name: &str, of: &Value, into: &mut Collected) {
+    // The alias is of the function, and its name alone says which.
     let wanted = [
-        ("function", "function_name"),
+        ("function", "qualifier"),
         ("action", "action"),
         ("principal", "principal"),
         ("source", "source_arn"),

@@ -63,6 +63,7 @@ pub(super) fn named(reference: &str) -> String {
         ["aws_lambda_function", name, "function_name"] | ["aws_s3_bucket", name, "bucket"] => {
             format!("{{{name}.name}}")
         }
+        ["aws_lambda_alias", name, "arn" | "name"] => format!("{{{name}.live}}"),
         ["aws_kms_key", name, "key_id"] => format!("{{{name}.id}}"),
         ["aws_cloudwatch_dashboard", name, "dashboard_name"] => format!("{{{name}.name}}"),
         [kind, name, attribute] if kind.starts_with("aws_") => format!("{{{name}.{attribute}}}"),
