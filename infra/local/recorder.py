@@ -3,7 +3,7 @@
     python3 recorder.py PORT UPSTREAM_PORT UPSTREAM_PID FILE
 
 It ends when the local AWS has ended. The user agent identifies the caller, because it contains the function's name
-(store::aws_config); only functions know this port. Of a call's body only the name of the queue, stream or topic is recorded.
+(store::aws_config); only functions know this port. Of a call's body only the name of the queue, stream, topic or secret is recorded.
 """
 
 import http.client
@@ -93,6 +93,8 @@ class Calls:
             call["queue"] = json.loads(body).get("QueueUrl", "")
         elif target.startswith("Kinesis_"):
             call["stream"] = json.loads(body).get("StreamName", "")
+        elif target.startswith("secretsmanager."):
+            call["secret"] = json.loads(body).get("SecretId", "")
         elif "x-www-form-urlencoded" in request.headers.get("Content-Type", ""):
             # SNS's protocol.
             form = urllib.parse.parse_qs(body.decode())

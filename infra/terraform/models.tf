@@ -159,12 +159,13 @@ resource "aws_lambda_function" "retrainer_function" {
 
   environment {
     variables = {
-      DATA_STORE          = "s3://${aws_s3_bucket.data_bucket.bucket}"
-      MODEL_STORE         = "s3://${aws_s3_bucket.model_bucket.bucket}"
-      TAXI                = var.taxi
-      TRAINING_WINDOWS    = var.training_windows
-      TRAINING_ROWS_MAX   = var.training_rows_max
-      MLFLOW_TRACKING_URI = var.mlflow_tracking_uri
+      DATA_STORE             = "s3://${aws_s3_bucket.data_bucket.bucket}"
+      MODEL_STORE            = "s3://${aws_s3_bucket.model_bucket.bucket}"
+      TAXI                   = var.taxi
+      TRAINING_WINDOWS       = var.training_windows
+      TRAINING_ROWS_MAX      = var.training_rows_max
+      MLFLOW_TRACKING_URI    = var.mlflow_tracking_uri
+      MLFLOW_TRACKING_SECRET = var.mlflow_secret_arn
     }
   }
 
@@ -337,8 +338,18 @@ resource "aws_iam_role_policy" "retrainer_role" {
   policy = data.aws_iam_policy_document.retrainer_role.json
 }
 
+data "aws_iam_policy_document" "mlflow_secret" {
+  count = var.mlflow_secret_arn == "" ? 0 : 1
+
+  statement {
+    sid       = "ReadMlflowSecret"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [var.mlflow_secret_arn]
+  }
+}
+
 data "aws_iam_policy_document" "retrainer_role" {
-  source_policy_documents = data.aws_iam_policy_document.network[*].json
+  source_policy_documents = concat(data.aws_iam_policy_document.network[*].json, data.aws_iam_policy_document.mlflow_secret[*].json)
 
   statement {
     sid     = "ListDataAndModels"

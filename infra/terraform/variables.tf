@@ -248,6 +248,18 @@ variable "mlflow_tracking_uri" {
   }
 }
 
+variable "mlflow_secret_arn" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "Secret of Secrets Manager with its username and password, or token, as JSON; none if empty"
+
+  validation {
+    condition     = can(regex("^(arn:[^:]+:secretsmanager:.+)?$", var.mlflow_secret_arn))
+    error_message = "mlflow_secret_arn must be the ARN of a secret of Secrets Manager, or be empty."
+  }
+}
+
 variable "jwt_issuer" {
   type        = string
   default     = ""

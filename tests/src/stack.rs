@@ -36,7 +36,6 @@ impl Stack {
     /// Deploys a stack that delivers a failed message again after so many seconds, five times in all, and has these other
     /// parameters, `Name=value`.
     pub fn deploy_with(name: &str, visibility_seconds: u32, parameters: &[&str]) -> Self {
-        let port = crate::variable("LOCAL_AWS_PORT").expect("the local AWS is not up: run `make e2e`");
         let root = crate::root();
         let mut command = Command::new("python3");
         let tool = crate::variable("DEPLOY_WITH").unwrap_or_else(|| "sam".into());
@@ -47,7 +46,7 @@ impl Stack {
         for parameter in parameters {
             command.args(["--parameter", parameter]);
         }
-        let output = command.env("LOCAL_AWS_PORT", &port).output().unwrap();
+        let output = command.env("LOCAL_AWS_PORT", port()).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "deploying {name} failed: {stderr}");
         // Shows later to which stack a bucket or a queue belongs.
@@ -55,7 +54,7 @@ impl Stack {
         if let Some(folder) = outputs.parent().filter(|folder| folder.exists()) {
             std::fs::write(folder.join(format!("{name}.json")), &output.stdout).unwrap();
         }
-        let endpoint = format!("http://127.0.0.1:{port}");
+        let endpoint = endpoint();
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -102,14 +101,7 @@ impl Stack {
 
     /// Calls an action of Step Functions.
     pub async fn steps(&self, action: &str, request: &Value) -> Value {
-        let call = reqwest::Client::new().post(&self.endpoint);
-        let call = call.header("x-amz-target", format!("AWSStepFunctions.{action}"));
-        // The local AWS reads the service from the signature and checks no more of it.
-        let scope = "AWS4-HMAC-SHA256 Credential=test/20210101/us-east-1/states/aws4_request";
-        let call = call.header("content-type", "application/x-amz-json-1.0").header("authorization", scope);
-        let answer = call.body(request.to_string()).send().await.unwrap();
-        assert!(answer.status().is_success(), "{action}: {}", answer.status());
-        answer.json().await.unwrap()
+        call(&self.endpoint, "states", &format!("AWSStepFunctions.{action}"), request).await
     }
 
     /// Asks the HTTP API, signed as IAM wants it or not, and returns the status and the body.
@@ -292,6 +284,32 @@ impl Stack {
         let asked = asked.set_attribute_names(Some(names.to_vec())).send().await.unwrap();
         asked.attributes.unwrap_or_default().values().map(|count| count.parse::<usize>().unwrap()).sum()
     }
+}
+
+/// Creates a secret on the local AWS, and returns its ARN.
+pub async fn secret(name: &str, text: &str) -> String {
+    let request = serde_json::json!({"Name": name, "SecretString": text});
+    let made = call(&endpoint(), "secretsmanager", "secretsmanager.CreateSecret", &request).await;
+    made["ARN"].as_str().unwrap().to_string()
+}
+
+fn port() -> String {
+    crate::variable("LOCAL_AWS_PORT").expect("the local AWS is not up: run `make e2e`")
+}
+
+fn endpoint() -> String {
+    format!("http://127.0.0.1:{}", port())
+}
+
+/// Calls an action of a service whose protocol is JSON.
+async fn call(endpoint: &str, service: &str, target: &str, request: &Value) -> Value {
+    let call = reqwest::Client::new().post(endpoint).header("x-amz-target", target);
+    // The local AWS reads the service from the signature and checks no more of it.
+    let scope = format!("AWS4-HMAC-SHA256 Credential=test/20210101/us-east-1/{service}/aws4_request");
+    let call = call.header("content-type", "application/x-amz-json-1.0").header("authorization", scope);
+    let answer = call.body(request.to_string()).send().await.unwrap();
+    assert!(answer.status().is_success(), "{target}: {}", answer.status());
+    answer.json().await.unwrap()
 }
 
 /// Returns the text of a message attribute.

@@ -3,6 +3,7 @@
 mod backfilled;
 mod http;
 mod streamed;
+mod tracked;
 mod trained;
 mod watched;
 

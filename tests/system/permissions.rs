@@ -100,6 +100,10 @@ fn calls() -> BTreeSet<Call> {
         let last = |field: &str| named(text(field).rsplit(['/', ':']).next().unwrap());
         let (action, resource) = match text("target") {
             "AmazonSQS.SendMessage" | "AmazonSQS.SendMessageBatch" => ("sqs:SendMessage", last("queue")),
+            // The secret is whatever the parameter names.
+            "secretsmanager.GetSecretValue" => {
+                ("secretsmanager:GetSecretValue", "{var.mlflow_secret_arn}".to_string())
+            }
             "Kinesis_20131202.PutRecords" => ("kinesis:PutRecords", last("stream")),
             "AmazonSNS.Publish" => ("sns:Publish", last("topic")),
             "" => s3(text("method"), text("path"), text("query"), named),

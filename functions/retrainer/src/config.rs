@@ -10,13 +10,15 @@ use model::chain;
 use model::decision::PromotionPolicy;
 use platform::env::{Env, EnvError, Variable};
 use platform::lambda::Deadline;
+use platform::secret::SecretError;
+use serde::Deserialize;
 use store::StoreUri;
 
 use crate::learn::Learning;
 use crate::{Settings, Tracker};
 
 /// Every variable that the retrainer reads.
-pub const VARIABLES: [Variable; 14] = [
+pub const VARIABLES: [Variable; 15] = [
     Variable { name: "DATA_STORE", meaning: "store of the trips: s3://bucket or a directory", default: None },
     Variable {
         name: "MODEL_STORE",
@@ -49,6 +51,11 @@ pub const VARIABLES: [Variable; 14] = [
     Variable { name: "MLFLOW_TRACKING_PASSWORD", meaning: "that user's password", default: Some("") },
     Variable { name: "MLFLOW_TRACKING_TOKEN", meaning: "bearer token instead", default: Some("") },
     Variable {
+        name: "MLFLOW_TRACKING_SECRET",
+        meaning: "ARN of a secret of Secrets Manager that has them instead: username and password, or token, as JSON",
+        default: Some(""),
+    },
+    Variable {
         name: "UTC_TIMES",
         meaning: "timestamps adjusted to UTC: convert them to New York time, or read them as they are (wall)",
         default: Some("convert"),
@@ -72,10 +79,10 @@ pub const ROWS_MAX: &str = match VARIABLES[ROWS_MAX_AT].default {
 };
 
 /// Index of `TRAINING_ROWS_MAX`.
-const ROWS_MAX_AT: usize = 12;
+const ROWS_MAX_AT: usize = 13;
 /// Index of the first variable that concerns tracking.
 const TRACKING_FROM: usize = 6;
-/// Index after the last one.
+/// Index after the last one that the command line knows, too.
 const TRACKING_TO: usize = 11;
 
 /// The values of [`VARIABLES`], parsed.
@@ -92,6 +99,8 @@ pub struct Config {
     pub training_rows_max: usize,
     pub retrain_minutes: u32,
     pub tracker: Option<Tracker>,
+    /// Empty if the credentials of tracking, if any, are in variables.
+    pub mlflow_tracking_secret: String,
 }
 
 impl Config {
@@ -111,8 +120,19 @@ impl Config {
             utc_times: env.get("UTC_TIMES")?,
             training_rows_max: env.get::<RowsMax>("TRAINING_ROWS_MAX")?.0,
             retrain_minutes: env.get("RETRAIN_MINUTES")?,
-            tracker: tracker(&env)?,
+            tracker: tracker(&env, Ok(credentials(&env)?))?,
+            mlflow_tracking_secret: env.get("MLFLOW_TRACKING_SECRET")?,
         })
+    }
+
+    /// Takes the credentials of tracking from the text of its secret. One that could not be read says so in the record of each run.
+    ///
+    /// # Errors
+    /// [`EnvError`].
+    pub fn with_secret(self, text: Result<String, SecretError>) -> Result<Self, EnvError> {
+        let env = Env::of_process(&VARIABLES[TRACKING_FROM..TRACKING_TO])?;
+        let who = text.map_err(|error| chain(&error)).and_then(|text| credentials_of(&text));
+        Ok(Self { tracker: tracker(&env, who)?, ..self })
     }
 
     /// Returns the deadline of a retraining that begins now, outside of Lambda.
@@ -135,23 +155,46 @@ impl Config {
 /// # Errors
 /// [`EnvError`].
 pub fn tracker_of_process() -> Result<Option<Tracker>, EnvError> {
-    tracker(&Env::of_process(&VARIABLES[TRACKING_FROM..TRACKING_TO])?)
+    let env = Env::of_process(&VARIABLES[TRACKING_FROM..TRACKING_TO])?;
+    tracker(&env, Ok(credentials(&env)?))
+}
+
+fn credentials(env: &Env) -> Result<Credentials, EnvError> {
+    Ok(Credentials {
+        username: env.get("MLFLOW_TRACKING_USERNAME")?,
+        password: env.get("MLFLOW_TRACKING_PASSWORD")?,
+        token: env.get("MLFLOW_TRACKING_TOKEN")?,
+    })
+}
+
+/// The fields of a secret.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Secret {
+    username: String,
+    password: String,
+    token: String,
+}
+
+/// Reads the credentials from the text of a secret, none of which is in the error.
+fn credentials_of(secret: &str) -> Result<Credentials, String> {
+    let found: Secret = serde_json::from_str(secret).unwrap_or_default();
+    if found.token.is_empty() && (found.username.is_empty() || found.password.is_empty()) {
+        return Err("the secret of MLflow is none: expected JSON with username and password, or token".into());
+    }
+    Ok(Credentials { username: found.username, password: found.password, token: found.token })
 }
 
 /// Creates the tracker. An invalid one says so in the record of each run: tracking never keeps models from being retrained.
-fn tracker(env: &Env) -> Result<Option<Tracker>, EnvError> {
+fn tracker(env: &Env, who: Result<Credentials, String>) -> Result<Option<Tracker>, EnvError> {
     let uri: String = env.get("MLFLOW_TRACKING_URI")?;
     if uri.is_empty() {
         return Ok(None);
     }
-    let who = Credentials {
-        username: env.get("MLFLOW_TRACKING_USERNAME")?,
-        password: env.get("MLFLOW_TRACKING_PASSWORD")?,
-        token: env.get("MLFLOW_TRACKING_TOKEN")?,
-    };
-    match Tracking::new(&uri, who) {
+    let tracking = who.and_then(|who| Tracking::new(&uri, who).map_err(|error| chain(&error)));
+    match tracking {
         Ok(tracking) => Ok(Some(Tracker::new(tracking, env.get("MLFLOW_EXPERIMENT_NAME")?))),
-        Err(error) => Ok(Some(Tracker::unusable(chain(&error)))),
+        Err(reason) => Ok(Some(Tracker::unusable(reason))),
     }
 }
 
@@ -194,6 +237,28 @@ mod tests {
         assert_eq!(ROWS_MAX.parse::<RowsMax>().unwrap(), RowsMax(4_000_000));
         for bad in ["0", "9999", "-1", "all"] {
             assert!(bad.parse::<RowsMax>().unwrap_err().contains("10000"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_has_a_user_or_a_token_and_is_in_no_error() {
+        let of = |text: &str| credentials_of(text).map(|who| (who.username, who.password, who.token));
+        let expected = |parts: [&str; 3]| Ok((parts[0].into(), parts[1].into(), parts[2].into()));
+        assert_eq!(of(r#"{"username": "u", "password": "p"}"#), expected(["u", "p", ""]));
+        assert_eq!(of(r#"{"token": "t"}"#), expected(["", "", "t"]));
+        for bad in [
+            "",
+            "open sesame",
+            "{}",
+            r#"{"username": "open sesame"}"#,
+            r#"{"token": 7}"#,
+            r#"{"tokens": "x"}"#,
+        ] {
+            let error = of(bad).unwrap_err();
+            assert!(
+                error.contains("username and password, or token") && !error.contains("sesame"),
+                "{error}"
+            );
         }
     }
 

@@ -1,6 +1,7 @@
 //! Entry point: reads the configuration, creates the ports once and passes events to the handler. With an event as its argument it handles
 //! that one, as a task of a container that has more memory and time than a function.
 
+use platform::secret::read_secret;
 use platform::{lambda, telemetry};
 use retrainer::Retrainer;
 use retrainer::config::Config;
@@ -14,8 +15,12 @@ fn main() -> Result<(), lambda::StartError> {
 #[tokio::main]
 async fn serve() -> Result<(), lambda::StartError> {
     telemetry::init(module_path!());
-    let config = Config::from_env()?;
+    let mut config = Config::from_env()?;
     let aws = store::aws_config("tripcast-retrainer").await;
+    if !config.mlflow_tracking_secret.is_empty() {
+        let secret = read_secret(&aws, &config.mlflow_tracking_secret).await;
+        config = config.with_secret(secret)?;
+    }
     let (data, models) = (config.data_store.open_with(&aws), config.model_store.open_with(&aws));
     let retrainer = Retrainer::new(data, models, config.settings()).tracked_by(config.tracker.clone());
     if let Some(event) = std::env::args_os().nth(1) {

@@ -140,6 +140,12 @@ data "aws_iam_policy_document" "boundary" {
     }
   }
 
+  statement {
+    sid       = "ReadSecrets"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = ["arn:${local.partition}:secretsmanager:${local.place}:secret:${each.value}-*"]
+  }
+
   # Interfaces that Lambda makes for a function in a VPC have no names beforehand, and their reading knows no resources.
   statement {
     sid = "UseNetwork"

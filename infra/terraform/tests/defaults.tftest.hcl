@@ -425,8 +425,8 @@ run "nothing_is_taken_from_the_account" {
   }
 
   assert {
-    condition     = length(data.aws_iam_policy_document.network) == 0
-    error_message = "Nobody named subnets: no role may make interfaces."
+    condition     = length(data.aws_iam_policy_document.network) + length(data.aws_iam_policy_document.mlflow_secret) == 0
+    error_message = "Nobody named subnets or a secret: no role may make interfaces, or read one."
   }
 
   assert {

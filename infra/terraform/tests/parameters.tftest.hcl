@@ -189,6 +189,7 @@ run "what_functions_are_told" {
     training_rows_max     = 12000000
     retrainer_memory      = 10240
     mlflow_tracking_uri   = "https://mlflow.example.org"
+    mlflow_secret_arn     = "arn:aws:secretsmanager:us-east-1:111122223333:secret:tripcast-mlflow-AbCdEf"
     otlp_endpoint         = "https://otlp.example.org"
     otlp_headers          = "api-key=a,other=b=c"
     architecture          = "x86_64"
@@ -216,6 +217,15 @@ run "what_functions_are_told" {
       && aws_lambda_function.retrainer_function.environment[0].variables["MLFLOW_TRACKING_URI"] == "https://mlflow.example.org"
     )
     error_message = "The retrainer must be told of its windows and of MLflow."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.retrainer_function.environment[0].variables["MLFLOW_TRACKING_SECRET"] == var.mlflow_secret_arn
+      && data.aws_iam_policy_document.mlflow_secret[0].statement[0].resources == toset([var.mlflow_secret_arn])
+      && length(data.aws_iam_policy_document.retrainer_role.source_policy_documents) == 1
+    )
+    error_message = "The retrainer must know its secret, and be able to read that one."
   }
 
   assert {

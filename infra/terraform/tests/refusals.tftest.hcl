@@ -19,6 +19,7 @@ run "words_that_mean_nothing" {
     taxi                  = "blue"
     training_windows      = "one,two"
     mlflow_tracking_uri   = "mlflow.example.org"
+    mlflow_secret_arn     = "password"
     otlp_endpoint         = "otlp.example.org"
     jwt_issuer            = "issuer.example.org"
     otlp_headers          = "key"
@@ -37,6 +38,7 @@ run "words_that_mean_nothing" {
     var.taxi,
     var.training_windows,
     var.mlflow_tracking_uri,
+    var.mlflow_secret_arn,
     var.otlp_endpoint,
     var.jwt_issuer,
     var.otlp_headers,

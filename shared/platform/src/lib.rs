@@ -2,7 +2,8 @@
 //!
 //! Map: [`env`] reads configuration, [`telemetry`] writes logs and metrics, [`lambda`] runs a handler; [`event`]
 //! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages, [`stream`] puts
-//! records, [`topic`] sends notes to people. `steps`, a feature of the command line alone, follows state machines.
+//! records, [`topic`] sends notes to people. Two features: `steps`, of the command line alone, follows state machines; `secrets`, of the
+//! retrainer alone, reads a secret.
 //!
 //! Deliberately absent: objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
 
@@ -12,6 +13,8 @@ pub mod event;
 pub mod lambda;
 pub mod outcome;
 pub mod queue;
+#[cfg(feature = "secrets")]
+pub mod secret;
 #[cfg(feature = "steps")]
 pub mod steps;
 pub mod stream;

@@ -206,8 +206,12 @@ impl Terraform {
     fn statements(&self, name: &str, policy: &Value, into: &mut Collected) {
         let document = self.document(policy);
         // Documents that are there by a condition are part of this one.
-        let parts = document["source_policy_documents"].as_str().map(|json| self.document(&json.into()));
-        for statement in [Some(document), parts].into_iter().flatten().flat_map(|of| many(&of["statement"])) {
+        let parts = document["source_policy_documents"].as_str().unwrap_or_default();
+        let parts =
+            parts.trim_start_matches("${concat(").trim_start_matches("${").trim_end_matches(['}', ')']);
+        let parts = parts.split(", ").filter(|part| !part.is_empty());
+        let parts = parts.map(|part| self.document(&format!("${{{part}}}").into()));
+        for statement in std::iter::once(document).chain(parts).flat_map(|of| many(&of["statement"])) {
             closed(name, statement, &["sid", "effect", "actions", "resources", "principals", "condition"]);
             let sid =
                 statement["sid"].as_str().unwrap_or_else(|| panic!("{name}: a statement without a sid"));
