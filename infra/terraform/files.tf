@@ -200,6 +200,20 @@ resource "aws_lambda_function_event_invoke_config" "batch_predictor_function" {
   }
 }
 
+# What serves is the alias, whose settings are above. These are for people, who invoke the function by its name alone.
+resource "aws_lambda_function_event_invoke_config" "batch_predictor_by_name" {
+  function_name                = aws_lambda_function.batch_predictor_function.function_name
+  qualifier                    = "$LATEST"
+  maximum_retry_attempts       = 2
+  maximum_event_age_in_seconds = 21600
+
+  destination_config {
+    on_failure {
+      destination = aws_sqs_queue.batch_failures_queue.arn
+    }
+  }
+}
+
 resource "aws_cloudwatch_event_rule" "batch_predictor_function_file_dropped" {
   name = "${var.name}-file-dropped"
 

@@ -180,9 +180,8 @@ impl Stack {
 
     /// Invokes a function as an event source does: asynchronously, with retries and a destination for failures.
     pub async fn invoke_async(&self, function: &str, event: &Value) {
-        // As rules do: what serves is an alias, which has the retries and the queue of failures.
         let name = self.output(&format!("{function}Name"));
-        let url = format!("{}/2015-03-31/functions/{name}:live/invocations", self.endpoint);
+        let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
         let request = reqwest::Client::new().post(url).header("x-amz-invocation-type", "Event").json(event);
         assert_eq!(request.send().await.unwrap().status(), 202);
     }

@@ -48,7 +48,10 @@ fn every_function_that_is_invoked_asynchronously_rings_when_it_loses_an_event() 
     for (which, facts) in both() {
         let functions = asynchronous_functions(&facts);
         assert!(functions.len() >= 3, "{which}: {functions:?}");
-        assert_eq!(functions, names(&facts, "invoked."), "{which}: tries and a destination are for these");
+        let mut settled = names(&facts, "invoked.");
+        // For people, who invoke a function by its name alone, where rules invoke its alias.
+        settled.retain(|name| facts.get(&format!("invoked.{name}.of")).is_none_or(|of| of != "$LATEST"));
+        assert_eq!(functions, settled, "{which}: tries and a destination are for these");
         for function in functions {
             for (kind, metric) in LOST {
                 let alarm = format!("{}_{kind}_alarm", function.trim_end_matches("_function"));

@@ -100,6 +100,10 @@ impl Sam<'_> {
                 into.put(format!("permission.{name}.principal"), self.text(&of["Principal"]));
                 into.put(format!("permission.{name}.source"), self.text(&of["SourceArn"]));
             }
+            "AWS::Lambda::EventInvokeConfig" => {
+                into.put(format!("invoked.{name}.of"), self.text(&of["Qualifier"]));
+                self.invoked(name, of, into);
+            }
             _ if kind.starts_with("AWS::ApiGatewayV2::") => self.http(name, of, into),
             other => panic!("{name} is a {other}: the comparison does not know what that is"),
         }
@@ -141,15 +145,20 @@ impl Sam<'_> {
         if live && !invoked.is_null() {
             into.put(format!("invoked.{name}.of"), format!("{{{name}.live}}"));
         }
-        into.put(format!("invoked.{name}.retries"), self.text(&invoked["MaximumRetryAttempts"]));
-        into.put(format!("invoked.{name}.age_s"), self.text(&invoked["MaximumEventAgeInSeconds"]));
-        into.put(
-            format!("invoked.{name}.on_failure"),
-            self.text(&invoked["DestinationConfig"]["OnFailure"]["Destination"]),
-        );
+        self.invoked(name, invoked, into);
         for (event, described) in of["Events"].as_object().into_iter().flatten() {
             let invoked = format!("{{{name}.{}}}", if live { "live" } else { "arn" });
             self.event(&format!("{name}_{}", snake(event)), invoked, described, into);
+        }
+    }
+
+    fn invoked(&self, name: &str, of: &Value, into: &mut Collected) {
+        for (fact, value) in [
+            ("retries", &of["MaximumRetryAttempts"]),
+            ("age_s", &of["MaximumEventAgeInSeconds"]),
+            ("on_failure", &of["DestinationConfig"]["OnFailure"]["Destination"]),
+        ] {
+            into.put(format!("invoked.{name}.{fact}"), self.text(value));
         }
     }
 

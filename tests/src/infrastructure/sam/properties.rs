@@ -5,7 +5,7 @@ pub(super) const GLOBALS: [&str; 7] =
     ["Runtime", "Handler", "CodeUri", "Architectures", "Tracing", "VpcConfig", "Environment"];
 
 /// The properties of resources that the comparison reads: no function URLs or managed policies.
-pub(super) const PROPERTIES: [(&str, &[&str]); 24] = [
+pub(super) const PROPERTIES: [(&str, &[&str]); 25] = [
     (
         "AWS::Serverless::Function",
         &[
@@ -47,6 +47,16 @@ pub(super) const PROPERTIES: [(&str, &[&str]); 24] = [
             "LoggingConfiguration",
             "LifecycleConfiguration",
             "NotificationConfiguration",
+        ],
+    ),
+    (
+        "AWS::Lambda::EventInvokeConfig",
+        &[
+            "FunctionName",
+            "Qualifier",
+            "MaximumRetryAttempts",
+            "MaximumEventAgeInSeconds",
+            "DestinationConfig",
         ],
     ),
     ("AWS::IAM::Policy", &["PolicyName", "Roles", "PolicyDocument"]),
