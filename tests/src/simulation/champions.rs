@@ -139,7 +139,7 @@ async fn check(bucket: &Bucket, known: &[Known]) -> Result<u64, Broken> {
             ),
             Known::Lost(reason) => promise!(
                 history.iter().all(|alias| alias.reason != *reason),
-                "{reason} is in the history, and was said to have lost"
+                "{reason} is in the history, and was reported as lost"
             ),
         }
     }

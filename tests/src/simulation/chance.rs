@@ -24,6 +24,7 @@ struct State {
     is_calm: bool,
     trace: u64,
     lines: Option<Vec<String>>,
+    phases: u64,
 }
 
 impl Chance {
@@ -32,7 +33,7 @@ impl Chance {
         let random = ChaCha8Rng::seed_from_u64(seed);
         let lines = keeps_lines.then(Vec::new);
         // FNV-1a's offset.
-        let state = State { random, is_calm: false, trace: 0xcbf2_9ce4_8422_2325, lines };
+        let state = State { random, is_calm: false, trace: 0xcbf2_9ce4_8422_2325, lines, phases: 0 };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
     }
 
@@ -71,6 +72,19 @@ impl Chance {
     pub async fn call(&self) {
         let steps = if self.fault(3) { 5 + self.below(100) } else { self.below(4) };
         sleep(STEP * steps as u32).await;
+    }
+
+    /// Waits for an instant between two steps that no other task has, and from which its steps go on: so nobody draws beside a task that waits for
+    /// another thread.
+    pub async fn apart(&self) {
+        let step = STEP.as_millis() as u64;
+        let phase = {
+            let mut state = self.state();
+            state.phases += 1;
+            1 + state.phases % (step - 1)
+        };
+        let now = self.began.elapsed().as_millis() as u64 % step;
+        sleep(Duration::from_millis((phase + step - now) % step)).await;
     }
 
     /// Waits up to `limit`.

@@ -109,7 +109,7 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
         serde_json::from_slice(&record.bytes).map_err(|error| Broken(error.to_string()))?;
     let taken = world.notes.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
     promise!(record.published.is_some() && record.ended.is_none(), "the alarm is not published: {record:?}");
-    promise!(!taken.is_empty(), "the alarm says that it was published, and nobody was told");
+    promise!(!taken.is_empty(), "the record says that it was published, and no note was");
     promise!(!is_calm || taken.len() == 1, "in calm, an alarm was published {} times", taken.len());
     let alarms = world.data.objects.list(layout::ALARMS).await.unwrap();
     promise!(alarms.len() == 1, "one alarm has {} records", alarms.len());

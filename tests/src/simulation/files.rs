@@ -130,6 +130,7 @@ async fn deliver(world: World, payload: Value) {
             let models = champions(&world.models);
             Environment::new(BatchPredictor::new(data, Some("trips".into()), models, "green".into()))
         });
+        chance.apart().await;
         let event = event(format!("attempt-{attempt}"), payload.clone(), limit(LIMIT_SECONDS));
         let handled = environment.function.handle(event);
         let ended = environment.invoke(chance, limit(LIMIT_SECONDS), handled).await;

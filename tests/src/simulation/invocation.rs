@@ -11,11 +11,12 @@ use lambda_runtime::{Config, Context, LambdaEvent};
 use platform::telemetry::now_ms;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::chance::{Chance, STEP};
 
-/// Awaits within which an invocation that crashes does so.
-const AWAITS: u64 = 40;
+/// Instants within which an invocation that crashes does so.
+const INSTANTS: u64 = 40;
 
 /// An environment in which a function runs, with what it keeps in memory.
 #[derive(Debug)]
@@ -52,9 +53,10 @@ impl<F> Environment<F> {
         limit: Duration,
         work: impl Future<Output = T>,
     ) -> Ended<T> {
-        let crash = chance.fault(12).then(|| chance.below(AWAITS));
+        let crash = chance.fault(12).then(|| chance.below(INSTANTS));
         let mut work = pin!(work);
-        let work = tokio::time::timeout(limit, CrashingAt { work: work.as_mut(), awaits: crash });
+        let crashing = CrashingAt { work: work.as_mut(), instants: crash, last: None };
+        let work = tokio::time::timeout(limit, crashing);
         let mut others = self.ended.subscribe();
         let ended = tokio::select! {
             biased;
@@ -72,27 +74,27 @@ impl<F> Environment<F> {
     }
 }
 
-/// A future that is dropped at one of its awaits; then it returns none.
+/// A future that is dropped after so many instants at which it went on; then it returns none. It is dropped before it goes on, so that
+/// what other threads compute, which takes no time of the clock, decides nothing.
 struct CrashingAt<'a, W> {
     work: Pin<&'a mut W>,
-    awaits: Option<u64>,
+    instants: Option<u64>,
+    last: Option<Instant>,
 }
 
 impl<W: Future> Future for CrashingAt<'_, W> {
     type Output = Option<W::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(done) = self.work.as_mut().poll(context) {
-            return Poll::Ready(Some(done));
-        }
-        match &mut self.awaits {
-            Some(0) => Poll::Ready(None),
-            Some(awaits) => {
-                *awaits -= 1;
-                Poll::Pending
+        let now = Instant::now();
+        if self.last.replace(now) != Some(now) {
+            match &mut self.instants {
+                Some(0) => return Poll::Ready(None),
+                Some(instants) => *instants -= 1,
+                None => (),
             }
-            None => Poll::Pending,
         }
+        self.work.as_mut().poll(context).map(Some)
     }
 }
 

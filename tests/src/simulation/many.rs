@@ -46,7 +46,7 @@ pub fn many(from: u64, to: u64, time: Option<Duration>, only: Option<Kind>) -> S
     platform::telemetry::emit_nothing();
     let (next, is_over, began) = (AtomicU64::new(from), AtomicBool::new(false), Instant::now());
     let summary = Mutex::new(Summary::default());
-    let told = Mutex::new(Instant::now());
+    let reported = Mutex::new(Instant::now());
     let work = || {
         loop {
             if is_over.load(Ordering::Relaxed) || time.is_some_and(|time| began.elapsed() > time) {
@@ -68,9 +68,9 @@ pub fn many(from: u64, to: u64, time: Option<Duration>, only: Option<Kind>) -> S
                 }
             }
             drop(summary);
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.elapsed() > PROGRESS {
-                *told = Instant::now();
+            let mut reported = reported.lock().unwrap_or_else(PoisonError::into_inner);
+            if reported.elapsed() > PROGRESS {
+                *reported = Instant::now();
                 eprintln!("{} histories in {:.0} s", seed - from + 1, began.elapsed().as_secs_f64());
             }
         }

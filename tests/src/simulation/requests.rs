@@ -1,4 +1,4 @@
-//! Histories of requests over HTTP: the web function, whose callers are told when it cannot answer.
+//! Histories of requests over HTTP: the web function, which refuses what it cannot answer.
 
 use std::sync::Arc;
 use std::time::Duration;

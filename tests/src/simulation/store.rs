@@ -130,6 +130,7 @@ impl Bucket {
             Fate::Late => {
                 let (chance, late) = (self.chance.clone(), call());
                 tokio::spawn(async move {
+                    chance.apart().await;
                     for _ in 0..5 {
                         chance.call().await;
                     }
