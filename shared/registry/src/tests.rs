@@ -166,7 +166,7 @@ impl Store for AnswerLost {
     }
 }
 
-/// Found by simulation, seed 9867 of `make simulate`.
+/// Found by a simulated history of champions.
 #[tokio::test]
 async fn a_promotion_that_was_replaced_before_it_was_read_again_is_not_lost() {
     let (registry, store) = registry();
