@@ -120,17 +120,13 @@ async fn environment(trips: Arc<Mutex<Trips>>, folder: PathBuf, queues: String, 
         let after =
             if dies { Duration::from_micros(random.random_range(0..8000)) } else { Duration::from_secs(60) };
         let reply = scorer.handle_or_die(event, after).await;
-        let again = match &reply {
+        let verdict = match &reply {
             Some(Reply::Response(answer)) => verdict(Some(answer), &ids),
             Some(Reply::Error(_)) | None => Verdict::AllAgain,
         };
-        let comes_back = |at: &usize| match &again {
-            Verdict::Ended => false,
-            Verdict::Again(failed) => failed.contains(at),
-            Verdict::AllAgain => true,
-        };
         let number = received.len();
-        let again = received.into_iter().enumerate().filter(|(at, _)| comes_back(at)).map(|(_, one)| one);
+        let again =
+            received.into_iter().enumerate().filter(|(at, _)| verdict.comes_back(*at)).map(|(_, one)| one);
         trips.lock().unwrap().end(again.collect(), number);
         if reply.is_none() {
             killed += 1;

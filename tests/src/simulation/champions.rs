@@ -41,11 +41,7 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     let bucket = Bucket::new(chance, FAULTS);
     let change = |number| change(bucket.clone(), chance.clone(), number);
     let hands: Vec<_> = (0..2 + chance.below(3)).map(change).collect();
-    let storm = async {
-        sleep(STORM).await;
-        chance.calm();
-    };
-    let (known, read, ()) = tokio::join!(side_by_side(hands), watch(&bucket, chance), storm);
+    let (known, read, ()) = tokio::join!(side_by_side(hands), watch(&bucket, chance), chance.storm(STORM));
     read?;
     sleep(LATE).await;
     let known: Vec<Known> = known.into_iter().flatten().collect();

@@ -1,6 +1,7 @@
 //! What a seed decides, and the lines of a history.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +73,32 @@ impl Chance {
     pub async fn call(&self) {
         let steps = if self.fault(3) { 5 + self.below(100) } else { self.below(4) };
         sleep(STEP * steps as u32).await;
+    }
+
+    /// Lets faults happen for a while, and then ends them.
+    pub async fn storm(&self, lasts: Duration) {
+        sleep(lasts).await;
+        self.calm();
+    }
+
+    /// Carries out a call. It may be on its way when its caller ends: then it is carried out nevertheless.
+    pub async fn under_way<T: Send + 'static>(&self, call: impl Future<Output = T> + Send + 'static) -> T {
+        let chance = self.clone();
+        let arriving = async move {
+            chance.call().await;
+            call.await
+        };
+        let done = if self.percent(50) {
+            match tokio::spawn(arriving).await {
+                Ok(done) => done,
+                // The runtime has ended.
+                Err(_) => std::future::pending().await,
+            }
+        } else {
+            arriving.await
+        };
+        self.call().await;
+        done
     }
 
     /// Waits for an instant between two steps that no other task has, and from which its steps go on: so nobody draws beside a task that waits for

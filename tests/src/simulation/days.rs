@@ -94,11 +94,7 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     let (began, runs) = (Instant::now(), 1 + chance.below(3));
     let world = World { chance: chance.clone(), data, models, notes };
     let watch = |name: u64| watch(world.clone(), began, name);
-    let storm = async {
-        sleep(STORM).await;
-        chance.calm();
-    };
-    let (_, ()) = tokio::join!(side_by_side((0..runs).map(watch).collect::<Vec<_>>()), storm);
+    let (_, ()) = tokio::join!(side_by_side((0..runs).map(watch).collect::<Vec<_>>()), chance.storm(STORM));
     sleep(LATE).await;
     // The day after, in calm.
     promise!(watch(runs).await, "the monitor fails though nothing else does");

@@ -76,11 +76,7 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     models::prepare(&world.models, chance).await;
     let changing = tokio::spawn(models::change(world.models.clone(), chance.clone(), chance.below(3)));
     let drops: Vec<_> = (0..1 + chance.below(4)).map(|_| drop_file(world.clone())).collect();
-    let storm = async {
-        sleep(STORM).await;
-        chance.calm();
-    };
-    let (dropped, ()) = tokio::join!(side_by_side(drops), storm);
+    let (dropped, ()) = tokio::join!(side_by_side(drops), chance.storm(STORM));
     changing.await.map_err(|error| Broken(error.to_string()))?;
     sleep(LATE).await;
     let failed = std::mem::take(&mut *world.failures.lock().unwrap_or_else(PoisonError::into_inner));

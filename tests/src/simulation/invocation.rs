@@ -123,6 +123,17 @@ pub enum Verdict {
     AllAgain,
 }
 
+impl Verdict {
+    /// Returns whether message number `at` of the batch comes back.
+    pub fn comes_back(&self, at: usize) -> bool {
+        match self {
+            Self::Ended => false,
+            Self::Again(failed) => failed.contains(&at),
+            Self::AllAgain => true,
+        }
+    }
+}
+
 /// Reads the answer to a batch of messages with these ids, as Lambda does where `ReportBatchItemFailures` is set: what lists no failures
 /// ends the batch, and a list that it cannot read brings all of it back
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>).

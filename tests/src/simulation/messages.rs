@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::chance::Chance;
-use super::invocation::{Ended, Environment, Verdict, event, limit, verdict};
+use super::invocation::{Ended, Environment, event, limit, verdict};
 use super::models::{self, REFRESH, champions, check_prediction};
 use super::queue::{Held, Queue};
 use super::store::Bucket;
@@ -72,11 +72,7 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     let sent = send(&world);
     let changing = tokio::spawn(models::change(world.models.clone(), chance.clone(), chance.below(4)));
     let pollers: Vec<_> = (0..1 + chance.below(3)).map(|number| poll(world.clone(), number)).collect();
-    let storm = async {
-        sleep(STORM).await;
-        chance.calm();
-    };
-    let (environments, ()) = tokio::join!(side_by_side(pollers), storm);
+    let (environments, ()) = tokio::join!(side_by_side(pollers), chance.storm(STORM));
     let mut ended = changing.await.map_err(|error| Broken(error.to_string()));
     let mut counts = Counts::from([("killed", environments.into_iter().sum())]);
     counts.insert("sent", sent.len() as u64);
@@ -172,17 +168,10 @@ async fn invoke(world: &World, environment: &Environment<Scorer>, request: Strin
         }
         Ended::Killed => return,
     };
-    let ended = match verdict(answer.as_ref(), &ids) {
-        Verdict::Ended => ids,
-        Verdict::AllAgain => Vec::new(),
-        Verdict::Again(failed) => {
-            let ended = ids.into_iter().enumerate().filter(|(at, _)| !failed.contains(at));
-            ended.map(|(_, id)| id).collect()
-        }
-    };
-    for id in ended {
+    let verdict = verdict(answer.as_ref(), &ids);
+    for (_, id) in ids.iter().enumerate().filter(|(at, _)| !verdict.comes_back(*at)) {
         if !chance.fault(2) {
-            world.trips.delete(&id);
+            world.trips.delete(id);
         }
     }
 }

@@ -151,20 +151,9 @@ impl Sink for Queue {
             return messages.iter().map(|_| self.failed("throttled")).collect();
         }
         let (queue, number) = (self.clone(), messages.len());
-        let arriving = async move {
-            queue.chance.call().await;
-            messages.into_iter().map(|message| queue.take(message)).collect::<Vec<_>>()
-        };
-        // A call that is on its way arrives also if its caller ends.
-        let results = if self.chance.percent(50) {
-            match tokio::spawn(arriving).await {
-                Ok(results) => results,
-                Err(_) => std::future::pending().await,
-            }
-        } else {
-            arriving.await
-        };
-        self.chance.call().await;
+        let taking =
+            async move { messages.into_iter().map(|message| queue.take(message)).collect::<Vec<_>>() };
+        let results = self.chance.under_way(taking).await;
         if self.chance.fault(3) {
             self.chance.note(format_args!("sending to {}: the answer is lost", self.name));
             return (0..number).map(|_| self.failed("no answer")).collect();

@@ -61,13 +61,9 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     for (number, shard) in shards.iter().enumerate() {
         tokio::spawn(put(shard.clone(), chance.clone(), number));
     }
-    let storm = async {
-        sleep(STORM).await;
-        chance.calm();
-    };
     let read = |(number, shard): (usize, &Shard)| read(world.clone(), shard.clone(), number);
     let reads: Vec<_> = shards.iter().enumerate().map(read).collect();
-    let (given_up, ()) = tokio::join!(side_by_side(reads), storm);
+    let (given_up, ()) = tokio::join!(side_by_side(reads), chance.storm(STORM));
     changing.await.map_err(|error| Broken(error.to_string()))?;
     let mut counts = Counts::new();
     for (shard, given_up) in shards.iter().zip(&given_up) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use registry::Registry;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use web::App;
 
 use super::chance::Chance;
@@ -29,13 +28,9 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     let bucket = Bucket::new(chance, FAULTS);
     models::prepare(&bucket, chance).await;
     let changing = tokio::spawn(models::change(bucket.clone(), chance.clone(), 1 + chance.below(4)));
-    let storm = async {
-        sleep(STORM).await;
-        chance.calm();
-    };
     let call = |number| call(bucket.clone(), chance.clone(), number);
     let callers: Vec<_> = (0..1 + chance.below(3)).map(call).collect();
-    let (called, ()) = tokio::join!(side_by_side(callers), storm);
+    let (called, ()) = tokio::join!(side_by_side(callers), chance.storm(STORM));
     changing.await.map_err(|error| Broken(error.to_string()))?;
     let mut counts = Counts::new();
     for answered in called {

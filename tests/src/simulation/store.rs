@@ -57,26 +57,6 @@ impl Bucket {
         fate
     }
 
-    /// Carries out a call that may be on its way when its caller ends: then it is carried out nevertheless.
-    async fn under_way<T: Send + 'static>(&self, call: impl Future<Output = T> + Send + 'static) -> T {
-        let chance = self.chance.clone();
-        let arriving = async move {
-            chance.call().await;
-            call.await
-        };
-        let done = if self.chance.percent(50) {
-            match tokio::spawn(arriving).await {
-                Ok(done) => done,
-                // The runtime has ended.
-                Err(_) => std::future::pending().await,
-            }
-        } else {
-            arriving.await
-        };
-        self.chance.call().await;
-        done
-    }
-
     /// Reads: nothing that happens to a read changes anything.
     async fn read<T: Send + 'static>(
         &self,
@@ -87,7 +67,7 @@ impl Bucket {
         match self.fate(key, operation) {
             Fate::Throttled => self.refused(Fate::Throttled, operation, key).await,
             fate @ (Fate::Lost | Fate::AnswerLost | Fate::Late) => self.refused(fate, operation, key).await,
-            Fate::Done | Fate::Repeated | Fate::Conflict => self.under_way(call).await,
+            Fate::Done | Fate::Repeated | Fate::Conflict => self.chance.under_way(call).await,
         }
     }
 
@@ -114,18 +94,18 @@ impl Bucket {
         T: Send + 'static,
     {
         match self.fate(key, operation) {
-            Fate::Done => self.under_way(call()).await,
+            Fate::Done => self.chance.under_way(call()).await,
             Fate::Conflict if !is_conditional => self.refused(Fate::Lost, operation, key).await,
             fate @ (Fate::Throttled | Fate::Lost | Fate::Conflict) => {
                 self.refused(fate, operation, key).await
             }
             Fate::AnswerLost => {
-                let _ = self.under_way(call()).await;
+                let _ = self.chance.under_way(call()).await;
                 self.refused(Fate::AnswerLost, operation, key).await
             }
             Fate::Repeated => {
-                let _ = self.under_way(call()).await;
-                self.under_way(call()).await
+                let _ = self.chance.under_way(call()).await;
+                self.chance.under_way(call()).await
             }
             Fate::Late => {
                 let (chance, late) = (self.chance.clone(), call());
