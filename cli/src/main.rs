@@ -6,6 +6,7 @@ mod backfill;
 mod capacity;
 mod cost;
 mod data;
+mod dlq;
 mod drift;
 mod evaluate;
 mod explain;
@@ -15,6 +16,7 @@ mod import;
 mod monitor;
 mod output;
 mod predict;
+mod queues;
 mod registry;
 mod replay;
 mod retrain;
@@ -59,6 +61,8 @@ enum Verb {
     Capacity(capacity::Args),
     #[command(subcommand)]
     Monitor(monitor::Verb),
+    #[command(subcommand)]
+    Dlq(dlq::Verb),
     #[command(subcommand)]
     Registry(registry::Verb),
     #[command(subcommand)]
@@ -113,6 +117,7 @@ async fn run(cli: Cli) -> ExitCode {
         Verb::Capacity(args) => capacity::run(&args, &out),
         Verb::Replay(args) => replay::run(&args, &out).await,
         Verb::Monitor(verb) => monitor::run(&verb, &out).await,
+        Verb::Dlq(verb) => dlq::run(&verb, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,
         Verb::Runs(verb) => runs::run(verb, &out).await,
         Verb::Data(verb) => data::run(verb, &out).await,

@@ -206,6 +206,7 @@ fn wrong_input_gets_one_clear_error() {
             1,
             "expected the profile.json beside a model's card",
         ),
+        (vec!["dlq", "list", "--queue", "trips"], 2, "expected the URL of a queue"),
         (vec!["data", "generate", "--month", "2021-13"], 2, "expected yyyy-mm"),
         (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),
     ] {

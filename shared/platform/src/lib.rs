@@ -2,8 +2,10 @@
 //!
 //! Map: [`env`] reads configuration, [`telemetry`] writes logs and metrics, [`lambda`] runs a handler; [`event`]
 //! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages, [`stream`] puts
-//! records, [`topic`] sends notes to people. Two features: `steps`, of the command line alone, follows state machines; `secrets`, of the
-//! retrainer alone, reads a secret.
+//! records, [`topic`] sends notes to people. A feature of the retrainer alone, `secrets`, reads a secret.
+//!
+//! The command line alone uses [`letters`], which looks at messages of a queue and moves them, and the feature `steps`, which follows
+//! state machines.
 //!
 //! Deliberately absent: objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
 
@@ -11,6 +13,7 @@ mod client;
 pub mod env;
 pub mod event;
 pub mod lambda;
+pub mod letters;
 pub mod outcome;
 pub mod queue;
 #[cfg(feature = "secrets")]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry};
 use serde::Serialize;
 
 use crate::client::{ATTEMPT, CALL, timeouts};
@@ -110,19 +110,9 @@ impl SqsSink {
             Ok(answer) => answer,
             Err(error) => return vec![Err(failed(chain(&error))); messages.len()],
         };
-        // Only what SQS names as successful was sent; a message that it does not name was not.
-        let mut results = vec![Err(failed("the queue did not acknowledge it".into())); messages.len()];
-        let at = |id: &str| id.parse::<usize>().ok();
-        for sent in &answer.successful {
-            at(&sent.id).and_then(|at| results.get_mut(at)).into_iter().for_each(|result| *result = Ok(()));
-        }
-        for refused in &answer.failed {
-            let detail =
-                format!("{}: {}", refused.code, refused.message.as_deref().unwrap_or("no reason given"));
-            let result = at(&refused.id).and_then(|at| results.get_mut(at));
-            result.into_iter().for_each(|result| *result = Err(failed(detail.clone())));
-        }
-        results
+        let sent = answer.successful.iter().map(|sent| sent.id.as_str());
+        let results = results(messages.len(), sent, &answer.failed);
+        results.into_iter().map(|result| result.map_err(failed)).collect()
     }
 }
 
@@ -135,6 +125,26 @@ impl Sink for SqsSink {
         }
         results
     }
+}
+
+/// Returns the result of each of `count` entries of a call, whose ids are their numbers: an entry that SQS names neither as
+/// done nor as refused was not done.
+pub(crate) fn results<'a>(
+    count: usize,
+    done: impl Iterator<Item = &'a str>,
+    refused: &[BatchResultErrorEntry],
+) -> Vec<Result<(), String>> {
+    let mut results = vec![Err("the queue did not acknowledge it".to_string()); count];
+    let at = |id: &str| id.parse::<usize>().ok();
+    for id in done {
+        at(id).and_then(|at| results.get_mut(at)).into_iter().for_each(|result| *result = Ok(()));
+    }
+    for one in refused {
+        let detail = format!("{}: {}", one.code, one.message.as_deref().unwrap_or("no reason given"));
+        let result = at(&one.id).and_then(|at| results.get_mut(at));
+        result.into_iter().for_each(|result| *result = Err(detail.clone()));
+    }
+    results
 }
 
 fn entry(

@@ -6,10 +6,9 @@ use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::types::{ExecutionStatus, MapRunItemCounts};
-use model::chain;
 use serde_json::Value;
 
-use crate::client::{ATTEMPT, CALL, timeouts};
+use crate::client::{ATTEMPT, CALL, detail, timeouts};
 
 /// Time between two looks at an execution.
 pub const PAUSE: Duration = Duration::from_secs(1);
@@ -184,11 +183,7 @@ fn failed<E>(doing: &'static str, arn: &str, error: &SdkError<E>) -> StepsError
 where
     SdkError<E>: ProvideErrorMetadata + std::error::Error,
 {
-    let detail = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        _ => chain(error),
-    };
-    StepsError { doing, arn: arn.into(), detail }
+    StepsError { doing, arn: arn.into(), detail: detail(error) }
 }
 
 fn reason(error: Option<&str>, cause: Option<&str>) -> String {
