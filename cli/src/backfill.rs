@@ -59,6 +59,13 @@ pub struct Args {
     /// Store of the models: s3://bucket or a directory.
     #[arg(long, requires = "data")]
     models: Option<StoreUri>,
+    #[command(flatten)]
+    here: Here,
+}
+
+/// How files are predicted in this process.
+#[derive(clap::Args)]
+pub struct Here {
     /// Colour of the taxis that the models learned from.
     #[arg(long, default_value = "green")]
     taxi: String,
@@ -71,14 +78,14 @@ pub struct Args {
 
 /// A file that was not predicted.
 #[derive(Debug, Serialize)]
-struct NotPredicted {
-    key: String,
-    reason: String,
+pub struct NotPredicted {
+    pub key: String,
+    pub reason: String,
 }
 
 /// How a backfill ended.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     execution: Option<String>,
     /// Objects that were found.
@@ -89,7 +96,7 @@ struct Report {
     rows: u64,
     /// Rows rejected by this run.
     rejected: u64,
-    failed: Vec<NotPredicted>,
+    pub failed: Vec<NotPredicted>,
     /// Objects that failed and are not listed.
     #[serde(skip_serializing_if = "is_zero")]
     failed_besides: u64,
@@ -147,50 +154,55 @@ async fn here(args: &Args, data: &StoreUri, models: &StoreUri) -> Result<Report,
     let (data, models) =
         (files::open_existing("--data", data).await?, files::open_existing("--models", models).await?);
     let listed = data.list(&args.prefix).await?;
-    let requests: Vec<BackfillRequest> = listed
-        .into_iter()
-        .filter(|meta| Dropped::new(meta.key.as_str()).is_some())
-        .map(|meta| BackfillRequest {
-            // The list of a directory has no lasting ETags, so none is asked for.
-            object: ObjectCreated {
-                bucket: String::new(),
-                key: meta.key.to_string(),
-                version: None,
-                etag: None,
-            },
-            from: args.from,
-            to: args.to,
-        })
-        .collect();
-    let champions = Models::new(Registry::new(models), Duration::ZERO, |_, _| ());
-    let predictor =
-        BatchPredictor::new(data, None, champions, args.taxi.clone()).reading(args.read.options());
-    let at_once = match args.threads {
-        0 => available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let bar = progress(requests.len() as u64, "predicting files");
-    let mut report = Report { objects: requests.len() as u64, ..Report::default() };
-    let mut running = stream::iter(requests)
-        .map(|request| {
-            let predictor = predictor.clone();
-            // On a task of its own, since reading takes processor time.
-            tokio::spawn(async move {
-                let done = predictor.backfill(&request, Deadline::after(NO_DEADLINE)).await;
-                (request.object.key, done)
-            })
-        })
-        .buffered(at_once);
-    while let Some(ended) = running.next().await {
-        let (key, done) = ended?;
-        match done {
-            Ok((answer, _)) => report.add(answer),
-            Err(error) => report.failed.push(NotPredicted { key, reason: chain(&error) }),
-        }
-        bar.inc(1);
+    let keys = listed.into_iter().map(|meta| meta.key).filter(|key| Dropped::new(key.as_str()).is_some());
+    args.here.walk(&args.here.predictor(data, models), keys.collect(), (args.from, args.to)).await
+}
+
+impl Here {
+    /// Creates a predictor of the files of a store by the champions of another.
+    pub fn predictor(&self, data: Arc<dyn Store>, models: Arc<dyn Store>) -> BatchPredictor {
+        let champions = Models::new(Registry::new(models), Duration::ZERO, |_, _| ());
+        BatchPredictor::new(data, None, champions, self.taxi.clone()).reading(self.read.options())
     }
-    bar.finish_and_clear();
-    Ok(report)
+
+    /// Predicts the files with these keys whose months lie in a span, unless the present champions have predicted them.
+    pub async fn walk(
+        &self,
+        predictor: &BatchPredictor,
+        keys: Vec<ObjectKey>,
+        (from, to): (Option<Month>, Option<Month>),
+    ) -> Result<Report, Failure> {
+        let at_once = match self.threads {
+            0 => available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let bar = progress(keys.len() as u64, "predicting files");
+        let mut report = Report { objects: keys.len() as u64, ..Report::default() };
+        let mut running = stream::iter(keys)
+            .map(|key| {
+                let predictor = predictor.clone();
+                // The list of a directory has no lasting ETags, so none is asked for.
+                let object =
+                    ObjectCreated { bucket: String::new(), key: key.to_string(), version: None, etag: None };
+                let request = BackfillRequest { object, from, to };
+                // On a task of its own, since reading takes processor time.
+                tokio::spawn(async move {
+                    let done = predictor.backfill(&request, Deadline::after(NO_DEADLINE)).await;
+                    (request.object.key, done)
+                })
+            })
+            .buffered(at_once);
+        while let Some(ended) = running.next().await {
+            let (key, done) = ended?;
+            match done {
+                Ok((answer, _)) => report.add(answer),
+                Err(error) => report.failed.push(NotPredicted { key, reason: chain(&error) }),
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(report)
+    }
 }
 
 /// Follows an execution to its end.
@@ -287,6 +299,11 @@ async fn written_results(bucket: &Arc<dyn Store>, manifest: &str) -> Result<Vec<
 }
 
 impl Report {
+    /// Returns how many objects ended without a failure.
+    pub fn ended_well(&self) -> u64 {
+        self.objects.saturating_sub(self.failed.len() as u64 + self.failed_besides)
+    }
+
     fn add(&mut self, answer: Backfilled) {
         self.rows += answer.rows.unwrap_or_default();
         self.rejected += answer.rejected.unwrap_or_default();

@@ -17,6 +17,7 @@ mod monitor;
 mod output;
 mod predict;
 mod queues;
+mod reconcile;
 mod registry;
 mod replay;
 mod retrain;
@@ -50,6 +51,7 @@ enum Verb {
     Explain(explain::Args),
     Predict(predict::Args),
     Backfill(backfill::Args),
+    Reconcile(reconcile::Args),
     Score(score::Args),
     Serve(serve::Args),
     Drift(drift::Args),
@@ -78,7 +80,7 @@ fn main() -> ExitCode {
     output::log(cli.verbose);
     let mut runtime = match &cli.verb {
         // Only these have several things to do at once.
-        Verb::Backfill(_) => tokio::runtime::Builder::new_multi_thread(),
+        Verb::Backfill(_) | Verb::Reconcile(_) => tokio::runtime::Builder::new_multi_thread(),
         Verb::Serve(args) => {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             if args.threads > 0 {
@@ -107,6 +109,7 @@ async fn run(cli: Cli) -> ExitCode {
         Verb::Explain(args) => explain::run(&args, &out),
         Verb::Predict(args) => predict::run(&args, &out),
         Verb::Backfill(args) => backfill::run(&args, &out).await,
+        Verb::Reconcile(args) => reconcile::run(&args, &out).await,
         Verb::Score(args) => score::run(&args),
         Verb::Serve(args) => serve::run(&args).await,
         Verb::Drift(args) => drift::run(&args, &out),

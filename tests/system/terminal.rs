@@ -207,6 +207,11 @@ fn wrong_input_gets_one_clear_error() {
             "expected the profile.json beside a model's card",
         ),
         (vec!["dlq", "list", "--queue", "trips"], 2, "expected the URL of a queue"),
+        (
+            vec!["reconcile", "--data", "/nowhere", "--models", text(folder.path())],
+            1,
+            "--data /nowhere: there is no such folder",
+        ),
         (vec!["data", "generate", "--month", "2021-13"], 2, "expected yyyy-mm"),
         (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),
     ] {

@@ -1,13 +1,14 @@
 //! The batch predictor reads a Parquet object of trips and writes an object of predictions.
 //!
 //! [`BatchPredictor::handle`] decodes the event; [`BatchPredictor::predict`] predicts one file, and
-//! [`BatchPredictor::backfill`] one of many, unless it is done. [`pinned`] reads it in
+//! [`BatchPredictor::backfill`] one of many, unless it is done; [`BatchPredictor::audit`] says which are. [`pinned`] reads it in
 //! ranges of one pinned version, the models predict it row group by row group, and [`results`] uploads the predictions
 //! in parts that become visible only when complete. A file that can never be predicted ends with an error report in the
 //! quarantine. Only what may succeed later is an error, which Lambda retries and then sends to the failure queue.
 //!
 //! Deliberately absent: Lambda's event shapes (`platform::event`), and Parquet (`dataset`).
 
+pub mod audit;
 pub mod backfill;
 pub mod config;
 pub mod keys;

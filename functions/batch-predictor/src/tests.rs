@@ -8,6 +8,7 @@ use registry::{NO_CARD, Registry};
 use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
+use crate::audit::FileStanding;
 
 const KEY: &str = "incoming/late trips + 100%/green_tripdata_2021-03.parquet";
 
@@ -226,4 +227,64 @@ async fn a_backfill_predicts_each_file_once() {
         refused.outcome.is_failure() && serde_json::to_vec(&refused).unwrap().len() < 1000,
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn an_audit_finds_what_nobody_has_predicted() {
+    let bench = bench();
+    let put =
+        async |at: &str, bytes: Bytes| bench.data.put(&key(at), bytes, Condition::Always).await.unwrap();
+    let standings = async || {
+        let audit = bench.predictor.audit("incoming/").await.unwrap();
+        audit.files.into_iter().map(|(meta, standing)| (meta.key.to_string(), standing)).collect::<Vec<_>>()
+    };
+    let at = |name: &str| format!("incoming/{name}");
+    // Two files whose events were lost, one that came before there was a champion, and a marker, which is no file of trips.
+    for name in ["green_tripdata_2021-01.parquet", "nameless.parquet", "_SUCCESS"] {
+        put(&at(name), month()).await;
+    }
+    drop_file(&bench, &at("early.parquet"), month()).await.unwrap();
+    let early = |standing| (at("early.parquet"), standing);
+    assert_eq!(standings().await[0], early(FileStanding::Refused("no_model".into())));
+    promoted_model(&bench.models).await;
+    assert_eq!(standings().await[0], early(FileStanding::Missing), "now it could be predicted");
+    drop_file(&bench, &at("good.parquet"), month()).await.unwrap();
+    drop_file(&bench, &at("notes.parquet"), Bytes::from("no trips in here at all")).await.unwrap();
+    let missing = |name: &str| (at(name), FileStanding::Missing);
+    let refused = |name: &str| (at(name), FileStanding::Refused("Dataset.NotParquet".into()));
+    assert_eq!(
+        standings().await,
+        [
+            missing("early.parquet"),
+            (at("good.parquet"), FileStanding::Predicted),
+            missing("green_tripdata_2021-01.parquet"),
+            missing("nameless.parquet"),
+            refused("notes.parquet"),
+        ]
+    );
+
+    // Corrected files whose events were lost.
+    put(&at("good.parquet"), month()).await;
+    put(&at("notes.parquet"), month()).await;
+    let found = standings().await;
+    assert_eq!((&found[1], &found[4]), (&missing("good.parquet"), &missing("notes.parquet")));
+
+    // A backfill of a store names no ETags, and its error reports hold all the same.
+    put(&at("notes.parquet"), Bytes::from("still no trips in here")).await;
+    for (name, _) in standings().await {
+        let request = json!({"backfill": {"bucket": "trips", "key": name, "etag": null}});
+        let request = backfill_request(&request).unwrap().unwrap();
+        bench.predictor.backfill(&request, Deadline::after(Duration::from_secs(60))).await.unwrap();
+    }
+    let found = standings().await;
+    assert_eq!(found[4], refused("notes.parquet"));
+    assert!(found[..4].iter().all(|(_, standing)| *standing == FileStanding::Predicted), "{found:?}");
+
+    // Another champion has predicted none of them.
+    let registry = Registry::new(Arc::new(bench.models.clone()));
+    let version = registry.publish(Target::Duration, constant_duration(11.0).into(), &NO_CARD).await.unwrap();
+    let present = registry.champion(Target::Duration).await.unwrap();
+    registry.promote(Target::Duration, &version, present.as_ref(), "", "").await.unwrap();
+    let found = standings().await;
+    assert!(found[..4].iter().all(|(_, standing)| *standing == FileStanding::PredictedEarlier), "{found:?}");
 }

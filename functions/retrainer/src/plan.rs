@@ -165,6 +165,7 @@ mod tests {
             key: ObjectKey::new(*key).unwrap(),
             bytes: 1,
             etag: ETag(format!("etag of {key}")),
+            modified: None,
         };
         keys.iter().map(meta).collect()
     }

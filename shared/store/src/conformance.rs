@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // it asserts
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Condition, ETag, Get, ObjectKey, Store, StoreError};
@@ -50,6 +52,12 @@ async fn whole_objects(store: &dyn Store) {
         assert_eq!(text(store, at, Get::default()).await.unwrap(), "twice");
         let meta = store.head(&key(at)).await.unwrap();
         assert_eq!((meta.bytes, meta.etag, meta.key), (5, second, key(at)));
+        let listed = store.list(at).await.unwrap().remove(0);
+        for modified in [meta.modified, listed.modified] {
+            // Stores count seconds, and their clock may be another one.
+            let age = modified.unwrap().elapsed().unwrap_or_default();
+            assert!(age < Duration::from_secs(3600), "it was written just now: {age:?}");
+        }
     }
     put(store, "whole/empty", "", Condition::Always).await.unwrap();
     assert_eq!(text(store, "whole/empty", Get::default()).await.unwrap(), "");

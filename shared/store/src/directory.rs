@@ -122,7 +122,7 @@ impl DirectoryStore {
             return Err(not_found(operation, key));
         }
         let etag = self.etag(&path, &mut file, &metadata).map_err(failed)?;
-        Ok(Opened { file, bytes: metadata.len(), etag })
+        Ok(Opened { file, bytes: metadata.len(), etag, modified: metadata.modified().ok() })
     }
 
     fn path(&self, key: &ObjectKey) -> Result<PathBuf, StoreError> {
@@ -213,8 +213,8 @@ impl DirectoryStore {
                     folders.push(path);
                 } else if key.starts_with(prefix) {
                     let key = ObjectKey::new(key)?;
-                    let Opened { bytes, etag, .. } = self.open("listing", &key)?;
-                    found.push(ObjectMeta { key, bytes, etag });
+                    let Opened { bytes, etag, modified, .. } = self.open("listing", &key)?;
+                    found.push(ObjectMeta { key, bytes, etag, modified });
                 }
             }
         }
@@ -240,6 +240,7 @@ struct Opened {
     file: File,
     bytes: u64,
     etag: ETag,
+    modified: Option<SystemTime>,
 }
 
 #[async_trait]
@@ -247,7 +248,7 @@ impl Store for DirectoryStore {
     async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {
         let key = key.clone();
         self.on_a_thread(move |store| {
-            let Opened { mut file, bytes, etag } = store.open("reading", &key)?;
+            let Opened { mut file, bytes, etag, .. } = store.open("reading", &key)?;
             check(&key, &etag, &what)?;
             let range = window(&key, bytes, &what)?;
             let mut part = vec![0; (range.end - range.start) as usize];
@@ -261,8 +262,8 @@ impl Store for DirectoryStore {
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
         let key = key.clone();
         self.on_a_thread(move |store| {
-            let Opened { bytes, etag, .. } = store.open("looking at", &key)?;
-            Ok(ObjectMeta { key, bytes, etag })
+            let Opened { bytes, etag, modified, .. } = store.open("looking at", &key)?;
+            Ok(ObjectMeta { key, bytes, etag, modified })
         })
         .await
     }

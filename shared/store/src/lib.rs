@@ -13,6 +13,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -91,6 +92,8 @@ pub struct ObjectMeta {
     pub bytes: u64,
     /// ETag of the object.
     pub etag: ETag,
+    /// When it was written last, as far as the store knows; S3 counts seconds.
+    pub modified: Option<SystemTime>,
 }
 
 /// Result of a read.
@@ -210,7 +213,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Reads an object, or a range of it. A range may end beyond the end of the object, but has to start before it.
     async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError>;
 
-    /// Returns an object's size and ETag.
+    /// Returns an object's size, ETag and time.
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError>;
 
     /// Writes a whole object if the condition holds, else fails with [`StoreError::Precondition`]; `IfMatch` does not

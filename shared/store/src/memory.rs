@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,7 +19,20 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     writes: u64,
-    objects: BTreeMap<String, Object>,
+    objects: BTreeMap<String, Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    object: Object,
+    at: SystemTime,
+}
+
+impl Written {
+    fn meta(&self, key: ObjectKey) -> ObjectMeta {
+        let Object { bytes, etag } = &self.object;
+        ObjectMeta { key, bytes: bytes.len() as u64, etag: etag.clone(), modified: Some(self.at) }
+    }
 }
 
 impl MemoryStore {
@@ -32,37 +46,33 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {
         let state = self.state();
-        let object = state.objects.get(key.as_str()).ok_or_else(|| not_found("reading", key))?;
-        select(key, object.clone(), &what)
+        let written = state.objects.get(key.as_str()).ok_or_else(|| not_found("reading", key))?;
+        select(key, written.object.clone(), &what)
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
         let state = self.state();
-        let object = state.objects.get(key.as_str()).ok_or_else(|| not_found("looking at", key))?;
-        Ok(ObjectMeta { key: key.clone(), bytes: object.bytes.len() as u64, etag: object.etag.clone() })
+        let written = state.objects.get(key.as_str()).ok_or_else(|| not_found("looking at", key))?;
+        Ok(written.meta(key.clone()))
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
         let mut state = self.state();
-        let found = state.objects.get(key.as_str()).map(|object| &object.etag);
+        let found = state.objects.get(key.as_str()).map(|written| &written.object.etag);
         if !holds(&condition, found) {
             return Err(StoreError::Precondition { operation: "writing", key: key.to_string() });
         }
         state.writes += 1;
         let etag = ETag(format!("m{}", state.writes));
-        state.objects.insert(key.to_string(), Object { bytes, etag: etag.clone() });
+        let object = Object { bytes, etag: etag.clone() };
+        state.objects.insert(key.to_string(), Written { object, at: SystemTime::now() });
         Ok(etag)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         let state = self.state();
         let within = state.objects.range(prefix.to_string()..).take_while(|(key, _)| key.starts_with(prefix));
-        within
-            .map(|(key, object)| {
-                let key = ObjectKey::new(key.clone())?;
-                Ok(ObjectMeta { key, bytes: object.bytes.len() as u64, etag: object.etag.clone() })
-            })
-            .collect()
+        within.map(|(key, written)| Ok(written.meta(ObjectKey::new(key.clone())?))).collect()
     }
 
     async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn Upload>, StoreError> {

@@ -1,6 +1,7 @@
 //! A store in an S3 bucket.
 
 use std::error::Error;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -62,7 +63,8 @@ impl Store for S3Store {
         let sent = self.client.head_object().bucket(&self.bucket).key(self.full(key)).send();
         let found = sent.await.map_err(|error| failure("looking at", key, error))?;
         let bytes = u64::try_from(found.content_length.unwrap_or_default()).unwrap_or_default();
-        Ok(ObjectMeta { key: key.clone(), bytes, etag: etag(found.e_tag) })
+        let modified = found.last_modified.and_then(|at| SystemTime::try_from(at).ok());
+        Ok(ObjectMeta { key: key.clone(), bytes, etag: etag(found.e_tag), modified })
     }
 
     async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
@@ -97,7 +99,8 @@ impl Store for S3Store {
                 let key = object.key.unwrap_or_default();
                 let key = ObjectKey::new(key.strip_prefix(&self.prefix).unwrap_or(&key))?;
                 let bytes = u64::try_from(object.size.unwrap_or_default()).unwrap_or_default();
-                found.push(ObjectMeta { key, bytes, etag: etag(object.e_tag) });
+                let modified = object.last_modified.and_then(|at| SystemTime::try_from(at).ok());
+                found.push(ObjectMeta { key, bytes, etag: etag(object.e_tag), modified });
             }
         }
         Ok(found)

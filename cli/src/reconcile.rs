@@ -1,0 +1,215 @@
+//! `tripcast reconcile`.
+
+use std::time::{Duration, SystemTime};
+
+use batch_predictor::audit::{Audit, FileStanding};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use store::{ObjectKey, ObjectMeta, StoreUri};
+
+use crate::backfill::{Here, NotPredicted};
+use crate::files;
+use crate::output::{Failure, Output, spinner};
+use crate::queues::time;
+
+/// Find dropped files that have neither predictions nor an error report, as where an event was lost, and predict them.
+///
+/// Ends with 1 if there are any that are not predicted when the command ends. A file counts as predicted if the present champions have
+/// predicted its present bytes. After a promotion that is none of the earlier ones: `backfill` predicts them again, and --any-champions counts
+/// what former champions have predicted.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  tripcast reconcile --data s3://my-data --models s3://my-models
+  tripcast reconcile --data s3://my-data --models s3://my-models --any-champions --json
+  tripcast reconcile --data ./trips-store --models ./models --resend")]
+pub struct Args {
+    /// Store of the trips: s3://bucket or a directory.
+    #[arg(long)]
+    data: StoreUri,
+    /// Store of the models: s3://bucket or a directory.
+    #[arg(long)]
+    models: StoreUri,
+    /// Where the files lie, below incoming/.
+    #[arg(long, default_value = "incoming/")]
+    prefix: String,
+    /// Files that were written within so many minutes may be under way, and are not missing yet.
+    #[arg(long, default_value_t = 15)]
+    grace_minutes: u64,
+    /// Count what former champions have predicted, too.
+    #[arg(long)]
+    any_champions: bool,
+    /// Predict here what is missing.
+    #[arg(long)]
+    resend: bool,
+    /// Files predicted at most, the first by their keys.
+    #[arg(long, default_value_t = 100, requires = "resend")]
+    max: usize,
+    #[command(flatten)]
+    here: Here,
+}
+
+/// A file that is missing.
+#[derive(Debug, Serialize)]
+struct Missing {
+    key: String,
+    /// When it was written.
+    modified: Option<DateTime<Utc>>,
+    /// Whether former champions have predicted it.
+    predicted_earlier: bool,
+}
+
+/// What became of missing files that were asked for again.
+#[derive(Debug, Default, Serialize)]
+struct Resent {
+    /// Files that have predictions now.
+    predicted: u64,
+    failed: Vec<NotPredicted>,
+}
+
+/// How the files stand.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    /// The bundle of the present champions.
+    bundle: Option<String>,
+    files: u64,
+    predicted: u64,
+    refused: u64,
+    /// Files that may be under way.
+    young: u64,
+    missing: Vec<Missing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resent: Option<Resent>,
+}
+
+/// Some files are not predicted; the report lists them.
+#[derive(Debug, thiserror::Error)]
+enum ReconcileError {
+    #[error("--prefix {prefix}: expected it to begin with incoming/")]
+    Prefix { prefix: String },
+    #[error(
+        "{missing} of {files} files have neither predictions nor an error report; --resend predicts them"
+    )]
+    Missing { missing: usize, files: u64 },
+    #[error("{left} of {missing} missing files were not predicted")]
+    Left { left: usize, missing: usize },
+}
+
+/// Runs the verb.
+pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
+    if !args.prefix.starts_with(registry::layout::INCOMING) {
+        return Err(ReconcileError::Prefix { prefix: args.prefix.clone() }.into());
+    }
+    let data = files::open_existing("--data", &args.data).await?;
+    let models = files::open_existing("--models", &args.models).await?;
+    let predictor = args.here.predictor(data, models);
+    let looking = spinner("looking at files");
+    let audit = predictor.audit(&args.prefix).await;
+    looking.finish_and_clear();
+    let grace = Duration::from_secs(args.grace_minutes.saturating_mul(60));
+    let (mut report, asked_for) = report(audit?, SystemTime::now(), grace, args.any_champions);
+    if args.resend {
+        let keys: Vec<ObjectKey> = asked_for.into_iter().take(args.max).map(|meta| meta.key).collect();
+        let walked = args.here.walk(&predictor, keys, (None, None)).await?;
+        report.resent = Some(Resent { predicted: walked.ended_well(), failed: walked.failed });
+    }
+    out.print(&report, || table(&report))?;
+    let missing = report.missing.len();
+    let left = match &report.resent {
+        None if missing > 0 => return Err(ReconcileError::Missing { missing, files: report.files }.into()),
+        None => 0,
+        Some(resent) => missing.saturating_sub(usize::try_from(resent.predicted).unwrap_or(missing)),
+    };
+    if left > 0 { Err(ReconcileError::Left { left, missing }.into()) } else { Ok(()) }
+}
+
+/// Counts how files stand at the time `now`, and returns those that are missing.
+fn report(audit: Audit, now: SystemTime, grace: Duration, any_champions: bool) -> (Report, Vec<ObjectMeta>) {
+    let mut report = Report { bundle: audit.bundle, files: audit.files.len() as u64, ..Report::default() };
+    let mut missing = Vec::new();
+    for (meta, standing) in audit.files {
+        let age = meta.modified.and_then(|modified| now.duration_since(modified).ok());
+        // A file from a clock that runs ahead is young; one whose time is not known is not.
+        let is_young = meta.modified.is_some() && age.unwrap_or_default() < grace;
+        match standing {
+            FileStanding::Predicted => report.predicted += 1,
+            FileStanding::PredictedEarlier if any_champions => report.predicted += 1,
+            FileStanding::Refused(_) => report.refused += 1,
+            FileStanding::PredictedEarlier | FileStanding::Missing if is_young => report.young += 1,
+            FileStanding::PredictedEarlier | FileStanding::Missing => {
+                report.missing.push(Missing {
+                    key: meta.key.to_string(),
+                    modified: meta.modified.map(DateTime::from),
+                    predicted_earlier: standing == FileStanding::PredictedEarlier,
+                });
+                missing.push(meta);
+            }
+        }
+    }
+    (report, missing)
+}
+
+fn table(report: &Report) -> Vec<String> {
+    let Report { files, predicted, refused, young, .. } = report;
+    let bundle = report
+        .bundle
+        .as_ref()
+        .map_or_else(|| "there is no champion".into(), |bundle| format!("the present bundle is {bundle}"));
+    let mut lines = vec![format!(
+        "files: {files}; {predicted} predicted, {refused} refused, {young} young, {} missing; {bundle}",
+        report.missing.len()
+    )];
+    lines.extend(report.missing.iter().map(|one| {
+        let earlier = if one.predicted_earlier { ", predicted by former champions" } else { "" };
+        format!("  {}  written {}{earlier}", one.key, time(one.modified))
+    }));
+    if let Some(resent) = &report.resent {
+        lines.push(format!("predicted now: {}", resent.predicted));
+        lines.extend(resent.failed.iter().map(|one| format!("  {}: {}", one.key, one.reason)));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use store::ETag;
+
+    use super::*;
+
+    fn audit(now: SystemTime, files: Vec<(&str, u64, FileStanding)>) -> Audit {
+        let file = |(name, minutes, standing): (&str, u64, FileStanding)| {
+            let modified = Some(now - Duration::from_secs(60 * minutes));
+            let key = ObjectKey::new(format!("incoming/{name}")).unwrap();
+            (ObjectMeta { key, bytes: 1, etag: ETag("e".into()), modified }, standing)
+        };
+        Audit { bundle: Some("ab12".into()), files: files.into_iter().map(file).collect() }
+    }
+
+    #[test]
+    fn only_what_is_old_and_has_nothing_is_missing() {
+        let now = SystemTime::now();
+        let files = || {
+            let refused = FileStanding::Refused("Dataset.NotParquet".into());
+            let files = vec![
+                ("a", 60, FileStanding::Predicted),
+                ("b", 60, refused),
+                ("c", 14, FileStanding::Missing),
+                ("d", 16, FileStanding::Missing),
+                ("e", 60, FileStanding::PredictedEarlier),
+            ];
+            audit(now, files)
+        };
+        let grace = Duration::from_secs(15 * 60);
+        let (found, missing) = report(files(), now, grace, false);
+        assert_eq!((found.files, found.predicted, found.refused, found.young), (5, 1, 1, 1));
+        let keys =
+            |missing: &[ObjectMeta]| missing.iter().map(|meta| meta.key.to_string()).collect::<Vec<_>>();
+        assert_eq!(keys(&missing), ["incoming/d", "incoming/e"]);
+        assert!(found.missing[1].predicted_earlier && !found.missing[0].predicted_earlier);
+        assert!(table(&found)[0].ends_with("1 young, 2 missing; the present bundle is ab12"));
+
+        let (found, missing) = report(files(), now, grace, true);
+        assert_eq!((found.predicted, keys(&missing)), (2, vec!["incoming/d".to_string()]));
+        let (found, _) = report(files(), now - Duration::from_secs(3_600), Duration::ZERO, false);
+        assert_eq!((found.young, found.missing.len()), (0, 3), "without a grace nothing is young");
+    }
+}
