@@ -11,6 +11,7 @@ mod drift;
 mod evaluate;
 mod explain;
 mod export;
+mod failures;
 mod files;
 mod import;
 mod monitor;
@@ -65,6 +66,8 @@ enum Verb {
     Monitor(monitor::Verb),
     #[command(subcommand)]
     Dlq(dlq::Verb),
+    #[command(subcommand)]
+    Failures(failures::Verb),
     #[command(subcommand)]
     Registry(registry::Verb),
     #[command(subcommand)]
@@ -121,6 +124,7 @@ async fn run(cli: Cli) -> ExitCode {
         Verb::Replay(args) => replay::run(&args, &out).await,
         Verb::Monitor(verb) => monitor::run(&verb, &out).await,
         Verb::Dlq(verb) => dlq::run(&verb, &out).await,
+        Verb::Failures(verb) => failures::run(&verb, &out).await,
         Verb::Registry(verb) => registry::run(verb, &out).await,
         Verb::Runs(verb) => runs::run(verb, &out).await,
         Verb::Data(verb) => data::run(verb, &out).await,

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use batch_predictor::audit::{Audit, FileStanding};
 use chrono::{DateTime, Utc};
+use platform::invoke::{Functions, LambdaFunctions};
 use serde::Serialize;
+use serde_json::{Value, json};
 use store::{ObjectKey, ObjectMeta, StoreUri};
 
 use crate::backfill::{Here, NotPredicted};
@@ -14,6 +16,8 @@ use crate::queues::time;
 
 /// Find dropped files that have neither predictions nor an error report, as where an event was lost, and predict them.
 ///
+/// With --resend they are predicted here, on all cores, or, with --function, the events of these objects are sent to the deployed function again.
+///
 /// Ends with 1 if there are any that are not predicted when the command ends. A file counts as predicted if the present champions have
 /// predicted its present bytes. After a promotion that is none of the earlier ones: `backfill` predicts them again, and --any-champions counts
 /// what former champions have predicted.
@@ -21,6 +25,7 @@ use crate::queues::time;
 #[command(after_help = "Examples:
   tripcast reconcile --data s3://my-data --models s3://my-models
   tripcast reconcile --data s3://my-data --models s3://my-models --any-champions --json
+  tripcast reconcile --data s3://my-data --models s3://my-models --resend --function \"$PREDICTOR:live\"
   tripcast reconcile --data ./trips-store --models ./models --resend")]
 pub struct Args {
     /// Store of the trips: s3://bucket or a directory.
@@ -38,10 +43,13 @@ pub struct Args {
     /// Count what former champions have predicted, too.
     #[arg(long)]
     any_champions: bool,
-    /// Predict here what is missing.
+    /// Have what is missing predicted.
     #[arg(long)]
     resend: bool,
-    /// Files predicted at most, the first by their keys.
+    /// Name of the deployed batch predictor, with :live for the code that serves, to which events are sent; without it, files are predicted here.
+    #[arg(long, value_name = "NAME", requires = "resend", conflicts_with_all = ["taxi", "threads", "utc_times"])]
+    function: Option<String>,
+    /// Files predicted or sent at most, the first by their keys.
     #[arg(long, default_value_t = 100, requires = "resend")]
     max: usize,
     #[command(flatten)]
@@ -59,10 +67,13 @@ struct Missing {
 }
 
 /// What became of missing files that were asked for again.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Resent {
-    /// Files that have predictions now.
-    predicted: u64,
+    /// The function whose events they are; none if they were predicted here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    /// Files that have predictions now, or whose events were accepted.
+    done: u64,
     failed: Vec<NotPredicted>,
 }
 
@@ -86,11 +97,13 @@ struct Report {
 enum ReconcileError {
     #[error("--prefix {prefix}: expected it to begin with incoming/")]
     Prefix { prefix: String },
+    #[error("--data {data}: expected s3://bucket, since only the bucket of a deployment has events")]
+    NoBucket { data: String },
     #[error(
         "{missing} of {files} files have neither predictions nor an error report; --resend predicts them"
     )]
     Missing { missing: usize, files: u64 },
-    #[error("{left} of {missing} missing files were not predicted")]
+    #[error("{left} of {missing} missing files were left")]
     Left { left: usize, missing: usize },
 }
 
@@ -108,18 +121,65 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let grace = Duration::from_secs(args.grace_minutes.saturating_mul(60));
     let (mut report, asked_for) = report(audit?, SystemTime::now(), grace, args.any_champions);
     if args.resend {
-        let keys: Vec<ObjectKey> = asked_for.into_iter().take(args.max).map(|meta| meta.key).collect();
-        let walked = args.here.walk(&predictor, keys, (None, None)).await?;
-        report.resent = Some(Resent { predicted: walked.ended_well(), failed: walked.failed });
+        let asked_for: Vec<ObjectMeta> = asked_for.into_iter().take(args.max).collect();
+        report.resent = Some(match &args.function {
+            Some(function) => {
+                let StoreUri::S3 { bucket, prefix } = &args.data else { return Err(no_bucket(args)) };
+                if !prefix.is_empty() {
+                    return Err(no_bucket(args));
+                }
+                let functions = LambdaFunctions::new(&store::aws_config("tripcast").await);
+                send(&functions, function, bucket, &asked_for).await
+            }
+            None => {
+                let keys: Vec<ObjectKey> = asked_for.into_iter().map(|meta| meta.key).collect();
+                let walked = args.here.walk(&predictor, keys, (None, None)).await?;
+                Resent { function: None, done: walked.ended_well(), failed: walked.failed }
+            }
+        });
     }
     out.print(&report, || table(&report))?;
     let missing = report.missing.len();
     let left = match &report.resent {
         None if missing > 0 => return Err(ReconcileError::Missing { missing, files: report.files }.into()),
         None => 0,
-        Some(resent) => missing.saturating_sub(usize::try_from(resent.predicted).unwrap_or(missing)),
+        Some(resent) => missing.saturating_sub(usize::try_from(resent.done).unwrap_or(missing)),
     };
     if left > 0 { Err(ReconcileError::Left { left, missing }.into()) } else { Ok(()) }
+}
+
+fn no_bucket(args: &Args) -> Failure {
+    ReconcileError::NoBucket { data: args.data.to_string() }.into()
+}
+
+/// Sends the events of files to a function.
+async fn send(functions: &dyn Functions, function: &str, bucket: &str, files: &[ObjectMeta]) -> Resent {
+    let mut resent = Resent { function: Some(function.into()), done: 0, failed: Vec::new() };
+    for meta in files {
+        match functions.send(function, &object_created(bucket, meta)).await {
+            Ok(()) => resent.done += 1,
+            Err(error) => {
+                resent.failed.push(NotPredicted { key: meta.key.to_string(), reason: error.to_string() });
+            }
+        }
+    }
+    resent
+}
+
+/// Returns the event of an object as EventBridge sends it (Amazon S3 User Guide, "EventBridge event message structure").
+fn object_created(bucket: &str, meta: &ObjectMeta) -> Value {
+    json!({
+        "version": "0",
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "resources": [format!("arn:aws:s3:::{bucket}")],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {"key": meta.key, "size": meta.bytes, "etag": meta.etag},
+            "reason": "tripcast reconcile",
+        },
+    })
 }
 
 /// Counts how files stand at the time `now`, and returns those that are missing.
@@ -163,7 +223,12 @@ fn table(report: &Report) -> Vec<String> {
         format!("  {}  written {}{earlier}", one.key, time(one.modified))
     }));
     if let Some(resent) = &report.resent {
-        lines.push(format!("predicted now: {}", resent.predicted));
+        lines.push(match &resent.function {
+            Some(function) => {
+                format!("{} events sent to {function}; look again in some minutes", resent.done)
+            }
+            None => format!("{} predicted now", resent.done),
+        });
         lines.extend(resent.failed.iter().map(|one| format!("  {}: {}", one.key, one.reason)));
     }
     lines
@@ -171,6 +236,7 @@ fn table(report: &Report) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use platform::event::objects_created;
     use store::ETag;
 
     use super::*;
@@ -211,5 +277,14 @@ mod tests {
         assert_eq!((found.predicted, keys(&missing)), (2, vec!["incoming/d".to_string()]));
         let (found, _) = report(files(), now - Duration::from_secs(3_600), Duration::ZERO, false);
         assert_eq!((found.young, found.missing.len()), (0, 3), "without a grace nothing is young");
+    }
+    #[test]
+    fn the_event_of_a_file_names_its_present_bytes() {
+        let files = vec![("late trips + 100%/a", 60, FileStanding::Missing)];
+        let files = audit(SystemTime::now(), files).files;
+        let objects = objects_created(&object_created("trips", &files[0].0)).unwrap();
+        assert_eq!((objects.len(), objects[0].bucket.as_str()), (1, "trips"));
+        assert_eq!(objects[0].key, "incoming/late trips + 100%/a");
+        assert_eq!(objects[0].etag.as_deref(), Some("e"));
     }
 }
