@@ -40,6 +40,7 @@ SHELL_NAMES = {
     "REJECTS_QUEUE_URL": "RejectsQueueUrl",
     "DATA_BUCKET": "DataBucketName", "MODEL_BUCKET": "ModelBucketName", "RETRAINER_FUNCTION": "RetrainerFunctionName",
     "BACKFILL_STATE_MACHINE": "BackfillStateMachineArn", "TRAINING_STATE_MACHINE": "TrainingStateMachineArn", "TRIPS_STREAM": "TripsStreamName", "PREDICTIONS_STREAM": "PredictionsStreamName",
+    "BATCH_FAILURES_QUEUE_URL": "BatchFailuresQueueUrl", "BATCH_PREDICTOR_FUNCTION": "BatchPredictorFunctionName", "SCORER_FUNCTION": "ScorerFunctionName",
 }
 FREE_PORTS = range(PORTS.stop, PORTS.stop + 40)
 

@@ -2,6 +2,7 @@
 
 mod backfilled;
 mod http;
+mod recovered;
 mod streamed;
 mod tracked;
 mod trained;
