@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, DictionaryArray, Float64Array, Int32Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::outcome::duration_min;
@@ -76,23 +76,7 @@ impl PredictionsWriter {
         bundle: &str,
         versions: &Versions,
     ) -> Result<Self, WriteError> {
-        let field = |name, kind, nullable| Field::new(name, kind, nullable);
-        let schema = Arc::new(Schema::new(vec![
-            field("ride_id", DataType::Utf8, false),
-            field("pickup_datetime", DataType::Timestamp(TimeUnit::Microsecond, None), true),
-            field("PULocationID", DataType::Int32, true),
-            field("DOLocationID", DataType::Int32, true),
-            field("predicted_duration", DataType::Float64, false),
-            field("lower", DataType::Float64, false),
-            field("upper", DataType::Float64, false),
-            field("tip_probability", DataType::Float64, true),
-            field("actual_duration", DataType::Float64, true),
-            field("diff", DataType::Float64, true),
-            field("flags", DataType::Utf8, false),
-            field("bundle", partition_type(), false),
-            field("duration_version", DataType::Utf8, false),
-            field("tip_version", DataType::Utf8, true),
-        ]));
+        let schema = Arc::new(Schema::new(columns().map(|(field, _)| field).to_vec()));
         // Hardly a value of these occurs twice, so that dictionaries of them would cost bytes and memory.
         let distinct = ["ride_id", "predicted_duration", "lower", "upper", "tip_probability", "diff"];
         let properties = distinct.iter().fold(properties().into_builder(), |properties, column| {
@@ -148,60 +132,18 @@ impl PredictionsEncoder {
     /// # Errors
     /// [`WriteError`].
     pub fn encode(&self, rows: &Rows, predictions: &PredictionBatch) -> Result<EncodedRows, WriteError> {
-        let trips = &rows.trips;
-        let zones = |zone: fn(&Trip) -> Option<Zone>| -> ArrayRef {
-            let ids = trips.iter().map(|trip| zone(trip).map(|zone| i32::from(zone.id())));
-            Arc::new(ids.collect::<Int32Array>())
-        };
-        let minutes = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
-        let actual: Vec<Option<f64>> = trips
-            .iter()
-            .zip(&rows.outcomes)
-            .map(|(trip, outcome)| duration_min(trip.pickup, outcome.dropoff))
-            .collect();
-        let diff = actual
-            .iter()
-            .zip(&predictions.duration_min)
-            .map(|(actual, predicted)| actual.map(|actual| actual - predicted));
-        let tip = match &predictions.tip_probability {
-            Some(probabilities) => minutes(probabilities),
-            None => Arc::new(Float64Array::new_null(trips.len())),
-        };
-        let ids = rows.positions.iter().map(|row| Some(format!("{}_{row}", self.ride_id_prefix)));
-        let flags = trips.iter().map(|trip| Some(trip.flags().collect::<Vec<_>>().join(",")));
-        let pickups = trips.iter().map(|trip| trip.pickup.map(|at| at.and_utc().timestamp_micros()));
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(ids.collect::<StringArray>()),
-            Arc::new(pickups.collect::<TimestampMicrosecondArray>()),
-            zones(|trip| trip.pickup_zone),
-            zones(|trip| trip.dropoff_zone),
-            minutes(&predictions.duration_min),
-            minutes(&predictions.lower_min),
-            minutes(&predictions.upper_min),
-            tip,
-            Arc::new(actual.iter().copied().collect::<Float64Array>()),
-            Arc::new(diff.collect::<Float64Array>()),
-            Arc::new(flags.collect::<StringArray>()),
-            Arc::new(
-                vec![self.bundle.as_str(); trips.len()].into_iter().collect::<DictionaryArray<Int32Type>>(),
-            ),
-            Arc::new(StringArray::from(vec![self.versions.duration.as_str(); trips.len()])),
-            Arc::new(StringArray::from(vec![
-                self.versions.tip.as_ref().map(ModelVersion::as_str);
-                trips.len()
-            ])),
-        ];
-        let batch =
-            RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(WriteError::arrow(WHAT))?;
-        self.columns(&batch).map(EncodedRows).map_err(WriteError::while_doing(WHAT))
+        self.chunks(&Predicted { encoder: self, rows, predictions })
+            .map(EncodedRows)
+            .map_err(WriteError::while_doing(WHAT))
     }
 
-    fn columns(&self, batch: &RecordBatch) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+    fn chunks(&self, predicted: &Predicted<'_>) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
         // The index matters to encryption alone.
         let mut writers = self.row_groups.create_column_writers(0)?.into_iter();
-        let mut chunks = Vec::with_capacity(batch.num_columns());
-        for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
-            for leaf in compute_leaves(field, column)? {
+        let mut chunks = Vec::with_capacity(self.schema.fields().len());
+        // One column after the other: all of them at once would be most of the memory that predicting takes.
+        for (field, values) in columns() {
+            for leaf in compute_leaves(&field, &values(predicted))? {
                 let Some(mut writer) = writers.next() else { break };
                 writer.write(&leaf)?;
                 chunks.push(writer.close()?);
@@ -209,6 +151,85 @@ impl PredictionsEncoder {
         }
         Ok(chunks)
     }
+}
+
+/// Rows with their predictions, about to be encoded.
+struct Predicted<'a> {
+    encoder: &'a PredictionsEncoder,
+    rows: &'a Rows,
+    predictions: &'a PredictionBatch,
+}
+
+impl Predicted<'_> {
+    fn minutes(&self) -> impl Iterator<Item = Option<f64>> {
+        let trips = self.rows.trips.iter().zip(&self.rows.outcomes);
+        trips.map(|(trip, outcome)| duration_min(trip.pickup, outcome.dropoff))
+    }
+
+    fn zones(&self, zone: fn(&Trip) -> Option<Zone>) -> ArrayRef {
+        let ids = self.rows.trips.iter().map(|trip| zone(trip).map(|zone| i32::from(zone.id())));
+        Arc::new(ids.collect::<Int32Array>())
+    }
+
+    fn same(&self, text: Option<&str>) -> ArrayRef {
+        Arc::new(std::iter::repeat_n(text, self.rows.trips.len()).collect::<StringArray>())
+    }
+}
+
+/// The values of a column.
+type Values = fn(&Predicted<'_>) -> ArrayRef;
+
+/// Returns the columns of the file, in order.
+fn columns() -> [(Field, Values); 14] {
+    let column = |name: &str, kind: DataType, nullable: bool, values: Values| {
+        (Field::new(name, kind, nullable), values)
+    };
+    [
+        column("ride_id", DataType::Utf8, false, |of| {
+            let ids =
+                of.rows.positions.iter().map(|row| Some(format!("{}_{row}", of.encoder.ride_id_prefix)));
+            Arc::new(ids.collect::<StringArray>())
+        }),
+        column("pickup_datetime", DataType::Timestamp(TimeUnit::Microsecond, None), true, |of| {
+            let pickups =
+                of.rows.trips.iter().map(|trip| trip.pickup.map(|at| at.and_utc().timestamp_micros()));
+            Arc::new(pickups.collect::<TimestampMicrosecondArray>())
+        }),
+        column("PULocationID", DataType::Int32, true, |of| of.zones(|trip| trip.pickup_zone)),
+        column("DOLocationID", DataType::Int32, true, |of| of.zones(|trip| trip.dropoff_zone)),
+        column("predicted_duration", DataType::Float64, false, |of| floats(&of.predictions.duration_min)),
+        column("lower", DataType::Float64, false, |of| floats(&of.predictions.lower_min)),
+        column("upper", DataType::Float64, false, |of| floats(&of.predictions.upper_min)),
+        column("tip_probability", DataType::Float64, true, |of| match &of.predictions.tip_probability {
+            Some(probabilities) => floats(probabilities),
+            None => Arc::new(Float64Array::new_null(of.rows.trips.len())),
+        }),
+        column("actual_duration", DataType::Float64, true, |of| {
+            Arc::new(of.minutes().collect::<Float64Array>())
+        }),
+        column("diff", DataType::Float64, true, |of| {
+            let pairs = of.minutes().zip(&of.predictions.duration_min);
+            Arc::new(pairs.map(|(actual, predicted)| Some(actual? - predicted)).collect::<Float64Array>())
+        }),
+        column("flags", DataType::Utf8, false, |of| {
+            let flags = of.rows.trips.iter().map(|trip| Some(trip.flags().collect::<Vec<_>>().join(",")));
+            Arc::new(flags.collect::<StringArray>())
+        }),
+        column("bundle", partition_type(), false, |of| {
+            let bundles = std::iter::repeat_n(of.encoder.bundle.as_str(), of.rows.trips.len());
+            Arc::new(bundles.collect::<DictionaryArray<Int32Type>>())
+        }),
+        column("duration_version", DataType::Utf8, false, |of| {
+            of.same(Some(of.encoder.versions.duration.as_str()))
+        }),
+        column("tip_version", DataType::Utf8, true, |of| {
+            of.same(of.encoder.versions.tip.as_ref().map(ModelVersion::as_str))
+        }),
+    ]
+}
+
+fn floats(values: &[f64]) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(values.iter().copied()))
 }
 
 /// Returns the type of a column that is also a partition in object keys: pyarrow reads partitions as dictionaries,
