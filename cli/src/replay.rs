@@ -21,6 +21,7 @@ use registry::runs::{Retrained, Run};
 use registry::{Registry, layout};
 use retrainer::config::Windows;
 use retrainer::learn::Learning;
+use retrainer::room::Room;
 use retrainer::{Retrainer, Settings};
 use serde::Serialize;
 use store::{Condition, MemoryStore, ObjectKey, Store, StoreUri};
@@ -137,6 +138,7 @@ async fn live(
         params: FitParams { seed: args.seed, ..FitParams::default() },
         trials: args.trials,
         rows_max: usize::MAX,
+        room: Room::default(),
         threads: args.threads,
     };
     let settings = Settings {

@@ -12,6 +12,7 @@ use platform::steps::Steps;
 use registry::runs::{Retrained, Run};
 use retrainer::config::{ROWS_MAX, RowsMax, Windows, tracker_of_process};
 use retrainer::learn::Learning;
+use retrainer::room::Room;
 use retrainer::{Retrainer, Settings};
 use serde_json::{Value, json};
 use store::StoreUri;
@@ -111,6 +112,7 @@ async fn here(args: &Args, data: &StoreUri, models: &StoreUri, out: &Output) -> 
         params: FitParams { seed: args.seed, ..FitParams::default() },
         trials: args.trials,
         rows_max: args.rows_max.0,
+        room: Room::default(),
         threads: args.threads,
     };
     let policy = PromotionPolicy { seed: args.seed, ..PromotionPolicy::default() };

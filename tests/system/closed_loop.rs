@@ -24,6 +24,7 @@ use registry::runs::Run;
 use registry::{Models, Registry, layout};
 use retrainer::learn::Learning;
 use retrainer::request::{RetrainerEvent, retrainer_event};
+use retrainer::room::Room;
 use retrainer::{Retrainer, Settings};
 use serde_json::json;
 use store::{Condition, MemoryStore, ObjectKey, Store, json as documents};
@@ -54,7 +55,14 @@ impl Bench {
     fn retrainer(&self) -> Retrainer {
         let boosted = BoostedParams { rounds_max: 120, ..BoostedParams::default() };
         let params = FitParams { boosted, ..FitParams::default() };
-        let learning = Learning { windows: vec![1], params, trials: 1, rows_max: usize::MAX, threads: 0 };
+        let learning = Learning {
+            windows: vec![1],
+            params,
+            trials: 1,
+            rows_max: usize::MAX,
+            room: Room::default(),
+            threads: 0,
+        };
         let settings = Settings {
             taxi: "green".into(),
             utc_times: Default::default(),

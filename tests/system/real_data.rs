@@ -14,6 +14,7 @@ use model::performance::Figures;
 use model::{Family, LabelledTrips, Model, Rules, Target, Trained, Work, go_on, judge, train};
 use platform::lambda::Deadline;
 use retrainer::learn::Learning;
+use retrainer::room::Room;
 use retrainer::{Retrainer, Settings};
 use store::{Condition, MemoryStore, ObjectKey, Store};
 use tests::months::{self, SAMPLE, SAMPLE_VERSIONS};
@@ -309,7 +310,8 @@ async fn a_retraining_on_the_sample_comes_to_the_models_of_the_readme() {
         data.put(&key, bytes, Condition::Always).await.unwrap();
     }
     let (windows, params) = (vec![1, 3, 12], FitParams::default());
-    let learning = Learning { windows, params, trials: 4, rows_max: usize::MAX, threads: 0 };
+    let learning =
+        Learning { windows, params, trials: 4, rows_max: usize::MAX, room: Room::default(), threads: 0 };
     let settings = Settings {
         taxi: "green".into(),
         utc_times: Default::default(),

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use store::StoreUri;
 
 use crate::learn::Learning;
+use crate::room::Room;
 use crate::{Settings, Tracker};
 
 /// Every variable that the retrainer reads.
@@ -145,7 +146,8 @@ impl Config {
         let params = FitParams { seed: self.seed, ..FitParams::default() };
         let policy = PromotionPolicy { seed: self.seed, ..PromotionPolicy::default() };
         let (windows, trials) = (self.training_windows.0.clone(), self.search_trials);
-        let learning = Learning { windows, params, trials, rows_max: self.training_rows_max, threads: 0 };
+        let (rows_max, room) = (self.training_rows_max, Room::of_function());
+        let learning = Learning { windows, params, trials, rows_max, room, threads: 0 };
         Settings { taxi: self.taxi.clone(), utc_times: self.utc_times, learning, policy }
     }
 }

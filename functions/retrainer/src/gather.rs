@@ -1,6 +1,6 @@
 //! Reads the months of a plan, pinned to the bytes that were there when it was made, and fingerprints them.
 
-use dataset::{ReadError, ReadOptions, read_all};
+use dataset::{ReadError, ReadOptions, read_all, summary_of};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
 use model::segments::{DefectiveSegment, defective};
@@ -12,6 +12,7 @@ use store::{Get, Store, StoreError};
 use crate::compute;
 use crate::learn::Comparison;
 use crate::plan::{MonthFile, Plan};
+use crate::room::{NoRoom, Room};
 
 /// The trips of a plan.
 #[derive(Debug)]
@@ -30,6 +31,17 @@ pub struct Gathered {
     pub inspections: Vec<Inspection>,
 }
 
+/// How months are read, and how much of them is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// How files are read.
+    pub options: ReadOptions,
+    /// Rows of all training months that are kept at most.
+    pub rows_max: usize,
+    /// The memory there is.
+    pub room: Room,
+}
+
 /// The holdout month. Its trips are released once, in exchange for finished candidates, so that nothing that still
 /// learns sees them.
 #[derive(Debug)]
@@ -45,11 +57,10 @@ impl HoldoutMonth {
     pub(crate) async fn read(
         store: &dyn Store,
         month: &MonthFile,
-        options: ReadOptions,
-        rows_max: usize,
+        reading: &Reading,
     ) -> Result<Self, GatherError> {
-        let mut trips = read(store, month, options).await?.0;
-        draw(std::slice::from_mut(&mut trips), 1.0, to_judge_on(rows_max));
+        let mut trips = read(store, month, reading, 0).await?.0;
+        draw(std::slice::from_mut(&mut trips), 1.0, to_judge_on(reading.rows_max));
         Ok(Self { trips })
     }
 
@@ -80,6 +91,18 @@ pub enum GatherError {
         #[source]
         source: ReadError,
     },
+    /// A month does not fit into memory.
+    #[error("gathering {key}")]
+    NoRoom {
+        /// The key of the file.
+        key: String,
+        /// How much it needs.
+        #[source]
+        source: NoRoom,
+    },
+    /// Models of the months do not fit into memory.
+    #[error(transparent)]
+    NoRoomToLearn(NoRoom),
     /// No training month could be read and passed the gates.
     #[error("none of the {} months to learn from can be used: {}", left_out.len(), reasons(left_out))]
     NothingLeft {
@@ -101,6 +124,7 @@ impl Classified for GatherError {
         match self {
             Self::Store { source, .. } => source.error_type(),
             Self::Read { source, .. } => source.error_type(),
+            Self::NoRoom { .. } | Self::NoRoomToLearn(_) => "Retraining.Memory",
             Self::NothingLeft { .. } => "Retraining.NothingToLearnFrom",
             Self::Refused { .. } => "Retraining.MonthRefused",
         }
@@ -118,20 +142,16 @@ fn reasons(left_out: &[LeftOut]) -> String {
 /// that cannot be read or is refused is left out and named, so that one bad file does not stop retraining for a year.
 /// The holdout month is needed to judge, so there it is an error.
 ///
-/// Of all training months together at most `rows_max` rows are kept, and of the holdout month at most as many, or [`JUDGED_ROWS_MIN`]: the same share of each, and no more than one month is there beside them.
+/// Of all training months together at most [`Reading::rows_max`] rows are kept, and of the holdout month at most as many, or [`JUDGED_ROWS_MIN`]: the same
+/// share of each, and no more than one month is there beside them. What does not fit into memory ends it before it is read or learned from.
 ///
 /// # Errors
 /// [`GatherError`].
-pub async fn gather(
-    store: &dyn Store,
-    plan: &Plan,
-    options: ReadOptions,
-    rows_max: usize,
-) -> Result<Gathered, GatherError> {
+pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result<Gathered, GatherError> {
     let (mut train, mut fingerprints, mut left_out, mut share) = (Vec::new(), Vec::new(), Vec::new(), 1.0);
     let (mut inspections, mut accepted) = (Vec::new(), Vec::new());
     for source in &plan.train {
-        let used = match read(store, source, options).await {
+        let used = match read(store, source, reading, rows_of(&train)).await {
             Ok((trips, fingerprint)) => {
                 let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
                 let refusal = inspection.refusal();
@@ -139,11 +159,13 @@ pub async fn gather(
                     accepted.push(inspection.figures.clone());
                     fingerprints.push(fingerprint);
                     train.push(trips);
-                    share = draw(&mut train, share, rows_max);
+                    share = draw(&mut train, share, reading.rows_max);
                 }
                 inspections.push(inspection);
                 refusal.map_or(Ok(()), Err)
             }
+            // Other months of the taxi would be as large.
+            Err(error @ GatherError::NoRoom { .. }) => return Err(error),
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => Err(chain(&error)),
         };
@@ -159,13 +181,14 @@ pub async fn gather(
         let remark = format!("one of {} rows was drawn to learn from", 1.0 / share);
         fingerprints.iter_mut().for_each(|file: &mut Fingerprint| file.remarks.push(remark.clone()));
     }
-    let (mut trips, mut fingerprint) = read(store, &plan.judge, options).await?;
+    reading.room.to_learn(rows_of(&train)).map_err(GatherError::NoRoomToLearn)?;
+    let (mut trips, mut fingerprint) = read(store, &plan.judge, reading, rows_of(&train)).await?;
     let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
     if let Some(reason) = inspection.refusal() {
         return Err(GatherError::Refused { key: plan.judge.key.to_string(), reason });
     }
     inspections.push(inspection);
-    let judged = draw(std::slice::from_mut(&mut trips), 1.0, to_judge_on(rows_max));
+    let judged = draw(std::slice::from_mut(&mut trips), 1.0, to_judge_on(reading.rows_max));
     if judged < 1.0 {
         fingerprint.remarks.push(format!("one of {} rows was drawn to judge on", 1.0 / judged));
     }
@@ -188,27 +211,37 @@ fn to_judge_on(rows_max: usize) -> usize {
 fn draw(files: &mut [LabelledTrips], mut share: f64, rows_max: usize) -> f64 {
     // Those before the last one are drawn already.
     files.iter_mut().for_each(|file| file.draw(share));
-    while files.iter().map(|file| file.trips.len()).sum::<usize>() > rows_max && share > SHARE_MIN {
+    while rows_of(files) > rows_max as u64 && share > SHARE_MIN {
         share /= 2.0;
         files.iter_mut().for_each(|file| file.draw(share));
     }
     share
 }
 
-/// Reads a month of the plan, pinned to its ETag.
+/// Returns how many rows are kept of some files.
+pub(crate) fn rows_of(files: &[LabelledTrips]) -> u64 {
+    files.iter().map(|file| file.trips.len() as u64).sum()
+}
+
+/// Reads a month of the plan, pinned to its ETag, beside `kept` rows of others.
 ///
 /// # Errors
 /// [`GatherError`].
 pub(crate) async fn read(
     store: &dyn Store,
     source: &MonthFile,
-    options: ReadOptions,
+    reading: &Reading,
+    kept: u64,
 ) -> Result<(LabelledTrips, Fingerprint), GatherError> {
     let key = source.key.to_string();
     let pinned = Get { if_match: Some(source.etag.clone()), ..Get::default() };
     let object = store.get(&source.key, pinned).await;
     let object = object.map_err(|source| GatherError::Store { key: key.clone(), source })?;
-    let month = source.month;
+    let (month, options) = (source.month, reading.options);
+    // An unreadable file has its own error below.
+    let rows = summary_of(&object.bytes, options).map_or(0, |summary| summary.rows);
+    let fits = reading.room.to_read(rows, object.bytes.len() as u64, kept);
+    fits.map_err(|source| GatherError::NoRoom { key: key.clone(), source })?;
     let read = compute(move || {
         let (mut trips, report) = read_all(&object.bytes, Some(month), options)?;
         trips.sha256 = sha256_hex(&object.bytes);

@@ -12,6 +12,7 @@ use registry::runs::{LearningCurve, Trial, TrialOutcome, WindowTried};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Window, windows};
+use crate::room::Room;
 use crate::search::Search;
 
 /// The search validates on fits of this many months: parameters that do well on them do well on a year.
@@ -30,6 +31,8 @@ pub struct Learning {
     pub trials: usize,
     /// Rows to learn from at most; of more months' rows a share is drawn.
     pub rows_max: usize,
+    /// The memory there is for months and models.
+    pub room: Room,
     /// Maximum number of threads; 0 for as many as the machine runs at once.
     pub threads: usize,
 }

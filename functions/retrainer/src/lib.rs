@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod plan;
 mod record;
 pub mod request;
+pub mod room;
 pub mod search;
 mod timing;
 mod track;
@@ -42,7 +43,7 @@ use store::{ObjectMeta, Store, StoreError};
 
 use age::Age;
 use fits::LocalFits;
-use gather::{GatherError, gather};
+use gather::{GatherError, Reading, gather};
 use learn::{Comparison, Learning, NotFitted, learn};
 use pipeline::StepOutput;
 use plan::{Plan, PlanError, plan, unrecognised};
@@ -246,8 +247,10 @@ impl Retrainer {
         }
     }
 
-    fn read_options(&self) -> ReadOptions {
-        ReadOptions { utc_times: self.settings.utc_times, ..ReadOptions::default() }
+    fn reading(&self) -> Reading {
+        let Settings { utc_times, learning, .. } = &self.settings;
+        let options = ReadOptions { utc_times: *utc_times, ..ReadOptions::default() };
+        Reading { options, rows_max: learning.rows_max, room: learning.room }
     }
 
     /// Lists the objects that may be months to learn from.
@@ -266,8 +269,7 @@ impl Retrainer {
         failure: &mut Option<RetrainError>,
     ) -> Result<(), RetrainError> {
         let watch = Stopwatch::start(run.started);
-        let rows_max = self.settings.learning.rows_max;
-        let gathered = gather(&*self.data, plan, self.read_options(), rows_max).await?;
+        let gathered = gather(&*self.data, plan, &self.reading()).await?;
         run.steps.push(watch.stop(MONTHS, None));
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;

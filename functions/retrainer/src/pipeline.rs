@@ -21,7 +21,7 @@ use serde_json::json;
 use store::{Condition, Get, ObjectKey, StoreError, json};
 
 use crate::fits::{FitResult, LocalFits, RecordedFit, RecordedFits, name_of};
-use crate::gather::{HoldoutMonth, gather, read};
+use crate::gather::{HoldoutMonth, gather, read, rows_of};
 use crate::learn::{Comparison, FitTask, Fits, Learning, NotFitted, ValidationTask, learn};
 use crate::plan::MonthFile;
 use crate::request::{Step, StepError, retrain_request};
@@ -111,8 +111,7 @@ impl Retrainer {
             Err(error) => return self.end_with(run, error.into()).await,
         };
         let watch = Stopwatch::start(run.started);
-        let rows_max = self.settings.learning.rows_max;
-        let gathered = match gather(&*self.data, &plan, self.read_options(), rows_max).await {
+        let gathered = match gather(&*self.data, &plan, &self.reading()).await {
             Ok(gathered) => gathered,
             Err(error) => return self.end_with(run, error.into()).await,
         };
@@ -169,7 +168,7 @@ impl Retrainer {
         let watch = Stopwatch::start(state.run.started);
         let mut files = Vec::new();
         for month in &state.train {
-            let mut file = read(&*self.data, month, self.read_options()).await?.0;
+            let mut file = read(&*self.data, month, &self.reading(), rows_of(&files)).await?.0;
             file.draw(state.share);
             files.push(file);
         }
@@ -246,8 +245,7 @@ impl Retrainer {
                 }
             }
         }
-        let rows_max = self.settings.learning.rows_max;
-        let holdout = HoldoutMonth::read(&*self.data, &judge, self.read_options(), rows_max).await?;
+        let holdout = HoldoutMonth::read(&*self.data, &judge, &self.reading()).await?;
         let (rows, comparisons) = holdout.open(comparisons);
         self.judge_all(&mut run, comparisons, rows, deadline, &mut failure).await;
         let took = account(&mut run);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::{NaiveDate, SubsecRound, Utc};
-use platform::env::{Env, Variable};
 use registry::runs::Run;
 
 use crate::Settings;
+use crate::room::function_mb;
 
 /// The git revision of a release build; none if it was built outside of git.
 const REVISION: Option<&str> = option_env!("TRIPCAST_REVISION");
@@ -44,17 +44,12 @@ pub(crate) fn account(run: &mut Run, took: Duration) {
     run.cost_usd_estimated = cost_usd(took);
 }
 
-/// A variable that Lambda sets.
-const VARIABLES: [Variable; 1] =
-    [Variable { name: "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", meaning: "memory in MB", default: Some("0") }];
-
 /// US dollars for a gigabyte of memory for a second: list price of x86_64 and arm64 in us-east-1, 2026-11.
 const USD_A_GB_SECOND: f64 = if cfg!(target_arch = "aarch64") { 0.000_013_333_4 } else { 0.000_016_666_7 };
 
 /// Returns the price of `took` on Lambda in US dollars, at its list price; none elsewhere.
 fn cost_usd(took: Duration) -> Option<f64> {
-    let memory_mb: f64 = Env::of_process(&VARIABLES).ok()?.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok()?;
-    (memory_mb > 0.0).then(|| memory_mb / 1024.0 * took.as_secs_f64() * USD_A_GB_SECOND)
+    Some(function_mb()? as f64 / 1024.0 * took.as_secs_f64() * USD_A_GB_SECOND)
 }
 
 /// Returns the peak memory of this process in bytes; none where the system does not report it.

@@ -2,6 +2,7 @@ use mlflow::{Credentials, Tracking};
 use model::candidates::FitParams;
 use model::request::local_time;
 use model::{Month, Outcome, Trip, Zone};
+use room::Room;
 use store::{Condition, Get, MemoryStore, ObjectKey};
 
 use super::*;
@@ -36,14 +37,20 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    bench_of(usize::MAX)
+    bench_of(usize::MAX, Room::default())
 }
 
-/// A bench that learns from so many rows at most.
-fn bench_of(rows_max: usize) -> Bench {
+/// A bench that learns from so many rows at most, in so much memory.
+fn bench_of(rows_max: usize, room: Room) -> Bench {
     let (data, models) = (MemoryStore::default(), MemoryStore::default());
-    let learning =
-        Learning { windows: vec![1, 3, 12], params: FitParams::default(), trials: 2, rows_max, threads: 0 };
+    let learning = Learning {
+        windows: vec![1, 3, 12],
+        params: FitParams::default(),
+        trials: 2,
+        rows_max,
+        room,
+        threads: 0,
+    };
     let settings = Settings {
         taxi: "green".into(),
         utc_times: Default::default(),
@@ -232,6 +239,21 @@ async fn a_target_that_cannot_be_learned_does_not_stop_the_other() {
     assert_eq!(failed.error_type(), "Retraining.Fit");
     let run = recorded(&bench, "2021-03-15-one").await;
     assert_eq!((&run["targets"][0]["promoted"], &run["failed"][0]["target"]), (&json!(true), &json!("tip")));
+}
+
+/// A function that is killed for its memory would say nothing.
+#[tokio::test]
+async fn what_does_not_fit_into_memory_is_refused_and_recorded() {
+    let bench = bench_of(usize::MAX, Room::of_mb(Some(64)));
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
+    let day = "2021-03-15".parse().unwrap();
+    let failed = bench.retrainer.retrain(day, &Target::ALL, "one", an_hour()).await.unwrap_err();
+    assert_eq!((failed.error_type(), failed.is_transient()), ("Retraining.Memory", false));
+    let run = recorded(&bench, "2021-03-15-one").await;
+    let reason = run["failed"][0]["detail"].as_str().unwrap();
+    assert!(reason.contains("2021-01.parquet: reading its 600 rows needs some 100 MB"), "{reason}");
+    assert!(reason.contains("the function has 64: raise RetrainerMemory"), "{reason}");
 }
 
 /// Two retrainings on one day each keep their record, and one that did not end is recorded as such.

@@ -11,6 +11,7 @@ use model::{ModelVersion, Outcome, Target, Trip, Zone};
 use registry::Registry;
 use registry::runs::Runs;
 use retrainer::learn::Learning;
+use retrainer::room::Room;
 use retrainer::{Retrainer, Settings};
 use serde_json::json;
 use store::{Condition, MemoryStore, ObjectKey, Store};
@@ -58,7 +59,14 @@ pub fn month(of: &str, minutes: i64) -> Bytes {
 fn retrainer(data: Arc<dyn Store>, models: Arc<dyn Store>) -> Retrainer {
     let mut params = FitParams::default();
     params.boosted.rounds_max = 10;
-    let learning = Learning { windows: vec![1], params, trials: 1, rows_max: usize::MAX, threads: 1 };
+    let learning = Learning {
+        windows: vec![1],
+        params,
+        trials: 1,
+        rows_max: usize::MAX,
+        room: Room::default(),
+        threads: 1,
+    };
     let settings = Settings {
         taxi: "green".into(),
         utc_times: Default::default(),

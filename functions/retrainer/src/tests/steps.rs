@@ -138,7 +138,7 @@ async fn an_abandoned_run_says_why() {
 /// Of more rows than are wanted a share is drawn, the same by both ways, and the record says so.
 #[tokio::test]
 async fn months_that_are_too_large_are_drawn_from() {
-    let (at_once, in_steps) = (bench_of(700), bench_of(700));
+    let (at_once, in_steps) = (bench_of(700, Room::default()), bench_of(700, Room::default()));
     for bench in [&at_once, &in_steps] {
         for (number, of) in ["2021-01", "2021-02", "2021-03"].into_iter().enumerate() {
             seed(bench, of, month(of, |zone| i64::from(zone) * 3 + number as i64)).await;
