@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use platform::letters::SqsLetters;
+use operations::letters::SqsLetters;
 
 /// Time for which messages are hidden from others while they are looked at or moved.
 pub const HIDDEN: Duration = Duration::from_secs(120);

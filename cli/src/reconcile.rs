@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use batch_predictor::audit::{Audit, FileStanding};
 use chrono::{DateTime, Utc};
-use platform::invoke::{Functions, LambdaFunctions};
+use operations::invoke::{Functions, LambdaFunctions};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{ObjectKey, ObjectMeta, StoreUri};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use platform::letters::{Letter, Letters, LettersError, Scan};
+use operations::letters::{Letter, Letters, LettersError, Scan};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, spinner};
@@ -155,7 +155,7 @@ fn table(listed: &Listed) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use platform::letters::{Attribute, MemoryLetters};
+    use operations::letters::{Attribute, MemoryLetters};
 
     use super::*;
 

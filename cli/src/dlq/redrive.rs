@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use indicatif::ProgressBar;
-use platform::letters::{Letter, Letters, LettersError, Scan};
+use operations::letters::{Letter, Letters, LettersError, Scan};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, progress};
@@ -228,7 +228,7 @@ fn table(redriven: &Redriven) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use platform::letters::{Attribute, MemoryLetters};
+    use operations::letters::{Attribute, MemoryLetters};
 
     use super::*;
 

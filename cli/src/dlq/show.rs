@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use platform::letters::{Letter, Letters, LettersError, Scan};
+use operations::letters::{Letter, Letters, LettersError, Scan};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, spinner};
@@ -108,7 +108,7 @@ fn table(shown: &Shown) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use platform::letters::MemoryLetters;
+    use operations::letters::MemoryLetters;
 
     use super::*;
 

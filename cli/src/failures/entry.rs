@@ -2,10 +2,10 @@
 //! Scheduler send of events that they could not deliver.
 
 use chrono::{DateTime, Utc};
+use operations::invoke::reason;
+use operations::letters::Letter;
+use operations::records::Position;
 use platform::event::objects_created;
-use platform::invoke::reason;
-use platform::letters::Letter;
-use platform::records::Position;
 use serde_json::Value;
 
 use crate::queues::beginning;
@@ -163,7 +163,7 @@ fn position(info: &Value) -> Option<Position> {
 /// Samples of entries for tests.
 #[cfg(test)]
 pub mod samples {
-    use platform::letters::Attribute;
+    use operations::letters::Attribute;
     use serde_json::json;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! `tripcast failures list`.
 
 use chrono::{DateTime, Utc};
-use platform::letters::{Letters, LettersError, Scan};
+use operations::letters::{Letters, LettersError, Scan};
 use serde::Serialize;
 
 use super::entry::{Entry, Function, Work};
@@ -99,7 +99,7 @@ fn table(listed: &Listed) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use platform::letters::MemoryLetters;
+    use operations::letters::MemoryLetters;
 
     use super::super::entry::samples;
     use super::*;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use platform::invoke::{Functions, LambdaFunctions};
-use platform::letters::{Letters, LettersError, Scan};
-use platform::records::{KinesisRecords, Position, Records, events};
+use operations::invoke::{Functions, LambdaFunctions};
+use operations::letters::{Letters, LettersError, Scan};
+use operations::records::{KinesisRecords, Position, Records, events};
 use serde::Serialize;
 use serde_json::Value;
 

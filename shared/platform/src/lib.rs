@@ -4,25 +4,18 @@
 //! decodes events, [`outcome`] keeps the state of each message; [`queue`] sends messages, [`stream`] puts
 //! records, [`topic`] sends notes to people. A feature of the retrainer alone, `secrets`, reads a secret.
 //!
-//! The command line alone uses [`letters`], which looks at messages of a queue and moves them, [`records`], which reads a stream
-//! again, and two features: `steps` follows state machines, `invoke` invokes functions.
-//!
-//! Deliberately absent: objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
+//! Deliberately absent: what operators do (`operations`), objects and models (`store`, `registry`), Parquet, predictions. AWS clients stay inside.
 
-mod client;
+pub mod client;
 pub mod env;
 pub mod event;
-#[cfg(feature = "invoke")]
-pub mod invoke;
 pub mod lambda;
-pub mod letters;
 pub mod outcome;
 pub mod queue;
-pub mod records;
 #[cfg(feature = "secrets")]
 pub mod secret;
-#[cfg(feature = "steps")]
-pub mod steps;
 pub mod stream;
 pub mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod topic;

@@ -129,7 +129,7 @@ impl Sink for SqsSink {
 
 /// Returns the result of each of `count` entries of a call, whose ids are their numbers: an entry that SQS names neither as
 /// done nor as refused was not done.
-pub(crate) fn results<'a>(
+pub fn results<'a>(
     count: usize,
     done: impl Iterator<Item = &'a str>,
     refused: &[BatchResultErrorEntry],
@@ -160,12 +160,7 @@ fn entry(
 }
 
 /// Splits items of `bytes` each into runs of at most `entries` and `bytes_max`, in order.
-pub(crate) fn calls<T>(
-    items: &[T],
-    entries: usize,
-    bytes_max: usize,
-    bytes: impl Fn(&T) -> usize,
-) -> Vec<&[T]> {
+pub fn calls<T>(items: &[T], entries: usize, bytes_max: usize, bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut calls, mut start, mut sum) = (Vec::new(), 0, 0);
     for (at, item) in items.iter().enumerate() {
         let size = bytes(item);

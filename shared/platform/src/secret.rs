@@ -33,11 +33,11 @@ mod tests {
     use axum::response::IntoResponse;
 
     use super::*;
-    use crate::client::double;
+    use crate::testing;
 
     #[tokio::test]
     async fn a_secret_is_its_text() {
-        let (_, config) = double::serve(|call| {
+        let (_, config) = testing::serve(|call| {
             let text = if call["SecretId"] == "arn:ours" { r#"{"SecretString": "open"}"# } else { "{}" };
             (StatusCode::OK, text).into_response()
         })
@@ -50,7 +50,7 @@ mod tests {
     #[tokio::test]
     async fn a_secret_that_may_not_be_read_says_so() {
         let refusal = r#"{"__type": "AccessDeniedException", "message": "not allowed"}"#;
-        let (_, config) = double::serve(move |_| (StatusCode::BAD_REQUEST, refusal).into_response()).await;
+        let (_, config) = testing::serve(move |_| (StatusCode::BAD_REQUEST, refusal).into_response()).await;
         let error = read_secret(&config, "arn:theirs").await.unwrap_err().to_string();
         assert!(error.contains("arn:theirs") && error.contains("not allowed"), "{error}");
     }

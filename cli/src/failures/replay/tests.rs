@@ -2,9 +2,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use clap::Parser;
-use platform::invoke::InvokeError;
-use platform::letters::{Letter, MemoryLetters};
-use platform::records::{Record, RecordsError};
+use operations::invoke::InvokeError;
+use operations::letters::{Letter, MemoryLetters};
+use operations::records::{Record, RecordsError};
 use serde_json::json;
 
 use super::super::entry::samples;

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::client::double::serve;
+use crate::testing::serve;
 
 fn messages(count: usize, bytes: usize) -> Vec<Outgoing> {
     (0..count).map(|at| Outgoing::new(format!("{at}{}", "x".repeat(bytes)))).collect()

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::client::double::serve;
+use crate::testing::serve;
 
 /// Starts a server that speaks the Kinesis protocol and responds with `answer` to the number of a call and its records.
 async fn stream(

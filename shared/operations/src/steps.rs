@@ -8,7 +8,7 @@ use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::types::{ExecutionStatus, MapRunItemCounts};
 use serde_json::Value;
 
-use crate::client::{ATTEMPT, CALL, detail, timeouts};
+use platform::client::{ATTEMPT, CALL, detail, timeouts};
 
 /// Time between two looks at an execution.
 pub const PAUSE: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::client::double::serve;
+use platform::testing::serve;
 
 const HIDDEN: Duration = Duration::from_secs(60);
 

@@ -10,7 +10,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use serde_json::Value;
 
-use crate::client::{ATTEMPT, CALL, detail, timeouts};
+use platform::client::{ATTEMPT, CALL, detail, timeouts};
 
 /// Time limit of a call that waits for an answer: the longest that a function may have, and its start.
 const ANSWER: Duration = Duration::from_secs(930);
@@ -96,7 +96,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::double::serve;
+    use platform::testing::serve;
 
     #[tokio::test]
     async fn an_event_is_accepted_or_answered_and_an_error_is_named() {

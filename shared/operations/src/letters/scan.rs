@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::{Letter, Letters, LettersError};
-use crate::queue::ENTRIES_A_CALL;
+use platform::queue::ENTRIES_A_CALL;
 
 /// Receives in a row without a new message after which there are no others.
 const WITHOUT_NEW_MAX: u32 = 3;

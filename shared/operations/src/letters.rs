@@ -25,8 +25,8 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use model::chain;
 
-use crate::client::{detail, timeouts};
-use crate::queue::{BYTES_A_CALL, ENTRIES_A_CALL, calls, results};
+use platform::client::{detail, timeouts};
+use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, calls, results};
 
 pub use memory::MemoryLetters;
 pub use scan::Scan;

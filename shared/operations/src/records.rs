@@ -11,8 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::client::{detail, timeouts};
-use crate::queue::calls;
+use platform::client::{detail, timeouts};
+use platform::queue::calls;
 
 /// Time limits of an attempt of a call, and of a call with its attempts: a page may have 10 MB.
 const ATTEMPT: Duration = Duration::from_secs(20);
@@ -154,8 +154,8 @@ mod tests {
     use axum::response::IntoResponse;
 
     use super::*;
-    use crate::client::double::serve;
-    use crate::event::{Origin, trip_messages};
+    use platform::event::{Origin, trip_messages};
+    use platform::testing::serve;
 
     fn position() -> Position {
         Position {

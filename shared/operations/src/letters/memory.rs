@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Depth, Letter, Letters, LettersError};
-use crate::queue::ENTRIES_A_CALL;
+use platform::queue::ENTRIES_A_CALL;
 
 /// A queue in memory for tests, shared by its clones, that can refuse what is asked of it.
 #[derive(Debug, Clone, Default)]
