@@ -291,11 +291,6 @@ fn served_panels() -> Vec<(Panel, Vec<String>)> {
     all.filter(|(_, queries)| !queries.is_empty()).collect()
 }
 
-/// Returns the queries of the dashboard on Prometheus.
-pub fn prometheus_queries() -> Vec<String> {
-    served_panels().into_iter().flat_map(|(_, queries)| queries).collect()
-}
-
 fn defaults(unit: Unit) -> Value {
     let name = match unit {
         Unit::Count => "short",

@@ -47,7 +47,7 @@ fn folder_with_history() -> tempfile::TempDir {
 }
 
 /// Creates a folder with January to March 2021: two months of history, and a dropped file.
-fn folder_with_trips() -> tempfile::TempDir {
+pub(crate) fn folder_with_trips() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (month, place) in [("2021-01", "history"), ("2021-02", "history"), ("2021-03", "incoming")] {
         let place = folder.path().join("data").join(place);

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::needs::{Need, has};
-use tests::{function_binary, months, root, variable};
+use tests::{function_binary, root, variable};
 use tokio::process::{Child, Command};
+
+use crate::bootstraps::folder_with_trips;
 
 /// A function in the emulator.
 struct Emulated {
@@ -80,17 +82,6 @@ fn samples(function: &str) -> Vec<String> {
     names.retain(|name| name.starts_with(function));
     names.sort_unstable();
     names
-}
-
-fn folder_with_trips() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (month, place) in [("2021-01", "history"), ("2021-02", "history"), ("2021-03", "incoming")] {
-        let place = folder.path().join("data").join(place);
-        std::fs::create_dir_all(&place).unwrap();
-        let from = months::green(month);
-        std::fs::copy(&from, place.join(from.file_name().unwrap())).unwrap();
-    }
-    folder
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ use interval::Interval;
 use linear::LinearModel;
 use soundness::DAY_MIN;
 use tip_tree::TipTree;
+pub(crate) use trees::boost::split_mix;
 
 /// A family of models, as the command line and the configuration name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -270,14 +271,6 @@ impl TipModel {
         };
         predicted.into_iter().map(|p| self.calibration.calibrate(p.clamp(0.0, 1.0))).collect()
     }
-}
-
-/// Mixes `seed` into a random number by SplitMix64 (Steele, Lea, Flood 2014), the same on every machine.
-pub(crate) fn split_mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

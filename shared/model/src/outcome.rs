@@ -2,6 +2,7 @@
 
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
+use trees::boost::split_mix;
 
 use crate::month::Month;
 use crate::rejection::RejectionCounts;
@@ -82,13 +83,7 @@ fn uniform(trip: &Trip, outcome: &Outcome) -> f64 {
         zone(trip.dropoff_zone),
         distance,
     ];
-    // SplitMix64 (Steele, Lea and Flood, 2014), once for each number.
-    let mixed = stated.into_iter().fold(0u64, |state, number| {
-        let z = (state ^ number).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    });
+    let mixed = stated.into_iter().fold(0u64, |state, number| split_mix(state ^ number));
     (mixed >> 11) as f64 / (1u64 << 53) as f64
 }
 

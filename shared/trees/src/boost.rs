@@ -40,6 +40,7 @@ mod split;
 
 use std::ops::ControlFlow;
 
+pub use fit::split_mix;
 pub use objective::Objective;
 pub use params::{BoostParams, Settings, ValidBoostParams};
 

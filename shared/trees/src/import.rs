@@ -141,11 +141,6 @@ impl Link {
             Self::SignedSquare => sum * sum.abs(),
         }
     }
-
-    /// Returns whether predictions are probabilities.
-    pub fn is_probability(self) -> bool {
-        matches!(self, Self::Logistic { .. })
-    }
 }
 
 /// A row with the prediction of the source library.

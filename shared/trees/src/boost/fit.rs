@@ -191,8 +191,8 @@ pub(super) fn draw(seed: u64, round: u32, item: u64) -> u64 {
     split_mix(mixed ^ item)
 }
 
-/// Computes one step of SplitMix64.
-fn split_mix(seed: u64) -> u64 {
+/// Mixes `seed` into a random number by SplitMix64 (Steele, Lea and Flood, 2014), the same on every machine.
+pub fn split_mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

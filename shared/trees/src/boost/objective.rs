@@ -32,15 +32,6 @@ impl Objective {
         }
     }
 
-    /// Returns the name of the metric that [`Objective::loss`] computes.
-    pub fn loss_name(self) -> &'static str {
-        match self {
-            Self::Squared => "rmse",
-            Self::Logistic => "log_loss",
-            Self::Quantile(_) => "pinball",
-        }
-    }
-
     /// Computes the weighted loss of scores, smaller is better: root mean squared error, mean log loss (natural
     /// logarithm) or mean pinball loss; NaN without rows.
     pub fn loss(self, scores: &[f64], labels: &[f32], weights: Option<&[f32]>) -> f64 {
