@@ -181,7 +181,6 @@ pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result
         let remark = format!("one of {} rows was drawn to learn from", 1.0 / share);
         fingerprints.iter_mut().for_each(|file: &mut Fingerprint| file.remarks.push(remark.clone()));
     }
-    reading.room.to_learn(rows_of(&train)).map_err(GatherError::NoRoomToLearn)?;
     let (mut trips, mut fingerprint) = read(store, &plan.judge, reading, rows_of(&train)).await?;
     let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
     if let Some(reason) = inspection.refusal() {
@@ -193,6 +192,8 @@ pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result
         fingerprint.remarks.push(format!("one of {} rows was drawn to judge on", 1.0 / judged));
     }
     fingerprints.push(fingerprint);
+    let room = reading.room.to_learn(rows_of(&train), trips.trips.len() as u64);
+    room.map_err(GatherError::NoRoomToLearn)?;
     Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, share, inspections })
 }
 
@@ -235,13 +236,17 @@ pub(crate) async fn read(
 ) -> Result<(LabelledTrips, Fingerprint), GatherError> {
     let key = source.key.to_string();
     let pinned = Get { if_match: Some(source.etag.clone()), ..Get::default() };
+    let room = |rows, bytes| {
+        let fits = reading.room.to_read(rows, bytes, kept);
+        fits.map_err(|source| GatherError::NoRoom { key: key.clone(), source })
+    };
+    room(0, source.bytes)?;
     let object = store.get(&source.key, pinned).await;
     let object = object.map_err(|source| GatherError::Store { key: key.clone(), source })?;
     let (month, options) = (source.month, reading.options);
     // An unreadable file has its own error below.
     let rows = summary_of(&object.bytes, options).map_or(0, |summary| summary.rows);
-    let fits = reading.room.to_read(rows, object.bytes.len() as u64, kept);
-    fits.map_err(|source| GatherError::NoRoom { key: key.clone(), source })?;
+    room(rows, object.bytes.len() as u64)?;
     let read = compute(move || {
         let (mut trips, report) = read_all(&object.bytes, Some(month), options)?;
         trips.sha256 = sha256_hex(&object.bytes);

@@ -18,6 +18,9 @@ pub struct MonthFile {
     pub key: ObjectKey,
     /// The ETag when the plan was made.
     pub etag: ETag,
+    /// Bytes of the file; 0 in a plan of a former version.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// The months of a retraining.
@@ -87,7 +90,7 @@ pub fn plan(
     let source = |month: Month| {
         let places = layout::training_months(&TaxiMonth { taxi: taxi.to_string(), month });
         let found = places.iter().find_map(|key| available.iter().find(|meta| meta.key.as_str() == key))?;
-        Some(MonthFile { month, key: found.key.clone(), etag: found.etag.clone() })
+        Some(MonthFile { month, key: found.key.clone(), etag: found.etag.clone(), bytes: found.bytes })
     };
     let judge = (0..=LATE_MONTHS_MAX)
         .find_map(|late| source(last_full.minus(late)))

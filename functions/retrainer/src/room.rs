@@ -11,7 +11,7 @@ const VARIABLES: [Variable; 1] =
 const BASE: u64 = 100 << 20;
 /// Bytes for each row of a month that is read and searched for defective segments (measured: 320).
 const READ_ROW: u64 = 350;
-/// Bytes for each row that is kept of the months before.
+/// Bytes for each row that is kept: of the months before, and of the holdout month.
 const KEPT_ROW: u64 = 100;
 /// Bytes for each row that a model is fitted to.
 const FIT_ROW: u64 = 450;
@@ -50,23 +50,28 @@ impl Room {
     }
 
     /// Checks that a month of `rows` rows in a file of `file_bytes` can be read beside `kept` rows.
+    /// Before a file is read its rows are not known, and none are counted.
     ///
     /// # Errors
     /// [`NoRoom`].
     pub fn to_read(self, rows: u64, file_bytes: u64, kept: u64) -> Result<(), NoRoom> {
         let needed = BASE + file_bytes + rows * READ_ROW + kept * KEPT_ROW;
         self.check(needed, || {
-            (format!("reading its {rows} rows"), "raise RetrainerMemory, or retrain as in infra/batch".into())
+            (
+                format!("reading its {rows} rows in {file_bytes} bytes"),
+                "raise RetrainerMemory, or retrain as in infra/batch".into(),
+            )
         })
     }
 
-    /// Checks that models of `rows` rows can be fitted.
+    /// Checks that models of `rows` rows can be fitted beside `judged` rows of the holdout month.
     ///
     /// # Errors
     /// [`NoRoom`].
-    pub fn to_learn(self, rows: u64) -> Result<(), NoRoom> {
-        self.check(BASE + rows * FIT_ROW, || {
-            let fitting = self.bytes.unwrap_or(0).saturating_sub(BASE) / FIT_ROW;
+    pub fn to_learn(self, rows: u64, judged: u64) -> Result<(), NoRoom> {
+        let beside = BASE + judged * KEPT_ROW;
+        self.check(beside + rows * FIT_ROW, || {
+            let fitting = self.bytes.unwrap_or(0).saturating_sub(beside) / FIT_ROW;
             (
                 format!("learning from {rows} rows"),
                 format!("set TRAINING_ROWS_MAX to at most {fitting}, or raise RetrainerMemory"),
@@ -93,13 +98,15 @@ mod tests {
     fn what_fits_is_known_before() {
         let default = Room::of_mb(Some(3_008));
         let (rows_max, yellow_month, hvfhv_month) = (4_000_000, 4_000_000, 20_000_000);
-        default.to_learn(rows_max).unwrap();
+        default.to_learn(rows_max, yellow_month).unwrap();
         default.to_read(yellow_month, 60 << 20, rows_max).unwrap();
         let error = default.to_read(hvfhv_month, 470 << 20, rows_max).unwrap_err().to_string();
-        assert!(error.contains("20000000 rows needs some 7627 MB"), "{error}");
-        let error = Room::of_mb(Some(512)).to_learn(1_000_000).unwrap_err().to_string();
+        assert!(error.contains("20000000 rows in 492830720 bytes needs some 7627 MB"), "{error}");
+        let error = default.to_read(0, 4 << 30, 0).unwrap_err().to_string();
+        assert!(error.contains("needs some 4196 MB"), "a file that does not fit is not even read: {error}");
+        let error = Room::of_mb(Some(512)).to_learn(1_000_000, 0).unwrap_err().to_string();
         assert!(error.contains("at most 960029, or"), "{error}");
-        Room::of_mb(Some(512)).to_learn(960_029).unwrap();
+        Room::of_mb(Some(512)).to_learn(960_029, 0).unwrap();
         Room::default().to_read(hvfhv_month, 470 << 20, rows_max).unwrap();
     }
 }
