@@ -25,13 +25,20 @@ impl Output {
         document: &T,
         table: impl FnOnce() -> Vec<String>,
     ) -> Result<(), Failure> {
-        let text = if self.json { serde_json::to_string_pretty(document)? } else { table().join("\n") };
+        let text =
+            if self.json { serde_json::to_string_pretty(document)? } else { printable(&table().join("\n")) };
         match writeln!(std::io::stdout(), "{text}") {
             // The reader has closed the pipe, as in `tripcast ... | head`.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             done => Ok(done?),
         }
     }
+}
+
+/// Returns a text without what terminals obey: names of objects and messages of others may contain it.
+fn printable(text: &str) -> String {
+    let is_obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if is_obeyed(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Prints log messages on stderr: warnings, and more with each `-v`.
@@ -78,4 +85,14 @@ pub fn spinner(doing: &str) -> ProgressBar {
     spinner.set_message(doing.to_string());
     spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_that_is_printed() {
+        assert_eq!(printable("a\u{1b}[2J\u{9b}b\n\tc"), "a\u{fffd}[2J\u{fffd}b\n\tc");
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use operations::letters::SqsLetters;
+use operations::letters::{LettersError, SqsLetters};
 
 /// Time for which messages are hidden from others while they are looked at or moved.
 pub const HIDDEN: Duration = Duration::from_secs(120);
@@ -19,6 +19,34 @@ pub fn url(text: &str) -> Result<String, String> {
         return Err("expected a standard queue: queues that keep an order (FIFO) are not supported".into());
     }
     Ok(text.into())
+}
+
+/// Why a walk over a queue ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// The queue did not do what was asked.
+    #[error(transparent)]
+    Letters(#[from] LettersError),
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted: what was received and not done is given back")]
+    Interrupted,
+}
+
+/// Walks over a queue until the end, or until somebody interrupts it, so that what it hides can be given back.
+pub async fn unless_interrupted(
+    walk: impl Future<Output = Result<(), LettersError>>,
+) -> Result<(), WalkError> {
+    tokio::select! {
+        ended = walk => Ok(ended?),
+        _ = tokio::signal::ctrl_c() => Err(WalkError::Interrupted),
+    }
+}
+
+/// Returns a line about messages that somebody has received, and that no command shows until they are given back; none if there are none.
+pub fn hidden_line(hidden: u64) -> Option<String> {
+    (hidden > 0).then(|| {
+        format!("  {hidden} more are hidden, since somebody has received them; look again in some minutes")
+    })
 }
 
 /// Opens the queue at `url`.

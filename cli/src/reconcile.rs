@@ -18,14 +18,14 @@ use crate::queues::time;
 ///
 /// With --resend they are predicted here, on all cores, or, with --function, the events of these objects are sent to the deployed function again.
 ///
-/// Ends with 1 if there are any that are not predicted when the command ends. A file counts as predicted if the present champions have
+/// Ends with 1 if there are any that are not predicted when the command ends, or whose events were not accepted. A file counts as predicted if the present champions have
 /// predicted its present bytes. After a promotion that is none of the earlier ones: `backfill` predicts them again, and --any-champions counts
 /// what former champions have predicted.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tripcast reconcile --data s3://my-data --models s3://my-models
   tripcast reconcile --data s3://my-data --models s3://my-models --any-champions --json
-  tripcast reconcile --data s3://my-data --models s3://my-models --resend --function \"$PREDICTOR:live\"
+  tripcast reconcile --data s3://my-data --models s3://my-models --resend --function \"${BATCH_PREDICTOR_FUNCTION}:live\"
   tripcast reconcile --data ./trips-store --models ./models --resend")]
 pub struct Args {
     /// Store of the trips: s3://bucket or a directory.
@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, default_value = "incoming/")]
     prefix: String,
     /// Files that were written within so many minutes may be under way, and are not missing yet.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 20)]
     grace_minutes: u64,
     /// Count what former champions have predicted, too.
     #[arg(long)]
@@ -112,6 +112,11 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     if !args.prefix.starts_with(registry::layout::INCOMING) {
         return Err(ReconcileError::Prefix { prefix: args.prefix.clone() }.into());
     }
+    let bucket = match (&args.function, &args.data) {
+        (None, _) => None,
+        (Some(function), StoreUri::S3 { bucket, prefix }) if prefix.is_empty() => Some((function, bucket)),
+        (Some(_), data) => return Err(ReconcileError::NoBucket { data: data.to_string() }.into()),
+    };
     let data = files::open_existing("--data", &args.data).await?;
     let models = files::open_existing("--models", &args.models).await?;
     let predictor = args.here.predictor(data, models);
@@ -122,12 +127,8 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let (mut report, asked_for) = report(audit?, SystemTime::now(), grace, args.any_champions);
     if args.resend {
         let asked_for: Vec<ObjectMeta> = asked_for.into_iter().take(args.max).collect();
-        report.resent = Some(match &args.function {
-            Some(function) => {
-                let StoreUri::S3 { bucket, prefix } = &args.data else { return Err(no_bucket(args)) };
-                if !prefix.is_empty() {
-                    return Err(no_bucket(args));
-                }
+        report.resent = Some(match bucket {
+            Some((function, bucket)) => {
                 let functions = LambdaFunctions::new(&store::aws_config("tripcast").await);
                 send(&functions, function, bucket, &asked_for).await
             }
@@ -146,10 +147,6 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         Some(resent) => missing.saturating_sub(usize::try_from(resent.done).unwrap_or(missing)),
     };
     if left > 0 { Err(ReconcileError::Left { left, missing }.into()) } else { Ok(()) }
-}
-
-fn no_bucket(args: &Args) -> Failure {
-    ReconcileError::NoBucket { data: args.data.to_string() }.into()
 }
 
 /// Sends the events of files to a function.

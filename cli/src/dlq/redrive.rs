@@ -7,13 +7,13 @@ use operations::letters::{Letter, Letters, LettersError, Scan};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, progress};
-use crate::queues::{self, HIDDEN};
+use crate::queues::{self, HIDDEN, WalkError, hidden_line, unless_interrupted};
 
 /// Move messages back to the queue that they came from, once the cause of their failure is removed.
 ///
 /// A message is sent first and deleted when that was acknowledged, so none is lost and one may come twice. Its body and its attributes stay; it has a
 /// new id, a new age and no receives. Only what was there at the beginning is moved: a message that fails at once and comes back is left. What was
-/// rejected can never be predicted as it is, and stays.
+/// rejected can never be predicted as it is, and stays, as do rejected records of a stream in any case: put them into the stream anew.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tripcast dlq redrive --queue \"$DEAD_LETTER_QUEUE_URL\" --to \"$TRIPS_QUEUE_URL\" --dry-run
@@ -52,12 +52,16 @@ struct Redriven {
     dry_run: bool,
     /// Messages that could be received at the beginning, approximately.
     found: u64,
+    /// Messages that somebody had received at the beginning, and that could not be moved.
+    hidden: u64,
     /// Messages that were moved; in a dry run, those that would be.
     moved: u64,
     /// Rejected messages that were left.
     rejections_left: u64,
     /// Messages that were left because only a part of their bodies is there.
     cut_left: u64,
+    /// Rejected records of a stream, which do not belong into a queue of messages.
+    records_left: u64,
     /// Messages that were moved, came back and were left.
     returned_left: u64,
     /// Messages that the other queue did not take.
@@ -125,11 +129,12 @@ struct Redrive<'a> {
 
 impl Redrive<'_> {
     /// Moves what there is now, and counts in `redriven` what becomes of it.
-    async fn run(&self, redriven: &mut Redriven, bar: &ProgressBar) -> Result<(), LettersError> {
-        redriven.found = self.from.depth().await?.waiting;
+    async fn run(&self, redriven: &mut Redriven, bar: &ProgressBar) -> Result<(), WalkError> {
+        let depth = self.from.depth().await?;
+        (redriven.found, redriven.hidden) = (depth.waiting, depth.hidden);
         bar.set_length(redriven.found.min(self.max));
         let mut scan = Scan::new(self.from, redriven.found, HIDDEN);
-        let ended = self.walk(&mut scan, redriven, bar).await;
+        let ended = unless_interrupted(self.walk(&mut scan, redriven, bar)).await;
         scan.give_back().await;
         ended
     }
@@ -170,6 +175,8 @@ impl Redrive<'_> {
             &mut redriven.cut_left
         } else if letter.is_rejection() && !self.takes_rejections {
             &mut redriven.rejections_left
+        } else if letter.is_rejected_record() {
+            &mut redriven.records_left
         } else if letter.is_rejection() {
             return Some(letter.without_rejection());
         } else {
@@ -216,10 +223,15 @@ fn table(redriven: &Redriven) -> Vec<String> {
     let mut lines = vec![format!("{moved} of {found} messages {verb} to {}", redriven.to)];
     let left = [
         (redriven.rejections_left, "were rejected and stay: they can never be predicted as they are"),
+        (
+            redriven.records_left,
+            "are rejected records of a stream and stay: their predictions would go to a queue",
+        ),
         (redriven.cut_left, "stay because only a part of their bodies is there"),
         (redriven.returned_left, "were moved, came back and stay: their cause is not removed"),
     ];
     lines.extend(left.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("  {n} {why}")));
+    lines.extend(hidden_line(redriven.hidden));
     lines.extend(redriven.failed.iter().map(|one| format!("  not moved {}: {}", one.id, one.reason)));
     lines.extend(redriven.not_deleted.iter().map(|one| format!("  not deleted {}: {}", one.id, one.reason)));
     lines.extend(redriven.waiting.map(|waiting| format!("  {waiting} messages are in {}", redriven.queue)));

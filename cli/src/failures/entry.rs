@@ -56,6 +56,23 @@ impl Function {
         Some(Self { name: (*name).into(), qualifier: qualifier.map(|one| (*one).into()) })
     }
 
+    /// Reads a name, with an alias or a version after a colon, or an ARN.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn named(text: &str) -> Result<Self, String> {
+        let expected = || format!("{text:?}: expected the name of a function, NAME:alias, or an ARN");
+        if text.starts_with("arn:") {
+            return Self::from_arn(text).ok_or_else(expected);
+        }
+        let (name, qualifier) = text.split_once(':').map_or((text, None), |(name, one)| (name, Some(one)));
+        let is_word = |word: &str| !word.is_empty() && !word.contains([':', '/', ' ']);
+        if !is_word(name) || !qualifier.is_none_or(is_word) {
+            return Err(expected());
+        }
+        Ok(Self { name: name.into(), qualifier: qualifier.map(String::from) })
+    }
+
     /// Returns the name as an invocation takes it.
     pub fn qualified(&self) -> String {
         match &self.qualifier {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::entry::{Entry, Function, Work};
 use crate::output::{Failure, Output, spinner};
-use crate::queues::{self, HIDDEN, time};
+use crate::queues::{self, HIDDEN, hidden_line, time};
 
 /// List what failed for good: the function, the reason, the attempts, and the object, the records or the event.
 ///
@@ -31,6 +31,8 @@ struct Listed {
     queue: String,
     /// Messages that can be received, approximately.
     waiting: u64,
+    /// Messages that somebody has received, approximately.
+    hidden: u64,
     entries: Vec<Shown>,
 }
 
@@ -57,7 +59,7 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
 }
 
 async fn list(queue: &dyn Letters, max: u64) -> Result<Listed, LettersError> {
-    let waiting = queue.depth().await?.waiting;
+    let depth = queue.depth().await?;
     let mut scan = Scan::new(queue, max, HIDDEN);
     let mut entries = Vec::new();
     let ended = loop {
@@ -68,7 +70,7 @@ async fn list(queue: &dyn Letters, max: u64) -> Result<Listed, LettersError> {
         }
     };
     scan.give_back().await;
-    ended.map(|()| Listed { queue: String::new(), waiting, entries })
+    ended.map(|()| Listed { queue: String::new(), waiting: depth.waiting, hidden: depth.hidden, entries })
 }
 
 fn shown(entry: Entry) -> Shown {
@@ -84,8 +86,9 @@ fn shown(entry: Entry) -> Shown {
 }
 
 fn table(listed: &Listed) -> Vec<String> {
-    let Listed { queue, waiting, entries } = listed;
+    let Listed { queue, waiting, hidden, entries } = listed;
     let mut lines = vec![format!("{queue}: {waiting} messages, {} looked at", entries.len())];
+    lines.extend(hidden_line(*hidden));
     for one in entries {
         let function = one.function.as_deref().unwrap_or("no function");
         let attempts = one.attempts.map(|attempts| format!(" after {attempts} attempts")).unwrap_or_default();

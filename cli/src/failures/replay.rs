@@ -8,9 +8,9 @@ use operations::records::{KinesisRecords, Position, Records, events};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::entry::{Entry, Work};
+use super::entry::{Entry, Function, Work};
 use crate::output::{Failure, Output, spinner};
-use crate::queues;
+use crate::queues::{self, WalkError, hidden_line, unless_interrupted};
 
 /// Time for which entries are hidden: a function that is invoked with records may take minutes.
 const HIDDEN: Duration = Duration::from_secs(1_200);
@@ -23,17 +23,20 @@ const HIDDEN: Duration = Duration::from_secs(1_200);
 /// ends in the same result. Only what was there at the beginning is replayed.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  tripcast failures replay --queue \"$FAILURES\" --function \"$BATCH_PREDICTOR_FUNCTION\" --dry-run
-  tripcast failures replay --queue \"$FAILURES\" --function \"$SCORER_FUNCTION\" --max 1
-  tripcast failures replay --queue \"$FAILURES\" --function my-retrainer --id 5fea7756-0ea4-451a-a703-a558b933e274")]
+  tripcast failures replay --queue \"$BATCH_FAILURES_QUEUE_URL\" --function \"$BATCH_PREDICTOR_FUNCTION\" --dry-run
+  tripcast failures replay --queue \"$BATCH_FAILURES_QUEUE_URL\" --function \"$SCORER_FUNCTION\" --stream \"$STREAM_ARN\"
+  tripcast failures replay --queue \"$BATCH_FAILURES_QUEUE_URL\" --function my-retrainer --id 5fea7756-0ea4-451a-a703-a558b933e274")]
 pub struct Args {
     /// URL of the queue: the output BatchFailuresQueueUrl of a deployment.
     #[arg(long, value_name = "URL", value_parser = queues::url)]
     queue: String,
-    /// Name of a function whose entries are replayed; repeat for more. Whoever can send to the queue chooses what is in an entry, so no other
-    /// function is invoked.
-    #[arg(long, value_name = "NAME", required = true)]
-    function: Vec<String>,
+    /// Name or ARN of a function whose entries are replayed; repeat for more. With an alias or a version (NAME:live) that one is invoked, else the
+    /// one that failed. Whoever can send to the queue chooses what is in an entry, so no other function is invoked.
+    #[arg(long, value_name = "NAME", required = true, value_parser = Function::named)]
+    function: Vec<Function>,
+    /// ARN of the stream whose records may be read again; without it, entries of records stay.
+    #[arg(long, value_name = "ARN")]
+    stream: Option<String>,
     /// Only the entry with this id; repeat for more.
     #[arg(long, value_name = "MESSAGE_ID")]
     id: Vec<String>,
@@ -67,6 +70,8 @@ struct Replayed {
     dry_run: bool,
     /// Entries that could be received at the beginning, approximately.
     found: u64,
+    /// Entries that somebody had received at the beginning, and that could not be replayed.
+    hidden: u64,
     /// Entries that were replayed; in a dry run, those that would be.
     replayed: Vec<Done>,
     /// Entries of other functions, or with other ids.
@@ -86,6 +91,15 @@ struct ReplayError {
     kept: usize,
 }
 
+/// There are entries, and none is of a function and an id that were named.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "none of the {others} entries is of a function and an id that were named: `tripcast failures list` shows them"
+)]
+struct NothingNamed {
+    others: u64,
+}
+
 /// Runs the verb.
 pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let aws = store::aws_config("tripcast").await;
@@ -98,6 +112,10 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     // What was replayed before an error is reported, too.
     out.print(&replayed, || table(&replayed))?;
     ended?;
+    let done = replayed.replayed.len() + replayed.failed.len() + replayed.impossible.len();
+    if done == 0 && replayed.others > 0 {
+        return Err(NothingNamed { others: replayed.others }.into());
+    }
     let (failed, kept) = (replayed.failed.len() + replayed.impossible.len(), replayed.not_deleted.len());
     if failed + kept > 0 { Err(ReplayError { failed, kept }.into()) } else { Ok(()) }
 }
@@ -112,10 +130,11 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     /// Replays what there is now, and notes in `replayed` what becomes of it.
-    async fn run(&self, replayed: &mut Replayed) -> Result<(), LettersError> {
-        replayed.found = self.queue.depth().await?.waiting;
+    async fn run(&self, replayed: &mut Replayed) -> Result<(), WalkError> {
+        let depth = self.queue.depth().await?;
+        (replayed.found, replayed.hidden) = (depth.waiting, depth.hidden);
         let mut scan = Scan::new(self.queue, replayed.found, HIDDEN);
-        let ended = self.walk(&mut scan, replayed).await;
+        let ended = unless_interrupted(self.walk(&mut scan, replayed)).await;
         scan.give_back().await;
         ended
     }
@@ -138,14 +157,18 @@ impl Replay<'_> {
     async fn entry(&self, entry: &Entry, scan: &mut Scan<'_>, replayed: &mut Replayed) {
         let left = |reason: String| Left { id: entry.id.clone(), reason };
         let is_asked_for = self.args.id.is_empty() || self.args.id.contains(&entry.id);
-        let function = entry.function.as_ref().filter(|one| self.is_named(&one.name));
-        let Some(function) = function.filter(|_| is_asked_for) else {
+        let function = entry.function.as_ref().and_then(|one| self.named(one)).filter(|_| is_asked_for);
+        let Some(function) = function else {
             replayed.others += 1;
             return;
         };
-        let function = function.qualified();
         let invoked = match &entry.work {
             Work::Nothing(why) => return replayed.impossible.push(left((*why).into())),
+            Work::Records(position) if self.args.stream.as_ref() != Some(&position.stream) => {
+                return replayed
+                    .impossible
+                    .push(left(format!("its records are of {}: name it with --stream", position.stream)));
+            }
             Work::Event(_) | Work::Records(_) if self.args.dry_run => Ok(()),
             Work::Event(event) => {
                 self.functions.send(&function, event).await.map_err(|error| error.to_string())
@@ -162,9 +185,11 @@ impl Replay<'_> {
         }
     }
 
-    /// Returns whether a function was named on the command line, perhaps with an alias; the one that was invoked is invoked again.
-    fn is_named(&self, function: &str) -> bool {
-        self.args.function.iter().any(|named| named.split(':').next() == Some(function))
+    /// Returns what to invoke for a function that was named on the command line: the alias or version named there, else the one that was
+    /// invoked.
+    fn named(&self, failed: &Function) -> Option<String> {
+        let named = self.args.function.iter().find(|named| named.name == failed.name)?;
+        Some(if named.qualifier.is_some() { named.qualified() } else { failed.qualified() })
     }
 
     /// Invokes a function with the records of a position, and returns whether all of them ended.
@@ -204,6 +229,7 @@ fn table(replayed: &Replayed) -> Vec<String> {
     let Replayed { found, others, .. } = replayed;
     let n = replayed.replayed.len();
     let mut lines = vec![format!("{n} of {found} entries {verb}; {others} of other functions or ids left")];
+    lines.extend(hidden_line(replayed.hidden));
     for one in &replayed.replayed {
         lines.push(format!("  {}  {}", one.id, one.function));
         lines.extend(one.about.iter().map(|about| format!("    {about}")));

@@ -5,18 +5,17 @@
 use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use model::chain;
 use registry::{ModelError, layout};
 use serde::Serialize;
 use serde_json::Value;
 use store::{ObjectMeta, StoreError, json};
 
-use crate::BatchPredictor;
 use crate::keys::Dropped;
+use crate::{BatchPredictor, NO_MODEL};
 
 /// Files that are looked at at once.
 const AT_ONCE: usize = 16;
-/// How an error report says that there was no champion.
-const NO_MODEL: &str = "no_model";
 
 /// Why the files could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +81,12 @@ impl BatchPredictor {
         let standings = stream::iter(files).map(|(dropped, meta)| {
             let (bundle, predicted) = (bundle.as_deref(), &predicted);
             async move {
-                let standing = self.standing(&dropped, &meta, bundle, predicted).await;
-                standing.map(|standing| (meta, standing))
+                match self.standing(&dropped, &meta, bundle, predicted).await {
+                    Ok(standing) => Ok((meta, standing)),
+                    // What is written of a file has a longer key than it, and the store has none so long.
+                    Err(error @ StoreError::Key { .. }) => Ok((meta, FileStanding::Refused(chain(&error)))),
+                    Err(error) => Err(error),
+                }
             }
         });
         let files = standings.buffered(AT_ONCE).try_collect().await?;
@@ -141,11 +144,8 @@ impl BatchPredictor {
             Ok(None) | Err(StoreError::Document { .. }) => return Ok(None),
             Err(source) => return Err(source),
         };
-        let is_of_it = match report["etag"].as_str() {
-            Some(etag) => etag == meta.etag.0,
-            // A walk over a directory names no ETag; its report was written after the file.
-            None => self.data.head(&key).await?.modified >= meta.modified,
-        };
+        // A walk over a directory names no ETag where there was no champion; then nothing is known of these bytes.
+        let is_of_it = report["etag"].as_str() == Some(meta.etag.0.as_str());
         let reason = report["error_type"].as_str().or(report["outcome"].as_str()).unwrap_or_default();
         Ok(is_of_it.then(|| reason.to_string()))
     }

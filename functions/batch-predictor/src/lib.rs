@@ -42,6 +42,9 @@ const RESERVE: Duration = Duration::from_secs(10);
 /// Objects under one key that are predicted by one event at most, where one replaces the other all the while.
 const REPLACED_MAX: usize = 5;
 
+/// How an error report says that there was no champion.
+const NO_MODEL: &str = "no_model";
+
 /// Why a file was not predicted. Lambda repeats the event.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
@@ -252,7 +255,7 @@ impl BatchPredictor {
         let bundle = match self.models.bundle().await {
             Ok(bundle) => bundle,
             Err(ModelError::NoChampion) => {
-                let why = json!({"outcome": "no_model", "key": object.key, "etag": object.etag, "detail": ModelError::NoChampion.to_string()});
+                let why = json!({"outcome": NO_MODEL, "key": object.key, "etag": object.etag, "detail": ModelError::NoChampion.to_string()});
                 results::write_error_report(&*self.data, dropped, &why).await.map_err(store_error)?;
                 return Ok((FileOutcome::NoModel { key: key() }, None));
             }

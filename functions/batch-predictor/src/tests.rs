@@ -269,7 +269,7 @@ async fn an_audit_finds_what_nobody_has_predicted() {
     let found = standings().await;
     assert_eq!((&found[1], &found[4]), (&missing("good.parquet"), &missing("notes.parquet")));
 
-    // A backfill of a store names no ETags, and its error reports hold all the same.
+    // A backfill of a store names no ETags; its error reports have those of the bytes that were read.
     put(&at("notes.parquet"), Bytes::from("still no trips in here")).await;
     for (name, _) in standings().await {
         let request = json!({"backfill": {"bucket": "trips", "key": name, "etag": null}});

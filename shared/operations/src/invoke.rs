@@ -8,9 +8,8 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
-use serde_json::Value;
-
 use platform::client::{ATTEMPT, CALL, detail, timeouts};
+use serde_json::Value;
 
 /// Time limit of a call that waits for an answer: the longest that a function may have, and its start.
 const ANSWER: Duration = Duration::from_secs(930);

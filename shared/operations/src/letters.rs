@@ -24,7 +24,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use model::chain;
-
 use platform::client::{detail, timeouts};
 use platform::queue::{BYTES_A_CALL, ENTRIES_A_CALL, calls, results};
 
@@ -132,6 +131,11 @@ impl Letter {
     /// Returns whether the scorer rejected it: as it is, it can never be predicted.
     pub fn is_rejection(&self) -> bool {
         self.attribute("reason").is_some() && self.attribute("source_message_id").is_some()
+    }
+
+    /// Returns whether it is a rejected record of a stream, whose body need not be its bytes.
+    pub fn is_rejected_record(&self) -> bool {
+        self.is_rejection() && self.attribute("sequence_number").is_some()
     }
 
     /// Returns whether the scorer had to cut its body, which is not the message any more.

@@ -1,6 +1,7 @@
 //! Reads records of a stream again, by the positions that Lambda notes of those that failed for good, and makes of them the
 //! events that a function is invoked with. For the command line.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,10 +10,9 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ShardIteratorType;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
-
 use platform::client::{detail, timeouts};
 use platform::queue::calls;
+use serde_json::{Value, json};
 
 /// Time limits of an attempt of a call, and of a call with its attempts: a page may have 10 MB.
 const ATTEMPT: Duration = Duration::from_secs(20);
@@ -64,7 +64,10 @@ pub struct Record {
 /// What reads records again.
 #[async_trait]
 pub trait Records: std::fmt::Debug + Send + Sync {
-    /// Returns the records of a position that the stream still has, in their order.
+    /// Returns the records of a position that the stream still has, in their order; none if it has none of them any more.
+    ///
+    /// # Errors
+    /// [`RecordsError`], also if the last record was not reached.
     async fn read(&self, position: &Position) -> Result<Vec<Record>, RecordsError>;
 }
 
@@ -99,7 +102,8 @@ impl Records for KinesisRecords {
             let page = page.limit(RECORDS_A_PAGE).send().await.map_err(|error| failed(detail(&error)))?;
             let is_at_end = page.records.is_empty() && page.millis_behind_latest.unwrap_or_default() == 0;
             for record in page.records {
-                if number(&record.sequence_number) > number(&position.last) {
+                let at = number(&record.sequence_number).cmp(&number(&position.last));
+                if at == Ordering::Greater {
                     return Ok(records);
                 }
                 records.push(Record {
@@ -108,10 +112,14 @@ impl Records for KinesisRecords {
                     data: record.data.into_inner(),
                     arrived_s: record.approximate_arrival_timestamp.map(|at| at.as_secs_f64()),
                 });
+                if at == Ordering::Equal {
+                    return Ok(records);
+                }
             }
             iterator = page.next_shard_iterator.filter(|_| !is_at_end);
         }
-        Ok(records)
+        let Some(reached) = records.last() else { return Ok(records) };
+        Err(failed(format!("it was read to {}, and not to {}", reached.sequence_number, position.last)))
     }
 }
 
@@ -178,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn records_are_read_from_the_first_to_the_last_and_no_further() {
         let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let noted = Arc::clone(&asked);
+        let (noted, calls) = (Arc::clone(&asked), Arc::clone(&asked));
         let (_, config) = serve(move |call| {
             let record =
                 |number: &str| json!({"SequenceNumber": number, "PartitionKey": "k", "Data": "AAH/"});
@@ -197,9 +205,35 @@ mod tests {
         let numbers: Vec<&str> = records.iter().map(|record| record.sequence_number.as_str()).collect();
         assert_eq!(numbers, ["98", "99", "100"]);
         assert_eq!(records[0].data, [0, 1, 255]);
-        let asked = asked.lock().unwrap();
+        let asked = asked.lock().unwrap().clone();
         assert_eq!(asked[0]["ShardIteratorType"], "AT_SEQUENCE_NUMBER");
         assert_eq!((asked.len(), &asked[0]["StartingSequenceNumber"]), (4, &json!("98")));
+        // Nobody asks for more than that.
+        let to_99 = Position { last: "99".into(), ..position() };
+        assert_eq!(KinesisRecords::new(&config).read(&to_99).await.unwrap().len(), 2);
+        assert_eq!(calls.lock().unwrap().len(), asked.len() + 3);
+    }
+
+    #[tokio::test]
+    async fn records_that_end_before_the_last_are_an_error_and_none_at_all_is_none() {
+        let serving = |records: Value| async move {
+            let (_, config) = serve(move |call| {
+                let answer = match call["ShardIterator"].as_str() {
+                    None => json!({"ShardIterator": "1"}),
+                    Some("1") => {
+                        json!({"Records": records, "MillisBehindLatest": 0, "NextShardIterator": "2"})
+                    }
+                    _ => json!({"Records": [], "MillisBehindLatest": 0, "NextShardIterator": "3"}),
+                };
+                Json(answer).into_response()
+            })
+            .await;
+            KinesisRecords::new(&config).read(&position()).await
+        };
+        let one = json!([{"SequenceNumber": "98", "PartitionKey": "k", "Data": ""}]);
+        let error = serving(one).await.unwrap_err().to_string();
+        assert!(error.contains("it was read to 98, and not to 100"), "{error}");
+        assert!(serving(json!([])).await.unwrap().is_empty());
     }
 
     #[test]

@@ -6,9 +6,8 @@ use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::types::{ExecutionStatus, MapRunItemCounts};
-use serde_json::Value;
-
 use platform::client::{ATTEMPT, CALL, detail, timeouts};
+use serde_json::Value;
 
 /// Time between two looks at an execution.
 pub const PAUSE: Duration = Duration::from_secs(1);

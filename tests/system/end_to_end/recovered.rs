@@ -201,8 +201,10 @@ async fn records_are_replayed(stack: &Stack) {
         "endSequenceNumber": put.sequence_number, "batchSize": 1, "streamArn": stream});
     send_note(stack, function, json!({"KinesisBatchInfo": info})).await;
     let queue = stack.output("BatchFailuresQueueUrl");
-    let (replayed, ended_well) =
-        tripcast(stack, &["failures", "replay", "--queue", queue, "--function", function]);
+    let (replayed, ended_well) = tripcast(
+        stack,
+        &["failures", "replay", "--queue", queue, "--function", function, "--stream", &stream],
+    );
     assert!(ended_well && replayed["replayed"].as_array().unwrap().len() == 1, "{replayed}");
     let records = predicted(2).await;
     let id = |at: usize| document(&records[at].1)["id"].clone();

@@ -100,7 +100,18 @@ async fn events_are_handed_over_and_their_entries_deleted() {
     let rest =
         replay(&queue, &functions, &[], &["--function", "batch:live", "--function", "retrainer"]).await;
     assert_eq!((rest.replayed.len(), rest.others, queue.visible().len()), (2, 1, 1));
-    assert_eq!(functions.functions(), ["batch:live", "batch", "retrainer"]);
+    assert_eq!(functions.functions(), ["batch:live", "batch:live", "retrainer"], "the alias that was named");
+}
+
+#[test]
+fn functions_are_named_by_name_alias_or_arn() {
+    let named = |text| Function::named(text).map(|function| function.qualified());
+    assert_eq!(named("batch").unwrap(), "batch");
+    assert_eq!(named("batch:live").unwrap(), "batch:live");
+    assert_eq!(named("arn:aws:lambda:eu-west-1:111122223333:function:batch:live").unwrap(), "batch:live");
+    for bad in ["", ":live", "batch:", "arn:aws:sqs:eu-west-1:111122223333:batch", "a b"] {
+        assert!(named(bad).unwrap_err().contains("expected the name of a function"), "{bad}");
+    }
 }
 
 #[tokio::test]
@@ -131,7 +142,10 @@ async fn what_was_not_accepted_or_cannot_be_replayed_stays() {
 #[tokio::test]
 async fn records_are_read_again_and_end_by_the_answer_of_their_function() {
     let queue = || MemoryLetters::new(vec![samples::records("scorer")]);
-    let scorer = ["--function", "scorer"];
+    let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/trips";
+    let scorer = ["--function", "scorer", "--stream", stream];
+    let unnamed = replay(&queue(), &Noted::default(), &[1, 2, 3], &scorer[..2]).await;
+    assert!(unnamed.impossible[0].reason.ends_with("name it with --stream"), "{:?}", unnamed.impossible);
     let answering = |answer: Value| Noted { answer, ..Noted::default() };
 
     // As Lambda does, an empty list of failures and none are both success.
