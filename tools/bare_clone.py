@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from product import expect
 from python_environment import FUNCTIONS, PROJECT, Failure
 
 BINARIES = (*FUNCTIONS, "tripcast")
@@ -71,11 +72,6 @@ def run(doing: str, command: list[str], environment: dict[str, str] | None = Non
         tail = "\n  ".join(done.stdout.strip().splitlines()[-12:])
         raise Failure(f"{doing} failed in a clone of its own, exit status {done.returncode}:\n  {tail}")
     return done.stdout.strip()
-
-
-def expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Failure(otherwise)
 
 
 def main() -> None:

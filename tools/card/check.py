@@ -17,10 +17,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "browser")]
 
 import browser  # noqa: E402
 import trips  # noqa: E402
+from product import TRIPCAST, expect  # noqa: E402
 from python_environment import PROJECT, Environment, Failure, run  # noqa: E402
 
 STATE = PROJECT / "target" / "card"
-TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 OURS = Environment(STATE, HERE / "requirements.lock", "a validator of JSON schemas (3 MB)")
 SCHEMA = "model_card_toolkit/schema/v0.0.2/model_card.schema.json"
 SECTIONS = {
@@ -105,11 +105,6 @@ def look(cards: list[Path]) -> None:
         expect(seen["plots"] >= PLOTS_MIN[details["target"]], f"{name}: {seen['plots']} plots")
         expect(seen["marks_fewest"] >= 4, f"{name}: a plot shows {seen['marks_fewest']} figures")
         expect(seen["bytes"] < PAGE_BYTES_MAX, f"{name}: {seen['bytes']} bytes")
-
-
-def expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Failure(otherwise)
 
 
 if __name__ == "__main__":

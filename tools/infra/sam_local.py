@@ -22,6 +22,7 @@ LOCAL = HERE.parents[1] / "infra" / "local"
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from lint import NO_ACCOUNT, TOOLS  # noqa: E402
+from product import expect  # noqa: E402
 from python_environment import PROJECT, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "sam"
@@ -233,11 +234,6 @@ def web(application, invoke) -> str:
 
 def sample(name: str) -> dict:
     return json.loads((PROJECT / "infra" / "events" / f"{name}.json").read_text())
-
-
-def expect(holds: bool, message: str) -> None:
-    if not holds:
-        raise Failure(message)
 
 
 if __name__ == "__main__":

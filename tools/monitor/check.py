@@ -26,10 +26,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "browser")]
 import browser  # noqa: E402
 import node_environment  # noqa: E402
 import not_run  # noqa: E402
+from product import TRIPCAST, expect, tripcast  # noqa: E402
 from python_environment import PROJECT, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "monitor"
-TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 DASHBOARDS = PROJECT / "infra" / "grafana"
 # The dashboards, and the types of schema.d.ts that they are of.
 TYPES = {"tripcast": "OfCloudWatch", "tripcast-prometheus": "OfPrometheus"}
@@ -202,17 +202,6 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
-
-
-def tripcast(*arguments: str) -> str:
-    done = subprocess.run([str(TRIPCAST), *arguments], capture_output=True, text=True)
-    expect(done.returncode == 0, f"tripcast {' '.join(arguments[:3])}: {done.stderr.strip()[-400:]}")
-    return done.stdout
-
-
-def expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Failure(otherwise)
 
 
 if __name__ == "__main__":

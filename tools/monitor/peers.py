@@ -11,7 +11,6 @@ import datetime
 import functools
 import json
 import os
-import subprocess
 import sys
 import tomllib
 import warnings
@@ -21,10 +20,10 @@ from typing import Iterator
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from product import tripcast  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "monitor-peers"
-TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 OURS = Environment(STATE, HERE / "requirements.lock", "Evidently, NannyML and river (about 1.5 GB on disk)")
 FROM, TO = "2023-01", "2025-07"
 # The months that peers take for usual.
@@ -68,13 +67,6 @@ def trips() -> Path:
     if not os.environ.get("TRIPS_DIR"):
         raise Failure("TRIPS_DIR is the folder of whole months: make months fetches some")
     return Path(os.environ["TRIPS_DIR"])
-
-
-def tripcast(*arguments: str | Path) -> str:
-    done = subprocess.run([TRIPCAST, *arguments], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Failure(f"tripcast {arguments[0]}: {done.stderr.strip()[-300:]}")
-    return done.stdout
 
 
 def of_ours(folder: Path) -> tuple[list[Day], list[Day]]:

@@ -9,19 +9,18 @@ says of the error and of the intervals has to be what the summaries say.
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from product import tripcast  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "sql"
 OURS = Environment(STATE, HERE / "requirements.lock", "DuckDB (about 60 MB on disk)")
 PAGE = PROJECT / "docs" / "SQL.md"
-TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 BLOCK = re.compile(r"^```sql( views)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MONTHS = [f"2023-{month:02}" for month in range(1, 8)]
 ROWS_A_MONTH = 20_000
@@ -105,13 +104,6 @@ def compare(connection, store: Path, bundle: str, month: str) -> None:
     ).fetchone()
     if other or not rides:
         raise Failure(f"{month}: {other} of {rides} pickups are not those of the trips")
-
-
-def tripcast(*arguments: str) -> str:
-    done = subprocess.run([TRIPCAST, *arguments], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Failure(f"tripcast {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
 
 
 if __name__ == "__main__":

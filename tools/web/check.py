@@ -24,10 +24,10 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "browser")]
 
 import browser  # noqa: E402
+from product import TRIPCAST, expect  # noqa: E402
 from python_environment import PROJECT, Environment, Failure  # noqa: E402
 
 STATE = PROJECT / "target" / "web"
-TRIPCAST = PROJECT / "target" / "release" / "tripcast"
 SAMPLE = PROJECT / "tests" / "fixtures" / "trips"
 OURS = Environment(STATE, HERE / "requirements.lock", "Schemathesis (about 80 MB on disk)")
 EXAMPLES = 300
@@ -210,11 +210,6 @@ def ended(server: subprocess.Popen, port: int) -> None:
     asking.join()
     expect(server.wait(15) == 0, f"the server ended with {server.returncode}")
     expect(answers == [10_000], "a request that had begun was not answered")
-
-
-def expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Failure(otherwise)
 
 
 if __name__ == "__main__":
