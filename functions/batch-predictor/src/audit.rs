@@ -12,6 +12,7 @@ use serde_json::Value;
 use store::{ObjectMeta, StoreError, json};
 
 use crate::keys::Dropped;
+use crate::results::summarised;
 use crate::{BatchPredictor, NO_MODEL};
 
 /// Files that are looked at at once.
@@ -128,7 +129,7 @@ impl BatchPredictor {
         meta: &ObjectMeta,
     ) -> Result<bool, StoreError> {
         for bundle in bundles {
-            let summarised = self.summarised(&dropped.summary(bundle)?).await?;
+            let summarised = summarised(&*self.data, &dropped.summary(bundle)?).await?;
             if summarised.is_some_and(|etag| etag == meta.etag.0) {
                 return Ok(true);
             }

@@ -10,9 +10,10 @@ use platform::lambda::Deadline;
 use registry::ModelError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{Condition, ObjectKey, StoreError, json};
+use store::{Condition, StoreError};
 
 use crate::keys::Dropped;
+use crate::results::summarised;
 use crate::{BatchPredictor, FileOutcome, PredictError};
 
 /// Characters of an explanation that are kept.
@@ -172,24 +173,15 @@ impl BatchPredictor {
         // Without models the prediction itself fails, by name.
         let Ok(bundle) = self.models.bundle().await else { return Ok(false) };
         let key = dropped.summary(&bundle.id()).map_err(store_error)?;
-        let Some(summarised) = self.summarised(&key).await.map_err(store_error)? else { return Ok(false) };
+        let Some(summarised) = summarised(&*self.data, &key).await.map_err(store_error)? else {
+            return Ok(false);
+        };
         let present = match self.data.head(dropped.key()).await {
             Ok(meta) => meta.etag.0,
             Err(StoreError::NotFound { .. }) => return Ok(false),
             Err(source) => return Err(store_error(source)),
         };
         Ok(summarised == present && object.etag.as_ref().is_none_or(|etag| *etag == present))
-    }
-
-    /// Returns the ETag of the object that the summary under `key` is of; none if there is no summary that can be read, which
-    /// is then written again.
-    pub(crate) async fn summarised(&self, key: &ObjectKey) -> Result<Option<String>, StoreError> {
-        let summary: Value = match json::read(&*self.data, key).await {
-            Ok(Some((summary, _))) => summary,
-            Ok(None) | Err(StoreError::Document { .. }) => return Ok(None),
-            Err(source) => return Err(source),
-        };
-        Ok(summary["source"]["etag"].as_str().map(String::from))
     }
 }
 

@@ -156,13 +156,13 @@ impl<'a> Results<'a> {
             self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
         }
         self.write_profiles(taxi, profiles).await?;
-        let summary = self.summary(etag, taxi, report);
+        let (summary, key) = (self.summary(etag, taxi, report), self.dropped.summary(&self.bundle.id())?);
+        withdraw(self.store, &key, etag).await?;
         let mut last = std::mem::take(&mut self.part);
         last.append(&mut self.writer.finish()?);
         self.upload.part(Bytes::from(last)).await?;
         self.upload.complete().await?;
-        json::write(self.store, &self.dropped.summary(&self.bundle.id())?, &summary, Condition::Always)
-            .await?;
+        json::write(self.store, &key, &summary, Condition::Always).await?;
         Ok(FileOutcome::Predicted {
             key: self.dropped.key().to_string(),
             predictions: self.predictions.to_string(),
@@ -222,6 +222,27 @@ impl<'a> Results<'a> {
             "metrics": (judged.rows > 0).then(|| json!({"rules": Rules::Course, "duration": judged})),
         })
     }
+}
+
+/// Returns the ETag of the object that the summary under `key` is of; none if there is no summary that can be read, which
+/// is then written again.
+pub(crate) async fn summarised(store: &dyn Store, key: &ObjectKey) -> Result<Option<String>, StoreError> {
+    let summary: Value = match json::read(store, key).await {
+        Ok(Some((summary, _))) => summary,
+        Ok(None) | Err(StoreError::Document { .. }) => return Ok(None),
+        Err(source) => return Err(source),
+    };
+    Ok(summary["source"]["etag"].as_str().map(String::from))
+}
+
+/// Replaces the summary of another object's predictions, which are about to be replaced, by one of none: a run that ends before it has
+/// written its own summary must not leave that of others.
+async fn withdraw(store: &dyn Store, summary: &ObjectKey, etag: &ETag) -> Result<(), StoreError> {
+    if summarised(store, summary).await?.is_none_or(|summarised| summarised == etag.0) {
+        return Ok(());
+    }
+    let none = json!({"source": {"etag": null}, "replacing": etag});
+    json::write(store, summary, &none, Condition::Always).await.map(drop)
 }
 
 /// Writes the reason for refusing a whole file to the quarantine.

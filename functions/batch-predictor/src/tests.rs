@@ -1,11 +1,12 @@
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use model::request::local_time;
 use model::testing::constant_duration;
 use model::{Target, Trip, Zone};
 use registry::{NO_CARD, Registry};
-use store::{Condition, Get, MemoryStore, ObjectKey};
+use store::{Condition, Get, MemoryStore, Object, ObjectKey, ObjectMeta, Upload};
 
 use super::*;
 use crate::audit::FileStanding;
@@ -287,4 +288,56 @@ async fn an_audit_finds_what_nobody_has_predicted() {
     registry.promote(Target::Duration, &version, present.as_ref(), "", "").await.unwrap();
     let found = standings().await;
     assert!(found[..4].iter().all(|(_, standing)| *standing == FileStanding::PredictedEarlier), "{found:?}");
+}
+
+/// A store whose process ends before it has written the summary of predictions.
+#[derive(Debug)]
+struct EndsBeforeSummary(MemoryStore);
+
+#[async_trait]
+impl Store for EndsBeforeSummary {
+    async fn get(&self, key: &ObjectKey, what: Get) -> Result<Object, StoreError> {
+        self.0.get(key, what).await
+    }
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
+        self.0.head(key).await
+    }
+    async fn put(&self, key: &ObjectKey, bytes: Bytes, condition: Condition) -> Result<ETag, StoreError> {
+        let is_summary =
+            key.as_str().starts_with("summaries/") && !bytes.windows(9).any(|at| at == b"replacing");
+        if is_summary {
+            return Err(StoreError::Unavailable {
+                operation: "writing",
+                key: key.to_string(),
+                source: "it ended".into(),
+            });
+        }
+        self.0.put(key, bytes, condition).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.0.list(prefix).await
+    }
+    async fn upload(&self, key: &ObjectKey) -> Result<Box<dyn Upload>, StoreError> {
+        self.0.upload(key).await
+    }
+}
+
+#[tokio::test]
+async fn predictions_of_a_replaced_file_have_no_summary_of_the_former_one() {
+    let bench = bench();
+    promoted_model(&bench.models).await;
+    drop_file(&bench, KEY, month()).await.unwrap();
+    let key_of_summary = bench.data.list("summaries/").await.unwrap().remove(0).key;
+    let summarised_etag = async || results::summarised(&bench.data, &key_of_summary).await.unwrap();
+    let first = summarised_etag().await;
+    assert_eq!(first, Some(bench.data.head(&key(KEY)).await.unwrap().etag.0));
+
+    let ending =
+        BatchPredictor { data: Arc::new(EndsBeforeSummary(bench.data.clone())), ..bench.predictor.clone() };
+    let ending = Bench { data: bench.data.clone(), models: bench.models.clone(), predictor: ending };
+    drop_file(&ending, KEY, month()).await.unwrap_err();
+    assert_eq!(summarised_etag().await, None, "the predictions are those of the second file");
+    assert_eq!(bench.predictor.audit(KEY).await.unwrap().files[0].1, FileStanding::Missing);
+    drop_file(&bench, KEY, month()).await.unwrap();
+    assert_eq!(summarised_etag().await, Some(bench.data.head(&key(KEY)).await.unwrap().etag.0));
 }
