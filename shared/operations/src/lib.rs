@@ -6,7 +6,7 @@
 //! Apart from `platform`, which functions have: a linker leaves out what is not used of a crate, except for tables that say how to unwind,
 //! and those of these clients were 5 % of a function.
 //!
-//! Deliberately absent: what is said to people (`cli`). AWS clients stay inside.
+//! Deliberately absent: arguments and output of commands (`cli`). AWS clients stay inside.
 
 pub mod invoke;
 pub mod letters;
