@@ -61,8 +61,8 @@ struct Call {
     resource: String,
 }
 
-/// Maps names of buckets, queues and streams on the local AWS to those of the deployment.
-fn names() -> BTreeMap<String, &'static str> {
+/// Maps names on the local AWS, each with its kind, to those of the deployment: a queue and a stream may have one name.
+fn names() -> BTreeMap<(&'static str, String), &'static str> {
     let outputs = [
         ("AlarmTopicArn", "{alarm_topic.arn}"),
         ("DataBucketName", "{data_bucket.arn}"),
@@ -83,7 +83,8 @@ fn names() -> BTreeMap<String, &'static str> {
             for (output, name) in outputs {
                 // Not every stack has streams.
                 let Some(url) = of[output].as_str() else { continue };
-                names.insert(url.rsplit(['/', ':']).next().unwrap().to_string(), name);
+                let kind = name.rsplit_once('_').unwrap().1.trim_end_matches(".arn}");
+                names.insert((kind, url.rsplit(['/', ':']).next().unwrap().to_string()), name);
             }
         }
     }
@@ -92,12 +93,15 @@ fn names() -> BTreeMap<String, &'static str> {
 
 fn calls() -> BTreeSet<Call> {
     let names = names();
-    let named = |name: &str| names.get(name).unwrap_or_else(|| panic!("{name} is of no stack")).to_string();
+    let named = |kind: &'static str, name: &str| {
+        let known = names.get(&(kind, name.to_string()));
+        known.unwrap_or_else(|| panic!("the {kind} {name} is of no stack")).to_string()
+    };
     let recorded = std::fs::read_to_string(root().join("target/e2e/calls.jsonl")).expect("run `make e2e`");
     let call = |line: &str| {
         let call: Value = serde_json::from_str(line).unwrap();
         let text = |field: &str| call[field].as_str().unwrap();
-        let last = |field: &str| named(text(field).rsplit(['/', ':']).next().unwrap());
+        let last = |kind: &'static str| named(kind, text(kind).rsplit(['/', ':']).next().unwrap());
         let (action, resource) = match text("target") {
             "AmazonSQS.SendMessage" | "AmazonSQS.SendMessageBatch" => ("sqs:SendMessage", last("queue")),
             // The secret is whatever the parameter names.
@@ -106,7 +110,7 @@ fn calls() -> BTreeSet<Call> {
             }
             "Kinesis_20131202.PutRecords" => ("kinesis:PutRecords", last("stream")),
             "AmazonSNS.Publish" => ("sns:Publish", last("topic")),
-            "" => s3(text("method"), text("path"), text("query"), named),
+            "" => s3(text("method"), text("path"), text("query"), |bucket| named("bucket", bucket)),
             other => panic!("a function called {other}"),
         };
         let role = format!("{}_role", text("caller").trim_start_matches("tripcast-").replace('-', "_"));
