@@ -71,7 +71,7 @@ chaos: local ## The built functions, killed with SIGKILL: 1,000 scorers on 100,0
 
 .PHONY: mutants
 mutants: ## Change one thing at a time in the files of .cargo/mutants.toml, and expect a test to fail (an hour)
-	@target/mutants/tools/bin/cargo-mutants --version >/dev/null 2>&1 || \
+	@target/mutants/tools/bin/cargo-mutants mutants --version >/dev/null 2>&1 || \
 	  cargo install cargo-mutants --version 27.1.0 --locked --root target/mutants/tools
 	CARGO_TARGET_DIR=$(CURDIR)/target/mutants/build target/mutants/tools/bin/cargo-mutants mutants --workspace -o target/mutants
 
