@@ -18,7 +18,7 @@ use platform::lambda::Deadline;
 use registry::{Models, Registry};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Get, ObjectKey, Store, StoreUri};
+use store::{Condition, Get, ObjectKey, Store, StoreUri};
 
 use crate::files;
 use crate::output::{Failure, Output, progress};
@@ -155,7 +155,8 @@ async fn here(args: &Args, data: &StoreUri, models: &StoreUri) -> Result<Report,
         (files::open_existing("--data", data).await?, files::open_existing("--models", models).await?);
     let listed = data.list(&args.prefix).await?;
     let keys = listed.into_iter().map(|meta| meta.key).filter(|key| Dropped::new(key.as_str()).is_some());
-    args.here.walk(&args.here.predictor(data, models), keys.collect(), (args.from, args.to)).await
+    let files = keys.map(|key| (key, Condition::IfAbsent)).collect();
+    args.here.walk(&args.here.predictor(data, models), files, (args.from, args.to)).await
 }
 
 impl Here {
@@ -165,26 +166,27 @@ impl Here {
         BatchPredictor::new(data, None, champions, self.taxi.clone()).reading(self.read.options())
     }
 
-    /// Predicts the files with these keys whose months lie in a span, unless the present champions have predicted them.
+    /// Predicts the files with these keys whose months lie in a span, unless the present champions have predicted them; profiles of their
+    /// days are written under the condition beside each.
     pub async fn walk(
         &self,
         predictor: &BatchPredictor,
-        keys: Vec<ObjectKey>,
+        files: Vec<(ObjectKey, Condition)>,
         (from, to): (Option<Month>, Option<Month>),
     ) -> Result<Report, Failure> {
         let at_once = match self.threads {
             0 => available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let bar = progress(keys.len() as u64, "predicting files");
-        let mut report = Report { objects: keys.len() as u64, ..Report::default() };
-        let mut running = stream::iter(keys)
-            .map(|key| {
+        let bar = progress(files.len() as u64, "predicting files");
+        let mut report = Report { objects: files.len() as u64, ..Report::default() };
+        let mut running = stream::iter(files)
+            .map(|(key, profiles)| {
                 let predictor = predictor.clone();
                 // The list of a directory has no lasting ETags, so none is asked for.
                 let object =
                     ObjectCreated { bucket: String::new(), key: key.to_string(), version: None, etag: None };
-                let request = BackfillRequest { object, from, to };
+                let request = BackfillRequest { object, from, to, profiles };
                 // On a task of its own, since reading takes processor time.
                 tokio::spawn(async move {
                     let done = predictor.backfill(&request, Deadline::after(NO_DEADLINE)).await;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::thread::{ScopedJoinHandle, available_parallelism};
 
-use dataset::{Columns, FileReport, PredictionsWriter, ReadOptions, Rows, UtcTimes};
+use dataset::{Columns, FileReport, PredictionsWriter, ReadOptions, Rows, UtcTimes, ride_id_prefix};
 use model::Bundle;
 use model::rejection::RejectionCounts;
 use serde::Serialize;
@@ -78,9 +78,8 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let bundle = bundle(&args.model, args.tip_model.as_deref())?;
     let mut batches = TripFile::open(&args.input, Columns::Labelled, args.read.options().streamed())?;
     let rows = batches.summary().map_or(0, |summary| summary.rows);
-    let name = files::name_of(&args.input);
-    let mut writer =
-        PredictionsWriter::new("", &name, files::month_of(&args.input), &bundle.id(), &bundle.versions())?;
+    let ride_ids = ride_id_prefix("", &files::name_of(&args.input), None);
+    let mut writer = PredictionsWriter::new(ride_ids, &bundle.id(), &bundle.versions())?;
     let bar = progress(rows, "predicting rows");
     let mut output = files::NewFile::create(&args.output)?;
     let (mut predicted, mut rejected) = (0, RejectionCounts::default());

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use operations::invoke::{Functions, LambdaFunctions};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{ObjectKey, ObjectMeta, StoreUri};
+use store::{Condition, ObjectMeta, StoreUri};
 
 use crate::backfill::{Here, NotPredicted};
 use crate::files;
@@ -126,15 +126,15 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let grace = Duration::from_secs(args.grace_minutes.saturating_mul(60));
     let (mut report, asked_for) = report(audit?, SystemTime::now(), grace, args.any_champions);
     if args.resend {
-        let asked_for: Vec<ObjectMeta> = asked_for.into_iter().take(args.max).collect();
+        let asked_for: Vec<AskedFor> = asked_for.into_iter().take(args.max).collect();
         report.resent = Some(match bucket {
             Some((function, bucket)) => {
                 let functions = LambdaFunctions::new(&store::aws_config("tripcast").await);
                 send(&functions, function, bucket, &asked_for).await
             }
             None => {
-                let keys: Vec<ObjectKey> = asked_for.into_iter().map(|meta| meta.key).collect();
-                let walked = args.here.walk(&predictor, keys, (None, None)).await?;
+                let files = asked_for.into_iter().map(|one| (one.meta.key, one.profiles)).collect();
+                let walked = args.here.walk(&predictor, files, (None, None)).await?;
                 Resent { function: None, done: walked.ended_well(), failed: walked.failed }
             }
         });
@@ -149,18 +149,40 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     if left > 0 { Err(ReconcileError::Left { left, missing }.into()) } else { Ok(()) }
 }
 
+/// A missing file that is to be predicted.
+#[derive(Debug)]
+struct AskedFor {
+    meta: ObjectMeta,
+    /// Profiles of its days state what was predicted when it was new. They stay if that was of these bytes, whose trips the present
+    /// champions may have learned from; those of former bytes are replaced.
+    profiles: Condition,
+}
+
 /// Sends the events of files to a function.
-async fn send(functions: &dyn Functions, function: &str, bucket: &str, files: &[ObjectMeta]) -> Resent {
+async fn send(functions: &dyn Functions, function: &str, bucket: &str, files: &[AskedFor]) -> Resent {
     let mut resent = Resent { function: Some(function.into()), done: 0, failed: Vec::new() };
-    for meta in files {
-        match functions.send(function, &object_created(bucket, meta)).await {
+    for file in files {
+        match functions.send(function, &file.event(bucket)).await {
             Ok(()) => resent.done += 1,
             Err(error) => {
-                resent.failed.push(NotPredicted { key: meta.key.to_string(), reason: error.to_string() });
+                resent
+                    .failed
+                    .push(NotPredicted { key: file.meta.key.to_string(), reason: error.to_string() });
             }
         }
     }
     resent
+}
+
+impl AskedFor {
+    /// Returns the event by which the function writes profiles under this condition.
+    fn event(&self, bucket: &str) -> Value {
+        let ObjectMeta { key, etag, .. } = &self.meta;
+        match self.profiles {
+            Condition::IfAbsent => json!({"backfill": {"bucket": bucket, "key": key, "etag": etag}}),
+            _ => object_created(bucket, &self.meta),
+        }
+    }
 }
 
 /// Returns the event of an object as EventBridge sends it (Amazon S3 User Guide, "EventBridge event message structure").
@@ -180,7 +202,7 @@ fn object_created(bucket: &str, meta: &ObjectMeta) -> Value {
 }
 
 /// Counts how files stand at the time `now`, and returns those that are missing.
-fn report(audit: Audit, now: SystemTime, grace: Duration, any_champions: bool) -> (Report, Vec<ObjectMeta>) {
+fn report(audit: Audit, now: SystemTime, grace: Duration, any_champions: bool) -> (Report, Vec<AskedFor>) {
     let mut report = Report { bundle: audit.bundle, files: audit.files.len() as u64, ..Report::default() };
     let mut missing = Vec::new();
     for (meta, standing) in audit.files {
@@ -193,12 +215,11 @@ fn report(audit: Audit, now: SystemTime, grace: Duration, any_champions: bool) -
             FileStanding::Refused(_) => report.refused += 1,
             FileStanding::PredictedEarlier | FileStanding::Missing if is_young => report.young += 1,
             FileStanding::PredictedEarlier | FileStanding::Missing => {
-                report.missing.push(Missing {
-                    key: meta.key.to_string(),
-                    modified: meta.modified.map(DateTime::from),
-                    predicted_earlier: standing == FileStanding::PredictedEarlier,
-                });
-                missing.push(meta);
+                let predicted_earlier = standing == FileStanding::PredictedEarlier;
+                let (key, modified) = (meta.key.to_string(), meta.modified.map(DateTime::from));
+                report.missing.push(Missing { key, modified, predicted_earlier });
+                let profiles = if predicted_earlier { Condition::IfAbsent } else { Condition::Always };
+                missing.push(AskedFor { meta, profiles });
             }
         }
     }
@@ -233,8 +254,9 @@ fn table(report: &Report) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use batch_predictor::backfill::backfill_request;
     use platform::event::objects_created;
-    use store::ETag;
+    use store::{ETag, ObjectKey};
 
     use super::*;
 
@@ -265,23 +287,32 @@ mod tests {
         let (found, missing) = report(files(), now, grace, false);
         assert_eq!((found.files, found.predicted, found.refused, found.young), (5, 1, 1, 1));
         let keys =
-            |missing: &[ObjectMeta]| missing.iter().map(|meta| meta.key.to_string()).collect::<Vec<_>>();
+            |missing: &[AskedFor]| missing.iter().map(|one| one.meta.key.to_string()).collect::<Vec<_>>();
         assert_eq!(keys(&missing), ["incoming/d", "incoming/e"]);
         assert!(found.missing[1].predicted_earlier && !found.missing[0].predicted_earlier);
         assert!(table(&found)[0].ends_with("1 young, 2 missing; the present bundle is ab12"));
+
+        let replaces: Vec<bool> = missing.iter().map(|one| one.profiles == Condition::Always).collect();
+        assert_eq!(replaces, [true, false], "profiles of the same bytes stay");
 
         let (found, missing) = report(files(), now, grace, true);
         assert_eq!((found.predicted, keys(&missing)), (2, vec!["incoming/d".to_string()]));
         let (found, _) = report(files(), now - Duration::from_secs(3_600), Duration::ZERO, false);
         assert_eq!((found.young, found.missing.len()), (0, 3), "without a grace nothing is young");
     }
+
     #[test]
     fn the_event_of_a_file_names_its_present_bytes() {
         let files = vec![("late trips + 100%/a", 60, FileStanding::Missing)];
-        let files = audit(SystemTime::now(), files).files;
-        let objects = objects_created(&object_created("trips", &files[0].0)).unwrap();
-        assert_eq!((objects.len(), objects[0].bucket.as_str()), (1, "trips"));
-        assert_eq!(objects[0].key, "incoming/late trips + 100%/a");
-        assert_eq!(objects[0].etag.as_deref(), Some("e"));
+        let meta = audit(SystemTime::now(), files).files.remove(0).0;
+        let mut file = AskedFor { meta, profiles: Condition::Always };
+        let objects = objects_created(&file.event("trips")).unwrap();
+        file.profiles = Condition::IfAbsent;
+        let request = backfill_request(&file.event("trips")).unwrap().unwrap();
+        for object in [&objects[0], &request.object] {
+            let named = (object.bucket.as_str(), object.key.as_str(), object.etag.as_deref());
+            assert_eq!(named, ("trips", "incoming/late trips + 100%/a", Some("e")));
+        }
+        assert_eq!((objects.len(), request.profiles), (1, Condition::IfAbsent));
     }
 }

@@ -280,28 +280,33 @@ data "aws_iam_policy_document" "batch_predictor_role" {
     resources = ["${aws_s3_bucket.data_bucket.arn}/incoming/*"]
   }
 
-  # A backfill leaves what has its summary.
+  # A backfill leaves what has its summary. Rejected rows of a replaced file are replaced.
   statement {
-    sid       = "ReadSummaries"
-    actions   = ["s3:GetObject"]
-    resources = ["${aws_s3_bucket.data_bucket.arn}/summaries/*"]
+    sid     = "ReadSummariesAndQuarantine"
+    actions = ["s3:GetObject"]
+    resources = [
+      "${aws_s3_bucket.data_bucket.arn}/quarantine/*",
+      "${aws_s3_bucket.data_bucket.arn}/summaries/*",
+    ]
   }
 
   statement {
-    sid = "WritePredictions"
+    sid = "WritePredictionsAndQuarantine"
     actions = [
       "s3:PutObject",
       "s3:AbortMultipartUpload",
     ]
-    resources = ["${aws_s3_bucket.data_bucket.arn}/predictions/*"]
+    resources = [
+      "${aws_s3_bucket.data_bucket.arn}/predictions/*",
+      "${aws_s3_bucket.data_bucket.arn}/quarantine/*",
+    ]
   }
 
   statement {
-    sid     = "WriteProfilesSummariesAndQuarantine"
+    sid     = "WriteProfilesAndSummaries"
     actions = ["s3:PutObject"]
     resources = [
       "${aws_s3_bucket.data_bucket.arn}/profiles/batch/*",
-      "${aws_s3_bucket.data_bucket.arn}/quarantine/*",
       "${aws_s3_bucket.data_bucket.arn}/summaries/*",
     ]
   }

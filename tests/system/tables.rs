@@ -47,7 +47,7 @@ fn version(byte: u8) -> ModelVersion {
 #[test]
 fn tables_have_the_columns_of_the_files() {
     let versions = Versions { duration: version(1), tip: None };
-    let predictions = PredictionsWriter::new("", "x", None, "bundle", &versions).unwrap().finish().unwrap();
+    let predictions = PredictionsWriter::new("x".into(), "bundle", &versions).unwrap().finish().unwrap();
     let figure = Figure {
         day: "2025-02-05".parse().unwrap(),
         source: "batch",

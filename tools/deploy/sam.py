@@ -6,8 +6,8 @@ packages are deployed.
 samconfig.toml defines the stages. From the environment come PERMISSIONS_BOUNDARY, the ARN of the permissions boundary of the functions'
 roles; ALARM_EMAIL, without which production is refused unless ALARMS_ELSEWHERE=yes; and PARAMETERS, others of the template, as
 "StreamShards=1 Taxi=yellow". Every parameter is passed, since CloudFormation keeps the previous value of one that is not: a default that
-has changed would never arrive. Only AlarmEmail, PermissionsBoundary and the secret OtlpHeaders are passed if they are stated and not
-otherwise, so that nobody's subscription or key is taken away. CANARY=no lets new code have all work at once, as where an alarm rings that it
+has changed would never arrive. Only AlarmEmail, PermissionsBoundary, the secret OtlpHeaders and StreamShards are passed if they are stated and
+not otherwise, so that nobody's subscription, key or stream with its records is taken away. CANARY=no lets new code have all work at once, as where an alarm rings that it
 ends. The stack of production is protected from deletion.
 """
 
@@ -31,7 +31,7 @@ from python_environment import FUNCTIONS, PROJECT, Failure  # noqa: E402
 STAGES = {"dev": "default", "prod": "prod"}
 TEMPLATE = PROJECT / "target" / "deploy" / "template.yaml"
 # Parameters that stay as whoever stated them last left them.
-KEPT = ("AlarmEmail", "OtlpHeaders", "PermissionsBoundary")
+KEPT = ("AlarmEmail", "OtlpHeaders", "PermissionsBoundary", "StreamShards")
 
 
 def main() -> int:

@@ -28,6 +28,8 @@ pub struct BackfillRequest {
     pub from: Option<Month>,
     /// The last month to predict.
     pub to: Option<Month>,
+    /// Whether profiles of its days are replaced; an event's request leaves those that are there.
+    pub profiles: Condition,
 }
 
 /// How an object of a backfill ended.
@@ -131,7 +133,8 @@ pub fn backfill_request(event: &Value) -> Result<Option<BackfillRequest>, EventE
     };
     // S3 lists ETags in quotes.
     let etag = etag.map(|etag| etag.trim_matches('"').to_string());
-    Ok(Some(BackfillRequest { object: ObjectCreated { bucket, key, version: None, etag }, from, to }))
+    let object = ObjectCreated { bucket, key, version: None, etag };
+    Ok(Some(BackfillRequest { object, from, to, profiles: Condition::IfAbsent }))
 }
 
 impl BackfillRequest {
@@ -162,8 +165,8 @@ impl BatchPredictor {
             }
             Some(_) => (),
         }
-        let keeping = Self { profiles: Condition::IfAbsent, ..self.clone() };
-        let outcome = keeping.predict(object, deadline).await?;
+        let predictor = Self { profiles: request.profiles.clone(), ..self.clone() };
+        let outcome = predictor.predict(object, deadline).await?;
         Ok((Backfilled::from_outcome(object, &outcome), Some(outcome)))
     }
 

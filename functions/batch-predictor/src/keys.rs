@@ -1,5 +1,6 @@
 //! Keys of the results of a file. They depend on its key and the bundle alone, so that a repeat overwrites itself.
 
+use dataset::ride_id_prefix;
 use model::Month;
 use registry::layout;
 use store::{ObjectKey, StoreError};
@@ -12,12 +13,13 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    /// Returns the file with this key; none if it does not lie below `incoming/`, is a folder's placeholder, or one of the markers that
-    /// Spark and others write beside their files, such as `_SUCCESS`.
+    /// Returns the file with this key; none if it does not lie below `incoming/`, is a folder's placeholder, or is what Spark and others
+    /// write beside their files: a marker such as `_SUCCESS`, or a file in a folder such as `_temporary`, which comes a second time once it is whole.
     pub fn new(key: &str) -> Option<Self> {
         let below = key.strip_prefix(layout::INCOMING)?;
         let file = below.rsplit('/').next().filter(|file| !file.is_empty())?;
-        if file.starts_with(['_', '.']) || file.ends_with(".crc") {
+        let is_hidden = below.split('/').any(|part| part.starts_with(['_', '.']));
+        if is_hidden || file.ends_with(".crc") {
             return None;
         }
         Some(Self { key: ObjectKey::new(key).ok()?, below: below.to_string() })
@@ -37,10 +39,11 @@ impl Dropped {
         }
     }
 
-    /// Returns the folder below `incoming/` that it lies in, with a slash at its end; empty if it lies in none. Files of equal names in
-    /// two folders are two sources, and their rides have two ids.
-    pub fn folder(&self) -> &str {
-        self.below.rfind('/').map_or("", |end| &self.below[..=end])
+    /// Returns what the ids of its rides begin with, where the models are of `taxi`. Files of equal names in two folders are two sources,
+    /// and their rides have two ids.
+    pub fn ride_id_prefix(&self, taxi: &str) -> String {
+        let (folder, file) = self.below.split_at(self.below.rfind('/').map_or(0, |end| end + 1));
+        ride_id_prefix(folder, file, Some(taxi))
     }
 
     /// Returns its key below `incoming/`.
@@ -81,6 +84,8 @@ impl Dropped {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -91,11 +96,29 @@ mod tests {
         let path = "bundle=ab12/month=2021-03/a b/green_tripdata_2021-03.parquet";
         assert_eq!(dropped.predictions("ab12").unwrap().as_str(), format!("predictions/{path}"));
         assert_eq!(dropped.summary("ab12").unwrap().as_str(), format!("summaries/{path}.json"));
-        assert_eq!((dropped.folder(), Dropped::new("incoming/x").unwrap().folder()), ("a b/", ""));
         let month = |key: &str| Dropped::new(key).unwrap().month();
         assert_eq!(month("incoming/green_tripdata_2021-03.PARQUET"), "2021-03".parse().ok());
         assert_eq!(month("incoming/green_tripdata_2021-03 (1).parquet"), None, "a copy may be another month");
         assert_eq!(month("incoming/mine.parquet"), None);
+    }
+
+    #[test]
+    fn files_of_one_month_have_no_ride_id_in_common() {
+        let prefix = |key: &str| Dropped::new(key).unwrap().ride_id_prefix("green");
+        assert_eq!(prefix("incoming/green_tripdata_2021-03.parquet"), "2021/03");
+        assert_eq!(prefix("incoming/a b/green_tripdata_2021-03.parquet"), "a b/2021/03");
+        assert_eq!(prefix("incoming/mine.parquet"), "mine");
+        let of_one_month = [
+            "green_tripdata_2021-03.parquet",
+            "green_tripdata_2021-03.PARQUET",
+            "green_tripdata_2021-03",
+            "yellow_tripdata_2021-03.parquet",
+            "first_half_2021-03.parquet",
+            "second_half_2021-03.parquet",
+            "north/green_tripdata_2021-03.parquet",
+        ];
+        let prefixes: BTreeSet<_> = of_one_month.map(|file| prefix(&format!("incoming/{file}"))).into();
+        assert_eq!(prefixes.len(), of_one_month.len(), "{prefixes:?}");
     }
 
     #[test]
@@ -106,6 +129,8 @@ mod tests {
             "incoming/folder/_SUCCESS",
             "incoming/_committed_1",
             "incoming/.part-0.parquet.crc",
+            "incoming/out/_temporary/0/task_1/part-0.parquet",
+            "incoming/.spark-staging-1/part-0.parquet",
             "history/x.parquet",
             "predictions/ab/x",
             "incoming",

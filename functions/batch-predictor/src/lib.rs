@@ -11,6 +11,7 @@
 pub mod audit;
 pub mod backfill;
 pub mod config;
+mod error;
 pub mod keys;
 mod pinned;
 pub mod profiles;
@@ -20,11 +21,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataset::{Columns, ReadError, ReadOptions, Rows, Step, TripReader, WriteError};
+use dataset::{Columns, ReadOptions, Rows, Step, TripReader};
 use lambda_runtime::LambdaEvent;
-use model::{Bundle, Classified, Month, chain};
+use model::{Bundle, Month, chain};
 use monitoring::days::median_day;
-use platform::event::{EventError, ObjectCreated, objects_created};
+use platform::event::{ObjectCreated, objects_created};
 use platform::lambda::{Deadline, today};
 use platform::telemetry::{Dimension, Metric, emit, emit_by};
 use registry::{ModelError, Models};
@@ -33,6 +34,8 @@ use serde_json::{Value, json};
 use store::{Condition, ETag, Store, StoreError};
 
 use backfill::{Backfilled, backfill_request};
+use error::Ended;
+pub use error::PredictError;
 use keys::Dropped;
 use pinned::PinnedObject;
 use results::Results;
@@ -44,66 +47,6 @@ const REPLACED_MAX: usize = 5;
 
 /// How an error report says that there was no champion.
 const NO_MODEL: &str = "no_model";
-
-/// Why a file was not predicted. Lambda repeats the event.
-#[derive(Debug, thiserror::Error)]
-pub enum PredictError {
-    /// The event names no object.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// The store failed to read or write.
-    #[error("predicting {key}")]
-    Store {
-        /// The key of the file.
-        key: String,
-        /// The reason.
-        #[source]
-        source: StoreError,
-    },
-    /// The models could not be loaded.
-    #[error("predicting {key}")]
-    Models {
-        /// The key of the file.
-        key: String,
-        /// The reason.
-        #[source]
-        source: ModelError,
-    },
-    /// The deadline came first; no part of the predictions is visible.
-    #[error("predicting {key}: aborted, since it was not done before the deadline")]
-    OutOfTime {
-        /// The key of the file.
-        key: String,
-    },
-    /// The predictions could not be encoded.
-    #[error("predicting {key}")]
-    Write {
-        /// The key of the file.
-        key: String,
-        /// The reason.
-        #[source]
-        source: WriteError,
-    },
-}
-
-impl Classified for PredictError {
-    fn error_type(&self) -> &'static str {
-        match self {
-            Self::Event(source) => source.error_type(),
-            Self::Store { source, .. } => source.error_type(),
-            Self::Models { source, .. } => source.error_type(),
-            Self::Write { .. } => "Dataset.Write",
-            Self::OutOfTime { .. } => "Batch.OutOfTime",
-        }
-    }
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Event(_) | Self::Write { .. } | Self::OutOfTime { .. } => false,
-            Self::Store { source, .. } => source.is_transient(),
-            Self::Models { source, .. } => source.is_transient(),
-        }
-    }
-}
 
 /// How a file ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -275,6 +218,9 @@ impl BatchPredictor {
             Err(Ended::OutOfTime) => Err(PredictError::OutOfTime { key: key() }),
             Err(Ended::Store(source)) => Err(store_error(source)),
             Err(Ended::Write(source)) => Err(PredictError::Write { key: key(), source }),
+            Err(Ended::Unreadable(source)) if source.is_transient() => {
+                Err(PredictError::Read { key: key(), source })
+            }
             Err(Ended::Unreadable(error)) => {
                 let (error_type, detail) = (error.error_type().to_string(), chain(&error));
                 let why = json!({"outcome": "refused", "key": object.key, "etag": etag, "error_type": error_type, "detail": detail});
@@ -299,7 +245,7 @@ impl BatchPredictor {
             .and_then(Month::first_day)
             .or_else(|| step.as_ref().and_then(|rows| median_day(&rows.trips)))
             .unwrap_or_else(today);
-        let mut results = Results::begin(&*self.data, dropped, bundle, expected).await?;
+        let mut results = Results::begin(&*self.data, dropped, bundle, &self.taxi, expected).await?;
         let mut ended = Ok(());
         while let (Some(rows), Ok(())) = (step.take(), &ended) {
             ended = if deadline.left() < RESERVE { Err(Ended::OutOfTime) } else { results.add(rows).await };
@@ -335,32 +281,6 @@ async fn next(reader: &mut TripReader, source: &PinnedObject<'_>) -> Result<Opti
             Step::Rows(rows) => return Ok(Some(*rows)),
             Step::Done => return Ok(None),
         }
-    }
-}
-
-/// Why reading or predicting a file ended early.
-#[derive(Debug)]
-enum Ended {
-    Gone,
-    OutOfTime,
-    Store(StoreError),
-    Write(WriteError),
-    Unreadable(ReadError),
-}
-
-impl From<ReadError> for Ended {
-    fn from(error: ReadError) -> Self {
-        Self::Unreadable(error)
-    }
-}
-impl From<WriteError> for Ended {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
-}
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 

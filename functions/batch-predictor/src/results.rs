@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
-use dataset::{EncodedRows, FileReport, PredictionsWriter, RejectedRow, Rows, WriteError};
+use dataset::{EncodedRows, FileReport, PredictionsWriter, RejectedRow, RejectedWriter, Rows, WriteError};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::chain;
 use model::outcome::duration_min;
@@ -22,9 +22,6 @@ use crate::keys::Dropped;
 use crate::profiles::{count, fill};
 use crate::{Ended, FileOutcome};
 
-/// Limit of the rejected rows that are written with their details, to bound the memory; all are counted.
-const REJECTED_ROWS_MAX: usize = 1_000_000;
-
 pub(crate) struct Results<'a> {
     store: &'a dyn Store,
     dropped: &'a Dropped,
@@ -33,9 +30,9 @@ pub(crate) struct Results<'a> {
     /// Batches that are being predicted, in their order.
     running: VecDeque<JoinHandle<Result<Predicted, WriteError>>>,
     writer: PredictionsWriter,
-    upload: Box<dyn Upload>,
-    part: Vec<u8>,
-    rejected: Vec<RejectedRow>,
+    upload: InParts,
+    /// From the first rejected row on.
+    rejected: Option<Rejected>,
     counts: RejectionCounts,
     flags: BTreeMap<&'static str, u64>,
     rows: u64,
@@ -43,6 +40,38 @@ pub(crate) struct Results<'a> {
     /// Around which the pickups are expected.
     expected: NaiveDate,
     days: DayProfiles,
+}
+
+/// An object that is uploaded in parts as its bytes come.
+struct InParts {
+    upload: Box<dyn Upload>,
+    part: Vec<u8>,
+}
+
+impl InParts {
+    async fn begin(store: &dyn Store, key: &ObjectKey) -> Result<Self, StoreError> {
+        Ok(Self { upload: store.upload(key).await?, part: Vec::new() })
+    }
+
+    async fn append(&mut self, mut bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.part.append(&mut bytes);
+        if self.part.len() < PART_BYTES_MIN {
+            return Ok(());
+        }
+        self.upload.part(Bytes::from(std::mem::take(&mut self.part))).await
+    }
+
+    async fn complete(mut self, mut last: Vec<u8>) -> Result<(), StoreError> {
+        self.part.append(&mut last);
+        self.upload.part(Bytes::from(self.part)).await?;
+        self.upload.complete().await.map(drop)
+    }
+}
+
+/// Rejected rows that are being written.
+struct Rejected {
+    writer: RejectedWriter,
+    upload: InParts,
 }
 
 /// Profiles that are written at once.
@@ -61,6 +90,7 @@ impl<'a> Results<'a> {
         store: &'a dyn Store,
         dropped: &'a Dropped,
         bundle: Arc<Bundle>,
+        taxi: &str,
         expected: NaiveDate,
     ) -> Result<Results<'a>, Ended> {
         let predictions = dropped.predictions(&bundle.id())?;
@@ -68,18 +98,11 @@ impl<'a> Results<'a> {
             store,
             dropped,
             running: VecDeque::new(),
-            writer: PredictionsWriter::new(
-                dropped.folder(),
-                dropped.name(),
-                dropped.month(),
-                &bundle.id(),
-                &bundle.versions(),
-            )?,
-            upload: store.upload(&predictions).await?,
+            writer: PredictionsWriter::new(dropped.ride_id_prefix(taxi), &bundle.id(), &bundle.versions())?,
+            upload: InParts::begin(store, &predictions).await?,
             bundle,
             predictions,
-            part: Vec::new(),
-            rejected: Vec::new(),
+            rejected: None,
             counts: RejectionCounts::default(),
             flags: BTreeMap::new(),
             rows: 0,
@@ -121,9 +144,37 @@ impl<'a> Results<'a> {
         self.count(&rows, &predictions);
         self.days.merge(&days);
         self.writer.append(encoded)?;
-        self.part.append(&mut self.writer.take());
-        if self.part.len() >= PART_BYTES_MIN {
-            self.upload.part(Bytes::from(std::mem::take(&mut self.part))).await?;
+        self.upload.append(self.writer.take()).await?;
+        self.reject(&rows.rejected).await
+    }
+
+    async fn reject(&mut self, rows: &[RejectedRow]) -> Result<(), Ended> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.iter().for_each(|row| self.counts.add(row.rejection.reason));
+        if self.rejected.is_none() {
+            let upload = InParts::begin(self.store, &self.dropped.rejected()?).await?;
+            self.rejected = Some(Rejected { writer: RejectedWriter::new()?, upload });
+        }
+        let Some(Rejected { writer, upload }) = &mut self.rejected else { return Ok(()) };
+        writer.append(rows)?;
+        Ok(upload.append(writer.take()).await?)
+    }
+
+    /// Completes the file of rejected rows. Where none is rejected, that of a former object under this key becomes one without rows.
+    async fn complete_rejected(&mut self) -> Result<(), Ended> {
+        if let Some(Rejected { writer, upload }) = self.rejected.take() {
+            return Ok(upload.complete(writer.finish()?).await?);
+        }
+        let key = self.dropped.rejected()?;
+        match self.store.head(&key).await {
+            Ok(_) => {
+                let none = Bytes::from(RejectedWriter::new()?.finish()?);
+                self.store.put(&key, none, Condition::Always).await?;
+            }
+            Err(StoreError::NotFound { .. }) => (),
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -138,9 +189,6 @@ impl<'a> Results<'a> {
                 self.performance.add(predicted.duration_min[row], Some(interval), actual);
             }
         }
-        rows.rejected.iter().for_each(|row| self.counts.add(row.rejection.reason));
-        let room = REJECTED_ROWS_MAX - self.rejected.len();
-        self.rejected.extend(rows.rejected.iter().take(room).cloned());
     }
 
     /// Writes the rejected rows, completes the upload, then writes the summary: where it exists, all else does.
@@ -151,17 +199,11 @@ impl<'a> Results<'a> {
         report: &FileReport,
         profiles: &Condition,
     ) -> Result<FileOutcome, Ended> {
-        if !self.rejected.is_empty() {
-            let rejected = dataset::rejected::to_parquet(&self.rejected)?;
-            self.store.put(&self.dropped.rejected()?, Bytes::from(rejected), Condition::Always).await?;
-        }
+        self.complete_rejected().await?;
         self.write_profiles(taxi, profiles).await?;
         let (summary, key) = (self.summary(etag, taxi, report), self.dropped.summary(&self.bundle.id())?);
         withdraw(self.store, &key, etag).await?;
-        let mut last = std::mem::take(&mut self.part);
-        last.append(&mut self.writer.finish()?);
-        self.upload.part(Bytes::from(last)).await?;
-        self.upload.complete().await?;
+        self.upload.complete(self.writer.finish()?).await?;
         json::write(self.store, &key, &summary, Condition::Always).await?;
         Ok(FileOutcome::Predicted {
             key: self.dropped.key().to_string(),
@@ -193,10 +235,13 @@ impl<'a> Results<'a> {
         stream::iter(days).buffer_unordered(PROFILES_AT_ONCE).try_collect().await
     }
 
-    /// Aborts the upload. If that fails, the bucket's lifecycle rule removes the parts.
+    /// Aborts the uploads. If that fails, the bucket's lifecycle rule removes the parts.
     pub(crate) async fn abandon(self) {
-        if let Err(error) = self.upload.abort().await {
-            tracing::warn!(key = %self.predictions, error_message = chain(&error), "the upload was not aborted");
+        for upload in [Some(self.upload), self.rejected.map(|rejected| rejected.upload)].into_iter().flatten()
+        {
+            if let Err(error) = upload.upload.abort().await {
+                tracing::warn!(key = %self.dropped.key(), error_message = chain(&error), "an upload was not aborted");
+            }
         }
     }
 
@@ -252,4 +297,50 @@ pub(crate) async fn write_error_report(
     why: &Value,
 ) -> Result<(), StoreError> {
     json::write(store, &dropped.error()?, why, Condition::Always).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use model::rejection::{Reason, Rejection};
+    use store::{Get, MemoryStore};
+
+    use super::*;
+
+    /// Returns rejected rows in batches, as a reader does.
+    fn batches(rows: Range<u64>) -> Vec<Vec<RejectedRow>> {
+        let detail = |row| format!("PULocationID: expected a whole number, found {row}.5");
+        let rejected = |row| RejectedRow { row, rejection: Rejection::new(Reason::InvalidZone, detail(row)) };
+        rows.collect::<Vec<_>>()
+            .chunks(50_000)
+            .map(|rows| rows.iter().map(|row| rejected(*row)).collect())
+            .collect()
+    }
+
+    /// Ends a file with these rejected rows, and returns what is in the quarantine.
+    async fn quarantined(store: &MemoryStore, rows: Range<u64>) -> Bytes {
+        let dropped = Dropped::new("incoming/green_tripdata_2021-03.parquet").unwrap();
+        let bundle = Arc::new(Bundle::from_bytes(&model::testing::constant_duration(10.0), None).unwrap());
+        let mut results = Results::begin(store, &dropped, bundle, "green", NaiveDate::MIN).await.unwrap();
+        for rejected in batches(rows) {
+            results.add(Rows { rejected, ..Rows::default() }).await.unwrap();
+        }
+        results.finish_running().await.unwrap();
+        let (etag, report) = (ETag("e".into()), FileReport::default());
+        results.complete(&etag, "green", &report, &Condition::Always).await.unwrap();
+        store.get(&dropped.rejected().unwrap(), Get::default()).await.unwrap().bytes
+    }
+
+    #[tokio::test]
+    async fn every_rejected_row_is_in_the_quarantine_and_none_of_a_former_object() {
+        let store = MemoryStore::default();
+        for (rows, is_in_parts) in [(0..1_300_000, true), (3..4, false), (0..0, false)] {
+            let mut whole = RejectedWriter::new().unwrap();
+            batches(rows.clone()).iter().for_each(|rows| whole.append(rows).unwrap());
+            let whole = whole.finish().unwrap();
+            assert_eq!(whole.len() > PART_BYTES_MIN, is_in_parts, "{rows:?}: {}", whole.len());
+            assert!(quarantined(&store, rows.clone()).await == whole, "{rows:?}");
+        }
+    }
 }

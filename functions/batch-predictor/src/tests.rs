@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use model::request::local_time;
 use model::testing::constant_duration;
-use model::{Target, Trip, Zone};
+use model::{Classified, Target, Trip, Zone};
 use registry::{NO_CARD, Registry};
 use store::{Condition, Get, MemoryStore, Object, ObjectKey, ObjectMeta, Upload};
 

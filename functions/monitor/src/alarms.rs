@@ -215,6 +215,8 @@ pub(crate) async fn record(
         let recent = present.last - read.day <= TimeDelta::days(RECENT_DAYS);
         match alarms.iter().find(|alarm| read.is_about(source, alarm)) {
             Some(alarm) => record.follow(alarm, present.last),
+            // An event that was replayed late judges days before this one, and says nothing of it.
+            _ if read.day > present.last => continue,
             None if read.ended.is_none() => {
                 record.ended = Some(present.last);
                 record.withdrawn = true;

@@ -191,6 +191,17 @@ async fn an_alarm_of_days_that_were_corrected_is_withdrawn() {
 }
 
 #[tokio::test]
+async fn a_late_event_says_nothing_of_alarms_that_began_after_its_day() {
+    let bench = Bench::new().await;
+    bench.file(BEFORE, &changed(BEFORE, |(trip, ..)| trip.distance_miles = None)).await;
+    bench.watch(BEFORE, 0).await;
+    let recorded = bench.alarms().await;
+    bench.watch(BEFORE - 1, 1).await;
+    assert!(!recorded.is_empty());
+    assert_eq!(bench.alarms().await, recorded, "an event of the day before is done again");
+}
+
+#[tokio::test]
 async fn worse_predictions_ask_for_a_retraining_once_for_each_champion() {
     let mut bench = Bench::new().await;
     bench.file(BEFORE, &changed(BEFORE, slow)).await;

@@ -130,7 +130,11 @@ impl Classified for GatherError {
         }
     }
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Store { source, .. } if source.is_transient())
+        match self {
+            Self::Store { source, .. } => source.is_transient(),
+            Self::Read { source, .. } => source.is_transient(),
+            _ => false,
+        }
     }
 }
 

@@ -51,10 +51,14 @@ data "aws_iam_policy_document" "smoke" {
     resources = ["arn:${local.partition}:s3:::${each.value}-*/*smoke-*"]
   }
 
+  # Terraform's name of the function, and SAM's.
   statement {
-    sid       = "AskForAges"
-    actions   = ["lambda:InvokeFunction"]
-    resources = ["arn:${local.partition}:lambda:${local.place}:function:${each.value}-retrainer"]
+    sid     = "AskForAges"
+    actions = ["lambda:InvokeFunction"]
+    resources = [
+      "arn:${local.partition}:lambda:${local.place}:function:${each.value}-retrainer",
+      "arn:${local.partition}:lambda:${local.place}:function:${each.value}-RetrainerFunction-*",
+    ]
   }
 
   statement {

@@ -60,22 +60,31 @@ pub struct PredictionsEncoder {
     versions: Versions,
 }
 
+/// Returns what the ride ids of a file begin with: `folder`, which is empty or ends with a slash, and the month (`2021/03`) for a file with the
+/// TLC's name for a month of `taxi`, or of any taxis if none are given; the name without `.parquet` for any other. So two files of one
+/// month, as of two taxis or two halves, have no id in common.
+pub fn ride_id_prefix(folder: &str, file: &str, taxi: Option<&str>) -> String {
+    let month = || -> Option<Month> {
+        let (of_file, month) = file.strip_suffix(".parquet")?.split_once("_tripdata_")?;
+        let is_taxi = !of_file.is_empty() && of_file.bytes().all(|letter| letter.is_ascii_lowercase());
+        month.parse().ok().filter(|_| is_taxi && taxi.is_none_or(|taxi| taxi == of_file))
+    };
+    match month() {
+        Some(month) => format!("{folder}{:04}/{:02}", month.year(), month.month()),
+        None => format!("{folder}{}", file.strip_suffix(".parquet").unwrap_or(file)),
+    }
+}
+
 /// A row group that is encoded and not yet part of a file.
 pub struct EncodedRows(Vec<ArrowColumnChunk>);
 
 impl PredictionsWriter {
-    /// Makes a writer for predictions of the file `name` by the models `versions`, which form the bundle `bundle`.
-    /// Ride ids start with `folder`, which is empty or ends with a slash, and `month` (`2021/03`), or `name` if the month is unknown.
+    /// Makes a writer for predictions of a file by the models `versions`, which form the bundle `bundle`. A ride id is `ride_id_prefix`
+    /// and the row.
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn new(
-        folder: &str,
-        name: &str,
-        month: Option<Month>,
-        bundle: &str,
-        versions: &Versions,
-    ) -> Result<Self, WriteError> {
+    pub fn new(ride_id_prefix: String, bundle: &str, versions: &Versions) -> Result<Self, WriteError> {
         let schema = Arc::new(Schema::new(columns().map(|(field, _)| field).to_vec()));
         // Hardly a value of these occurs twice, so that dictionaries of them would cost bytes and memory.
         let distinct = ["ride_id", "predicted_duration", "lower", "upper", "tip_probability", "diff"];
@@ -84,9 +93,6 @@ impl PredictionsWriter {
         });
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties.build()))
             .map_err(WriteError::while_doing(WHAT))?;
-        let source = month
-            .map_or_else(|| name.to_string(), |month| format!("{:04}/{:02}", month.year(), month.month()));
-        let ride_id_prefix = format!("{folder}{source}");
         let (writer, row_groups) = writer.into_serialized_writer().map_err(WriteError::while_doing(WHAT))?;
         let (bundle, versions) = (bundle.into(), versions.clone());
         let encoder = PredictionsEncoder { row_groups, schema, ride_id_prefix, bundle, versions };

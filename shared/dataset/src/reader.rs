@@ -22,7 +22,7 @@ use crate::rows::rows;
 /// Bytes that are requested first, from the end of the file; they hold the footer of every TLC month.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// Why a file as a whole cannot be read. No error is transient: the same bytes fail again.
+/// Why a file as a whole cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The bytes are not a Parquet file.
@@ -71,12 +71,20 @@ pub enum ReadError {
     /// The bytes are damaged.
     #[error("decoding the parquet file")]
     Decode(#[source] ParquetError),
-    /// A row group had to be decoded by a process of its own, which died or could not be started.
+    /// A row group had to be decoded by a process of its own, which failed, or used more memory or time than it may.
     #[error("decoding row group {group} in a process of its own: {detail}")]
     Child {
         /// 0-based index of the row group.
         group: usize,
         /// How it ended.
+        detail: String,
+    },
+    /// The machine did not let a process of its own decode a row group: it was not started, or was killed.
+    #[error("row group {group} needs a process of its own: {detail}")]
+    NoChild {
+        /// 0-based index of the row group.
+        group: usize,
+        /// What happened.
         detail: String,
     },
     /// The decoder panicked on damaged bytes.
@@ -99,8 +107,14 @@ impl ReadError {
             Self::Encrypted => "Dataset.Encrypted",
             Self::Decode(_) => "Dataset.Decode",
             Self::Child { .. } => "Dataset.Child",
+            Self::NoChild { .. } => "Dataset.NoChild",
             Self::Panicked { .. } => "Dataset.Panicked",
         }
+    }
+
+    /// Returns whether the same bytes may be read another time: the machine failed, and not they.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::NoChild { .. })
     }
 }
 

@@ -261,8 +261,7 @@ fn predictions_are_written_alike_and_completely() {
     };
     let versions = model::prediction::Versions { duration: "9f3c1a7be2d0".parse().unwrap(), tip: None };
     let write = || {
-        let month = "2021-03".parse().ok();
-        let mut writer = crate::PredictionsWriter::new("", "x", month, "0123456789ab", &versions).unwrap();
+        let mut writer = crate::PredictionsWriter::new("2021/03".into(), "0123456789ab", &versions).unwrap();
         writer.append(writer.encoder().encode(&rows, &predicted).unwrap()).unwrap();
         let mut bytes = writer.take();
         bytes.extend(writer.finish().unwrap());

@@ -2,7 +2,7 @@
 //! for counting them by day.
 //!
 //! ```text
-//! cargo run --release -p tripcast --example profile_cost -- DURATION_MODEL [TIP_MODEL] -- FILE...
+//! cargo run --release -p tripcast --example profile_cost_of_files -- DURATION_MODEL [TIP_MODEL] -- FILE...
 //! ```
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -24,7 +24,7 @@ fn main() {
         let bytes = Bytes::from(std::fs::read(file).unwrap());
         let started = Instant::now();
         summary_of(&bytes, ReadOptions::default()).unwrap();
-        let mut writer = PredictionsWriter::new("", file, month, &bundle.id(), &bundle.versions()).unwrap();
+        let mut writer = PredictionsWriter::new("2021/03".into(), &bundle.id(), &bundle.versions()).unwrap();
         predicting += started.elapsed().as_secs_f64();
         let mut batches = rows_of(&bytes, Columns::Labelled, ReadOptions::default()).unwrap();
         loop {

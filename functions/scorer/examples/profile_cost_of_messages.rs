@@ -2,7 +2,7 @@
 //! stores are in memory, so that what is measured is all that the scorer does itself.
 //!
 //! ```text
-//! cargo run --release -p scorer --example profile_cost -- DURATION_MODEL [TIP_MODEL] >/dev/null
+//! cargo run --release -p scorer --example profile_cost_of_messages -- DURATION_MODEL [TIP_MODEL] >/dev/null
 //! ```
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
