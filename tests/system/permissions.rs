@@ -25,7 +25,7 @@ const BY_SERVICES: [(&str, &str); 8] = [
 /// Calls that functions make only after a fault that the end-to-end tests do not cause.
 const AFTER_A_FAULT: [(&str, &str); 1] =
     // An upload is aborted if a file breaks off after its first rows; the conformance suite of stores tests aborting.
-    [("WritePredictions", "s3:AbortMultipartUpload")];
+    [("WritePredictionsAndQuarantine", "s3:AbortMultipartUpload")];
 
 /// The actions of those statements: they may contain no others.
 const OF_SERVICES: [&str; 22] = [

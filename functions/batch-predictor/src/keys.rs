@@ -116,6 +116,9 @@ mod tests {
             "first_half_2021-03.parquet",
             "second_half_2021-03.parquet",
             "north/green_tripdata_2021-03.parquet",
+            "2021/03.parquet",
+            "2021/03",
+            "yellow_tripdata_2021-03",
         ];
         let prefixes: BTreeSet<_> = of_one_month.map(|file| prefix(&format!("incoming/{file}"))).into();
         assert_eq!(prefixes.len(), of_one_month.len(), "{prefixes:?}");

@@ -212,21 +212,22 @@ impl BatchPredictor {
             Err(source) => return Err(store_error(source)),
         };
         let etag = source.etag().clone();
-        match self.walk(&source, dropped, bundle, deadline).await {
+        let ended = match self.walk(&source, dropped, bundle, deadline).await {
+            Err(Ended::Unreadable(error)) if !error.is_transient() => {
+                let (error_type, detail) = (error.error_type().to_string(), chain(&error));
+                let why = json!({"outcome": "refused", "key": object.key, "etag": etag, "error_type": error_type, "detail": detail});
+                let refused = results::refuse(&*self.data, dropped, &why).await;
+                refused.map(|()| FileOutcome::Refused { key: key(), error_type, detail })
+            }
+            ended => ended,
+        };
+        match ended {
             Ok(outcome) => Ok((outcome, Some(etag))),
             Err(Ended::Gone) => Ok((FileOutcome::Gone { key: key() }, None)),
             Err(Ended::OutOfTime) => Err(PredictError::OutOfTime { key: key() }),
             Err(Ended::Store(source)) => Err(store_error(source)),
             Err(Ended::Write(source)) => Err(PredictError::Write { key: key(), source }),
-            Err(Ended::Unreadable(source)) if source.is_transient() => {
-                Err(PredictError::Read { key: key(), source })
-            }
-            Err(Ended::Unreadable(error)) => {
-                let (error_type, detail) = (error.error_type().to_string(), chain(&error));
-                let why = json!({"outcome": "refused", "key": object.key, "etag": etag, "error_type": error_type, "detail": detail});
-                results::write_error_report(&*self.data, dropped, &why).await.map_err(store_error)?;
-                Ok((FileOutcome::Refused { key: key(), error_type, detail }, Some(etag)))
-            }
+            Err(Ended::Unreadable(source)) => Err(PredictError::Read { key: key(), source }),
         }
     }
 
@@ -259,13 +260,14 @@ impl BatchPredictor {
         if ended.is_ok() {
             ended = results.finish_running().await;
         }
-        match ended {
+        let outcome = match ended {
             Ok(()) => results.complete(source.etag(), &self.taxi, &reader.report(), &self.profiles).await,
-            Err(error) => {
-                results.abandon().await;
-                Err(error)
-            }
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            results.abandon().await;
         }
+        outcome
     }
 }
 

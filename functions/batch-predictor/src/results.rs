@@ -44,27 +44,39 @@ pub(crate) struct Results<'a> {
 
 /// An object that is uploaded in parts as its bytes come.
 struct InParts {
-    upload: Box<dyn Upload>,
+    /// None once it was completed.
+    upload: Option<Box<dyn Upload>>,
     part: Vec<u8>,
 }
 
 impl InParts {
     async fn begin(store: &dyn Store, key: &ObjectKey) -> Result<Self, StoreError> {
-        Ok(Self { upload: store.upload(key).await?, part: Vec::new() })
+        Ok(Self { upload: Some(store.upload(key).await?), part: Vec::new() })
     }
 
     async fn append(&mut self, mut bytes: Vec<u8>) -> Result<(), StoreError> {
         self.part.append(&mut bytes);
-        if self.part.len() < PART_BYTES_MIN {
-            return Ok(());
+        if self.part.len() >= PART_BYTES_MIN {
+            self.send().await?;
         }
-        self.upload.part(Bytes::from(std::mem::take(&mut self.part))).await
+        Ok(())
     }
 
-    async fn complete(mut self, mut last: Vec<u8>) -> Result<(), StoreError> {
+    async fn send(&mut self) -> Result<(), StoreError> {
+        let part = Bytes::from(std::mem::take(&mut self.part));
+        match &mut self.upload {
+            Some(upload) => upload.part(part).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn complete(&mut self, mut last: Vec<u8>) -> Result<(), StoreError> {
         self.part.append(&mut last);
-        self.upload.part(Bytes::from(self.part)).await?;
-        self.upload.complete().await.map(drop)
+        self.send().await?;
+        match self.upload.take() {
+            Some(upload) => upload.complete().await.map(drop),
+            None => Ok(()),
+        }
     }
 }
 
@@ -162,21 +174,12 @@ impl<'a> Results<'a> {
         Ok(upload.append(writer.take()).await?)
     }
 
-    /// Completes the file of rejected rows. Where none is rejected, that of a former object under this key becomes one without rows.
+    /// Completes the file of rejected rows.
     async fn complete_rejected(&mut self) -> Result<(), Ended> {
-        if let Some(Rejected { writer, upload }) = self.rejected.take() {
-            return Ok(upload.complete(writer.finish()?).await?);
+        match &mut self.rejected {
+            Some(Rejected { writer, upload }) => Ok(upload.complete(writer.finish()?).await?),
+            None => withdraw_rejected(self.store, self.dropped).await,
         }
-        let key = self.dropped.rejected()?;
-        match self.store.head(&key).await {
-            Ok(_) => {
-                let none = Bytes::from(RejectedWriter::new()?.finish()?);
-                self.store.put(&key, none, Condition::Always).await?;
-            }
-            Err(StoreError::NotFound { .. }) => (),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
     }
 
     fn count(&mut self, rows: &Rows, predicted: &PredictionBatch) {
@@ -193,7 +196,7 @@ impl<'a> Results<'a> {
 
     /// Writes the rejected rows, completes the upload, then writes the summary: where it exists, all else does.
     pub(crate) async fn complete(
-        mut self,
+        &mut self,
         etag: &ETag,
         taxi: &str,
         report: &FileReport,
@@ -235,11 +238,11 @@ impl<'a> Results<'a> {
         stream::iter(days).buffer_unordered(PROFILES_AT_ONCE).try_collect().await
     }
 
-    /// Aborts the uploads. If that fails, the bucket's lifecycle rule removes the parts.
+    /// Aborts the uploads that are not complete. If that fails, the bucket's lifecycle rule removes the parts.
     pub(crate) async fn abandon(self) {
-        for upload in [Some(self.upload), self.rejected.map(|rejected| rejected.upload)].into_iter().flatten()
-        {
-            if let Err(error) = upload.upload.abort().await {
+        let uploads = [Some(self.upload), self.rejected.map(|rejected| rejected.upload)];
+        for upload in uploads.into_iter().flatten().filter_map(|in_parts| in_parts.upload) {
+            if let Err(error) = upload.abort().await {
                 tracing::warn!(key = %self.dropped.key(), error_message = chain(&error), "an upload was not aborted");
             }
         }
@@ -290,7 +293,26 @@ async fn withdraw(store: &dyn Store, summary: &ObjectKey, etag: &ETag) -> Result
     json::write(store, summary, &none, Condition::Always).await.map(drop)
 }
 
-/// Writes the reason for refusing a whole file to the quarantine.
+/// Replaces the rejected rows of a former object under this key, if there are any, by a file without rows.
+async fn withdraw_rejected(store: &dyn Store, dropped: &Dropped) -> Result<(), Ended> {
+    let key = dropped.rejected()?;
+    match store.head(&key).await {
+        Ok(_) => {
+            let none = Bytes::from(RejectedWriter::new()?.finish()?);
+            Ok(store.put(&key, none, Condition::Always).await.map(drop)?)
+        }
+        Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes the reason for refusing a whole file to the quarantine, where rejected rows of a former object are withdrawn.
+pub(crate) async fn refuse(store: &dyn Store, dropped: &Dropped, why: &Value) -> Result<(), Ended> {
+    write_error_report(store, dropped, why).await?;
+    withdraw_rejected(store, dropped).await
+}
+
+/// Writes the reason why a whole file was not predicted to the quarantine.
 pub(crate) async fn write_error_report(
     store: &dyn Store,
     dropped: &Dropped,
@@ -342,5 +364,11 @@ mod tests {
             assert_eq!(whole.len() > PART_BYTES_MIN, is_in_parts, "{rows:?}: {}", whole.len());
             assert!(quarantined(&store, rows.clone()).await == whole, "{rows:?}");
         }
+        // Nor where the file is replaced by one that is refused as a whole.
+        let dropped = Dropped::new("incoming/green_tripdata_2021-03.parquet").unwrap();
+        let none = quarantined(&store, 0..0).await;
+        assert_ne!(quarantined(&store, 0..1).await, none);
+        refuse(&store, &dropped, &json!({"outcome": "refused"})).await.unwrap();
+        assert_eq!(store.get(&dropped.rejected().unwrap(), Get::default()).await.unwrap().bytes, none);
     }
 }

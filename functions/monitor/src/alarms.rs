@@ -94,6 +94,8 @@ pub struct Acknowledged {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Present<'a> {
     pub(crate) now: DateTime<Utc>,
+    /// The day of the event: those before it are judged.
+    pub(crate) day: NaiveDate,
     /// The last day that was judged.
     pub(crate) last: NaiveDate,
     /// The command that reproduces a report.
@@ -211,12 +213,14 @@ pub(crate) async fn record(
     let known = records(store, source).await.map_err(failed("of all"))?;
     let mut all = Vec::new();
     for (read, etag) in &known {
+        // An event that is replayed late knows less than the record does.
+        if read.last_day >= present.day || read.ended.is_some_and(|ended| ended >= present.day) {
+            continue;
+        }
         let mut record = read.clone();
         let recent = present.last - read.day <= TimeDelta::days(RECENT_DAYS);
         match alarms.iter().find(|alarm| read.is_about(source, alarm)) {
             Some(alarm) => record.follow(alarm, present.last),
-            // An event that was replayed late judges days before this one, and says nothing of it.
-            _ if read.day > present.last => continue,
             None if read.ended.is_none() => {
                 record.ended = Some(present.last);
                 record.withdrawn = true;

@@ -227,7 +227,7 @@ impl Monitor {
         now: DateTime<Utc>,
     ) -> Result<Option<WatchedSource>, MonitorError> {
         let Some(judged) = self.judge(source, day, now).await? else { return Ok(None) };
-        self.conclude(&judged, now).await.map(Some)
+        self.conclude(&judged, day, now).await.map(Some)
     }
 
     /// Reports the days before `day` and changes nothing but that it may merge profiles of messages and join labels; empty without profiles.
@@ -298,11 +298,16 @@ impl Monitor {
     }
 
     /// Records and publishes what rang, asks for a retraining, and writes the report and the figures.
-    async fn conclude(&self, judged: &JudgedDays, now: DateTime<Utc>) -> Result<WatchedSource, MonitorError> {
+    async fn conclude(
+        &self,
+        judged: &JudgedDays,
+        day: NaiveDate,
+        now: DateTime<Utc>,
+    ) -> Result<WatchedSource, MonitorError> {
         let data = &*self.data;
         let last = judged.last().day;
         let command = self.command_of(last);
-        let present = Present { now, last, command: &command, acknowledge: &self.acknowledge };
+        let present = Present { now, day, last, command: &command, acknowledge: &self.acknowledge };
         let rang: Vec<Alarm> = SIGNALS.iter().flat_map(|signal| alarms(&judged.verdicts, *signal)).collect();
         let mut recorded = alarms::record(data, judged.source, &rang, present).await?;
         let champions = Champions::read(&Registry::new(Arc::clone(&self.models))).await?;

@@ -1,5 +1,5 @@
 //! Decodes a row group in a process of its own, where the lengths that decide what the decoder allocates are seen only by
-//! decoding: the process has limits, and its death is an error of the file instead of the end of the program.
+//! decoding: the process has limits, and its death by them is an error of the file instead of the end of the program.
 //!
 //! The process is the same program. Its `main` calls [`decode_if_asked`] before anything else.
 
@@ -73,12 +73,22 @@ impl Unchecked {
     /// # Errors
     /// [`ReadError::Child`] with the reason that it gave, or with how it died; [`ReadError::NoChild`] if that was not the file's doing.
     pub(crate) fn decode_elsewhere(&mut self, footer: &[u8], columns: Columns) -> Result<(), ReadError> {
-        let (group, chunks) = (self.group, std::mem::take(&mut self.chunks));
-        if !std::mem::take(&mut self.is_needed) {
-            return Ok(());
+        if std::mem::take(&mut self.is_needed) {
+            self.decode_by(PROGRAM.get(), footer, columns)?;
         }
+        self.chunks.clear();
+        Ok(())
+    }
+
+    fn decode_by(
+        &mut self,
+        program: Option<&PathBuf>,
+        footer: &[u8],
+        columns: Columns,
+    ) -> Result<(), ReadError> {
+        let (group, chunks) = (self.group, &self.chunks);
         let failed = |detail: String| ReadError::Child { group, detail };
-        let program = PROGRAM.get().ok_or_else(|| {
+        let program = program.ok_or_else(|| {
             failed("this program has none for texts with delta lengths or long dictionaries, nor for the codecs LZ4 and LZO".into())
         })?;
         let bytes: u64 = chunks.iter().map(|(_, bytes)| bytes.len() as u64).sum();
@@ -96,7 +106,7 @@ impl Unchecked {
         let ranges = chunks.iter().map(|(start, bytes)| (*start, bytes.len() as u64)).collect();
         let request = Request { columns, group, footer, chunks: ranges };
         let request = postcard::to_stdvec(&request).map_err(|error| failed(error.to_string()))?;
-        let ended = child.and_then(|child| answer(child, &request, &chunks));
+        let ended = child.and_then(|child| answer(child, &request, chunks));
         self.taken += match ended {
             Ok(Ended::Decoded(taken)) => taken,
             Ok(Ended::Failed(detail)) => return Err(failed(detail)),
@@ -217,7 +227,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_is_killed_is_no_fault_of_the_file() {
+    fn a_process_that_is_killed_or_not_started_is_no_fault_of_the_file() {
+        let chunks = vec![(0, Bytes::from_static(b"chunk"))];
+        let mut unchecked = Unchecked { chunks, is_needed: true, ..Unchecked::default() };
+        let missing =
+            unchecked.decode_by(Some(&"/no/program".into()), b"footer", Columns::Trips).unwrap_err();
+        assert!(
+            matches!(missing, ReadError::NoChild { group: 0, .. }) && missing.is_transient(),
+            "{missing}"
+        );
+        let unknown = unchecked.decode_by(None, b"footer", Columns::Trips).unwrap_err();
+        assert!(matches!(unknown, ReadError::Child { .. }) && !unknown.is_transient(), "{unknown}");
+
         let ended = |script: &str| {
             let mut shell = Command::new("sh");
             shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

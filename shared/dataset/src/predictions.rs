@@ -61,17 +61,20 @@ pub struct PredictionsEncoder {
 }
 
 /// Returns what the ride ids of a file begin with: `folder`, which is empty or ends with a slash, and the month (`2021/03`) for a file with the
-/// TLC's name for a month of `taxi`, or of any taxis if none are given; the name without `.parquet` for any other. So two files of one
-/// month, as of two taxis or two halves, have no id in common.
+/// TLC's name for a month of `taxi`, or of any taxis if none are given; the name without `.parquet` for any other. No two files have a
+/// prefix in common, as of two taxis or two halves of one month: a name that could be taken for that of another ends with a slash.
 pub fn ride_id_prefix(folder: &str, file: &str, taxi: Option<&str>) -> String {
     let month = || -> Option<Month> {
         let (of_file, month) = file.strip_suffix(".parquet")?.split_once("_tripdata_")?;
         let is_taxi = !of_file.is_empty() && of_file.bytes().all(|letter| letter.is_ascii_lowercase());
         month.parse().ok().filter(|_| is_taxi && taxi.is_none_or(|taxi| taxi == of_file))
     };
-    match month() {
-        Some(month) => format!("{folder}{:04}/{:02}", month.year(), month.month()),
-        None => format!("{folder}{}", file.strip_suffix(".parquet").unwrap_or(file)),
+    // `2021/03.parquet` is no month of the folder above it.
+    let is_month = |name: &str| name.bytes().all(|letter| letter.is_ascii_digit());
+    match (month(), file.strip_suffix(".parquet")) {
+        (Some(month), _) => format!("{folder}{:04}/{:02}", month.year(), month.month()),
+        (None, Some(name)) if !is_month(name) => format!("{folder}{name}"),
+        (None, _) => format!("{folder}{file}/"),
     }
 }
 
@@ -126,7 +129,7 @@ impl PredictionsWriter {
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn finish(mut self) -> Result<Vec<u8>, WriteError> {
+    pub fn finish(&mut self) -> Result<Vec<u8>, WriteError> {
         self.writer.finish().map_err(WriteError::while_doing(WHAT))?;
         Ok(self.take())
     }

@@ -55,7 +55,7 @@ impl RejectedWriter {
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn finish(mut self) -> Result<Vec<u8>, WriteError> {
+    pub fn finish(&mut self) -> Result<Vec<u8>, WriteError> {
         self.writer.finish().map_err(WriteError::while_doing(WHAT))?;
         Ok(self.take())
     }
