@@ -221,12 +221,13 @@ impl Learner<'_> {
             (task, found) = (better, fit);
         }
         curve.losses.clone_from(&found.losses);
-        let mut fits = vec![(task, found)];
+        // All are asked for before the first is finished, and one that fails takes no other with it.
+        let mut fits = vec![Ok((task, found))];
         for other in others {
-            let found = self.validate(&other)?;
-            fits.push((other, found));
+            fits.push(self.validate(&other).map(|found| (other, found)));
         }
-        let finish = |(task, found): (ValidationTask, ValidationFit)| {
+        let finish = |fit: Result<(ValidationTask, ValidationFit), NotFitted>| {
+            let (task, found) = fit?;
             self.fits.finish(&FitTask::Finish(task), Some(&found))
         };
         let candidates = those_that_can_serve(fits.into_iter().map(finish))?;

@@ -13,6 +13,7 @@ use chrono::Utc;
 use model::candidates::ValidationFit;
 use model::training::TrainError;
 use model::{LabelledTrips, Month, Target, Trained, chain};
+use monitoring::Profile;
 use platform::lambda::Deadline;
 use registry::layout;
 use registry::runs::{Failed, Retrained, Run, Runs, StepTaken};
@@ -41,6 +42,9 @@ struct State {
     /// The share of the rows of the training months that is drawn; a run that an earlier build began has all.
     #[serde(default = "whole")]
     share: f64,
+    /// The profiles of the months in the record, which has none of them itself.
+    #[serde(default)]
+    profiles: Vec<Profile>,
 }
 
 fn whole() -> f64 {
@@ -121,7 +125,8 @@ impl Retrainer {
         run.gates = gathered.inspections;
         run.share = Some(gathered.share).filter(|share| *share < 1.0);
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
-        let state = State { run, targets, train, judge: plan.judge, share: gathered.share };
+        let profiles = run.gates.iter().map(|gates| gates.figures.profile.clone()).collect();
+        let state = State { run, targets, train, judge: plan.judge, share: gathered.share, profiles };
         let key = layout::steps(&state.run.run)?;
         match json::write(&*self.models, &key, &state, Condition::Always).await {
             Ok(_) => Ok(output),
@@ -207,7 +212,10 @@ impl Retrainer {
 
     async fn judge_fits(&self, run: &str, deadline: Deadline) -> Result<StepOutput, RetrainError> {
         let runs = Runs::new(Arc::clone(&self.models));
-        let State { mut run, mut targets, judge, train, share: _ } = self.state(run).await?;
+        let State { mut run, mut targets, judge, train, share: _, profiles } = self.state(run).await?;
+        for (gates, profile) in run.gates.iter_mut().zip(profiles) {
+            gates.figures.profile = profile;
+        }
         // A repeated step judges only what the record lacks: a new champion would be judged against itself.
         if let Some(found) = runs.read(&run.run).await? {
             if found.failed.is_empty() {

@@ -37,6 +37,25 @@ async fn a_model_is_published_promoted_and_rolled_back() {
 }
 
 #[tokio::test]
+async fn the_files_of_a_version_are_those_that_were_published_first() {
+    let (registry, _) = registry();
+    let card = |learned: u8| Bytes::from(format!("{{\"learned\": {learned}}}"));
+    let files = |learned| [("card.json", card(learned)), ("profile.json", Bytes::from_static(b"{}"))];
+    let version = registry.publish(TARGET, Bytes::from_static(b"one"), &files(1)).await.unwrap();
+    registry.publish(TARGET, Bytes::from_static(b"one"), &files(2)).await.unwrap();
+    assert_eq!(registry.card(TARGET, &version).await.unwrap(), serde_json::json!({"learned": 1}));
+    assert_eq!(registry.file(TARGET, &version, "card.json").await.unwrap(), card(1));
+    let listed = registry.files_of(TARGET, &version).await.unwrap();
+    assert_eq!(listed, ["card.json", "model.bin", "profile.json"]);
+
+    let unknown = ModelVersion::from_bytes(b"two");
+    assert!(registry.files_of(TARGET, &unknown).await.unwrap().is_empty());
+    let missing = registry.card(TARGET, &unknown).await;
+    assert!(matches!(missing, Err(RegistryError::UnknownVersion { .. })), "{missing:?}");
+    assert!(registry.file(TARGET, &version, "lineage.json").await.is_err());
+}
+
+#[tokio::test]
 async fn a_stale_promoter_loses_and_changes_nothing() {
     let (registry, _) = registry();
     let (one, two) = (publish(&registry, b"one").await, publish(&registry, b"two").await);

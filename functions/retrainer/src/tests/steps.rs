@@ -61,6 +61,19 @@ async fn step_by_step_the_same_models_are_learned_and_promoted() {
     assert_eq!(record.targets, run.targets, "what was tried, measured and decided");
     assert_eq!((record.data, record.gates.len()), (run.data, run.gates.len()));
     assert!(run.targets.iter().any(|one| !one.learning.trials.is_empty()), "the search tried something");
+    let profiles = async |bench: &Bench| {
+        let keys = bench.models.list("").await.unwrap().into_iter().map(|meta| meta.key);
+        let mut found = Vec::new();
+        for key in keys.filter(|key| key.as_str().ends_with("/profile.json")) {
+            found.push((key.to_string(), bench.models.get(&key, Get::default()).await.unwrap().bytes));
+        }
+        found
+    };
+    assert!(
+        profiles(&at_once).await.iter().any(|(_, bytes)| bytes.len() > 1_000),
+        "of the months learned from"
+    );
+    assert_eq!(profiles(&in_steps).await, profiles(&at_once).await);
     let names =
         |steps: &[StepTaken]| -> BTreeSet<String> { steps.iter().map(|one| one.name.clone()).collect() };
     assert_eq!(names(&record.steps), names(&run.steps), "what took time");

@@ -99,10 +99,10 @@ impl Interval {
             .collect();
         let mean = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len().max(1) as f64;
         let scale_min = (mean * SCALE_MIN_SHARE).max(RESOLUTION_MIN);
-        let (scale, scales) = if errors.len() < ROWS_MIN {
-            (flat(mean), vec![mean.max(scale_min); errors.len()])
-        } else {
-            scales(unseen, &errors, scale_min, params, work)?
+        let halves = halves(unseen).filter(|_| errors.len() >= ROWS_MIN);
+        let (scale, scales) = match halves {
+            Some(is_first) => scales(unseen, &errors, &is_first, scale_min, params, work)?,
+            None => (flat(mean), vec![mean.max(scale_min); errors.len()]),
         };
         Ok(Self { scale, scale_min, multipliers: multipliers(unseen, &errors, &scales).into() })
     }
@@ -215,18 +215,26 @@ fn reached(errors: &mut [f64]) -> f64 {
     errors.get(rank.clamp(1, errors.len().max(1)) - 1).copied().unwrap_or_default()
 }
 
+/// Returns whether each trip lies in the first half of the days; none if one half has no trips.
+fn halves(unseen: &Unseen) -> Option<Vec<bool>> {
+    let half = |row| day_number(&unseen.trips, row).div_euclid(boosted::DAYS_A_FOLD).rem_euclid(2);
+    let is_first: Vec<bool> = (0..unseen.trips.len()).map(|row| half(row) == 0).collect();
+    (is_first.contains(&true) && is_first.contains(&false)).then_some(is_first)
+}
+
 /// Returns trees of the expected error, and predictions for each half of the days by trees of the other half.
 fn scales(
     unseen: &Unseen,
     errors: &[f64],
+    is_first: &[bool],
     scale_min: f64,
     params: &FitParams,
     work: &mut Work<'_>,
 ) -> Result<(FeatureTrees, Vec<f64>), FitError> {
-    let half = |row: usize| day_number(&unseen.trips, row).div_euclid(boosted::DAYS_A_FOLD).rem_euclid(2);
     let mut scales = vec![0.0; errors.len()];
-    for side in [0, 1] {
-        let (rows, others): (Vec<usize>, Vec<usize>) = (0..errors.len()).partition(|&row| half(row) == side);
+    for side in [true, false] {
+        let (rows, others): (Vec<usize>, Vec<usize>) =
+            (0..errors.len()).partition(|&row| is_first[row] == side);
         let far: Vec<f64> = others.iter().map(|&row| errors[row].abs()).collect();
         let scale = boosted::expected_error(&select(&unseen.trips, &others), &far, params, work)?;
         let predicted = scale.sums(&FeatureRows::from_trips(&select(&unseen.trips, &rows)).values);

@@ -75,7 +75,8 @@ fn stratified(labels: &[f64], limit: usize, seed: u64) -> Vec<usize> {
     for class in [false, true] {
         let mut of_class: Vec<usize> =
             (0..labels.len()).filter(|&row| (labels[row] > 0.0) == class).collect();
-        let share = of_class.len() * limit / labels.len();
+        // A class of which nothing is drawn cannot be balanced.
+        let share = (of_class.len() * limit / labels.len()).max(1).min(of_class.len());
         of_class.sort_unstable_by_key(|&row| split_mix(seed ^ row as u64));
         chosen.extend_from_slice(&of_class[..share]);
     }
@@ -258,6 +259,9 @@ mod tests {
         assert_eq!(one, two);
         let sample = stratified(&examples().labels, 1500, 1);
         assert!((1498..=1500).contains(&sample.len()) && sample.is_sorted());
+        let mut rare = vec![0.0; 4_000];
+        rare[7] = 1.0;
+        assert!(stratified(&rare, 1_500, 1).contains(&7), "the only trip with a tip");
     }
 
     #[test]

@@ -61,16 +61,16 @@ impl Resamples {
         self.bounds(by_day, tail, |(sum, rows)| loss.figure(sum / rows))
     }
 
-    /// Applies `of` to the sums over all days, and bounds the result. Resamples without a finite value (for
-    /// [`Self::figure`], those without a row of a rare slice) are left out.
+    /// Applies `of` to the sums over all days, and bounds the result. Resamples without a row, as of a rare slice, say nothing and are
+    /// left out.
     fn bounds(&self, by_day: &[(f64, f64)], tail: f64, of: impl Fn((f64, f64)) -> f64) -> [f64; 3] {
         let sum = |times: &dyn Fn(usize) -> f64| {
             by_day.iter().enumerate().fold((0.0, 0.0), |sums: (f64, f64), (day, pair)| {
                 (sums.0 + times(day) * pair.0, sums.1 + times(day) * pair.1)
             })
         };
-        let mut resampled: Vec<f64> =
-            self.drawn.iter().map(|drawn| of(sum(&|day| f64::from(drawn[day])))).collect();
+        let sums = self.drawn.iter().map(|drawn| sum(&|day| f64::from(drawn[day])));
+        let mut resampled: Vec<f64> = sums.filter(|sums| *sums != (0.0, 0.0)).map(&of).collect();
         resampled.retain(|value| value.is_finite());
         resampled.sort_unstable_by(f64::total_cmp);
         let beyond = (resampled.len() as f64 * tail) as usize;
@@ -117,6 +117,25 @@ mod tests {
         }
         // 20 each would be exact; a bootstrap of 30 blocks is a little too narrow.
         assert!((8..=45).contains(&below) && (8..=45).contains(&above), "{below} below, {above} above");
+    }
+
+    #[test]
+    fn a_slice_of_few_days_is_surely_worse_if_it_is_worse_on_each() {
+        // Of 30 days, one is missing from a third of the resamples.
+        for days in 1..=3 {
+            let day = |day| {
+                if day < days {
+                    PairedLosses { champion: 1.0, challenger: 1.44 }
+                } else {
+                    PairedLosses::default()
+                }
+            };
+            let by_day: Vec<PairedLosses> = (0..30).map(day).collect();
+            let found = Resamples::new(30, 2_000, 1).improvement(&by_day, Loss::Squared, 0.025);
+            for share in [found.estimate, found.lower, found.upper] {
+                assert!((share + 0.2).abs() < 1e-9, "{days} days: {found:?}");
+            }
+        }
     }
 
     #[test]

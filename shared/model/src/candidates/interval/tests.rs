@@ -95,6 +95,22 @@ fn few_trips_are_as_wide_for_all_and_none_are_an_hour_wide() {
 }
 
 #[test]
+fn trips_of_one_day_have_no_other_half_to_learn_from() {
+    let mut day = unseen(2_000, 1);
+    for trip in &mut day.trips {
+        trip.pickup = day_of(4);
+    }
+    let interval = fit(&day);
+    assert!(interval.is_constant() && interval.is_sound());
+    let [inside, ..] = measured(&interval, &day, |_| true);
+    assert!((inside - 0.91).abs() < 0.02, "{inside} inside");
+}
+
+fn day_of(number: u64) -> Option<chrono::NaiveDateTime> {
+    (NaiveDate::from_ymd_opt(2023, 1, 1).unwrap() + Days::new(number)).and_hms_opt(12, 0, 0)
+}
+
+#[test]
 fn a_constant_interval_reaches_as_far_to_both_sides_and_never_below_zero() {
     let later = unseen(1, 1);
     let rows = FeatureRows::from_trips(&later.trips);
