@@ -15,7 +15,7 @@ use crate::candidates::boosted::day_number;
 use crate::candidates::{Family, Model};
 use crate::evaluation::{Predictions, slices_of};
 use crate::outcome::{Examples, LabelledTrips, Target};
-use crate::performance::{Loss, Metrics, or_nan};
+use crate::performance::{Figures, Loss, Metrics, or_nan};
 use crate::rules::Rules;
 use bootstrap::PairedLosses;
 pub(crate) use bootstrap::Resamples;
@@ -237,7 +237,7 @@ pub fn decide(
             let comparison =
                 champion.map(|(_, champion)| rows.compare(champion, &one.scored, n_challengers, policy));
             let mut objections = one.defects;
-            objections.extend(one.scored.unsound);
+            objections.extend(one.scored.unsound.iter().cloned());
             if let Some((_, tree)) = floor
                 .as_ref()
                 .filter(|(floor, tree)| *tree != one.version && figure(&one.scored.metrics) >= *floor)
@@ -248,6 +248,7 @@ pub fn decide(
                 objections.push("it is the champion already: the same data gave the same model".into());
             } else if let Some(comparison) = &comparison {
                 objections.extend(comparison.objections(policy));
+                objections.extend(champion.and_then(|(_, champion)| too_narrow(champion, &one.scored)));
             }
             let Challenger { version, family, scored: HoldoutScore { metrics, .. }, .. } = one;
             Assessment { version, family, metrics, comparison, objections }
@@ -260,6 +261,29 @@ pub fn decide(
         reason: reason(chosen, champion.map(|(_, champion)| &champion.metrics), &assessed),
         challengers: assessed,
     }
+}
+
+/// Coverage of intervals on the holdout below which a duration model has to be about as good as the champion: they are to contain 90 %.
+const COVERAGE_MIN: f64 = 0.85;
+/// By how much its coverage may then be below the champion's.
+const COVERAGE_LOSS_MAX: f64 = 0.02;
+
+/// Objects to intervals that contain clearly fewer trips than they are to and than the champion's do. Where those of both fail, as in a month
+/// unlike any before, the better minutes decide.
+fn too_narrow(champion: &HoldoutScore, challenger: &HoldoutScore) -> Option<String> {
+    let coverage = |score: &HoldoutScore| match score.metrics.figures {
+        Figures::Duration { coverage, .. } => Some(coverage),
+        Figures::Tip { .. } => None,
+    };
+    let (of_champion, found) = (coverage(champion)?, coverage(challenger)?);
+    let is_narrow = found < COVERAGE_MIN && found < of_champion - COVERAGE_LOSS_MAX;
+    is_narrow.then(|| {
+        format!(
+            "its intervals contain {:.1} % of the trips, the champion's {:.1} %: expected about 90 %",
+            100.0 * found,
+            100.0 * of_champion
+        )
+    })
 }
 
 impl PairedComparison {

@@ -98,6 +98,29 @@ fn a_slice_that_is_surely_worse_vetoes() {
 }
 
 #[test]
+fn narrow_intervals_are_no_way_to_become_champion() {
+    let (before, after) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.6, 0.0, 0.9));
+    let rows = Holdout::new(Target::Duration, &[month("2023-03", 3.6, 0.0, 0.9)]);
+    let (old, new) = [before, after].map(|file| learned(Target::Duration, Family::Boosted, &file)).into();
+    let version = ModelVersion::from_bytes(b"champion");
+    let decide_with = |of_champion: f64, of_new: f64| {
+        let (mut champion, mut new) = (rows.score(&old), challenger(&rows, "new", Family::Boosted, &new));
+        for (score, found) in [(&mut champion, of_champion), (&mut new.scored, of_new)] {
+            let Figures::Duration { coverage, .. } = &mut score.metrics.figures else { panic!() };
+            *coverage = found;
+        }
+        decide(&rows, Some((&version, &champion)), vec![new], &PromotionPolicy::default())
+    };
+    let refused = decide_with(0.9, 0.7);
+    assert_eq!(refused.promote, None);
+    let why = "its intervals contain 70.0 % of the trips, the champion's 90.0 %: expected about 90 %";
+    assert_eq!(refused.challengers[0].objections, [why]);
+    for (of_champion, of_new) in [(0.9, 0.86), (0.71, 0.7), (0.5, 0.7)] {
+        assert!(decide_with(of_champion, of_new).promote.is_some(), "{of_champion} {of_new}");
+    }
+}
+
+#[test]
 fn without_a_champion_the_best_sound_one_becomes_it() {
     let (learn, judged) = (month("2023-01", 3.0, 0.0, 0.9), month("2023-02", 3.0, 0.0, 0.9));
     let rows = Holdout::new(Target::Duration, std::slice::from_ref(&judged));
