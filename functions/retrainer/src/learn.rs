@@ -221,7 +221,7 @@ impl Learner<'_> {
             (task, found) = (better, fit);
         }
         curve.losses.clone_from(&found.losses);
-        // All are asked for before the first is finished, and one that fails takes no other with it.
+        // All are validated before the first is finished, and one that fails takes no other with it.
         let mut fits = vec![Ok((task, found))];
         for other in others {
             fits.push(self.validate(&other).map(|found| (other, found)));
