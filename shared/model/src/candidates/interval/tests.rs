@@ -4,6 +4,10 @@ use super::*;
 use crate::candidates::{go_on, split_mix};
 use crate::trip::{Trip, Zone};
 
+fn noon_of(number: u64) -> Option<chrono::NaiveDateTime> {
+    (NaiveDate::from_ymd_opt(2023, 1, 1).unwrap() + Days::new(number)).and_hms_opt(12, 0, 0)
+}
+
 /// Made-up trips over 40 days whose errors grow with the distance, and are twice as large where none is stated.
 fn unseen(n_rows: u64, seed: u64) -> Unseen {
     let mut unseen = Unseen::default();
@@ -15,11 +19,10 @@ fn unseen(n_rows: u64, seed: u64) -> Unseen {
         let spread = if is_stated { 0.5 + miles } else { 10.0 };
         // Skewed: trips are late more often than early.
         let error = spread * (uniform(3) + uniform(4) + uniform(5) * uniform(5) * 2.0 - 1.3);
-        let day = NaiveDate::from_ymd_opt(2023, 1, 1).unwrap() + Days::new(row % 40);
         unseen.trips.push(Trip {
             pickup_zone: Zone::new(74),
             dropoff_zone: Zone::new(75),
-            pickup: day.and_hms_opt(12, 0, 0),
+            pickup: noon_of(row % 40),
             distance_miles: is_stated.then_some(miles),
             ..Trip::default()
         });
@@ -98,16 +101,12 @@ fn few_trips_are_as_wide_for_all_and_none_are_an_hour_wide() {
 fn trips_of_one_day_have_no_other_half_to_learn_from() {
     let mut day = unseen(2_000, 1);
     for trip in &mut day.trips {
-        trip.pickup = day_of(4);
+        trip.pickup = noon_of(4);
     }
     let interval = fit(&day);
     assert!(interval.is_constant() && interval.is_sound());
     let [inside, ..] = measured(&interval, &day, |_| true);
     assert!((inside - 0.91).abs() < 0.02, "{inside} inside");
-}
-
-fn day_of(number: u64) -> Option<chrono::NaiveDateTime> {
-    (NaiveDate::from_ymd_opt(2023, 1, 1).unwrap() + Days::new(number)).and_hms_opt(12, 0, 0)
 }
 
 #[test]
