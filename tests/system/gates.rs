@@ -79,12 +79,12 @@ fn drawn(file: &LabelledTrips, rows: usize, seed: u64) -> LabelledTrips {
 /// Inspects `file` spoiled in each way, against the months before it.
 fn spoiled<'a>(
     file: &'a LabelledTrips,
-    accepted: &'a [MonthFigures],
+    before: &'a [Inspection],
 ) -> impl Iterator<Item = (&'static str, Inspection)> {
-    SPOILED.iter().map(|(what, spoil)| {
+    SPOILED.iter().map(move |(what, spoil)| {
         let mut bad = file.clone();
         spoil(&mut bad);
-        (*what, Inspection::new(MonthFigures::from_trips(&bad), accepted))
+        (*what, Inspection::new(MonthFigures::from_trips(&bad), before))
     })
 }
 
@@ -93,16 +93,16 @@ fn spoiled<'a>(
 #[test]
 fn the_sample_passes_and_spoiled_it_does_not() {
     let months = sample();
-    let mut accepted: Vec<MonthFigures> = Vec::new();
+    let mut before: Vec<Inspection> = Vec::new();
     for file in &months {
-        let clean = Inspection::new(MonthFigures::from_trips(file), &accepted);
+        let clean = Inspection::new(MonthFigures::from_trips(file), &before);
         assert_eq!(clean.refusal(), None, "{:?}", file.month);
-        for (what, found) in spoiled(file, &accepted).filter(|_| !accepted.is_empty()) {
+        for (what, found) in spoiled(file, &before).filter(|_| !before.is_empty()) {
             let tips = found.checks.iter().find(|check| check.name == "tips_follow_zones").unwrap();
             let is_open = what == "tips shuffled" && tips.verdict == Verdict::TooFewRows;
             assert!(found.refusal().is_some() || is_open, "{what}, {:?}", file.month);
         }
-        accepted.push(clean.figures);
+        before.push(clean);
     }
     for rows in [1000, 2000, 3000, 5000] {
         (0..10).for_each(|seed| {
@@ -113,13 +113,13 @@ fn the_sample_passes_and_spoiled_it_does_not() {
 
 /// Draws `rows` of each month and inspects them in turn; returns how many checks had too few rows.
 fn clean_samples_pass(files: &[LabelledTrips], rows: usize, seed: u64) -> usize {
-    let mut accepted: Vec<MonthFigures> = Vec::new();
+    let mut before: Vec<Inspection> = Vec::new();
     let mut too_few = 0;
     for file in files {
-        let inspection = Inspection::new(MonthFigures::from_trips(&drawn(file, rows, seed)), &accepted);
+        let inspection = Inspection::new(MonthFigures::from_trips(&drawn(file, rows, seed)), &before);
         assert_eq!(inspection.refusal(), None, "{:?}, {rows} rows, seed {seed}", file.month);
         too_few += inspection.checks.iter().filter(|check| check.verdict == Verdict::TooFewRows).count();
-        accepted.push(inspection.figures);
+        before.push(inspection);
     }
     too_few
 }
@@ -136,8 +136,8 @@ fn samples_of_clean_months_pass_whatever_their_size() {
         let mut caught = [0; SPOILED.len()];
         for pair in files.windows(2) {
             let [before, here] = [0, 1].map(|at| drawn(&pair[at], rows, 9));
-            let accepted = [MonthFigures::from_trips(&before)];
-            for (number, (_, found)) in spoiled(&here, &accepted).enumerate() {
+            let before = [Inspection::new(MonthFigures::from_trips(&before), [])];
+            for (number, (_, found)) in spoiled(&here, &before).enumerate() {
                 caught[number] += usize::from(found.refusal().is_some());
             }
         }
@@ -275,16 +275,16 @@ fn spoiled_months_are_refused_and_clean_ones_are_not() {
     if !has(Need::WholeMonths(&ALL)) {
         return;
     }
-    let mut accepted: Vec<MonthFigures> = Vec::new();
+    let mut before: Vec<Inspection> = Vec::new();
     let mut refused = 0;
     for month in ALL {
         let file = read(&months::whole(month).unwrap());
-        let clean = Inspection::new(MonthFigures::from_trips(&file), &accepted);
+        let clean = Inspection::new(MonthFigures::from_trips(&file), &before);
         assert_eq!(clean.refusal(), None, "{month}");
         let has_recent =
-            accepted.last().is_some_and(|last| last.month == file.month.map(|month| month.minus(1)));
+            before.last().is_some_and(|last| last.figures.month == file.month.map(|month| month.minus(1)));
         if has_recent {
-            for (what, found) in spoiled(&file, &accepted) {
+            for (what, found) in spoiled(&file, &before) {
                 assert!(found.refusal().is_some(), "{what}, {month}");
                 refused += 1;
             }
@@ -296,11 +296,11 @@ fn spoiled_months_are_refused_and_clean_ones_are_not() {
                 "tips of 2.75 of trips without payment"
             );
         }
-        accepted.push(clean.figures);
+        before.push(clean);
     }
     eprintln!(
         "clean months: {} of {} accepted; spoiled ones: {refused} of {refused} refused",
-        accepted.len(),
+        before.len(),
         ALL.len()
     );
 }

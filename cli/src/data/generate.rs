@@ -151,14 +151,14 @@ mod tests {
     #[test]
     fn generated_months_pass_the_gates_of_a_retraining() {
         for rows in [2000, 20_000, 60_000] {
-            let mut accepted = Vec::new();
+            let mut before = Vec::new();
             for month in ["2023-11", "2023-12", "2024-01"] {
                 let month: Month = month.parse().unwrap();
                 let (trips, outcomes) = generate(month, rows, 42);
                 let file = LabelledTrips { month: Some(month), trips, outcomes, ..LabelledTrips::default() };
-                let found = Inspection::new(MonthFigures::from_trips(&file), &accepted);
+                let found = Inspection::new(MonthFigures::from_trips(&file), &before);
                 assert_eq!(found.refusal(), None, "{month}, {rows} rows");
-                accepted.push(found.figures);
+                before.push(found);
             }
         }
     }

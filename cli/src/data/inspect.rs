@@ -51,20 +51,16 @@ struct Kept {
 /// Runs the verb.
 pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let bar = progress(args.files.len() as u64, "inspecting");
-    let (mut reports, mut accepted) = (Vec::new(), Vec::new());
+    let mut reports = Vec::new();
     for path in &args.files {
-        let report = inspect(path, &accepted)?;
-        if report.gates.refusal().is_none() {
-            accepted.push(report.gates.figures.clone());
-        }
-        reports.push(report);
+        reports.push(inspect(path, &reports)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
     out.print(&reports, || reports.iter().flat_map(table).collect())
 }
 
-fn inspect(path: &Path, accepted: &[MonthFigures]) -> Result<Report, FileError> {
+fn inspect(path: &Path, before: &[Report]) -> Result<Report, FileError> {
     let bytes = files::read(path)?;
     let unreadable = |source| FileError::Trips { path: path.into(), source };
     let FileSummary { rows, row_groups, columns } =
@@ -85,7 +81,7 @@ fn inspect(path: &Path, accepted: &[MonthFigures]) -> Result<Report, FileError> 
         rejected: trips.rejections.clone(),
         flags,
         kept: kept(&trips),
-        gates: Inspection::new(MonthFigures::from_trips(&trips), accepted),
+        gates: Inspection::new(MonthFigures::from_trips(&trips), before.iter().map(|report| &report.gates)),
     })
 }
 

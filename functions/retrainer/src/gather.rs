@@ -142,7 +142,7 @@ fn reasons(left_out: &[LeftOut]) -> String {
     left_out.iter().map(|one| format!("{}: {}", one.key, one.reason)).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads the months of `plan`, and checks each with the gates against the months accepted before it. A training month
+/// Reads the months of `plan`, and checks each with the gates against those before it. A training month
 /// that cannot be read or is refused is left out and named, so that one bad file does not stop retraining for a year.
 /// The holdout month is needed to judge, so there it is an error.
 ///
@@ -153,14 +153,13 @@ fn reasons(left_out: &[LeftOut]) -> String {
 /// [`GatherError`].
 pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result<Gathered, GatherError> {
     let (mut train, mut fingerprints, mut left_out, mut share) = (Vec::new(), Vec::new(), Vec::new(), 1.0);
-    let (mut inspections, mut accepted) = (Vec::new(), Vec::new());
+    let mut inspections = Vec::new();
     for source in &plan.train {
         let used = match read(store, source, reading, rows_of(&train)).await {
             Ok((trips, fingerprint)) => {
-                let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
+                let inspection = Inspection::new(MonthFigures::from_trips(&trips), &inspections);
                 let refusal = inspection.refusal();
                 if refusal.is_none() {
-                    accepted.push(inspection.figures.clone());
                     fingerprints.push(fingerprint);
                     train.push(trips);
                     share = draw(&mut train, share, reading.rows_max);
@@ -186,7 +185,7 @@ pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result
         fingerprints.iter_mut().for_each(|file: &mut Fingerprint| file.remarks.push(remark.clone()));
     }
     let (mut trips, mut fingerprint) = read(store, &plan.judge, reading, rows_of(&train)).await?;
-    let inspection = Inspection::new(MonthFigures::from_trips(&trips), &accepted);
+    let inspection = Inspection::new(MonthFigures::from_trips(&trips), &inspections);
     if let Some(reason) = inspection.refusal() {
         return Err(GatherError::Refused { key: plan.judge.key.to_string(), reason });
     }

@@ -1,4 +1,5 @@
-//! Checks whether a month of trips may be used. Pure: takes a month and those accepted before it, returns checks.
+//! Checks whether a month of trips may be used. Pure: takes a month and the inspections of those before it, returns
+//! checks.
 //!
 //! A bad month does more harm than a missing one: a model that learned from it is judged well on the next bad one. No
 //! clean month of 2020 to 2025 comes near the bounds, lockdown included, and months that were spoiled on purpose exceed
@@ -61,17 +62,21 @@ pub struct Inspection {
 const RECENT_MONTHS: u32 = 3;
 
 impl Inspection {
-    /// Checks a month against those `accepted` before it, oldest first.
-    pub fn new(figures: MonthFigures, accepted: &[MonthFigures]) -> Self {
+    /// Checks a month against those `before` it, oldest first: against all of them in its number of rows, and against
+    /// the accepted ones in everything else.
+    pub fn new<'a>(figures: MonthFigures, before: impl IntoIterator<Item = &'a Inspection>) -> Self {
+        let before: Vec<&Inspection> = before.into_iter().collect();
+        let accepted: Vec<&MonthFigures> =
+            before.iter().filter(|one| one.refusal().is_none()).map(|one| &one.figures).collect();
         let last = accepted.last();
-        let mut checks = vec![rows(&figures, accepted)];
+        let mut checks = vec![rows(&figures, &before)];
         checks.extend(alone(&figures));
         if figures.rows < ROWS_MIN {
             return Self { figures, checks };
         }
-        let is_near = |last: &MonthFigures| is_recent(last, &figures);
+        let is_near = |last: &&MonthFigures| is_recent(last, &figures);
         let otherwise = if last.is_some_and(is_near) { Verdict::Refused } else { Verdict::Warning };
-        checks.extend(last.into_iter().flat_map(|last| beside(&figures, last, accepted, otherwise)));
+        checks.extend(last.into_iter().flat_map(|last| beside(&figures, last, &accepted, otherwise)));
         Self { figures, checks }
     }
 
@@ -167,10 +172,11 @@ fn is_recent(one: &MonthFigures, of: &MonthFigures) -> bool {
     }
 }
 
-/// Compares the rows with the median of the months shortly before; warns if there are none.
-fn rows(figures: &MonthFigures, accepted: &[MonthFigures]) -> Check {
+/// Compares the rows with the median of the months shortly before; warns if there are none. Refused months count, too:
+/// if the first month of all was truncated, those after it outvote it, where it would have them refused otherwise.
+fn rows(figures: &MonthFigures, before: &[&Inspection]) -> Check {
     let name = "rows_beside_recent_months";
-    let recent = accepted.iter().filter(|one| is_recent(one, figures));
+    let recent = before.iter().map(|one| &one.figures).filter(|one| is_recent(one, figures));
     let mut recent: Vec<f64> = recent.map(|one| one.rows as f64).collect();
     recent.sort_unstable_by(f64::total_cmp);
     match recent.get(recent.len() / 2) {
@@ -246,7 +252,7 @@ const FOLLOWS_MIN: f64 = 0.6;
 fn beside(
     figures: &MonthFigures,
     last: &MonthFigures,
-    accepted: &[MonthFigures],
+    accepted: &[&MonthFigures],
     otherwise: Verdict,
 ) -> Vec<Check> {
     use Verdict::Warning;
@@ -280,7 +286,7 @@ fn beside(
     ]
 }
 
-fn tips_follow_zones(figures: &MonthFigures, accepted: &[MonthFigures], otherwise: Verdict) -> Check {
+fn tips_follow_zones(figures: &MonthFigures, accepted: &[&MonthFigures], otherwise: Verdict) -> Check {
     let measured = figures.tips_follow_zones(accepted);
     let check = Check::at_least("tips_follow_zones", measured, TIPS_FOLLOW_MIN, otherwise);
     if check.figure.is_some() {
@@ -302,7 +308,7 @@ fn unseen(
     counts: fn(&Profile) -> &Counts,
     n_cells: usize,
     figures: &MonthFigures,
-    accepted: &[MonthFigures],
+    accepted: &[&MonthFigures],
 ) -> Check {
     const SHARE_MAX: f64 = 0.01;
     let mut seen = vec![0; n_cells];

@@ -147,7 +147,7 @@ impl MonthFigures {
 
     /// Correlates the zones' shares of tipped trips with those of the accepted months, weighted by card trips; none if
     /// fewer than [`ZONES_MIN`] zones can be compared.
-    pub(super) fn tips_follow_zones(&self, accepted: &[Self]) -> Measured {
+    pub(super) fn tips_follow_zones(&self, accepted: &[&Self]) -> Measured {
         let mut zones = Vec::new();
         for zone in 0..Zone::COUNT as i32 {
             let (card, tipped) = self.tips_of(zone);

@@ -30,13 +30,16 @@ fn month(of: &str, rows: usize) -> LabelledTrips {
     file
 }
 
-fn inspect(file: &LabelledTrips, accepted: &[&LabelledTrips]) -> Inspection {
-    let accepted: Vec<MonthFigures> = accepted.iter().map(|file| MonthFigures::from_trips(file)).collect();
-    Inspection::new(MonthFigures::from_trips(file), &accepted)
+fn inspect(file: &LabelledTrips, before: &[&LabelledTrips]) -> Inspection {
+    let mut inspected = Vec::new();
+    for file in before {
+        inspected.push(Inspection::new(MonthFigures::from_trips(file), &inspected));
+    }
+    Inspection::new(MonthFigures::from_trips(file), &inspected)
 }
 
-fn check(file: &LabelledTrips, accepted: &[&LabelledTrips], says: &[&str]) {
-    let refusal = inspect(file, accepted).refusal().unwrap_or_default();
+fn check(file: &LabelledTrips, before: &[&LabelledTrips], says: &[&str]) {
+    let refusal = inspect(file, before).refusal().unwrap_or_default();
     assert!(says.iter().all(|says| refusal.contains(says)), "{refusal:?} should say {says:?}");
     assert_eq!(says.is_empty(), refusal.is_empty(), "{refusal}");
 }
@@ -58,6 +61,18 @@ fn rows_are_held_against_recent_months_only() {
     let (january, few) = (month("2023-01", 5000), month("2023-02", 2400));
     check(&few, &[&january], &["rows_beside_recent_months is 0.4800, expected 0.6 to 1.7"]);
     check(&few, &[&month("2022-10", 5000)], &[]);
+}
+
+/// One truncated month costs the month after it, and no more: a quarter would be lost if only accepted months counted.
+#[test]
+fn good_months_outvote_a_truncated_first_one() {
+    let truncated = month("2023-01", 1200);
+    let [february, march, april] = ["2023-02", "2023-03", "2023-04"].map(|of| month(of, 5000));
+    check(&february, &[&truncated], &["rows_beside_recent_months is 4.1667"]);
+    check(&march, &[&truncated, &february], &[]);
+    check(&april, &[&truncated, &february, &march], &[]);
+    let again = month("2023-04", 1200);
+    check(&again, &[&truncated, &february, &march], &["rows_beside_recent_months is 0.2400"]);
 }
 
 #[test]
