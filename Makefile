@@ -117,7 +117,7 @@ test-mlflow: local ## What the retrainer logs, on a real MLflow server, read bac
 	python3 tools/mlflow/check.py
 
 .PHONY: replay
-replay: local ## 2023-01 to 2024-10 month by month, as the schedule would have lived it (TRIPS_DIR; an hour of processor time)
+replay: local ## 2023-01 to 2024-10 month by month, retrained on each 15th with the month before (TRIPS_DIR; an hour of processor time)
 	target/release/tripcast replay --trips "$${TRIPS_DIR:?is the folder of whole months: make months fetches them}" --from 2023-01 --to 2024-10 --compare
 
 .PHONY: local

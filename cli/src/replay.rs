@@ -1,7 +1,8 @@
 //! `tripcast replay`: repeats the past month by month, as the schedule would have run.
 //!
-//! Each month's file is dropped when the month is over; on the 15th the retrainer runs, and its champion serves until
-//! the next 15th. [`served`] measures the predictions, and compares them with those of other champions.
+//! On each 15th the retrainer runs, and its champion serves until the next 15th. The file of a month is there on the
+//! 15th of the month after it, or `--late` months later. [`served`] measures the predictions, and compares them with
+//! those of other champions.
 
 mod report;
 mod served;
@@ -21,6 +22,7 @@ use registry::runs::{Retrained, Run};
 use registry::{Registry, layout};
 use retrainer::config::Windows;
 use retrainer::learn::Learning;
+use retrainer::plan::LATE_MONTHS_MAX;
 use retrainer::room::Room;
 use retrainer::{Retrainer, Settings};
 use serde::Serialize;
@@ -39,6 +41,7 @@ const SCHEDULE: (u32, u32) = (15, 9);
 #[command(after_help = "Examples:
   tripcast replay --trips ./trips --from 2023-01 --to 2024-10
   tripcast replay --trips ./trips --from 2023-01 --to 2023-12 --target tip --json
+  tripcast replay --trips ./trips --from 2023-01 --to 2024-10 --late 2
   tripcast replay --trips ./trips --from 2023-01 --to 2024-10 --compare")]
 pub struct Args {
     /// Folder of the months: <taxi>_tripdata_<yyyy-mm>.parquet.
@@ -56,6 +59,9 @@ pub struct Args {
     /// Colour of the taxis.
     #[arg(long, default_value = "green")]
     taxi: String,
+    /// Months by which each file comes later than the 15th of the month after its own. The TLC's come about 2 later.
+    #[arg(long, value_name = "MONTHS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(LATE_MONTHS_MAX)))]
+    late: u32,
     /// Window lengths to choose from, months.
     #[arg(long, default_value = "1,3,12")]
     windows: Windows,
@@ -101,10 +107,10 @@ struct Decided {
 
 /// Runs the verb.
 pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
-    if args.from >= args.to {
-        return Err(
-            format!("--from {} --to {}: expected a later month to end with", args.from, args.to).into()
-        );
+    if args.from.plus(args.late) >= args.to {
+        let (from, to, late) = (args.from, args.to, args.late);
+        let more = if late > 0 { format!(" by more than --late {late}") } else { String::new() };
+        return Err(format!("--from {from} --to {to}: expected a later month to end with{more}").into());
     }
     if !args.trips.is_dir() {
         return Err(format!("--trips {}: there is no such folder", args.trips.display()).into());
@@ -151,12 +157,13 @@ async fn live(
     let registry = Registry::new(models);
     let months: Vec<Month> =
         (0..).map(|after| args.from.plus(after)).take_while(|month| *month <= args.to).collect();
-    let bar = progress(months.len() as u64 - 1, &format!("replaying windows {windows:?}"));
+    // The last months are only served: their own files come when it is over.
+    let learned = &months[..months.len() - 1 - args.late as usize];
+    let bar = progress(learned.len() as u64, &format!("replaying windows {windows:?}"));
     let (mut decisions, mut periods) = (Vec::new(), Vec::<Period>::new());
-    // The last month is only served: no later one could be.
-    for month in &months[..months.len() - 1] {
+    for month in learned {
         drop_month(&data, &args.trips, &args.taxi, *month).await?;
-        let (day, from) = scheduled(month.plus(1))?;
+        let (day, from) = scheduled(month.plus(1 + args.late))?;
         let began = Instant::now();
         let deadline = Deadline::after(Duration::from_secs(24 * 3600));
         let run = retrainer.retrain(day, &[target], "replay", deadline).await?;

@@ -176,11 +176,6 @@ fn wrong_input_gets_one_clear_error() {
             "no earlier champion",
         ),
         (
-            vec!["replay", "--trips", text(folder.path()), "--from", "2023-01", "--to", "2023-03"],
-            1,
-            "no model was promoted from green trips of 2023-01 to 2023-03",
-        ),
-        (
             vec!["export", "--format", "onnx", "--model", text(&notes), "--out", text(&notes)],
             1,
             "is an input too: expected another file to write to",
@@ -191,11 +186,6 @@ fn wrong_input_gets_one_clear_error() {
             "--data /nowhere: there is no such folder",
         ),
         (vec!["runs", "list", "--store", "/nowhere"], 1, "--store /nowhere: there is no such folder"),
-        (
-            vec!["replay", "--trips", "/nowhere", "--from", "2023-01", "--to", "2023-03"],
-            1,
-            "--trips /nowhere: there is no such folder",
-        ),
         (
             vec!["drift", "--reference", text(&notes), "--current", text(&notes)],
             1,
@@ -215,11 +205,31 @@ fn wrong_input_gets_one_clear_error() {
         (vec!["data", "generate", "--month", "2021-13"], 2, "expected yyyy-mm"),
         (vec!["train", "--target", "fare"], 2, "possible values: duration, tip"),
     ] {
-        let output = tripcast(&arguments);
-        let stderr = stderr(&output);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(expected), "{arguments:?}: {stderr:?} should say {expected:?}");
+        fails(&arguments, code, expected);
     }
+}
+
+fn fails(arguments: &[&str], code: i32, expected: &str) {
+    let output = tripcast(arguments);
+    let stderr = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.contains(expected), "{arguments:?}: {stderr:?} should say {expected:?}");
+}
+
+#[test]
+fn a_replay_without_trips_or_with_too_few_months_is_an_error() {
+    if !has(Need::Built) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let fails = |trips, more: &[&str], expected| {
+        let arguments = ["replay", "--trips", trips, "--from", "2023-01", "--to", "2023-03"];
+        fails(&[&arguments, more].concat(), 1, expected);
+    };
+    fails("/nowhere", &[], "--trips /nowhere: there is no such folder");
+    let trips = text(folder.path());
+    fails(trips, &[], "no model was promoted from green trips of 2023-01 to 2023-03");
+    fails(trips, &["--late", "2"], "expected a later month to end with by more than --late 2");
 }
 
 /// Runs `tripcast` with text on stdin.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::{ETag, ObjectKey, ObjectMeta};
 
 /// How many months the holdout month may lie before the last full one: the TLC publishes about two months late.
-const LATE_MONTHS_MAX: u32 = 3;
+pub const LATE_MONTHS_MAX: u32 = 3;
 
 /// A month of trips on the store, pinned by its ETag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
