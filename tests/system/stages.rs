@@ -1,9 +1,10 @@
 //! The stages of both deployments, samconfig.toml and infra/terraform/stages, choose the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use serde_json::Value;
-use tests::infrastructure::snake;
+use tests::infrastructure::{snake, template};
 use tests::root;
 
 /// Stages, with SAM's names for them.
@@ -56,4 +57,30 @@ fn stages_choose_the_same_in_both_deployments() {
             "{stage}"
         );
     }
+}
+
+/// Returns the names of the parameters that `make deploy-sam` passes.
+fn passed(stated: &str) -> BTreeSet<String> {
+    let program = "import argparse, sys; sys.path.insert(0, 'tools/deploy'); import sam; \
+                   print(*sam.overrides(argparse.Namespace(stage='dev', architecture='arm64')), sep='\\n')";
+    let mut python = Command::new("python3");
+    python.args(["-c", program]).current_dir(root()).env("PARAMETERS", stated);
+    let cleared = ["ALARM_EMAIL", "PERMISSIONS_BOUNDARY", "CANARY", "ALARMS_ELSEWHERE"];
+    cleared.iter().for_each(|name| {
+        python.env_remove(name);
+    });
+    let run = python.output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let lines = String::from_utf8(run.stdout).unwrap();
+    lines.lines().map(|line| line.split_once('=').unwrap().0.to_string()).collect()
+}
+
+/// CloudFormation keeps the previous value of a parameter that is not passed. A default that has changed must arrive; a
+/// subscription, a key, a boundary or a stream with its records must stay as it is where nobody states it.
+#[test]
+fn sam_is_passed_every_parameter_but_those_that_stay() {
+    let all: BTreeSet<String> = template()["Parameters"].as_object().unwrap().keys().cloned().collect();
+    let stay = ["AlarmEmail", "OtlpHeaders", "PermissionsBoundary", "StreamShards"].map(String::from);
+    assert_eq!(&all - &passed(""), BTreeSet::from(stay));
+    assert!(passed("StreamShards=2").contains("StreamShards"));
 }
