@@ -45,15 +45,13 @@ impl<T> Cell<T> {
 
     /// Says what a reader is to do. It waits only as long as there is no value and somebody else is loading it.
     pub(super) async fn turn(&self, is_fresh: impl Fn(&T) -> bool) -> Turn<'_, T> {
-        let guard = match self.get() {
-            None => self.turn.lock().await,
-            Some(value) if is_fresh(&value) => return Turn::Use(value),
-            Some(value) => match self.turn.try_lock() {
-                Ok(guard) => guard,
-                Err(_) => return Turn::Use(value),
-            },
+        let Some(value) = self.get() else {
+            let guard = self.turn.lock().await;
+            // Whoever had the turn before may have loaded it.
+            return self.get().map_or_else(|| Turn::Renew(None, guard), Turn::Use);
         };
-        // Another reader may have loaded or renewed it before this one had its turn.
+        let Ok(guard) = self.turn.try_lock() else { return Turn::Use(value) };
+        // Another reader may have renewed it before this one had its turn.
         match self.get() {
             Some(value) if is_fresh(&value) => Turn::Use(value),
             value => Turn::Renew(value, guard),
