@@ -186,3 +186,51 @@ fn unavailable(
 ) -> StoreError {
     StoreError::Unavailable { operation, key: key.to_string(), source: Box::new(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::config::http::HttpResponse;
+    use aws_sdk_s3::error::ErrorMetadata;
+    use aws_sdk_s3::primitives::SdkBody;
+
+    use super::*;
+
+    /// Returns the name of the error that an answer with a status and a code is.
+    fn name_of(status: u16, code: Option<&str>) -> String {
+        let mut error = ErrorMetadata::builder();
+        if let Some(code) = code {
+            error = error.code(code);
+        }
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        let error = failure(
+            "writing",
+            &ObjectKey::new("key").unwrap(),
+            SdkError::service_error(error.build(), response),
+        );
+        let name = format!("{error:?}");
+        name.split([' ', '{']).next().unwrap().to_string()
+    }
+
+    /// The statuses and codes of <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
+    #[test]
+    fn each_answer_of_s3_has_its_error() {
+        for (status, code, name) in [
+            (304, None, "NotModified"),
+            (412, None, "Precondition"),
+            (412, Some("PreconditionFailed"), "Precondition"),
+            (409, Some("ConditionalRequestConflict"), "Precondition"),
+            (409, Some("OperationAborted"), "Unavailable"),
+            (404, None, "NotFound"),
+            (404, Some("NoSuchKey"), "NotFound"),
+            (404, Some("NoSuchBucket"), "Unavailable"),
+            (429, None, "Throttled"),
+            (503, Some("SlowDown"), "Throttled"),
+            (400, Some("RequestLimitExceeded"), "Throttled"),
+            (403, Some("AccessDenied"), "Denied"),
+            (401, None, "Denied"),
+            (500, Some("InternalError"), "Unavailable"),
+        ] {
+            assert_eq!(name_of(status, code), name, "{status} {code:?}");
+        }
+    }
+}
