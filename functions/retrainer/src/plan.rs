@@ -102,10 +102,11 @@ pub fn plan(
         let taxi = taxi.to_string();
         return Err(PlanError::NothingToLearnFrom { taxi, months: widest + 2, month: judge.month });
     };
-    let is_missing = |month: &Month| *month > first && train.iter().all(|source| source.month != *month);
+    let is_missing = |month: &Month| train.iter().all(|source| source.month != *month);
     let late =
         (0..LATE_MONTHS_MAX).rev().map(|late| last_full.minus(late)).filter(|month| *month > judge.month);
-    let missing = within.into_iter().filter(is_missing).chain(late).collect();
+    let since_first = within.into_iter().skip_while(|month| *month != first);
+    let missing = since_first.filter(is_missing).chain(late).collect();
     Ok(Plan { train, missing, judge })
 }
 
