@@ -100,6 +100,8 @@ pub struct History {
     pub ended: Result<Counts, Broken>,
     /// A hash of everything that happened: equal for equal histories.
     pub trace: u64,
+    /// Instants at which its invocations went on before it was calm.
+    pub instants: u64,
     /// What happened, a line each, if that was asked for.
     pub lines: Vec<String>,
 }
@@ -129,19 +131,32 @@ where
 /// # Panics
 /// If no runtime can be made.
 pub fn history(kind: Kind, seed: u64, keeps_lines: bool) -> History {
-    catch_unwind(AssertUnwindSafe(|| undisturbed(kind, seed, keeps_lines))).unwrap_or_else(|panic| {
+    caught(kind, || Chance::new(seed, keeps_lines))
+}
+
+/// Runs the history of a seed in which nothing fails but one environment, which ends where it goes on at instant number `at`.
+///
+/// # Panics
+/// If no runtime can be made.
+pub fn crashing(kind: Kind, seed: u64, at: u64) -> History {
+    caught(kind, || Chance::crashing_at(seed, at))
+}
+
+fn caught(kind: Kind, chance: impl FnOnce() -> Chance) -> History {
+    catch_unwind(AssertUnwindSafe(|| run(kind, chance))).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         let broken = Broken(format!("it panicked: {}", message.unwrap_or_default()));
-        History { ended: Err(broken), trace: 0, lines: Vec::new() }
+        History { ended: Err(broken), trace: 0, instants: 0, lines: Vec::new() }
     })
 }
 
-fn undisturbed(kind: Kind, seed: u64, keeps_lines: bool) -> History {
+fn run(kind: Kind, chance: impl FnOnce() -> Chance) -> History {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let chance = Chance::new(seed, keeps_lines);
+        // On the runtime's clock.
+        let chance = chance();
         let ended = tokio::time::timeout(AT_REST, async {
             match kind {
                 Kind::Messages => messages::run(&chance).await,
@@ -155,7 +170,7 @@ fn undisturbed(kind: Kind, seed: u64, keeps_lines: bool) -> History {
         });
         let late = || Err(Broken("it did not come to rest within a week".into()));
         let ended = ended.await.unwrap_or_else(|_| late());
-        let (trace, lines) = chance.end();
-        History { ended, trace, lines }
+        let (trace, instants, lines) = chance.end();
+        History { ended, trace, instants, lines }
     })
 }

@@ -23,6 +23,11 @@ pub struct Chance {
 struct State {
     random: ChaCha8Rng,
     is_calm: bool,
+    is_undisturbed: bool,
+    /// Instants at which an invocation went on before it was calm, of all invocations together.
+    instants: u64,
+    /// The instant at which an environment ends, whatever is drawn.
+    crash_at: Option<u64>,
     trace: u64,
     lines: Option<Vec<String>>,
     phases: u64,
@@ -34,8 +39,34 @@ impl Chance {
         let random = ChaCha8Rng::seed_from_u64(seed);
         let lines = keeps_lines.then(Vec::new);
         // FNV-1a's offset.
-        let state = State { random, is_calm: false, trace: 0xcbf2_9ce4_8422_2325, lines, phases: 0 };
+        let state = State {
+            random,
+            is_calm: false,
+            is_undisturbed: false,
+            instants: 0,
+            crash_at: None,
+            trace: 0xcbf2_9ce4_8422_2325,
+            lines,
+            phases: 0,
+        };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now() }
+    }
+
+    /// Creates the chance of a seed by which no fault happens, but that the environment ends that goes on at instant number `at` of all
+    /// invocations together.
+    pub fn crashing_at(seed: u64, at: u64) -> Self {
+        let chance = Self::new(seed, true);
+        let mut state = chance.state();
+        (state.is_undisturbed, state.crash_at) = (true, Some(at));
+        drop(state);
+        chance
+    }
+
+    /// Counts an instant at which an invocation goes on, until it is calm, and returns whether its environment ends there instead.
+    pub fn ends_here(&self) -> bool {
+        let mut state = self.state();
+        state.instants += u64::from(!state.is_calm);
+        !state.is_calm && state.crash_at == Some(state.instants - 1)
     }
 
     /// Draws a whole number below `limit`.
@@ -50,7 +81,9 @@ impl Chance {
 
     /// Draws whether a fault of so many percent happens; none does once it is calm.
     pub fn fault(&self, percent: u64) -> bool {
-        self.percent(percent) && !self.state().is_calm
+        let happens = self.percent(percent);
+        let state = self.state();
+        happens && !state.is_calm && !state.is_undisturbed
     }
 
     /// Draws one of several.
@@ -133,10 +166,10 @@ impl Chance {
         }
     }
 
-    /// Returns the hash of what was noted, and its lines.
-    pub fn end(&self) -> (u64, Vec<String>) {
+    /// Returns the hash of what was noted, the instants at which invocations went on, and the lines.
+    pub fn end(&self) -> (u64, u64, Vec<String>) {
         let mut state = self.state();
-        (state.trace, state.lines.take().unwrap_or_default())
+        (state.trace, state.instants, state.lines.take().unwrap_or_default())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -55,7 +55,7 @@ impl<F> Environment<F> {
     ) -> Ended<T> {
         let crash = chance.fault(12).then(|| chance.below(INSTANTS));
         let mut work = pin!(work);
-        let crashing = CrashingAt { work: work.as_mut(), instants: crash, last: None };
+        let crashing = CrashingAt { chance, work: work.as_mut(), instants: crash, last: None };
         let work = tokio::time::timeout(limit, crashing);
         let mut others = self.ended.subscribe();
         let ended = tokio::select! {
@@ -77,6 +77,7 @@ impl<F> Environment<F> {
 /// A future that is dropped after so many instants at which it went on; then it returns none. It is dropped before it goes on, so that
 /// what other threads compute, which takes no time of the clock, decides nothing.
 struct CrashingAt<'a, W> {
+    chance: &'a Chance,
     work: Pin<&'a mut W>,
     instants: Option<u64>,
     last: Option<Instant>,
@@ -88,6 +89,9 @@ impl<W: Future> Future for CrashingAt<'_, W> {
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let now = Instant::now();
         if self.last.replace(now) != Some(now) {
+            if self.chance.ends_here() {
+                return Poll::Ready(None);
+            }
             match &mut self.instants {
                 Some(0) => return Poll::Ready(None),
                 Some(instants) => *instants -= 1,

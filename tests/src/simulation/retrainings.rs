@@ -1,4 +1,5 @@
-//! Histories of retrainings: killed anywhere, and the next one promotes what an undisturbed one would have.
+//! Histories of retrainings, in one invocation or by steps: killed anywhere, and the next one promotes what an undisturbed
+//! one would have.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use registry::runs::Runs;
 use retrainer::learn::Learning;
 use retrainer::room::Room;
 use retrainer::{Retrainer, Settings};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Condition, MemoryStore, ObjectKey, Store};
 use tokio::time::sleep;
 
@@ -88,13 +89,13 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     }
     let mut killed = 0;
     for attempt in 0..1 + chance.below(3) {
-        killed += u64::from(!retrain(chance, &data, &models, attempt).await?);
+        killed += u64::from(!retrain(chance, &data, &models, attempt).await);
         readable(Arc::new(models.objects.clone())).await?;
         chance.wait(Duration::from_secs(60)).await;
     }
     chance.calm();
     sleep(LATE).await;
-    promise!(retrain(chance, &data, &models, 9).await?, "a retraining fails though nothing else does");
+    promise!(retrain(chance, &data, &models, 9).await, "a retraining fails though nothing else does");
     let champion = readable(Arc::new(models.objects.clone())).await?;
     promise!(champion.is_some(), "nothing was promoted");
     let expected = undisturbed(&data).await;
@@ -105,18 +106,83 @@ pub async fn run(chance: &Chance) -> Result<Counts, Broken> {
     Ok(Counts::from([("retrainings", 1), ("killed", killed)]))
 }
 
-/// Retrains once; returns whether that ended well.
-async fn retrain(chance: &Chance, data: &Bucket, models: &Bucket, attempt: u64) -> Result<bool, Broken> {
-    let environment = Environment::new(retrainer(Arc::new(data.clone()), Arc::new(models.clone())));
-    let payload = json!({"now": "2021-03-15", "target": "duration"});
-    let event = event(format!("attempt-{attempt}"), payload, limit(LIMIT_SECONDS));
-    let ended = environment.invoke(chance, limit(LIMIT_SECONDS), environment.function.handle(event)).await;
-    match &ended {
-        Ended::Answered(Err(error)) => chance.note(format_args!("{}", model::chain(error))),
-        Ended::Answered(Ok(_)) => chance.note(format_args!("retrained")),
-        Ended::Killed => (),
+/// Retrains once, in one invocation or by the steps of the state machine; returns whether that ended well.
+async fn retrain(chance: &Chance, data: &Bucket, models: &Bucket, attempt: u64) -> bool {
+    let name = format!("attempt-{attempt}");
+    let request = json!({"now": "2021-03-15", "target": "duration"});
+    let function = Function { chance, data, models, name };
+    match chance.percent(50) {
+        true => function.invoke(request).await.is_some(),
+        false => function.by_steps(request).await.is_some(),
     }
-    Ok(matches!(ended, Ended::Answered(Ok(_))))
+}
+
+/// The retrainer, in an environment of its own for each invocation.
+struct Function<'a> {
+    chance: &'a Chance,
+    data: &'a Bucket,
+    models: &'a Bucket,
+    name: String,
+}
+
+impl Function<'_> {
+    /// Invokes it once; returns its answer, none if it failed or was killed.
+    async fn invoke(&self, payload: Value) -> Option<Value> {
+        let Self { chance, data, models, name } = self;
+        let environment = Environment::new(retrainer(Arc::new((*data).clone()), Arc::new((*models).clone())));
+        let event = event(name.clone(), payload, limit(LIMIT_SECONDS));
+        let handled = environment.function.handle(event);
+        match environment.invoke(chance, limit(LIMIT_SECONDS), handled).await {
+            Ended::Answered(Ok(answer)) => {
+                chance.note(format_args!("it answered"));
+                Some(json!(answer))
+            }
+            Ended::Answered(Err(error)) => {
+                chance.note(format_args!("{}", model::chain(&error)));
+                None
+            }
+            Ended::Killed => None,
+        }
+    }
+
+    /// Does a step, and twice more if it fails, as the state machine does.
+    async fn step(&self, mut step: Value) -> Option<Value> {
+        for retries in 0..3 {
+            if step["step"] == "fit" {
+                step["retries"] = json!(retries);
+            }
+            if let Some(answer) = self.invoke(json!({"pipeline": step})).await {
+                return Some(answer);
+            }
+            sleep(Duration::from_secs(5 * 3u64.pow(retries))).await;
+        }
+        None
+    }
+
+    /// Leads a retraining as the state machine does: it begins once, and what fails three times ends it.
+    async fn by_steps(&self, request: Value) -> Option<()> {
+        let begin = json!({"step": "begin", "request": request, "name": self.name});
+        let begun = self.invoke(json!({"pipeline": begin})).await?;
+        let run = &begun["run"];
+        let led = self.lead(run).await;
+        if led.is_none() {
+            let error = json!({"Error": "States.TaskFailed"});
+            self.step(json!({"step": "abandon", "run": run, "error": error})).await;
+        }
+        led
+    }
+
+    async fn lead(&self, run: &Value) -> Option<()> {
+        loop {
+            let next = self.step(json!({"step": "next", "run": run})).await?;
+            if next["done"] == true {
+                return self.step(json!({"step": "judge", "run": run})).await.map(drop);
+            }
+            for task in next["tasks"].as_array()? {
+                self.step(json!({"step": "fit", "run": run, "task": task})).await?;
+            }
+        }
+    }
 }
 
 /// Checks that the registry and the records of runs can be read, and returns the champion.
