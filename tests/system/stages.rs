@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::infrastructure::{snake, template};
 use tests::root;
 
@@ -59,19 +59,24 @@ fn stages_choose_the_same_in_both_deployments() {
     }
 }
 
-/// Returns the names of the parameters that `make deploy-sam` passes.
-fn passed(stated: &str) -> BTreeSet<String> {
-    let program = "import argparse, sys; sys.path.insert(0, 'tools/deploy'); import sam; \
-                   print(*sam.overrides(argparse.Namespace(stage='dev', architecture='arm64')), sep='\\n')";
+/// Runs a Python program beside the tools that deploy, with what is stated as PARAMETERS.
+fn python(program: &str, stated: &str) -> String {
     let mut python = Command::new("python3");
-    python.args(["-c", program]).current_dir(root()).env("PARAMETERS", stated);
+    python.args(["-c", program]).current_dir(root().join("tools/deploy")).env("PARAMETERS", stated);
     let cleared = ["ALARM_EMAIL", "PERMISSIONS_BOUNDARY", "CANARY", "ALARMS_ELSEWHERE"];
     cleared.iter().for_each(|name| {
         python.env_remove(name);
     });
     let run = python.output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let lines = String::from_utf8(run.stdout).unwrap();
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// Returns the names of the parameters that `make deploy-sam` passes.
+fn passed(stated: &str) -> BTreeSet<String> {
+    let program = "import argparse, sam; \
+                   print(*sam.overrides(argparse.Namespace(stage='dev', architecture='arm64')), sep='\\n')";
+    let lines = python(program, stated);
     lines.lines().map(|line| line.split_once('=').unwrap().0.to_string()).collect()
 }
 
@@ -82,5 +87,32 @@ fn sam_is_passed_every_parameter_but_those_that_stay() {
     let all: BTreeSet<String> = template()["Parameters"].as_object().unwrap().keys().cloned().collect();
     let stay = ["AlarmEmail", "OtlpHeaders", "PermissionsBoundary", "StreamShards"].map(String::from);
     assert_eq!(&all - &passed(""), BTreeSet::from(stay));
-    assert!(passed("StreamShards=2").contains("StreamShards"));
+    assert!(passed("StreamShards=2 'OtlpHeaders=authorization=Bearer x'").contains("StreamShards"));
+}
+
+/// Terraform takes away what is not passed; its state names the subscription and the boundary that stay.
+#[test]
+fn terraform_is_passed_the_subscription_and_the_boundary_that_there_are() {
+    let program =
+        "import json, sys, terraform; print(json.dumps(terraform.kept('dev', json.loads(sys.argv[1]))))";
+    let kept = |state: Value| -> Value {
+        let program = program.replace("sys.argv[1]", &format!("'{state}'"));
+        serde_json::from_str(&python(&program, "")).unwrap()
+    };
+    let resource = |kind: &str, instances: &[Value]| {
+        let instances: Vec<Value> =
+            instances.iter().map(|attributes| json!({"attributes": attributes})).collect();
+        json!({"mode": "managed", "type": kind, "name": "x", "instances": instances})
+    };
+    let boundary = "arn:aws:iam::123456789012:policy/boundary";
+    let roles = resource(
+        "aws_iam_role",
+        &[json!({"permissions_boundary": boundary}), json!({"permissions_boundary": ""})],
+    );
+    let subscription = resource("aws_sns_topic_subscription", &[json!({"endpoint": "on-call@example.com"})]);
+    assert_eq!(kept(json!({})), json!({}), "before the first deployment");
+    assert_eq!(
+        kept(json!({"resources": [roles, subscription]})),
+        json!({"alarm_email": "on-call@example.com", "permissions_boundary": boundary})
+    );
 }

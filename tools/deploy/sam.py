@@ -5,7 +5,7 @@ packages are deployed.
 
 samconfig.toml defines the stages. From the environment come PERMISSIONS_BOUNDARY, the ARN of the permissions boundary of the functions'
 roles; ALARM_EMAIL, without which production is refused unless ALARMS_ELSEWHERE=yes; and PARAMETERS, others of the template, as
-"StreamShards=1 Taxi=yellow". Every parameter is passed, since CloudFormation keeps the previous value of one that is not: a default that
+"StreamShards=1 Taxi=yellow", values with spaces in quotation marks. Every parameter is passed, since CloudFormation keeps the previous value of one that is not: a default that
 has changed would never arrive. Only AlarmEmail, PermissionsBoundary, the secret OtlpHeaders and StreamShards are passed if they are stated and
 not otherwise, so that nobody's subscription, key or stream with its records is taken away. CANARY=no lets new code have all work at once, as where an alarm rings that it
 ends. The stack of production is protected from deletion.
@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -117,10 +118,12 @@ def overrides(args: argparse.Namespace) -> list[str]:
     stated = re.search(r'^parameter_overrides = "(.*)"$', stage[1], re.MULTILINE) if stage else None
     values = defaults((PROJECT / "template.yaml").read_text())
     known = {*values, *KEPT}
-    for one in [*(stated[1].split() if stated else []), *os.environ.get("PARAMETERS", "").split()]:
+    for one in [*(stated[1].split() if stated else []), *shlex.split(os.environ.get("PARAMETERS", ""))]:
         name, is_pair, value = one.partition("=")
         if not is_pair or name not in known:
             raise Failure(f"PARAMETERS or samconfig.toml: expected Name=Value of {', '.join(sorted(known))}; found {one}")
+        if name == "Architecture":
+            raise Failure("PARAMETERS or samconfig.toml: the architecture is that of the packages; state it by --architecture")
         values[name] = value
     values["Architecture"] = args.architecture
     if boundary := os.environ.get("PERMISSIONS_BOUNDARY"):

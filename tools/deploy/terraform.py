@@ -4,13 +4,14 @@
     python3 tools/deploy/terraform.py apply --stage prod     (by `make deploy-terraform STAGE=prod`)
 
 The state is in the bucket TF_STATE_BUCKET; infra/terraform/stages defines the stages; PERMISSIONS_BOUNDARY, ALARM_EMAIL, ALARMS_ELSEWHERE and CANARY
-are as in sam.py. Where the stage asks for canaries, new code has a tenth of the work for a quarter of an hour before it has the rest (canary.py).
+are as in sam.py: the boundary and the subscription stay as they are where nobody states them. Where the stage asks for canaries, new code has a tenth of the work for a quarter of an hour before it has the rest (canary.py).
 """
 
 import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ from python_environment import PROJECT, Failure  # noqa: E402
 from stage import STACKS, alarm_email, may_use_canaries  # noqa: E402
 
 STAGES = PROJECT / "infra" / "terraform" / "stages"
+# Variables that stay as whoever stated them last left them, with the attribute of a resource that has them.
+KEPT = {"alarm_email": ("aws_sns_topic_subscription", "endpoint"), "permissions_boundary": ("aws_iam_role", "permissions_boundary")}
 
 
 def main() -> int:
@@ -33,6 +36,8 @@ def main() -> int:
     parser.add_argument("--stage", choices=("dev", "prod"), required=True)
     parser.add_argument("--architecture", choices=("arm64", "x86_64"), default="arm64", help="(default: %(default)s)")
     args = parser.parse_args()
+    # So that an end by a signal takes a canary back, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         bucket = os.environ.get("TF_STATE_BUCKET")
         if not bucket:
@@ -44,6 +49,8 @@ def main() -> int:
             TOOLS.ensure()
             TOOLS.reenter()
         terraform(args.stage, ["init", "-input=false", "-reconfigure", f"-backend-config=bucket={bucket}"])
+        given = {**kept(args.stage, state(args.stage)), **given}
+        given = [f"-var={name}={value}" for name, value in given.items()]
         if args.verb == "plan":
             # A role that may only read cannot lock the state, so a plan does not; applying locks it.
             terraform(args.stage, ["plan", "-input=false", "-lock=false", *given])
@@ -91,7 +98,7 @@ def uses_canaries(stage: str) -> bool:
     return asks is not None and may_use_canaries()
 
 
-def variables(args: argparse.Namespace) -> list[str]:
+def variables(args: argparse.Namespace) -> dict[str, str]:
     architecture = args.architecture
     packages = PROJECT / "target" / "lambda" / architecture
     if not packages.is_dir():
@@ -99,12 +106,36 @@ def variables(args: argparse.Namespace) -> list[str]:
     given = {"packages": str(packages), "architecture": architecture}
     if boundary := os.environ.get("PERMISSIONS_BOUNDARY"):
         given["permissions_boundary"] = boundary
-    # A stage that names its address itself asks for none here.
-    asks = "var.alarm_email" in (STAGES / args.stage / "main.tf").read_text()
     # A plan shows what would be; only applying it has to be refused.
-    if asks and (address := alarm_email(args.stage if args.verb == "apply" else "dev")):
+    if asks(args.stage, "alarm_email") and (address := alarm_email(args.stage if args.verb == "apply" else "dev")):
         given["alarm_email"] = address
-    return [f"-var={name}={value}" for name, value in given.items()]
+    return given
+
+
+def asks(stage: str, variable: str) -> bool:
+    """Returns whether a stage has a variable, or names its value itself."""
+    return f"var.{variable}" in (STAGES / stage / "main.tf").read_text()
+
+
+def kept(stage: str, state: dict) -> dict[str, str]:
+    """Returns the variables of KEPT as a state has them: what is not passed is taken away by Terraform."""
+    found = {}
+    for variable, (kind, attribute) in KEPT.items():
+        of_kind = (one for one in state.get("resources", []) if one["mode"] == "managed" and one["type"] == kind)
+        values = {instance["attributes"].get(attribute) for one in of_kind for instance in one["instances"]} - {None, ""}
+        if len(values) > 1:
+            raise Failure(f"the state has several values of {variable}, {', '.join(sorted(values))}: state one")
+        if values and asks(stage, variable):
+            found[variable] = values.pop()
+    return found
+
+
+def state(stage: str) -> dict:
+    done = subprocess.run(["terraform", f"-chdir={STAGES / stage}", "state", "pull"], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failure(f"terraform state pull: {done.stderr.strip()[-300:]}")
+    # There is none before the first deployment.
+    return json.loads(done.stdout) if done.stdout.strip() else {}
 
 
 def terraform(stage: str, arguments: list[str]) -> None:
