@@ -362,6 +362,11 @@ fn what_cost_md_shows_is_what_the_commands_print() {
         n += 1;
     }
     assert!(n >= 4, "{n} commands are too few to be all");
+    let operations = std::fs::read_to_string(tests::root().join("docs/OPERATIONS.md")).unwrap();
+    let (_, sums) = operations.split_once("```text\na million messages").unwrap();
+    for sum in sums.split_once("```").unwrap().0.lines() {
+        assert!(shown.contains(sum), "docs/OPERATIONS.md has {sum:?}");
+    }
     if shown != page {
         std::fs::write(path, shown).unwrap();
     }
