@@ -150,9 +150,10 @@ fn windows_after(months: &[Month], wanted: &[u32], lag: u32) -> Vec<Window> {
     let mut windows: Vec<Window> = Vec::new();
     let mut wanted = wanted.to_vec();
     wanted.sort_unstable();
-    for window in wanted.into_iter().filter(|of| *of > 0).map(window) {
+    for window in wanted.into_iter().map(window) {
         // Of two windows with the same validation fit the wider one is kept: nothing speaks against more months.
         windows.retain(|known| known.validation_fit_from != window.validation_fit_from);
+        // Nothing is left of one of no months.
         if window.validation_fit_from < validation_fit_to {
             windows.push(window);
         }
@@ -260,7 +261,7 @@ mod tests {
 
     fn windows_of(months: &[&str]) -> Vec<(u32, usize, usize, usize)> {
         let months: Vec<Month> = months.iter().map(|month| month.parse().unwrap()).collect();
-        let found = windows(&months, &[12, 1, 3]);
+        let found = windows(&months, &[12, 0, 1, 3]);
         found
             .iter()
             .map(|of| (of.months, of.validation_fit_from, of.validation_fit_to, of.fit_from))
