@@ -143,7 +143,7 @@ impl Bootstrap {
 
     async fn wait<T>(&mut self, what: &str, look: impl Fn(&Api) -> Option<T>) -> T {
         let until =
-            Instant::now() + Duration::from_secs(if crate::variable("RUNNER").is_some() { 600 } else { 60 });
+            Instant::now() + Duration::from_secs(if crate::variable("RUNNER").is_some() { 600 } else { 180 });
         loop {
             if let Some(found) = look(&self.api.lock().unwrap()) {
                 return found;
