@@ -100,6 +100,9 @@ fn record(number: usize, key: u8, is_poison: bool) -> Value {
     json!({"eventSource": "aws:kinesis", "kinesis": kinesis})
 }
 
+/// More than the refusals of both sinks and the records together could need.
+const BATCHES_MAX: usize = 200;
+
 /// Delivers a shard as Lambda does, from the record that comes back, and returns what the sinks took.
 fn deliver(records: &[Value], refuse: [Vec<bool>; 2]) -> [Vec<Outgoing>; 2] {
     let [predictions, rejects] = refuse.map(|refuse| Refusing {
@@ -115,8 +118,10 @@ fn deliver(records: &[Value], refuse: [Vec<bool>; 2]) -> [Vec<Outgoing>; 2] {
         let models = Models::new(registry, Duration::from_secs(60), |_, _| ());
         let scorer = Scorer::new(models, MemorySink::default(), rejects.clone(), Duration::ZERO)
             .with_stream(predictions.clone());
-        let mut position = 0;
+        let (mut position, mut batches) = (0, 0);
         while position < records.len() {
+            batches += 1;
+            assert!(batches <= BATCHES_MAX, "records come back for ever");
             let sent = &records[position..records.len().min(position + 20)];
             let answer = scorer.handle(event(json!({"Records": sent}))).await.unwrap();
             let failures = answer.batch_item_failures;
@@ -140,7 +145,8 @@ fn whatever_sinks_refuse_each_record_ends_and_each_key_in_its_order() {
     let record_of = (0..5u8, prop::bool::weighted(0.1));
     let refuse = || prop::collection::vec(prop::bool::weighted(0.3), 0..60);
     let histories = (prop::collection::vec(record_of, 1..60), refuse(), refuse());
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(200));
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 200, max_shrink_iters: 200, ..ProptestConfig::default() });
     let outcome = runner.run(&histories, |(kinds, of_predictions, of_rejects)| {
         let records: Vec<Value> =
             kinds.iter().enumerate().map(|(number, (key, poison))| record(number, *key, *poison)).collect();
