@@ -93,10 +93,10 @@ fn sam_is_passed_every_parameter_but_those_that_stay() {
 /// Terraform takes away what is not passed; its state names the subscription and the boundary that stay.
 #[test]
 fn terraform_is_passed_the_subscription_and_the_boundary_that_there_are() {
-    let program =
-        "import json, sys, terraform; print(json.dumps(terraform.kept('dev', json.loads(sys.argv[1]))))";
-    let kept = |state: Value| -> Value {
-        let program = program.replace("sys.argv[1]", &format!("'{state}'"));
+    let program = "import json, sys, terraform; print(json.dumps(terraform.kept('dev', json.loads(sys.argv[1]), GIVEN)))";
+    let kept = |state: Value, given: Value| -> Value {
+        let program =
+            program.replace("sys.argv[1]", &format!("'{state}'")).replace("GIVEN", &given.to_string());
         serde_json::from_str(&python(&program, "")).unwrap()
     };
     let resource = |kind: &str, instances: &[Value]| {
@@ -110,9 +110,12 @@ fn terraform_is_passed_the_subscription_and_the_boundary_that_there_are() {
         &[json!({"permissions_boundary": boundary}), json!({"permissions_boundary": ""})],
     );
     let subscription = resource("aws_sns_topic_subscription", &[json!({"endpoint": "on-call@example.com"})]);
-    assert_eq!(kept(json!({})), json!({}), "before the first deployment");
+    assert_eq!(kept(json!({}), json!({})), json!({}), "before the first deployment");
     assert_eq!(
-        kept(json!({"resources": [roles, subscription]})),
+        kept(json!({"resources": [roles, subscription]}), json!({})),
         json!({"alarm_email": "on-call@example.com", "permissions_boundary": boundary})
     );
+    let other = resource("aws_iam_role", &[json!({"permissions_boundary": "another"})]);
+    let stated = json!({"permissions_boundary": boundary});
+    assert_eq!(kept(json!({"resources": [roles, other]}), stated), json!({}), "what is stated decides");
 }

@@ -49,7 +49,7 @@ def main() -> int:
             TOOLS.ensure()
             TOOLS.reenter()
         terraform(args.stage, ["init", "-input=false", "-reconfigure", f"-backend-config=bucket={bucket}"])
-        given = {**kept(args.stage, state(args.stage)), **given}
+        given |= kept(args.stage, state(args.stage), given)
         given = [f"-var={name}={value}" for name, value in given.items()]
         if args.verb == "plan":
             # A role that may only read cannot lock the state, so a plan does not; applying locks it.
@@ -117,15 +117,17 @@ def asks(stage: str, variable: str) -> bool:
     return f"var.{variable}" in (STAGES / stage / "main.tf").read_text()
 
 
-def kept(stage: str, state: dict) -> dict[str, str]:
-    """Returns the variables of KEPT as a state has them: what is not passed is taken away by Terraform."""
+def kept(stage: str, state: dict, given: dict[str, str]) -> dict[str, str]:
+    """Returns the variables of KEPT that are not given, as a state has them: what is not passed is taken away by Terraform."""
     found = {}
     for variable, (kind, attribute) in KEPT.items():
+        if variable in given or not asks(stage, variable):
+            continue
         of_kind = (one for one in state.get("resources", []) if one["mode"] == "managed" and one["type"] == kind)
         values = {instance["attributes"].get(attribute) for one in of_kind for instance in one["instances"]} - {None, ""}
         if len(values) > 1:
             raise Failure(f"the state has several values of {variable}, {', '.join(sorted(values))}: state one")
-        if values and asks(stage, variable):
+        if values:
             found[variable] = values.pop()
     return found
 
