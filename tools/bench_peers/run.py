@@ -5,9 +5,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from environment import PROJECT
 
@@ -27,6 +27,8 @@ class Job:
     name: str
     command: list[str | Path]
     threads: int = 1
+    # Whether chance has a part in the result: every round then has a seed of its own, the same for all jobs.
+    seeded: bool = False
     # Why the command cannot run, if that is known beforehand.
     impossible: str | None = None
 
@@ -45,6 +47,9 @@ class Outcome:
     def median(self, key: str) -> float:
         return median(self.values(key))
 
+    def mean(self, key: str) -> float:
+        return mean(self.values(key))
+
 
 def in_turn(jobs: list[Job], repeats: int, about: str) -> list[Outcome]:
     """Runs the jobs round by round, so that changes in the machine's speed affect all of them alike."""
@@ -52,14 +57,15 @@ def in_turn(jobs: list[Job], repeats: int, about: str) -> list[Outcome]:
     for number in range(1, repeats + 1):
         for job, outcome in zip(jobs, outcomes):
             if outcome.failure is None:
-                attempt(job, outcome)
+                attempt(job, outcome, number)
                 said = outcome.failure or said_of(outcome.runs[-1])
                 say(f"{about}, round {number} of {repeats}: {job.name}: {said}")
     return outcomes
 
 
-def attempt(job: Job, outcome: Outcome) -> None:
-    answer, failure = answer_of(job)
+def attempt(job: Job, outcome: Outcome, number: int) -> None:
+    seed = ["--seed", str(number)] if job.seeded else []
+    answer, failure = answer_of(replace(job, command=[*job.command, *seed]))
     if failure is None:
         outcome.runs.append(answer)
     else:

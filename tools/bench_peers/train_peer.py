@@ -27,7 +27,7 @@ def lightgbm(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
     parameters = {
         "objective": LIGHTGBM_OBJECTIVE[args.objective], "num_leaves": args.leaves, "learning_rate": args.learning_rate,
         "max_bin": 255, "min_data_in_leaf": 20, "num_threads": 1, "deterministic": True, "verbosity": -1,
-        "feature_fraction_bynode": args.node_features,
+        "feature_fraction_bynode": args.node_features, "seed": args.seed,
         # The faster of LightGBM's two methods on this data; by default it would spend time on trying both.
         "force_col_wise": True,
     }
@@ -44,7 +44,7 @@ def xgboost(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Predict:
         "objective": XGBOOST_OBJECTIVE[args.objective], "tree_method": "hist", "grow_policy": "lossguide",
         "max_leaves": args.leaves, "max_depth": 0, "max_bin": 256, "eta": args.learning_rate, "lambda": 0,
         "min_child_weight": XGBOOST_LEAF_MIN[args.objective], "nthread": 1, "verbosity": 0,
-        "colsample_bynode": args.node_features,
+        "colsample_bynode": args.node_features, "seed": args.seed,
     }
     binned = library.QuantileDMatrix(x, label=y, max_bin=256, nthread=1)
     model = library.train(parameters, binned, args.rounds)
@@ -59,7 +59,7 @@ def scikit_learn(x: np.ndarray, y: np.ndarray, args: argparse.Namespace) -> Pred
     settings = {
         "max_iter": args.rounds, "max_leaf_nodes": args.leaves, "learning_rate": args.learning_rate, "max_bins": 255,
         "min_samples_leaf": 20, "l2_regularization": 0.0, "early_stopping": False,
-        "max_features": args.node_features,
+        "max_features": args.node_features, "random_state": args.seed,
     }
     if args.objective == "squared":
         return HistGradientBoostingRegressor(**settings).fit(x, y).predict
@@ -92,6 +92,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--features", type=int, required=True, metavar="N", help="columns of the rows")
     parser.add_argument("--columns", type=int, metavar="N", help="learn from the first columns only")
     parser.add_argument("--node-features", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", type=Path, help="keep the model here, in its library's own format; such a run's time means nothing")
     return parser.parse_args()
 

@@ -68,6 +68,7 @@ fn train(options: &Options) -> Result<String, Failure> {
         max_leaves: options.number("leaves", 31)?,
         learning_rate: options.number("learning-rate", 0.1)?,
         node_feature_fraction: options.number("node-features", 1.0)?,
+        seed: options.number("seed", 1)?,
         ..Settings::default()
     })
     .check()?;
