@@ -9,7 +9,7 @@ use model::candidates::boosted::BoostedParams;
 use model::candidates::{DurationModel, Estimate, FitParams, Progress, TipEstimate, TipModel};
 use model::performance::Figures;
 use model::rejection::RejectionCounts;
-use model::segments::{DefectiveSegment, defective};
+use model::segments::DefectiveSegment;
 use model::{Family, Judgement, LabelledTrips, Metrics, Model, Rules, Target, Work};
 use serde::Serialize;
 
@@ -185,9 +185,9 @@ pub fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     let inputs = || args.train.iter().chain(&args.validate).chain(&args.test);
     args.out.iter().try_for_each(|out| files::refuse_inputs(out, inputs()))?;
     let months = |paths: &[PathBuf]| files::months(paths, ReadOptions::default());
-    let (train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
+    let (mut train, validate, test) = (months(&args.train)?, months(&args.validate)?, months(&args.test)?);
     let segments: Vec<DefectiveSegment> = match target {
-        Target::Duration => train.iter().flat_map(defective).collect(),
+        Target::Duration => train.iter_mut().flat_map(LabelledTrips::find_defects).collect(),
         Target::Tip => Vec::new(),
     };
     if params.rules == Rules::Strict {

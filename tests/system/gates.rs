@@ -1,8 +1,10 @@
 //! Checks that the gates of a retraining accept every clean month, and no spoiled one.
 
-use model::segments::defective;
+use std::collections::BTreeMap;
+
+use model::segments::Found;
 use model::trip::select;
-use model::{LabelledTrips, Target, Trip, Zone};
+use model::{LabelledTrips, Rules, Target, Zone};
 use monitoring::Profile;
 use monitoring::gates::{Inspection, MonthFigures, Verdict};
 use rand::{RngExt, SeedableRng};
@@ -12,10 +14,15 @@ use tests::needs::{Need, has};
 
 use crate::real_data::{read, sample};
 
+/// Returns a prime number that does not divide `rows`: by steps of it all are visited.
+fn step(rows: usize) -> usize {
+    [7_919, 7_907].into_iter().find(|step| !rows.is_multiple_of(*step)).unwrap_or(1)
+}
+
 /// Permutes the values of `rows` by steps of a prime number.
 fn shuffled<T: Copy>(values: &mut [T], rows: &[usize]) {
     let before: Vec<T> = rows.iter().map(|&row| values[row]).collect();
-    let step = (7919..).find(|step| !rows.len().is_multiple_of(*step)).unwrap_or(1);
+    let step = step(rows.len());
     rows.iter().enumerate().for_each(|(at, &row)| values[row] = before[at * step % rows.len()]);
 }
 
@@ -84,6 +91,7 @@ fn spoiled<'a>(
     SPOILED.iter().map(move |(what, spoil)| {
         let mut bad = file.clone();
         spoil(&mut bad);
+        bad.find_defects();
         (*what, Inspection::new(MonthFigures::from_trips(&bad), before))
     })
 }
@@ -195,75 +203,123 @@ fn figures_from_counts_are_those_from_rows() {
 }
 
 /// On all months only the vendor whose meters reported an hour for every trip is a defective segment of 0.3 % of the rows or more (named in
-/// docs/DESIGN.md). A zone of half a percent or more, up to five, is one when its durations are the same or doubled, and a rate code of half a
-/// percent or more when its distances are in kilometres.
+/// docs/DESIGN.md). Spoiled segments of half a percent to a fifth of the rows are found by their rows: several codes may name the same ones. Half of
+/// those of ten months are tried.
 #[test]
 fn defective_segments_are_named_and_no_sound_one_is() {
     if !has(Need::WholeMonths(&ALL)) {
         return;
     }
     let mut named = Vec::new();
-    let (mut seeded, mut missed) = (0, Vec::new());
+    let (mut seeded, mut missed, mut others) = (0, Vec::new(), Vec::new());
     for (at, month) in ALL.iter().enumerate() {
         let file = read(&months::whole(month).unwrap());
-        let large = defective(&file).into_iter().filter(|one| one.share_of_file >= 0.003);
-        named.extend(large.map(|one| format!("{month} {} {}", one.code, one.value)));
+        let clean = Found::search(&file);
+        let large = clean.segments.iter().filter(|one| one.share_of_file >= 0.003);
+        named.extend(large.map(|one| (month.to_string(), one.code.clone(), one.value)));
         if at % 4 > 0 {
             continue;
         }
-        for (code, value, spoiled) in with_seeded_defects(&file) {
+        for (code, value, rows) in segments_to_spoil(&file).into_iter().skip(at / 4 % 2).step_by(2) {
+            let how = ways(code)[seeded % ways(code).len()];
             seeded += 1;
-            let found = defective(&spoiled);
-            if !found.iter().any(|one| one.code == code && one.value == value) {
-                missed.push(format!("{month} {code} {value}"));
+            let spoiled = spoil(&file, &rows, how);
+            let marks = Found::search(&spoiled).marks;
+            let judged = |row: &usize| spoiled.label(Target::Duration, *row).is_some_and(Rules::judges);
+            let of_segment: Vec<usize> = rows.into_iter().filter(judged).collect();
+            let inside = of_segment.iter().filter(|row| marks[**row]).count();
+            let all = (0..marks.len()).filter(|row| marks[*row] && !clean.marks[*row]).count();
+            let what = || {
+                format!(
+                    "{month} {code} {value:?} {how:?}: {inside} of {} rows, {all} in all",
+                    of_segment.len()
+                )
+            };
+            if inside * 10 < of_segment.len() * 8 {
+                missed.push(what());
+            }
+            if all > inside && (all - inside) * 4 > of_segment.len().max(400) {
+                others.push(what());
             }
         }
     }
-    eprintln!("seeded defects: {} of {seeded} named; not: {missed:?}", seeded - missed.len());
-    assert_eq!(
-        named,
-        ["2025-02", "2025-03", "2025-04", "2025-05"].map(|month| format!("{month} VendorID 6"))
+    eprintln!(
+        "seeded defects: {} of {seeded} found; not: {missed:#?}; with others: {others:#?}",
+        seeded - missed.len()
     );
-    assert!(missed.len() * 100 <= seeded, "{missed:?}");
+    let vendor_6 = ["2025-02", "2025-03", "2025-04", "2025-05"];
+    assert_eq!(named, vendor_6.map(|month| (month.to_string(), "VendorID".to_string(), Some(6))));
+    assert!(missed.len() * 33 <= seeded && others.len() * 50 <= seeded, "{missed:?} {others:?}");
 }
 
-/// Returns copies of a month with one defective segment each: its code and value, and the month.
-fn with_seeded_defects(file: &LabelledTrips) -> Vec<(&'static str, u16, LabelledTrips)> {
+/// What is done to a segment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Spoiled {
+    OneDuration,
+    Doubled,
+    Halved,
+    /// Its durations change places.
+    Shuffled,
+    Kilometres,
+}
+
+/// Returns the category of a row.
+type Category = fn(&LabelledTrips, usize) -> Option<u16>;
+
+const CODES: [(&str, Category); 7] = [
+    ("VendorID", |file, row| file.trips[row].vendor.map(u16::from)),
+    ("RatecodeID", |file, row| file.trips[row].rate_code.map(u16::from)),
+    ("trip_type", |file, row| file.trips[row].trip_type.map(u16::from)),
+    ("passenger_count", |file, row| file.trips[row].passengers.map(u16::from)),
+    ("payment_type", |file, row| file.outcomes[row].payment_type.map(u16::from)),
+    ("PULocationID", |file, row| file.trips[row].pickup_zone.map(Zone::id)),
+    ("DOLocationID", |file, row| file.trips[row].dropoff_zone.map(Zone::id)),
+];
+
+/// Returns the ways in which a segment of a code is spoiled in turn. Miles from a zone differ with the streets around it, as kilometres would, and
+/// ways to a zone are of one length, so that durations may change places.
+fn ways(code: &str) -> &'static [Spoiled] {
+    use Spoiled::{Doubled, Halved, Kilometres, OneDuration, Shuffled};
+    match code {
+        "PULocationID" => &[OneDuration, Doubled, Halved, Shuffled],
+        "DOLocationID" => &[OneDuration, Doubled, Halved],
+        _ => &[OneDuration, Doubled, Halved, Shuffled, Kilometres],
+    }
+}
+
+/// Returns the code, the value and the rows of the segments that are of half a percent to a fifth of the rows.
+fn segments_to_spoil(file: &LabelledTrips) -> Vec<(&'static str, Option<u16>, Vec<usize>)> {
+    let mut of_all = Vec::new();
+    for (code, category) in CODES {
+        let mut segments: BTreeMap<Option<u16>, Vec<usize>> = BTreeMap::new();
+        (0..file.trips.len()).for_each(|row| segments.entry(category(file, row)).or_default().push(row));
+        of_all.extend(segments.into_iter().map(|(value, rows)| (code, value, rows)));
+    }
     let share = |rows: &[usize]| rows.len() as f64 / file.trips.len() as f64;
-    let rows_of = |is: &dyn Fn(&Trip) -> bool| -> Vec<usize> {
-        (0..file.trips.len()).filter(|row| is(&file.trips[*row])).collect()
-    };
-    let after = |spoiled: &mut LabelledTrips, row: usize, seconds: i64| {
-        let at = spoiled.trips[row].pickup.map(|pickup| pickup + chrono::TimeDelta::seconds(seconds));
-        spoiled.outcomes[row].dropoff = at;
-    };
-    let mut months = Vec::new();
-    for zone in (1..=265).filter_map(Zone::new) {
-        let of_zone = rows_of(&|trip| trip.pickup_zone == Some(zone));
-        if !(0.005..0.05).contains(&share(&of_zone)) {
-            continue;
-        }
-        let (mut same, mut doubled) = (file.clone(), file.clone());
-        for row in of_zone {
-            after(&mut same, row, 1_234);
-            let minutes = file.label(Target::Duration, row).unwrap_or_default();
-            after(&mut doubled, row, (minutes * 120.0) as i64);
-        }
-        months.extend([same, doubled].map(|month| ("PULocationID", zone.id(), month)));
+    of_all.retain(|(_, _, rows)| (0.005..0.2).contains(&share(rows)));
+    of_all
+}
+
+fn spoil(file: &LabelledTrips, rows: &[usize], how: Spoiled) -> LabelledTrips {
+    let mut spoiled = file.clone();
+    let step = step(rows.len());
+    let minutes = |row: usize| file.label(Target::Duration, row).unwrap_or(10.0);
+    for (at, row) in rows.iter().copied().enumerate() {
+        let minutes = match how {
+            Spoiled::OneDuration => 20.5,
+            Spoiled::Doubled => minutes(row) * 2.0,
+            Spoiled::Halved => minutes(row) / 2.0,
+            Spoiled::Shuffled => minutes(rows[at * step % rows.len()]),
+            Spoiled::Kilometres => {
+                let miles = &mut spoiled.trips[row].distance_miles;
+                *miles = miles.map(|miles| miles * 1.609_344);
+                minutes(row)
+            }
+        };
+        let after = chrono::TimeDelta::milliseconds((minutes * 60_000.0) as i64);
+        spoiled.outcomes[row].dropoff = file.trips[row].pickup.map(|pickup| pickup + after);
     }
-    for code in 1..=6 {
-        let of_code = rows_of(&|trip| trip.rate_code == Some(code));
-        if !(0.005..0.05).contains(&share(&of_code)) {
-            continue;
-        }
-        let mut kilometres = file.clone();
-        for row in of_code {
-            let miles = &mut kilometres.trips[row].distance_miles;
-            *miles = miles.map(|miles| miles * 1.609_344);
-        }
-        months.push(("RatecodeID", code.into(), kilometres));
-    }
-    months
+    spoiled
 }
 
 /// Size limit of every profile.
@@ -278,7 +334,8 @@ fn spoiled_months_are_refused_and_clean_ones_are_not() {
     let mut before: Vec<Inspection> = Vec::new();
     let mut refused = 0;
     for month in ALL {
-        let file = read(&months::whole(month).unwrap());
+        let mut file = read(&months::whole(month).unwrap());
+        file.find_defects();
         let clean = Inspection::new(MonthFigures::from_trips(&file), &before);
         assert_eq!(clean.refusal(), None, "{month}");
         let has_recent =
@@ -288,6 +345,16 @@ fn spoiled_months_are_refused_and_clean_ones_are_not() {
                 assert!(found.refusal().is_some(), "{what}, {month}");
                 refused += 1;
             }
+        }
+        if month == "2023-05" {
+            let of_vendor = |row: &usize| file.trips[*row].vendor == Some(1);
+            let rows: Vec<usize> = (0..file.trips.len()).filter(of_vendor).collect();
+            let mut bad = spoil(&file, &rows, Spoiled::OneDuration);
+            let whole = Inspection::new(MonthFigures::from_trips(&bad), &before);
+            assert!(whole.refusal().is_some(), "a tenth of the month is of one duration");
+            bad.find_defects();
+            let rest = Inspection::new(MonthFigures::from_trips(&bad), &before);
+            assert_eq!(rest.refusal(), None, "the rest of the month is sound");
         }
         if month == "2021-01" {
             let artefact = clean.warnings().find(|check| check.name == "same_tip_without_payment_share");

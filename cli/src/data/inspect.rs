@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dataset::{FileReport, FileSummary, ReadOptions, read_all, summary_of};
 use model::artifact::sha256_hex;
 use model::rejection::RejectionCounts;
+use model::segments::DefectiveSegment;
 use model::{LabelledTrips, Rules, Target};
 use monitoring::gates::{Inspection, MonthFigures};
 use serde::Serialize;
@@ -37,6 +38,7 @@ struct Report {
     rejected: RejectionCounts,
     flags: BTreeMap<&'static str, u64>,
     kept: Vec<Kept>,
+    segments: Vec<DefectiveSegment>,
     gates: Inspection,
 }
 
@@ -65,8 +67,9 @@ fn inspect(path: &Path, before: &[Report]) -> Result<Report, FileError> {
     let unreadable = |source| FileError::Trips { path: path.into(), source };
     let FileSummary { rows, row_groups, columns } =
         summary_of(&bytes, ReadOptions::default()).map_err(unreadable)?;
-    let (trips, report) =
+    let (mut trips, report) =
         read_all(&bytes, files::month_of(path), ReadOptions::default()).map_err(unreadable)?;
+    let segments = trips.find_defects();
     let mut flags = BTreeMap::new();
     trips.trips.iter().flat_map(|trip| trip.flags()).for_each(|flag| *flags.entry(flag).or_default() += 1);
     Ok(Report {
@@ -81,6 +84,7 @@ fn inspect(path: &Path, before: &[Report]) -> Result<Report, FileError> {
         rejected: trips.rejections.clone(),
         flags,
         kept: kept(&trips),
+        segments,
         gates: Inspection::new(MonthFigures::from_trips(&trips), before.iter().map(|report| &report.gates)),
     })
 }
@@ -113,6 +117,7 @@ fn table(report: &Report) -> Vec<String> {
     };
     lines.extend(report.kept.iter().map(kept));
     lines.extend(report.read.remarks().into_iter().map(|remark| format!("  warning: {remark}")));
+    lines.extend(report.segments.iter().map(|segment| format!("  warning: {}", segment.described())));
     lines.extend(report.gates.warnings().map(|check| format!("  warning: {}", check.description())));
     lines.push(match report.gates.refusal() {
         Some(reason) => format!("  a retraining refuses it: {reason}"),

@@ -3,7 +3,7 @@
 use dataset::{ReadError, ReadOptions, read_all, summary_of};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
-use model::segments::{DefectiveSegment, defective};
+use model::segments::DefectiveSegment;
 use model::{Classified, chain};
 use monitoring::gates::{Inspection, MonthFigures};
 use registry::runs::{Fingerprint, LeftOut};
@@ -253,11 +253,12 @@ pub(crate) async fn read(
     let read = compute(move || {
         let (mut trips, report) = read_all(&object.bytes, Some(month), options)?;
         trips.sha256 = sha256_hex(&object.bytes);
-        let segments = defective(&trips);
+        let segments = trips.find_defects();
         Ok((trips, report, segments))
     });
     let (trips, report, segments) =
         read.await.map_err(|source| GatherError::Read { key: key.clone(), source })?;
+    segments.iter().for_each(|segment| tracing::warn!(%key, "{}", segment.described()));
     let fingerprint = Fingerprint {
         month: source.month,
         key,

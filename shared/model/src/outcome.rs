@@ -6,7 +6,7 @@ use trees::boost::split_mix;
 
 use crate::month::Month;
 use crate::rejection::RejectionCounts;
-use crate::segments;
+use crate::segments::{self, DefectiveSegment};
 use crate::trip::{Trip, Zone, select};
 
 /// What a model predicts.
@@ -66,7 +66,7 @@ pub struct LabelledTrips {
     pub rejections: RejectionCounts,
     /// Rows that were not drawn.
     pub not_drawn: u64,
-    /// The rows of a defective segment, if they were marked before rows were drawn: `[n_trips]`. A share has too few rows to see them.
+    /// The rows of a defective segment, if [`LabelledTrips::find_defects`] was called before: `[n_trips]`.
     pub defective: Option<Vec<bool>>,
 }
 
@@ -96,6 +96,29 @@ impl LabelledTrips {
     /// Returns the number of rows of the file, before any rule.
     pub fn n_rows(&self) -> u64 {
         self.trips.len() as u64 + self.rejections.total() + self.not_drawn
+    }
+
+    /// Finds the defective segments and marks their rows, so that nobody searches again, and a share of the rows, which has too few to see
+    /// them, knows them.
+    pub fn find_defects(&mut self) -> Vec<DefectiveSegment> {
+        let found = segments::Found::search(self);
+        self.defective = Some(found.marks);
+        found.segments
+    }
+
+    /// Returns the trips without those of segments that [`LabelledTrips::find_defects`] found; `None` if there are none.
+    pub fn without_defects(&self) -> Option<Self> {
+        let marks = self.defective.as_ref().filter(|marks| marks.contains(&true))?;
+        let sound: Vec<usize> = (0..self.trips.len()).filter(|row| !marks[*row]).collect();
+        let (trips, outcomes) = (select(&self.trips, &sound), select(&self.outcomes, &sound));
+        Some(Self {
+            trips,
+            outcomes,
+            defective: None,
+            sha256: self.sha256.clone(),
+            rejections: self.rejections.clone(),
+            ..*self
+        })
     }
 
     /// Keeps about this share of the trips. What a trip states decides whether it is kept, so that the draw is the same again, and a smaller

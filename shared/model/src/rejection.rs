@@ -27,7 +27,7 @@ pub enum Reason {
     OutsideMonth,
     /// Strict rules only: a charge and its reversal, or the reversal.
     Reversal,
-    /// Training of durations only: of a segment whose durations are nearly all the same.
+    /// Durations only, where they are learned and where models are compared: of a segment whose durations or distances are a defect.
     DefectiveSegment,
     /// Tip only: not paid by card, so the tip is not recorded.
     NotCard,

@@ -65,7 +65,7 @@ impl Rules {
         (examples, dropped)
     }
 
-    /// Returns the examples of all `files` to learn from, in order: those that these rules keep, without [`segments::defective`] ones
+    /// Returns the examples of all `files` to learn from, in order: those that these rules keep, without those of [`segments`] that are defective
     /// where durations are learned.
     pub fn learned(self, target: Target, files: &[LabelledTrips]) -> (Examples, RejectionCounts) {
         let (mut examples, mut dropped) = (Examples::default(), RejectionCounts::default());

@@ -70,7 +70,7 @@ fn summary(card: &Card<'_>) -> Section {
     });
     let rows = vec![
         row(format!("learned from, {} rules", lineage.params.rules.name()), &card.trained.train),
-        row("holdout month, course rules".into(), &card.assessed.metrics),
+        row("holdout month, course rules, without defective segments".into(), &card.assessed.metrics),
     ];
     let tables = vec![Table { head: head(lineage.target), rows }];
     Section { title: "Summary", paragraphs, tables, ..Section::default() }
@@ -299,11 +299,14 @@ pub(super) fn changes(card: &Card<'_>, previous: &Previous<'_>) -> Vec<Vec<Strin
 
 fn data(card: &Card<'_>) -> Section {
     let row = |file: &Fingerprint| vec![file.month.to_string(), file.rows.to_string(), file.sha256.clone()];
+    let mut paragraphs = vec![
+        "Months of trip records of the New York Taxi and Limousine Commission; the last one is the holdout month, and nothing was learned from it.".into(),
+    ];
+    let remarks = card.data.iter().flat_map(|file| file.remarks.iter().map(|one| (file.month, one)));
+    paragraphs.extend(remarks.map(|(month, remark)| format!("{month}: {remark}.")));
     Section {
         title: "Data",
-        paragraphs: vec![
-            "Months of trip records of the New York Taxi and Limousine Commission; the last one is the holdout month, and nothing was learned from it.".into(),
-        ],
+        paragraphs,
         tables: vec![Table {
             head: vec!["month", "rows", "sha256 of the file"],
             rows: card.data.iter().map(row).collect(),

@@ -30,15 +30,17 @@ pub(super) enum Residual {
     MilesByFare,
 }
 
-/// The residuals of rows, NaN where there is nothing to compare.
+/// The residuals of rows, NaN where there is nothing to compare and for rows that are marked.
 pub(super) struct Residuals([Vec<f64>; 4]);
 
 impl Residuals {
-    /// Computes the residuals of `rows` of a file, which took `minutes`.
-    pub(super) fn new(file: &LabelledTrips, rows: &[usize], minutes: &[f64]) -> Self {
+    /// Computes the residuals of `rows` of a file, which took `minutes`, among those that are not marked.
+    pub(super) fn new(file: &LabelledTrips, rows: &[usize], minutes: &[f64], is_marked: &[bool]) -> Self {
         let miles: Vec<f64> = rows
             .iter()
-            .map(|row| possible_miles(file.trips[*row].distance_miles).filter(|miles| *miles >= MILES_MIN))
+            .zip(is_marked)
+            .map(|(row, marked)| file.trips[*row].distance_miles.filter(|_| !marked))
+            .map(|miles| possible_miles(miles).filter(|miles| *miles >= MILES_MIN))
             .map(|miles| miles.unwrap_or(f64::NAN))
             .collect();
         let fare = |at: usize| {

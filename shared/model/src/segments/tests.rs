@@ -23,6 +23,10 @@ fn file(minutes: impl Fn(u16, &mut Trip) -> f64) -> LabelledTrips {
     file
 }
 
+fn defective(file: &LabelledTrips) -> Vec<DefectiveSegment> {
+    Found::search(file).segments
+}
+
 fn usual(row: u16) -> f64 {
     2.0 + f64::from(row.wrapping_mul(7_919) % 400) / 10.0
 }
@@ -39,8 +43,11 @@ fn a_category_of_one_duration_is_named_and_its_rows_are_marked() {
     });
     let found = defective(&broken);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!((found[0].code.as_str(), found[0].value, found[0].rows), ("VendorID", 6, 100));
-    assert!(found[0].described().starts_with("100 rows of VendorID 6 (5.00 % of the file)"), "{found:?}");
+    assert_eq!((found[0].code.as_str(), found[0].value, found[0].rows), ("VendorID", Some(6), 100));
+    assert!(
+        found[0].described().starts_with("durations of 100 rows of VendorID 6 (5.00 % of the file)"),
+        "{found:?}"
+    );
     assert_eq!(marks(&broken).iter().filter(|marked| **marked).count(), 100);
     let (kept, dropped) = Rules::Course.learned(Target::Duration, std::slice::from_ref(&broken));
     assert_eq!((kept.len(), dropped.get(crate::Reason::DefectiveSegment)), (1_900, 100));
@@ -54,7 +61,7 @@ fn where_every_category_has_its_own_duration_none_is_a_defect() {
 }
 
 /// Makes 6,000 trips whose miles follow the straight line, whose minutes follow the miles, and whose fares follow both.
-fn metered(spoil: impl Fn(&mut Trip, &mut f64)) -> LabelledTrips {
+fn metered(mut spoil: impl FnMut(&mut Trip, &mut f64)) -> LabelledTrips {
     let mut file = file(|_, _| 0.0);
     let (trips, outcomes) = (file.trips.repeat(3), file.outcomes.repeat(3));
     (file.trips, file.outcomes) = (trips, outcomes);
@@ -82,7 +89,7 @@ fn durations_and_distances_unlike_the_rest_are_named() {
     });
     let found = defective(&clocks);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!((found[0].code.as_str(), found[0].value), ("PULocationID", 7));
+    assert_eq!((found[0].code.as_str(), found[0].value), ("PULocationID", Some(7)));
     assert!(
         matches!(found[0].defect, Defect::Durations { factor } if (factor - 2.0).abs() < 0.2),
         "{found:?}"
@@ -95,10 +102,56 @@ fn durations_and_distances_unlike_the_rest_are_named() {
     });
     let found = defective(&kilometres);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!((found[0].code.as_str(), found[0].value, found[0].rows), ("RatecodeID", 5, 200));
+    assert_eq!((found[0].code.as_str(), found[0].value, found[0].rows), ("RatecodeID", Some(5), 200));
     assert!(
         matches!(found[0].defect, Defect::Distances { factor } if (factor - 1.61).abs() < 0.2),
         "{found:?}"
     );
     assert_eq!(marks(&kilometres).iter().filter(|marked| **marked).count(), 200);
+}
+
+/// Rows that state no rate code may be broken together, and rows of a sound vendor among them are not taken for a defect of that vendor.
+#[test]
+fn rows_without_a_code_and_durations_by_chance_are_named() {
+    let unstated = metered(|trip, minutes| {
+        if trip.rate_code == Some(5) {
+            trip.rate_code = None;
+            *minutes = 59.7;
+        }
+    });
+    let found = defective(&unstated);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].code.as_str(), found[0].value, found[0].rows), ("RatecodeID", None, 200));
+    assert!(found[0].described().contains("200 rows without RatecodeID (3.33 % of the file)"), "{found:?}");
+    let mut row = 0u32;
+    let by_chance = metered(|trip, minutes| {
+        row += 1;
+        if trip.rate_code == Some(5) {
+            *minutes = 1.0 + f64::from(row.wrapping_mul(7_919) % 590) / 10.0;
+        }
+    });
+    let found = defective(&by_chance);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].code.as_str(), found[0].value), ("RatecodeID", Some(5)));
+    assert!(matches!(found[0].defect, Defect::Unrelated { spread } if spread > 3.0), "{found:?}");
+}
+
+#[test]
+fn what_is_found_is_found_once_and_stays_with_the_rows() {
+    let mut broken = metered(|trip, minutes| {
+        if trip.pickup_zone == Zone::new(7) {
+            trip.vendor = Some(6);
+            *minutes = 59.7;
+        }
+    });
+    let zone_and_vendor = broken.find_defects();
+    let marked = broken.defective.clone().unwrap_or_default();
+    assert_eq!(
+        zone_and_vendor.iter().map(|one| one.rows).sum::<u64>(),
+        marked.iter().filter(|m| **m).count() as u64
+    );
+    let sound = broken.without_defects().unwrap();
+    assert_eq!(sound.trips.len() + zone_and_vendor.iter().map(|one| one.rows as usize).sum::<usize>(), 6_000);
+    assert_eq!(defective(&sound), []);
+    assert_eq!(sound.clone().find_defects(), []);
 }

@@ -88,9 +88,19 @@ pub(super) const CARD_TRIPS_MIN: f64 = 50.0;
 pub(super) const ZONES_MIN: usize = 20;
 
 impl MonthFigures {
-    /// Computes the figures of a file of trips.
+    /// Computes the figures of a file of trips. What durations and distances say of each other is that of the rows which are learned from:
+    /// a defective segment has no month refused whose other rows are sound.
     pub fn from_trips(file: &LabelledTrips) -> Self {
-        Self::new(file.month, Profile::from_trips(file))
+        let figures = Self::new(file.month, Profile::from_trips(file));
+        let Some(sound) = file.without_defects() else { return figures };
+        let sound = Self::new(file.month, Profile::from_trips(&sound));
+        Self {
+            same_duration_share: sound.same_duration_share,
+            duration_follows_distance: sound.duration_follows_distance,
+            detour_ratio: sound.detour_ratio,
+            median_minutes: sound.median_minutes,
+            ..figures
+        }
     }
 
     /// Computes the figures of `month` from its counts.
