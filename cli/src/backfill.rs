@@ -118,6 +118,12 @@ enum BackfillError {
     Nowhere,
     #[error("--prefix {prefix}: expected it to begin with incoming/")]
     Prefix { prefix: String },
+    #[error("--from {from} --to {to}: expected a first month that is not after the last one")]
+    Span { from: Month, to: Month },
+    #[error(
+        "nothing was predicted: of {objects} files none is of these months; trips to predict are expected below incoming/"
+    )]
+    Nothing { objects: u64 },
 }
 
 /// Runs the verb.
@@ -125,8 +131,13 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
     if !args.prefix.starts_with(registry::layout::INCOMING) {
         return Err(BackfillError::Prefix { prefix: args.prefix.clone() }.into());
     }
-    let report = match (&args.state_machine, &args.execution, &args.data, &args.models) {
-        (None, None, Some(data), Some(models)) => here(args, data, models).await?,
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        return Err(BackfillError::Span { from, to }.into());
+    }
+    let (report, ended) = match (&args.state_machine, &args.execution, &args.data, &args.models) {
+        (None, None, Some(data), Some(models)) => (here(args, data, models).await?, None),
         (None, None, _, _) => return Err(BackfillError::Nowhere.into()),
         (state_machine, execution, _, _) => {
             let steps = Steps::new(&store::aws_config("tripcast").await);
@@ -143,9 +154,14 @@ pub async fn run(args: &Args, out: &Output) -> Result<(), Failure> {
         }
     };
     out.print(&report, || table(&report))?;
-    match report.failed.len() as u64 + report.failed_besides {
-        0 => Ok(()),
-        failed => Err(BackfillError::Failed { failed, objects: report.objects }.into()),
+    let failed = report.failed.len() as u64 + report.failed_besides;
+    match ended {
+        Some(ended) => Err(ended.into()),
+        None if failed > 0 => Err(BackfillError::Failed { failed, objects: report.objects }.into()),
+        None if report.outside() == report.objects => {
+            Err(BackfillError::Nothing { objects: report.objects }.into())
+        }
+        None => Ok(()),
     }
 }
 
@@ -207,8 +223,8 @@ impl Here {
     }
 }
 
-/// Follows an execution to its end.
-async fn follow(steps: &Steps, execution: String) -> Result<Report, Failure> {
+/// Follows an execution to its end; returns also why it ended, if it failed.
+async fn follow(steps: &Steps, execution: String) -> Result<(Report, Option<BackfillError>), Failure> {
     let bar = progress(0, "predicting files");
     loop {
         let standing = steps.standing(&execution).await?;
@@ -233,12 +249,9 @@ async fn follow(steps: &Steps, execution: String) -> Result<Report, Failure> {
         return match output {
             Ok(output) => {
                 results(&output).await?.into_iter().for_each(|answer| report.add(answer));
-                Ok(report)
+                Ok((report, None))
             }
-            Err((status, reason)) => {
-                report.failed.iter().for_each(|one| tracing::warn!("{}: {}", one.key, one.reason));
-                Err(BackfillError::Ended { execution, status, reason }.into())
-            }
+            Err((status, reason)) => Ok((report, Some(BackfillError::Ended { execution, status, reason }))),
         };
     }
 }
@@ -304,6 +317,11 @@ impl Report {
     /// Returns how many objects ended without a failure.
     pub fn ended_well(&self) -> u64 {
         self.objects.saturating_sub(self.failed.len() as u64 + self.failed_besides)
+    }
+
+    /// Returns how many objects are of other months.
+    fn outside(&self) -> u64 {
+        self.outcomes.get(&BackfillOutcome::Outside).copied().unwrap_or_default()
     }
 
     fn add(&mut self, answer: Backfilled) {

@@ -63,7 +63,8 @@ impl Default for ReadOptions {
         Self {
             file_bytes: 1 << 30,
             footer_bytes: 16 << 20,
-            rows: 20_000_000,
+            // Months of high-volume services have about 20 million.
+            rows: 40_000_000,
             row_groups: 10_000,
             columns: 20_000,
             group_bytes: 768 << 20,
