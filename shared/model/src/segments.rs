@@ -276,9 +276,8 @@ fn most_unlike(judged: &Judged, residuals: &Residuals, is_marked: &[bool]) -> Op
         groups.into_iter().map(|(segment, values)| (segment, Centre::new(values))).collect()
     };
     let spread_of_all = |residual: Residual| {
-        let known = (0..judged.rows.len()).filter(|at| !is_marked[*at]);
-        let values: Vec<f64> =
-            known.map(|at| residuals.get(residual, at)).filter(|value| !value.is_nan()).collect();
+        let values = (0..judged.rows.len()).map(|at| residuals.get(residual, at));
+        let values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
         if values.is_empty() { f64::NAN } else { Centre::new(values).spread }
     };
     let by_fare = groups(Residual::MinutesByFare);

@@ -68,9 +68,13 @@ fn summary(card: &Card<'_>) -> Section {
         [] => "There were no objections.".into(),
         objections => format!("Not promoted, because: {}.", objections.join("; ")),
     });
+    let judged_on = match lineage.target {
+        Target::Duration => "holdout month, course rules, without defective segments",
+        Target::Tip => "holdout month, course rules",
+    };
     let rows = vec![
         row(format!("learned from, {} rules", lineage.params.rules.name()), &card.trained.train),
-        row("holdout month, course rules, without defective segments".into(), &card.assessed.metrics),
+        row(judged_on.into(), &card.assessed.metrics),
     ];
     let tables = vec![Table { head: head(lineage.target), rows }];
     Section { title: "Summary", paragraphs, tables, ..Section::default() }
