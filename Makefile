@@ -54,7 +54,7 @@ months: local ## Fetch the whole months that golden figures are about from the T
 	  $$(sed -n 's/.*green_tripdata_\(.*\)\.parquet/--month \1/p' tests/fixtures/whole-months.sha256)
 
 .PHONY: verify
-verify: test determinism chaos hostile test-card test-monitor test-web test-sql test-neighbours test-extending test-clients test-mlflow build test-arm64 test-rie images ## The gate and the longer proofs, before an issue is closed
+verify: test determinism chaos hostile test-card test-monitor test-web test-sql test-compared test-neighbours test-extending test-clients test-mlflow build test-arm64 test-rie images ## The gate and the longer proofs, before an issue is closed
 	$(MAKE) e2e-only PACKAGES=target/lambda/$(HOST)
 	$(MAKE) reproduce
 	$(MAKE) sam-build e2e-only PACKAGES=target/sam
@@ -99,6 +99,10 @@ test-monitor: local ## The monitor: its report in a real browser, its figures on
 .PHONY: test-sql
 test-sql: local ## The queries of docs/SQL.md with DuckDB, on predictions and figures that the product has just written
 	python3 tools/sql/check.py
+
+.PHONY: test-compared
+test-compared: local ## The commands of docs/COMPARED.md, and what they print
+	python3 tools/compared.py
 
 .PHONY: test-neighbours
 test-neighbours: local ## The DAG on Airflow, the pipeline by Kubeflow Pipelines' own compiler and runner, pointers to months by DVC
@@ -229,6 +233,16 @@ bench-peers: ## Measure training and scoring beside LightGBM, XGBoost and others
 	cargo build --release --locked -p tripcast --bin tripcast --example served
 	cargo build --release --locked -p trees --example bench
 	python3 tools/bench_peers/peers.py
+
+.PHONY: bench-large
+bench-large: ## Measure a file of 20 million trips beside pandas, polars and DuckDB with LightGBM, once each (an hour)
+	cargo build --release --locked -p tripcast --bin tripcast --example served
+	cargo build --release --locked -p trees --example bench
+	python3 tools/bench_peers/peers.py --only files-20m --repeats 1
+
+.PHONY: train-large
+train-large: local ## Learn from 40 million generated trips of 24 months, within 4 GiB (ten minutes)
+	python3 tools/train_large.py
 
 .PHONY: monitor-peers
 monitor-peers: local ## False alarms and expected errors beside Evidently, NannyML and river on the same months (TRIPS_DIR; half an hour)

@@ -66,7 +66,7 @@ pub struct Args {
 /// How files are predicted in this process.
 #[derive(clap::Args)]
 pub struct Here {
-    /// Colour of the taxis that the models learned from.
+    /// Kind of the taxis (green, yellow, fhvhv) that the models learned from.
     #[arg(long, default_value = "green")]
     taxi: String,
     /// Files predicted at once, 0 for as many as the machine has cores.

@@ -29,7 +29,7 @@ pub struct Args {
     /// File to write a page of HTML to.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Colour of the taxis; files of others are named.
+    /// Kind of the taxis (green, yellow, fhvhv); files of others are named.
     #[arg(long, default_value = "green")]
     taxi: String,
 }

@@ -24,7 +24,7 @@ pub struct Args {
     /// Rules that select the rows to measure on.
     #[arg(long, value_enum, default_value = "course")]
     rules: RulesName,
-    /// Colour of the taxis that the model learned from; files of others are named.
+    /// Kind of the taxis (green, yellow, fhvhv) that the model learned from; files of others are named.
     #[arg(long, default_value = "green")]
     taxi: String,
 }

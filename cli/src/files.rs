@@ -269,6 +269,7 @@ pub fn warn_of_other_taxis(path: &Path, report: &FileReport, taxi: &str) {
     let of_columns = match (has("lpep_"), has("tpep_")) {
         (true, false) => Some("green"),
         (false, true) => Some("yellow"),
+        (false, false) if report.paid_by_app => Some("fhvhv"),
         _ => None,
     };
     let name = name_of(path).to_lowercase();

@@ -30,7 +30,7 @@ pub struct Args {
     /// File to write the predictions to (Parquet).
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// Colour of the taxis that the models learned from; a file of others is named.
+    /// Kind of the taxis (green, yellow, fhvhv) that the models learned from; a file of others is named.
     #[arg(long, default_value = "green")]
     taxi: String,
     /// Threads to predict on, 0 for as many as the machine runs at once; the predictions do not depend on it.

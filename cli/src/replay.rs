@@ -56,7 +56,7 @@ pub struct Args {
     /// What to predict.
     #[arg(long, value_enum, default_value = "duration")]
     target: TargetName,
-    /// Colour of the taxis.
+    /// Kind of the taxis (green, yellow, fhvhv).
     #[arg(long, default_value = "green")]
     taxi: String,
     /// Months by which each file comes later than the 15th of the month after its own. The TLC's come about 2 later.

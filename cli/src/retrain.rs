@@ -50,7 +50,7 @@ pub struct Args {
     /// Name of the run, after the day.
     #[arg(long, default_value = "by-hand")]
     name: String,
-    /// Colour of the taxis.
+    /// Kind of the taxis (green, yellow, fhvhv).
     #[arg(long, default_value = "green")]
     taxi: String,
     /// Window lengths to choose from, months.

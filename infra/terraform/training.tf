@@ -12,7 +12,7 @@ resource "aws_sfn_state_machine" "training_state_machine" {
     Comment = "Retrains, with an invocation for each fit"
     StartAt = "Begin"
     States = {
-      # It records its failures itself, and a repeated beginning is another run: it is repeated only if it never ran.
+      # It records its failures itself, and a repeated beginning is another run: it is repeated only where Lambda, not the function, failed.
       Begin = {
         Type     = "Task"
         Resource = aws_lambda_function.retrainer_function.arn
@@ -26,7 +26,7 @@ resource "aws_sfn_state_machine" "training_state_machine" {
         TimeoutSeconds = 930
         Retry = [
           {
-            ErrorEquals     = ["Lambda.ServiceException", "Lambda.TooManyRequestsException"]
+            ErrorEquals     = ["Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException"]
             IntervalSeconds = 2
             MaxAttempts     = 10
             BackoffRate     = 2

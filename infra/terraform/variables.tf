@@ -186,11 +186,11 @@ variable "taxi" {
   type        = string
   default     = "green"
   nullable    = false
-  description = "The colour of taxi the models are for"
+  description = "The taxis that models are for; months of fhvhv (HVFHV) take a retrainer_memory of 10240, or AWS Batch (infra/batch)"
 
   validation {
-    condition     = contains(["green", "yellow"], var.taxi)
-    error_message = "taxi must be green or yellow."
+    condition     = contains(["green", "yellow", "fhvhv"], var.taxi)
+    error_message = "taxi must be green, yellow or fhvhv."
   }
 }
 

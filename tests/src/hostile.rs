@@ -343,10 +343,10 @@ fn bomb(codec: Compression, stated: i64) -> Vec<u8> {
     page
 }
 
-/// Returns a valid file of 20 kB whose one text of 110 kB is copied for each of 16,384 rows.
+/// Returns a valid file of 40 kB whose one text of 440 kB is copied for each row of a batch of 4,096.
 fn long_dictionary() -> Vec<u8> {
     let zones: ArrayRef = Arc::new(Int64Array::from(vec![74; 16_384]));
-    let text = "1".repeat(110_000);
+    let text = "1".repeat(440_000);
     let texts: ArrayRef =
         Arc::new(std::iter::repeat_n(text.as_str(), 16_384).collect::<DictionaryArray<Int32Type>>());
     let columns = [("PULocationID", &zones), ("DOLocationID", &zones), ("trip_distance", &texts)];

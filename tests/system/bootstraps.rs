@@ -88,6 +88,41 @@ async fn a_directory_is_enough_to_retrain_and_predict() {
     assert_eq!(none, Reply::Response(json!([])), "a test event tells of nothing");
 }
 
+/// Predicts a file of so many rows, those of a month again and again, and returns the most memory that this took, in MB.
+async fn memory_of(folder: &Path, rows: usize) -> u64 {
+    let (month, _) =
+        dataset::read_all(&months::green_bytes("2021-03"), None, dataset::ReadOptions::default()).unwrap();
+    let trips: Vec<_> = month.trips.into_iter().cycle().take(rows).collect();
+    let outcomes: Vec<_> = month.outcomes.into_iter().cycle().take(rows).collect();
+    let key = format!("incoming/{rows}-rows.parquet");
+    let file = dataset::trips::to_parquet(&trips, &outcomes).unwrap();
+    std::fs::write(folder.join("data").join(&key), file).unwrap();
+    let mut predictor = start(&function_binary("batch-predictor"), folder).await;
+    let event = json!({"source": "aws.s3", "detail-type": "Object Created",
+        "detail": {"bucket": {"name": "any"}, "object": {"key": key}}});
+    let outcome = predictor.handle(event).await.response();
+    assert_eq!(outcome[0]["rows"], rows, "{outcome}");
+    predictor.peak_memory() >> 20
+}
+
+#[tokio::test]
+async fn a_file_ten_times_as_large_takes_hardly_more_memory() {
+    if !has(Need::Built) {
+        return;
+    }
+    let folder = folder_with_trips();
+    let mut retrainer = start(&function_binary("retrainer"), folder.path()).await;
+    retrainer.handle(sample("retrainer-now")).await.response();
+    let (small, large) = (memory_of(folder.path(), 100_000).await, memory_of(folder.path(), 1_000_000).await);
+    eprintln!("{small} MB, and {large} MB for ten times the rows");
+    // Each processor has a batch of its own.
+    let batches = 5 * std::thread::available_parallelism().unwrap().get() as u64;
+    assert!(
+        large < 200 + batches && large < small + 24 + batches,
+        "{small} MB, and {large} MB for ten times the rows"
+    );
+}
+
 /// Runs on this machine's processor, and by `make test-arm64` on the other one.
 #[tokio::test]
 async fn a_built_retrainer_comes_to_the_models_of_the_sample() {

@@ -15,17 +15,19 @@ PACKAGES = (
 
 
 def describe() -> str:
-    """Returns facts that do not change between runs: sections of different runs are kept together if they are equal."""
-    table = report.Table("", ["machine", ""], [
-        ["processor", f"{processor()}, {cores()} cores"],
-        ["memory", f"{memory_gib():.0f} GiB"],
+    """Returns what is equal on machines with the same software: sections of different runs are kept together if it is equal."""
+    table = report.Table("", ["software", ""], [
         ["system", f"{system()}, {platform.machine()}"],
         ["rustc", first_line(["rustc", "--version"])],
         ["gcc", first_line(["gcc", "--version"])],
         ["Python", platform.python_version()],
         *([package, version(package)] for package in PACKAGES),
     ])
-    return "### Machine\n\n" + table.markdown().split("\n", 2)[2]
+    return "### Software\n\n" + table.markdown().split("\n", 2)[2]
+
+
+def hardware() -> str:
+    return f"{processor()}, {cores()} cores, {memory_gib():.0f} GiB"
 
 
 def processor() -> str:

@@ -12,7 +12,7 @@ from run import Outcome
 BEGIN, END = "<!-- bench-peers:begin -->", "<!-- bench-peers:end -->"
 HEADER = """# Benchmarks
 
-Ours beside its peers, on one machine, in turn. Made by `make bench-peers`; its next run replaces what is between the
+Our trees compared with other libraries, each section on one machine, one after another. `make bench-peers` replaces what is between the
 marks.
 
 """
@@ -104,18 +104,18 @@ def block_of(text: str) -> re.Match | None:
     return re.search(f"{re.escape(BEGIN)}(.*){re.escape(END)}", text, re.DOTALL)
 
 
-def write(out: Path, machine: str, measured: dict[str, str]) -> None:
-    """Replaces the sections that were measured. Others are kept only if they have the same machine and versions."""
+def write(out: Path, software: str, measured: dict[str, str]) -> None:
+    """Replaces the sections that were measured. Others are kept only if they were measured with the same software."""
     old = out.read_text() if out.exists() else f"{HEADER}{BEGIN}\n{END}\n"
     found = block_of(old)
-    sections = {**sections_of(found.group(1), machine), **measured}
-    body = "\n\n".join([machine, *(sections[title] for title in TITLES if title in sections)])
+    sections = {**sections_of(found.group(1), software), **measured}
+    body = "\n\n".join([software, *(sections[title] for title in TITLES if title in sections)])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(f"{old[:found.start()]}{BEGIN}\n{body}\n{END}{old[found.end():]}")
 
 
-def sections_of(block: str, machine: str) -> dict[str, str]:
+def sections_of(block: str, software: str) -> dict[str, str]:
     first, *others = [part.strip() for part in re.split(r"^(?=### )", block, flags=re.MULTILINE) if part.strip()] or [""]
-    if first != machine:
+    if first != software:
         return {}
     return {part.splitlines()[0].removeprefix("### "): part for part in others}

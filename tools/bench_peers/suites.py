@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import champions
 import data
 import models
 import report
@@ -36,9 +37,10 @@ ACCURACY = [("2021-01", "2021-02", "2021-03"), ("2022-01", "2022-02", "2022-03")
 FILE_MONTHS = [*MONTHS, "2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-06"]
 FILE_ROWS = 1_000_000
 ROW_GROUP = 131_072
-# The sizes of the champions: of durations, and of tips.
-FILE_SHAPES = (shape.SERVED, shape.SERVED_TIP)
+OUR_FILES = "tripcast predict (ours)"
+FILE_THREADS = (1, 2)
 FILE_PEERS = {"pandas": "pandas", "polars": "polars", "DuckDB": "duckdb"}
+LARGE = "files-20m"
 # A file so large that memory that grows with it shows: so many times the rows of the plan.
 LARGE_FILE = 20
 
@@ -51,7 +53,6 @@ class Plan:
     repeats: int
     rows: int
     quick: bool
-    large_file_peers: bool
 
     @property
     def bench(self) -> Path:
@@ -234,23 +235,6 @@ def scoring_row(outcome: Outcome, ours: Outcome, agreed: "report.Agreement", sco
     ]
 
 
-def champions(plan: Plan) -> dict[str, Path]:
-    """Trains the product's pair of models on a year, once; delete target/bench-peers/champions after a change of training."""
-    folder = STATE / "champions"
-    folder.mkdir(parents=True, exist_ok=True)
-    made = {target: folder / f"{target}-{len(plan.months)}.bin" for target in ("duration", "tip")}
-    for target, file in made.items():
-        if not file.exists():
-            run.say(f"training the {target} champion on {len(plan.months)} months")
-            _, failure = run.answer_of(Job(target, [
-                plan.tripcast, "train", "--json", "--target", target, "--family", "boosted", "--train", *map(data.file_of, plan.months),
-                "--validate", data.file_of(TEST_MONTHS[0]), "--out", file,
-            ], threads=len(run.cores())))
-            if failure:
-                raise Failure(f"tripcast train --target {target}: {failure}")
-    return made
-
-
 def file_of_a_million() -> Path:
     """Joins real months to one file."""
     import pyarrow
@@ -265,78 +249,71 @@ def file_of_a_million() -> Path:
     return file
 
 
-def lightgbm_champions(plan: Plan) -> Path:
-    """Trains LightGBM's pair of models on the same months, once; returns its folder."""
-    folder = STATE / "champions" / f"lightgbm-{len(plan.months)}"
-    if not (folder / "tip.txt").exists():
-        run.say("training LightGBM's champions")
-        _, failure = run.answer_of(Job("LightGBM", [
-            PYTHON, HERE / "file_peer.py", "train", "--months", ",".join(str(data.file_of(month)) for month in plan.months),
-            "--trees", ",".join(str(of.trees) for of in FILE_SHAPES), "--leaves", ",".join(str(of.leaves) for of in FILE_SHAPES),
-            "--folder", folder,
-        ], threads=len(run.cores())))
-        if failure:
-            raise Failure(f"LightGBM's champions: {failure}")
-    return folder
-
-
 def files(plan: Plan) -> Section:
     caption = f"{data.short(FILE_ROWS)} real trips, the champions of {len(plan.months)} months"
+    try:
+        pair = str(champions.promoted(plan))
+    except Failure as failure:
+        return Section("Files", [Table(caption, notes=[f"Skipped: {failure}."])], [])
     notes = [
         "From one Parquet file to another: reading, features, durations and tip probabilities, writing; ours also states intervals and "
-        f"rejections. The pair is what `tripcast train` makes of {plan.months[0]} to {plan.months[-1]}: {FILE_SHAPES[0]} and "
-        f"{FILE_SHAPES[1]} at most. LightGBM has as many trees and leaves, but only the ten cheapest features, and loading Python's "
+        f"rejections. The pair is what `tripcast retrain --windows {len(plan.months)}` promotes, learned from {plan.months[0]} to "
+        f"{plan.months[-1]}: {pair} at most. LightGBM has as many trees and leaves, but only the ten cheapest features, and loading Python's "
         f"libraries does not count. pandas and polars hold the whole file in memory; ours and DuckDB {duckdb_version()} read, predict and "
-        f"write it in batches. CPU time, wall time and the process's peak memory, the median of {plan.repeats} (from the least to the most).",
+        f"write it in batches. CPU time, wall time and the process's peak memory, each beside ours on as many threads; the median of "
+        f"{plan.repeats} (from the least to the most).",
     ]
-    return Section("Files", [file_table(plan, caption, file_of_a_million, FILE_PEERS)], notes)
+    return Section("Files", [file_table(plan, caption, file_of_a_million, FILE_PEERS, FILE_THREADS)], notes)
 
 
 def large_files(plan: Plan) -> Section:
     rows = LARGE_FILE * plan.rows
     caption = f"{data.short(rows)} generated trips, the champions of {len(plan.months)} months"
-    peers = f"The other libraries are those of Files, DuckDB {duckdb_version()}." if plan.large_file_peers else (
-        f"The other libraries are not measured on it: each would take about {rows // FILE_ROWS} times the CPU time that Files states for "
-        "a million trips. `--twenty-million-peers` measures them."
-    )
     notes = [
         f"As under Files, with the same models, for a file of `tripcast data generate --rows {rows}`: it shows whether memory grows with "
-        f"the file. {peers} The median of {plan.repeats} (from the least to the most).",
+        f"the file. The other libraries are those of Files, DuckDB {duckdb_version()}, on two cores. Runs of each: {plan.repeats}. `make "
+        "bench-large` repeats it.",
     ]
-    made = file_table(plan, caption, lambda: data.generated_trips(plan.tripcast, rows), FILE_PEERS if plan.large_file_peers else {})
+    made = file_table(plan, caption, lambda: data.generated_trips(plan.tripcast, rows), FILE_PEERS, FILE_THREADS[-1:])
     return Section("Large files", [made], notes)
 
 
 def duckdb_version() -> str:
-    """Returns the version for the notes; in the table of the machine it would discard the sections measured without DuckDB."""
+    """Returns the version for the notes; in the table of software it would discard the sections measured without DuckDB."""
     return importlib.metadata.version("duckdb")
 
 
-def file_table(plan: Plan, caption: str, file: Callable[[], Path], peers: dict[str, str]) -> Table:
+def file_table(plan: Plan, caption: str, file: Callable[[], Path], peers: dict[str, str], peer_threads: tuple[int, ...]) -> Table:
     try:
-        outcomes = run.in_turn(file_jobs(plan, file(), peers), plan.repeats, caption)
+        jobs = file_jobs(plan, file(), peers, peer_threads)
+        outcomes = run.in_turn(jobs, plan.repeats, caption)
     except Failure as failure:
         return Table(caption, notes=[f"Skipped: {failure}."])
-    return Table(caption, ["", "CPU s", "to ours", "wall s", "wall, to ours", "peak MB"], [
+    ours = {job.threads: outcome for job, outcome in zip(jobs, outcomes) if job.name == OUR_FILES}
+    return Table(caption, ["", "threads", "CPU s", "to ours", "wall s", "to ours", "peak MB", "to ours"], [
         report.failed(outcome) if outcome.failure else [
-            outcome.name, report.spread(outcome, "cpu_s", 2), report.times(outcome, outcomes[0], "cpu_s"),
-            report.spread(outcome, "wall_s", 2), report.times(outcome, outcomes[0], "wall_s"), f"{outcome.median('rss_peak_mb'):.0f}",
-        ] for outcome in outcomes
+            outcome.name, str(job.threads),
+            report.spread(outcome, "cpu_s", 2), report.times(outcome, ours[job.threads], "cpu_s"),
+            report.spread(outcome, "wall_s", 2), report.times(outcome, ours[job.threads], "wall_s"),
+            f"{outcome.median('rss_peak_mb'):,.0f}", report.times(outcome, ours[job.threads], "rss_peak_mb"),
+        ] for job, outcome in zip(jobs, outcomes)
     ])
 
 
-def file_jobs(plan: Plan, trips: Path, peers: dict[str, str]) -> list[Job]:
-    ours, out = champions(plan), STATE / "predicted.parquet"
+def file_jobs(plan: Plan, trips: Path, peers: dict[str, str], peer_threads: tuple[int, ...]) -> list[Job]:
+    ours, out = champions.promoted(plan).files, STATE / "predicted.parquet"
 
-    def predict(threads: int) -> list[str | Path]:
-        return [PYTHON, HERE / "measure.py", plan.tripcast, "predict", "--model", ours["duration"], "--tip-model", ours["tip"],
-                "--input", trips, "--output", out, "--threads", str(threads)]
+    def job(name: str, threads: int, command: list[str | Path]) -> Job:
+        return Job(name, command, threads, impossible="this machine has one core" if threads > len(run.cores()) else None)
 
-    alone = "this machine has one core" if len(run.cores()) < 2 else None
-    jobs = [Job("tripcast predict (ours)", predict(1)), Job("the same on 2 threads", predict(2), threads=2, impossible=alone)]
-    return jobs + [Job(f"{name} and LightGBM", [
-        PYTHON, HERE / "file_peer.py", "predict", reader, "--file", trips, "--folder", lightgbm_champions(plan), "--out", out,
-    ]) for name, reader in peers.items()]
+    jobs = [job(OUR_FILES, threads, [
+        PYTHON, HERE / "measure.py", plan.tripcast, "predict", "--model", ours["duration"], "--tip-model", ours["tip"],
+        "--input", trips, "--output", out, "--threads", str(threads),
+    ]) for threads in FILE_THREADS]
+    # They take as many threads as they have cores.
+    return jobs + [job(f"{name} and LightGBM", threads, [
+        PYTHON, HERE / "file_peer.py", "predict", reader, "--file", trips, "--folder", champions.of_lightgbm(plan), "--out", out,
+    ]) for threads in peer_threads for name, reader in peers.items()]
 
 
 def single(plan: Plan) -> Section:
@@ -348,25 +325,23 @@ def single(plan: Plan) -> Section:
         Job(OURS, [plan.bench, "single", "--model", made.text, "--x", rows]),
         Job("LightGBM's C API, fast single row", [program, library, made.text, rows, str(data.FEATURES)], impossible=failure),
     ]
-    header = ["", "ns a row", "time to ours"]
-
-    def table(jobs: list[Job], caption: str) -> Table:
-        outcomes = run.in_turn(jobs, plan.repeats, "single row")
-        return Table(caption, header, [
-            report.failed(outcome) if outcome.failure else [
-                outcome.name, report.spread(outcome, "ns_per_row", 0), report.times(outcome, outcomes[0], "ns_per_row"),
-            ] for outcome in outcomes
-        ])
-
-    tables = [table(jobs, f"{shape.SMALL}, one row a call")]
-    caption = f"A trip through the champions of {len(plan.months)} months: features, duration, interval and tip"
+    outcomes = run.in_turn(jobs, plan.repeats, "single row")
+    tables = [Table(f"{shape.SMALL}, one row a call", ["", "ns a row", "time to ours"], [
+        report.failed(outcome) if outcome.failure else [
+            outcome.name, report.spread(outcome, "ns_per_row", 0), report.times(outcome, outcomes[0], "ns_per_row"),
+        ] for outcome in outcomes
+    ])]
     try:
-        pair = champions(plan)
-        tables.append(table([Job("scorer's call (ours)", [
-            plan.served, "single", "--duration", pair["duration"], "--tip", pair["tip"], "--months", data.file_of(TEST_MONTHS[0]),
-        ])], caption))
+        pair = champions.promoted(plan)
+        caption = f"A trip through the champions of {len(plan.months)} months, {pair} at most: features, duration, interval and tip"
+        served = run.in_turn([Job("scorer's call (ours)", [
+            plan.served, "single", "--duration", pair.files["duration"], "--tip", pair.files["tip"], "--months", data.file_of(TEST_MONTHS[0]),
+        ])], plan.repeats, "single row")[0]
+        tables.append(Table(caption, ["", "ns a row", "ms from the files' bytes to a first answer"], [
+            report.failed(served) if served.failure else [served.name, report.spread(served, "ns_per_row", 0), report.spread(served, "load_ms", 1)],
+        ]))
     except Failure as failure:
-        tables.append(Table(caption, notes=[f"Skipped: {failure}."]))
+        tables.append(Table("A trip through the champions", notes=[f"Skipped: {failure}."]))
     notes = [
         f"The model of the first table under Scoring, {SINGLE_ROWS:,} rows one after another through calls set up beforehand, from Rust "
         f"and from C: no Python. The median of {plan.repeats} (from the least to the most).",
@@ -375,6 +350,6 @@ def single(plan: Plan) -> Section:
 
 
 SUITES = {
-    "training": training, "accuracy": accuracy, "scoring": scoring, "files": files, "files-20m": large_files, "single": single,
+    "training": training, "accuracy": accuracy, "scoring": scoring, "files": files, LARGE: large_files, "single": single,
     "web": web.web,
 }

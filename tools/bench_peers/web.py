@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import champions
 import data
 import report
 import run
-import shape
 from environment import HERE, PYTHON, STATE
 from failure import Failure
 from report import Section, Table
@@ -58,7 +58,7 @@ def as_data_frame(trips: list[dict] | dict) -> object:
 
 
 def servers(plan, store: Path, pair: Path) -> list[Server]:
-    packed = STATE / "champions" / "mlflow"
+    packed = champions.FOLDER / f"mlflow-{pair.name}"
     if not packed.exists():
         run.say("saving LightGBM's champions as a model of MLflow's")
         subprocess.run([PYTHON, HERE / "web_peer.py", "save", "--folder", pair, "--to", packed], check=True, capture_output=True)
@@ -81,26 +81,6 @@ def servers(plan, store: Path, pair: Path) -> list[Server]:
             "PATH": f"{PYTHON.parent}:{os.defpath}", "UVICORN_LOG_LEVEL": "warning", "UVICORN_ACCESS_LOG": "0",
         }),
     ]
-
-
-def store_of_a_year(plan) -> Path:
-    """Returns a store whose champions a retraining chose, from a year of months; delete it after a change of training."""
-    store = STATE / "champions" / "store"
-    if not store.exists():
-        run.say("retraining on a year")
-        trips = STATE / "champions" / "trips" / "history"
-        trips.mkdir(parents=True, exist_ok=True)
-        for month in [*plan.months, "2024-01", "2024-02"]:
-            (trips / data.file_of(month).name).unlink(missing_ok=True)
-            (trips / data.file_of(month).name).symlink_to(data.file_of(month))
-        part = store.with_name("part-store")
-        shutil.rmtree(part, ignore_errors=True)
-        command = [plan.tripcast, "retrain", "--data", trips.parent, "--models", part, "--now", "2024-03-15", "--windows", "12", "--trials", "1"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Failure(f"tripcast retrain: {run.reason(done.stderr)}")
-        part.rename(store)
-    return store
 
 
 def rides(plan) -> list[dict]:
@@ -202,26 +182,23 @@ def measured(server: Server, bodies: Path, trips: int, requests: int = 0) -> dic
 
 
 def web(plan) -> Section:
-    sizes = f"{shape.SERVED} and {shape.SERVED_TIP}"
+    caption = "One trip a request"
+    if shutil.which("wrk") is None or len(run.cores()) < 2:
+        return Section("Serving", [Table(caption, notes=["Skipped: it takes wrk (Debian: `apt install wrk`) and two cores."])], [])
+    try:
+        ours, trips = champions.promoted(plan), rides(plan)
+        pair = champions.of_lightgbm(plan)
+    except Failure as failure:
+        return Section("Serving", [Table(caption, notes=[f"Skipped: {failure}."])], [])
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     notes = [
         f"A server on one core, {CONNECTIONS} connections of wrk on the other that are kept alive. All state the duration and the probability "
-        f"of a tip; ours also an interval. Ours are the champions of a retraining on {plan.months[0]} to {plan.months[-1]} ({sizes} at most); "
+        f"of a tip; ours also an interval. Ours are the champions of a retraining on {plan.months[0]} to {plan.months[-1]} ({ours} at most); "
         "LightGBM's have as many trees and leaves on the ten cheapest features, in FastAPI on uvicorn and uvloop, with one booster call "
         f"for each model and request, and in `mlflow models serve`. {versions}. CPU time of all processes of a server, in the kernel too; the "
         "99th percentile at half of the highest load; peak memory. Bodies are 1,000 trips in turn.",
     ]
-    caption = "One trip a request"
-    pair = STATE / "champions" / f"lightgbm-{len(plan.months)}"
-    if shutil.which("wrk") is None or len(run.cores()) < 2:
-        return Section("Serving", [Table(caption, notes=["Skipped: it takes wrk (Debian: `apt install wrk`) and two cores."])], notes)
-    if not (pair / "tip.txt").exists():
-        return Section("Serving", [Table(caption, notes=["Skipped: LightGBM's models are those of the files; measure those first."])], notes)
-    try:
-        store, trips = store_of_a_year(plan), rides(plan)
-    except Failure as failure:
-        return Section("Serving", [Table(caption, notes=[f"Skipped: {failure}."])], notes)
-    rivals = servers(plan, store, pair)
+    rivals = servers(plan, ours.store, pair)
     arrays = [trips[at:] + trips[:at] for at in range(0, MANY, MANY // ARRAYS)]
     return Section("Serving", [
         table(caption, rivals, trips, 1, plan), table(f"Arrays of {MANY:,} trips", rivals, arrays, MANY, plan),

@@ -25,8 +25,8 @@ const MANIFEST: &str = "manifest.json";
 #[command(after_help = "Example:
   tripcast data fetch --taxi green --month 2021-01 --month 2021-02 --to trips")]
 pub struct Args {
-    /// Colour of the taxis.
-    #[arg(long, default_value = "green", value_parser = ["green", "yellow"])]
+    /// The taxis; fhvhv are those of HVFHV, as Uber and Lyft.
+    #[arg(long, default_value = "green", value_parser = ["green", "yellow", "fhvhv"])]
     taxi: String,
     /// A month, yyyy-mm; repeat for more.
     #[arg(long, required = true)]

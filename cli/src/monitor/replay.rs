@@ -30,7 +30,7 @@ pub struct Args {
     /// Last month.
     #[arg(long)]
     to: Month,
-    /// Colour of the taxis.
+    /// Kind of the taxis (green, yellow, fhvhv).
     #[arg(long, default_value = "green")]
     taxi: String,
     /// Real changes (TOML); by default those of the green taxis that docs/replay-events.toml lists.

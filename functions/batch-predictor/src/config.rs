@@ -16,7 +16,7 @@ pub const VARIABLES: [Variable; 5] = [
     },
     Variable {
         name: "TAXI",
-        meaning: "colour of the taxis that the models were trained on",
+        meaning: "kind of the taxis (green, yellow, fhvhv) that the models were trained on",
         default: Some("green"),
     },
     Variable {

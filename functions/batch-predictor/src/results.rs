@@ -335,7 +335,7 @@ mod tests {
         let detail = |row| format!("PULocationID: expected a whole number, found {row}.5");
         let rejected = |row| RejectedRow { row, rejection: Rejection::new(Reason::InvalidZone, detail(row)) };
         rows.collect::<Vec<_>>()
-            .chunks(50_000)
+            .chunks(10_000)
             .map(|rows| rows.iter().map(|row| rejected(*row)).collect())
             .collect()
     }

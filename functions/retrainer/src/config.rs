@@ -26,11 +26,7 @@ pub const VARIABLES: [Variable; 15] = [
         meaning: "store of the models: s3://bucket or a directory",
         default: None,
     },
-    Variable {
-        name: "TAXI",
-        meaning: "colour of the taxis to learn from: green or yellow",
-        default: Some("green"),
-    },
+    Variable { name: "TAXI", meaning: "taxis to learn from: green, yellow or fhvhv", default: Some("green") },
     Variable {
         name: "TRAINING_WINDOWS",
         meaning: "window lengths in months, separated by commas",

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cells::{is_number, is_time};
 use crate::guard::UtcTimes;
 use crate::reader::ReadError;
-use crate::schema::{Column, Kind};
+use crate::schema::{self, Column, Kind};
 
 /// What was found of the logical columns in a file, and values of them that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -19,6 +19,9 @@ pub struct FileReport {
     pub not_found: Vec<&'static str>,
     /// Columns whose type cannot hold the values, which count as missing.
     pub unreadable: Vec<UnreadableColumn>,
+    /// Whether its tips count as those of cards: HVFHV has no payment types, since all of its trips are paid through an app.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paid_by_app: bool,
     /// How timestamps that are adjusted to UTC were read; none if the file has none.
     pub utc_times: Option<UtcTimes>,
     /// Values that could not be used, by logical column and reason; they count as missing.
@@ -63,6 +66,12 @@ impl FileReport {
         for (column, reasons) in &self.unusable {
             let reasons: Vec<String> = reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
             remarks.push(format!("values of {column} that count as missing: {}", reasons.join(", ")));
+        }
+        if self.paid_by_app {
+            remarks.push(
+                "trips of HVFHV, which has no payment types: all count as paid through the app, like a card"
+                    .into(),
+            );
         }
         remarks.extend(self.utc_times.map(|utc| match utc {
             UtcTimes::Convert => "timestamps adjusted to UTC were converted to New York time".to_string(),
@@ -139,6 +148,13 @@ pub(crate) fn locate(schema: &Schema, wanted: &[Column], utc: UtcTimes) -> Resul
             }
         }
         located.columns.push((*column, found));
+    }
+    let has = |name: &str| names.iter().any(|found| *found == folded(name));
+    let (report, payment) = (&mut located.report, schema::PAYMENT_TYPE.names[0]);
+    report.paid_by_app =
+        has(schema::HVFHV_LICENSE) && !has(payment) && report.found.contains_key(schema::TIP_AMOUNT.names[0]);
+    if report.paid_by_app {
+        report.not_found.retain(|column| *column != payment);
     }
     Ok(located)
 }

@@ -16,7 +16,7 @@ use crate::reader::{Columns, ReadError};
 use crate::schema::{self, Column};
 
 /// Rows that are decoded at once.
-pub(crate) const ROWS_AT_ONCE: usize = 16_384;
+pub(crate) const ROWS_AT_ONCE: usize = 4_096;
 
 /// What is read of a file.
 pub(crate) struct ReadPlan {

@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::reader::Rows;
@@ -91,7 +91,12 @@ impl PredictionsWriter {
         let schema = Arc::new(Schema::new(columns().map(|(field, _)| field).to_vec()));
         // Hardly a value of these occurs twice, so that dictionaries of them would cost bytes and memory.
         let distinct = ["ride_id", "predicted_duration", "lower", "upper", "tip_probability", "diff"];
-        let properties = distinct.iter().fold(properties().into_builder(), |properties, column| {
+        // What is stated of pages stays in memory until the file ends, and a row group has hardly more than one a column.
+        let whole_columns = properties()
+            .into_builder()
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true);
+        let properties = distinct.iter().fold(whole_columns, |properties, column| {
             properties.set_column_dictionary_enabled((*column).into(), false)
         });
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties.build()))

@@ -169,7 +169,7 @@ impl Rows {
 }
 
 /// Most rows of a batch.
-pub const ROWS_MAX: usize = 65_536;
+pub const ROWS_MAX: usize = 16_384;
 
 /// Result of a step of the reader.
 #[derive(Debug)]

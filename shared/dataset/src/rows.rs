@@ -4,6 +4,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::ArrowError;
 use chrono::NaiveDateTime;
 use model::request::{code, zone_from};
+use model::rules::CARD;
 use model::{Outcome, Reason, Rejection, Trip, Zone};
 
 use crate::cells::{self, Cell};
@@ -27,7 +28,12 @@ pub(crate) fn rows(
     let dropoff_zones = columns.cells(schema::DROPOFF_ZONE, cells::numbers)?;
     let (pickups, dropoffs) = (columns.times(schema::PICKUP)?, columns.times(schema::DROPOFF)?);
     let (distances, tips) = (columns.numbers(schema::DISTANCE)?, columns.numbers(schema::TIP_AMOUNT)?);
-    let (fares, payments) = (columns.numbers(schema::FARE_AMOUNT)?, columns.codes(schema::PAYMENT_TYPE)?);
+    let fares = columns.numbers(schema::FARE_AMOUNT)?;
+    // Tips given through an app are recorded like those by card; the rules learn from no others.
+    let payments = match columns.located.report.paid_by_app {
+        true => vec![Some(CARD); batch.num_rows()],
+        false => columns.codes(schema::PAYMENT_TYPE)?,
+    };
     let (passengers, vendors) = (columns.codes(schema::PASSENGERS)?, columns.codes(schema::VENDOR)?);
     let (rate_codes, trip_types) = (columns.codes(schema::RATE_CODE)?, columns.codes(schema::TRIP_TYPE)?);
     let mut rows = Rows::default();

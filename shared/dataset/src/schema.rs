@@ -54,6 +54,9 @@ pub const FARE_AMOUNT: Column = column(&["fare_amount", "base_passenger_fare"], 
 /// Code of the payment method.
 pub const PAYMENT_TYPE: Column = column(&["payment_type"], false);
 
+/// A column that only HVFHV has.
+pub const HVFHV_LICENSE: &str = "hvfhs_license_num";
+
 /// Columns that are known before a trip.
 pub const TRIP: [Column; 8] =
     [PICKUP_ZONE, DROPOFF_ZONE, PICKUP, DISTANCE, PASSENGERS, RATE_CODE, TRIP_TYPE, VENDOR];

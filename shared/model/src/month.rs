@@ -103,7 +103,7 @@ impl FromStr for Month {
 /// A month of one kind of taxi, the unit of the TLC's files; written `green_tripdata_2021-03`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaxiMonth {
-    /// The colour of the taxis.
+    /// The kind of the taxis.
     pub taxi: String,
     /// The month.
     pub month: Month,

@@ -12,7 +12,7 @@ use crate::decode::ROWS_AT_ONCE;
 /// Decoded bytes of a page. Writers close a page at 1 MiB, DuckDB at 100 MB.
 const PAGE_BYTES_MAX: i64 = 128 << 20;
 
-/// Bytes of copies of a dictionary's entries for a batch of rows; zones as text take 11 MB by the bound that is used.
+/// Bytes of copies of a dictionary's entries for a batch of rows; zones as text take 3 MB by the bound that is used.
 const COPIED_BYTES_MAX: u64 = 16 << 20;
 
 /// What the pages of a chunk need.

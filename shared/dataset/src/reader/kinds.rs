@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow_array::types::Int8Type;
 use arrow_array::{
-    BooleanArray, Decimal128Array, DictionaryArray, Float16Array, Int32Array, ListArray, StringArray,
-    TimestampMicrosecondArray, UInt64Array,
+    BooleanArray, Decimal128Array, DictionaryArray, Float16Array, Int32Array, Int64Array, ListArray,
+    StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 
 use super::tests::{double, int32, micros, parquet};
@@ -81,6 +81,62 @@ fn green_and_yellow_columns_fill_each_other_and_twice_the_same_name_is_refused()
     let refused = read_all(&twice, None, ReadOptions::default()).unwrap_err();
     assert_eq!(refused.error_type(), "Dataset.DuplicateColumn");
     assert!(refused.to_string().contains("two columns called trip_distance"), "{refused}");
+}
+
+#[test]
+fn hvfhv_is_read_and_its_tips_count_as_those_of_cards() {
+    // The columns and types of fhvhv_tripdata_2025-01.parquet, by the TLC's data dictionary of High Volume FHV trip records.
+    let texts = |value: &str| Arc::new(StringArray::from(vec![value; 2])) as ArrayRef;
+    let numbers = |value: f64| double(vec![Some(value); 2]);
+    let at = |time: &str| micros(&[time, time]);
+    let file = file(vec![
+        ("hvfhs_license_num", texts("HV0003")),
+        ("dispatching_base_num", texts("B03404")),
+        ("originating_base_num", texts("B03404")),
+        ("request_datetime", at("2025-01-01 10:01:00")),
+        ("on_scene_datetime", at("2025-01-01 10:06:00")),
+        ("pickup_datetime", at("2025-01-01 10:07:30")),
+        ("dropoff_datetime", at("2025-01-01 10:20:00")),
+        ("trip_miles", numbers(2.75)),
+        ("trip_time", Arc::new(Int64Array::from(vec![750; 2]))),
+        ("base_passenger_fare", numbers(17.4)),
+        ("tolls", numbers(0.0)),
+        ("bcf", numbers(0.5)),
+        ("sales_tax", numbers(1.5)),
+        ("congestion_surcharge", numbers(2.75)),
+        ("airport_fee", numbers(0.0)),
+        ("tips", double(vec![Some(3.0), None])),
+        ("driver_pay", numbers(13.1)),
+        ("shared_request_flag", texts("N")),
+        ("shared_match_flag", texts("N")),
+        ("access_a_ride_flag", texts("N")),
+        ("wav_request_flag", texts("N")),
+        ("wav_match_flag", texts("N")),
+        ("cbd_congestion_fee", numbers(1.5)),
+    ]);
+    let (trips, outcomes, report) = read(&file);
+    assert_eq!(trips[0].pickup.unwrap().to_string(), "2025-01-01 10:07:30");
+    assert_eq!(trips[0].distance_miles, Some(2.75));
+    assert_eq!(outcomes[0].dropoff.unwrap().to_string(), "2025-01-01 10:20:00");
+    let paid = |outcome: &Outcome| (outcome.tip_amount, outcome.fare_amount, outcome.payment_type);
+    assert_eq!(
+        [0, 1].map(|row: usize| paid(&outcomes[row])),
+        [(Some(3.0), Some(17.4), Some(1)), (None, Some(17.4), Some(1))]
+    );
+    assert_eq!(report.not_found, ["passenger_count", "RatecodeID", "trip_type", "VendorID"]);
+    assert!(
+        report.paid_by_app && report.remarks()[1].contains("paid through the app"),
+        "{:?}",
+        report.remarks()
+    );
+    // Another file that lacks its payment types, or whose types cannot be read, is another matter: cash tips are not recorded.
+    let tips = || ("tips", double(vec![Some(3.0), None]));
+    let unreadable = ("payment_type", Arc::new(BooleanArray::from(vec![true, false])) as ArrayRef);
+    for others in [vec![tips()], vec![tips(), ("hvfhs_license_num", texts("HV0003")), unreadable]] {
+        let (_, outcomes, report) = read(&self::file(others));
+        assert_eq!((outcomes[0].payment_type, report.paid_by_app), (None, false));
+        assert!(report.not_found.contains(&"payment_type"));
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn small_row_groups_are_gathered_into_batches() {
         let file = parquet(columns, Compression::UNCOMPRESSED, rows_a_group);
         rows_of(&file, Columns::Trips, ReadOptions::default()).unwrap().map(Result::unwrap).collect()
     };
-    for (batches, expected) in [(batches(1 << 20), 3), (batches(700), 4)] {
+    for (batches, expected) in [(batches(1 << 20), 10), (batches(700), 12)] {
         assert!(batches.iter().all(|rows| rows.len() <= ROWS_MAX));
         let positions: Vec<u64> = batches.iter().flat_map(|rows| rows.positions.clone()).collect();
         assert!(positions.is_sorted() && positions.len() == 149_850);
