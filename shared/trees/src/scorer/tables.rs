@@ -11,8 +11,9 @@ pub(super) const LEAVES_MAX: usize = 32;
 const JOINT_BINS_MAX: usize = 64;
 /// Largest number of cells of a group, over all its tables; with more, a walk is as fast.
 const CELLS_MAX: usize = 1 << 16;
-/// Largest number of [`Masks`] of an ensemble: 64 MiB in each of the two orders that they are stored in.
-const MASKS_MAX: usize = 1 << 20;
+/// Largest number of [`Masks`] of an ensemble: 4 MiB in each of the two orders that they are stored in. Tables that no cache holds are no
+/// faster than cursors, which take less memory and a fraction of the time to prepare.
+const MASKS_MAX: usize = 1 << 16;
 
 /// One mask for each tree of a group: a bit is set if its leaf is not ruled out.
 #[derive(Debug, Clone, Copy)]
