@@ -186,7 +186,7 @@ variable "taxi" {
   type        = string
   default     = "green"
   nullable    = false
-  description = "The taxis that models are for; months of fhvhv (HVFHV) take a retrainer_memory of 10240, or AWS Batch (infra/batch)"
+  description = "The taxis that models are for; months of fhvhv (HVFHV) take a retrainer of 10240 MB, or AWS Batch (infra/batch)"
 
   validation {
     condition     = contains(["green", "yellow", "fhvhv"], var.taxi)
