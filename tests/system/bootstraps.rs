@@ -17,6 +17,13 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// Returns the event that a file was dropped under this key.
+fn dropped(key: &str) -> Value {
+    let mut event = sample("batch-predictor-eventbridge");
+    event["detail"]["object"] = json!({"key": key});
+    event
+}
+
 /// Returns variables with which each function works on directories below `folder`.
 fn variables(folder: &Path) -> Vec<(&'static str, String)> {
     let at = |name: &str| folder.join(name).display().to_string();
@@ -71,9 +78,7 @@ async fn a_directory_is_enough_to_retrain_and_predict() {
         2
     );
     let mut predictor = start(&function_binary("batch-predictor"), folder.path()).await;
-    let mut event = sample("batch-predictor-eventbridge");
-    event["detail"]["object"] = json!({"key": "incoming/green_tripdata_2021-03.parquet"});
-    let outcome = predictor.handle(event).await.response();
+    let outcome = predictor.handle(dropped("incoming/green_tripdata_2021-03.parquet")).await.response();
     assert_eq!(outcome[0]["outcome"], "predicted");
     let predictions = folder.path().join("data").join(outcome[0]["predictions"].as_str().unwrap());
     let rows =
@@ -98,9 +103,7 @@ async fn memory_of(folder: &Path, rows: usize) -> u64 {
     let file = dataset::trips::to_parquet(&trips, &outcomes).unwrap();
     std::fs::write(folder.join("data").join(&key), file).unwrap();
     let mut predictor = start(&function_binary("batch-predictor"), folder).await;
-    let event = json!({"source": "aws.s3", "detail-type": "Object Created",
-        "detail": {"bucket": {"name": "any"}, "object": {"key": key}}});
-    let outcome = predictor.handle(event).await.response();
+    let outcome = predictor.handle(dropped(&key)).await.response();
     assert_eq!(outcome[0]["rows"], rows, "{outcome}");
     predictor.peak_memory() >> 20
 }
