@@ -17,7 +17,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
-use super::lanes::{self, COLUMNS_MAX, LANES, LaneStep, RowBins};
+use super::lanes::{self, FEATURES_MAX, LANES, LaneStep, RowBins};
 use super::vectors::Vectors;
 use crate::ensemble::{Asked, Ensemble};
 use crate::position::Positions;
@@ -75,8 +75,8 @@ pub(super) struct Cursors {
     leaves: Vec<f64>,
     /// For each tree, the position of its first leaf.
     starts: Vec<usize>,
-    /// The same steps for single rows: for each [`LANES`] trees, those of all of them. Empty where there are too many columns, or no
-    /// instructions for them.
+    /// The same steps for single rows: for each [`LANES`] trees, those of all of them. Empty where splits are on too many features, or
+    /// there are no instructions for them.
     groups: Vec<Box<[LaneStep]>>,
 }
 
@@ -84,26 +84,26 @@ impl Cursors {
     /// Prepares the trees of `ensemble`; `None` if a tree has too many leaves, a feature too many thresholds, or a split is by
     /// category. The processor has the `vectors`.
     pub(super) fn new(ensemble: &Ensemble, vectors: Vectors) -> Option<Self> {
-        let mut thresholds = vec![Vec::new(); ensemble.n_features()];
+        // Many times as many as there are distinct ones: integers, which are sorted faster.
+        let mut thresholds: Vec<Vec<i32>> = vec![Vec::new(); ensemble.n_features()];
         // By feature: the column where missing values go right, and where they go left.
         let mut columns_of = vec![[None, None]; ensemble.n_features()];
         for node in ensemble.nodes() {
             let Asked::AtMost(threshold) = ensemble.asked(node) else { return None };
-            thresholds[node.feature()].push(threshold);
+            thresholds[node.feature()].push(ordered(threshold));
             columns_of[node.feature()][usize::from(node.missing_left())] = Some(0);
         }
         let mut columns = Vec::new();
         for (feature, thresholds) in thresholds.iter_mut().enumerate() {
-            thresholds.sort_unstable_by(f32::total_cmp);
-            // 0 and -0 are one threshold.
-            thresholds.dedup_by(|a, b| *a == *b);
+            thresholds.sort_unstable();
+            thresholds.dedup();
             if thresholds.len() > THRESHOLDS_MAX {
                 return None;
             }
             for (column, missing) in columns_of[feature].iter_mut().zip([u8::MAX, 0]) {
                 if let Some(column) = column {
                     *column = columns.len() as u16;
-                    let positions = Positions::new(thresholds.clone());
+                    let positions = Positions::new(thresholds.iter().copied().map(threshold_of).collect());
                     columns.push(Column { feature, positions, missing: flipped(missing) });
                 }
             }
@@ -118,11 +118,23 @@ impl Cursors {
             cursors.ends.push(cursors.steps.len());
         }
         cursors.leaves.extend([0.0; LEAVES_MAX]);
-        if cursors.columns.len() <= COLUMNS_MAX && lanes::are_supported(vectors) {
+        if cursors.features().count() <= FEATURES_MAX && lanes::are_supported(vectors) {
+            let looked_up: Vec<u8> = cursors
+                .features()
+                .enumerate()
+                .flat_map(|(place, columns)| {
+                    columns.iter().map(move |column| lanes::looked_up(place, column.missing == i8::MIN))
+                })
+                .collect();
             let trees: Vec<_> = cursors.trees().map(|(steps, _)| steps).collect();
-            cursors.groups = trees.chunks(LANES).map(in_lanes).collect();
+            cursors.groups = trees.chunks(LANES).map(|trees| in_lanes(trees, &looked_up)).collect();
         }
         Some(cursors)
+    }
+
+    /// Returns the columns of each feature, one or two.
+    fn features(&self) -> impl Iterator<Item = &[Column]> {
+        self.columns.chunk_by(|one, next| one.feature == next.feature)
     }
 
     /// Returns the steps and leaf values of each tree.
@@ -147,19 +159,18 @@ impl Cursors {
     /// Returns the sum for one row with a value for each feature. The caller has checked [`Cursors::has_rows`], and
     /// the processor has the `vectors`.
     pub(super) fn score_row(&self, row: &[f32], vectors: Vectors) -> f64 {
-        let mut bins: RowBins = [0; COLUMNS_MAX];
-        // The two columns of a feature follow one another.
-        let (mut feature, mut below) = (usize::MAX, 0);
-        for (column, bin) in self.columns.iter().zip(&mut bins) {
-            let value = row[column.feature];
-            if column.feature != feature {
-                (feature, below) = (column.feature, column.below(value));
+        let mut bins = RowBins::NONE;
+        for (place, columns) in self.features().enumerate() {
+            let value = row[columns[0].feature];
+            if value.is_nan() {
+                bins.set_missing(place);
+            } else {
+                bins.set(place, columns[0].below(value));
             }
-            *bin = if value.is_nan() { column.missing } else { below };
         }
         let mut sum = self.base;
         for (group, starts) in self.groups.iter().zip(self.starts.chunks(LANES)) {
-            let exits = lanes::exits(group, &bins, self.columns.len(), vectors);
+            let exits = lanes::exits(group, &bins, vectors);
             starts.iter().zip(exits).for_each(|(start, exit)| sum += self.leaves[start + usize::from(exit)]);
         }
         sum
@@ -228,19 +239,30 @@ impl Cursors {
     }
 }
 
-/// Lays the steps of at most [`LANES`] trees side by side.
-fn in_lanes(trees: &[&[Step]]) -> Box<[LaneStep]> {
+/// Lays the steps of at most [`LANES`] trees side by side; `looked_up` is what stands for each column.
+fn in_lanes(trees: &[&[Step]], looked_up: &[u8]) -> Box<[LaneStep]> {
     let most = trees.iter().map(|steps| steps.len()).max().unwrap_or(0);
     let mut group = vec![LaneStep::NONE; most];
     for (lane, steps) in trees.iter().enumerate() {
         for (to, step) in group.iter_mut().zip(*steps) {
-            to.columns[lane] = step.column as u8;
+            to.features[lane] = looked_up[usize::from(step.column)];
             to.thresholds[lane] = step.threshold;
             to.firsts[lane] = step.first;
             to.moves[lane] = step.second - step.first;
         }
     }
     group.into()
+}
+
+/// Returns an integer in the order of the thresholds, of which 0 and -0 are one.
+fn ordered(threshold: f32) -> i32 {
+    let bits = (threshold + 0.0).to_bits() as i32;
+    bits ^ (bits >> 31 & i32::MAX)
+}
+
+/// Returns the threshold of [`ordered`], which is its own inverse.
+fn threshold_of(ordered: i32) -> f32 {
+    f32::from_bits((ordered ^ (ordered >> 31 & i32::MAX)) as u32)
 }
 
 fn flipped(bin: u8) -> i8 {

@@ -46,7 +46,7 @@ proptest! {
         check(&scorer, &rows)?;
     }
 
-    /// Splits on 3 features fill one table of columns, those on 24 three, and those on 48 are too many for single rows.
+    /// Splits on 3 features fill a part of one table of bins, those on 24 of two, and those on 48 are too many for single rows.
     #[test]
     fn larger_trees_have_cursors(
         (n_features, trees, rows) in prop::sample::select(vec![3usize, 9, 24, 48]).prop_flat_map(|n_features| (
@@ -59,6 +59,8 @@ proptest! {
         let is_small = trees.iter().all(|tree| tree.leaves.len() <= 32);
         prop_assert_eq!(scorer.form(), if is_small { "masks" } else { "cursors" });
         check(&scorer, &rows)?;
+        let without_missing = |row: &Vec<f32>| row.iter().map(|value| if value.is_nan() { 0.25 } else { *value }).collect();
+        check(&scorer, &rows.iter().map(without_missing).collect::<Vec<_>>())?;
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(super) enum Vectors {
     /// AVX2, BMI1 and POPCNT.
     Avx2,
     /// AVX-512 for bytes (BW, VBMI) and for shorter vectors (VL).
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     Avx512,
 }
 
