@@ -323,7 +323,5 @@ pub fn months_of(
 /// Reads a model and returns it with its version.
 pub fn model(path: &Path) -> Result<(Artifact, ModelVersion), FileError> {
     let bytes = read(path)?;
-    let artifact =
-        Artifact::from_bytes(&bytes).map_err(|source| FileError::Model { path: path.into(), source })?;
-    Ok((artifact, ModelVersion::from_bytes(&bytes)))
+    Artifact::with_version(&bytes).map_err(|source| FileError::Model { path: path.into(), source })
 }

@@ -214,8 +214,8 @@ impl Fits for RecordedFits {
         match self.found(task)? {
             FitResult::Trained { train, dropped } => {
                 let bytes = self.artifacts.get(&name_of(task)).ok_or(NotFitted::Missing)?;
-                let artifact = Artifact::from_bytes(bytes).map_err(|source| unreadable(task, source))?;
-                let version = ModelVersion::from_bytes(bytes);
+                let (artifact, version) =
+                    Artifact::with_version(bytes).map_err(|source| unreadable(task, source))?;
                 let (train, dropped) = (train.clone(), dropped.clone());
                 Ok(Trained { artifact, bytes: bytes.to_vec(), version, train, dropped })
             }

@@ -30,7 +30,11 @@ pub struct ModelVersion(String);
 impl ModelVersion {
     /// Computes the version of an artifact with these bytes.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self(sha256_hex(bytes)[..12].to_string())
+        Self::of(&Sha256::digest(bytes))
+    }
+
+    fn of(digest: &[u8]) -> Self {
+        Self(hex::encode(&digest[..6]))
     }
 
     /// Returns the 12 digits.
@@ -205,6 +209,14 @@ impl Artifact {
     /// # Errors
     /// Anything else is refused: see [`ArtifactError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArtifactError> {
+        Self::with_version(bytes).map(|(artifact, _)| artifact)
+    }
+
+    /// Reads what [`Artifact::to_bytes`] wrote, and returns its version, too: both from one pass over the bytes.
+    ///
+    /// # Errors
+    /// As [`Artifact::from_bytes`].
+    pub fn with_version(bytes: &[u8]) -> Result<(Self, ModelVersion), ArtifactError> {
         let length = || ArtifactError::Length { bytes: bytes.len() };
         let rest = bytes.strip_prefix(MAGIC).ok_or(ArtifactError::Magic)?;
         let (version, rest) = rest.split_first_chunk::<4>().ok_or_else(length)?;
@@ -213,9 +225,11 @@ impl Artifact {
             found => return Err(ArtifactError::FormatVersion { found }),
         }
         let (written, digest) = bytes.split_last_chunk::<DIGEST_BYTES>().ok_or_else(length)?;
-        if Sha256::digest(written).as_slice() != digest.as_slice() {
+        let hashed = Sha256::new_with_prefix(written);
+        if hashed.clone().finalize().as_slice() != digest.as_slice() {
             return Err(ArtifactError::Checksum);
         }
+        let version = ModelVersion::of(&hashed.chain_update(digest).finalize());
         let (lineage_length, rest) = rest.split_first_chunk::<4>().ok_or_else(length)?;
         let (lineage, rest) = split(rest, u32::from_le_bytes(*lineage_length) as usize).ok_or_else(length)?;
         let (model_length, rest) = rest.split_first_chunk::<8>().ok_or_else(length)?;
@@ -240,7 +254,7 @@ impl Artifact {
         if !golden::agrees(&model, &expected) {
             return Err(ArtifactError::Golden);
         }
-        Ok(Self { lineage, model })
+        Ok((Self { lineage, model }, version))
     }
 }
 
@@ -291,6 +305,7 @@ mod tests {
         let read = Artifact::from_bytes(&bytes).unwrap();
         assert_eq!(read, artifact());
         assert_eq!(read.to_bytes().unwrap(), (bytes.clone(), version.clone()));
+        assert_eq!(Artifact::with_version(&bytes).unwrap(), (read.clone(), version.clone()));
         assert_eq!(version.as_str(), &sha256_hex(&bytes)[..12]);
         assert_eq!(read.lineage.data, [DataFingerprint { sha256: sha256_hex(b"data"), rows: 19 }]);
     }

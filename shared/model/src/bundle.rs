@@ -138,8 +138,9 @@ pub fn bundle_id(duration: &ModelVersion, tip: Option<&ModelVersion>) -> String 
 }
 
 fn read(target: Target, bytes: &[u8]) -> Result<(ModelVersion, Model), BundleError> {
-    let artifact = Artifact::from_bytes(bytes).map_err(|source| BundleError::Artifact { target, source })?;
-    Ok((ModelVersion::from_bytes(bytes), artifact.model))
+    let (artifact, version) =
+        Artifact::with_version(bytes).map_err(|source| BundleError::Artifact { target, source })?;
+    Ok((version, artifact.model))
 }
 
 fn mismatch(expected: Target, found: &Model, version: ModelVersion) -> BundleError {
