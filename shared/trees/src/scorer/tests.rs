@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
+use super::lanes::{FEATURES_MAX, are_supported};
 use super::*;
 use crate::ensemble::tests::{any_tree, any_value};
-use crate::ensemble::{Child, Node, Split, Tree};
+use crate::ensemble::{Child, FlatNode, Node, Split, Tree};
 
 const KERNELS: [Kernel; 4] = [Kernel::Auto, Kernel::Avx2, Kernel::Portable, Kernel::Walk];
 
@@ -46,10 +49,10 @@ proptest! {
         check(&scorer, &rows)?;
     }
 
-    /// Splits on 3 features fill a part of one table of bins, those on 24 of two, and those on 48 are too many for single rows.
+    /// Splits on at most 16 features fill one table of bins, those on 32 two, and those on more are too many for single rows.
     #[test]
     fn larger_trees_have_cursors(
-        (n_features, trees, rows) in prop::sample::select(vec![3usize, 9, 24, 48]).prop_flat_map(|n_features| (
+        (n_features, trees, rows) in prop::sample::select(vec![3usize, 9, 16, 17, 24, 32, 33, 48]).prop_flat_map(|n_features| (
             Just(n_features),
             prop::collection::vec(any_tree(n_features as u32, 250).prop_map(by_order), 1..70),
             prop::collection::vec(prop::collection::vec(any_value(), n_features), 1..600),
@@ -58,6 +61,11 @@ proptest! {
         let scorer = Scorer::new(Ensemble::new(n_features, 0.3, &trees).unwrap());
         let is_small = trees.iter().all(|tree| tree.leaves.len() <= 32);
         prop_assert_eq!(scorer.form(), if is_small { "masks" } else { "cursors" });
+        if let Form::Cursors(cursors) = &scorer.form {
+            let split_on: BTreeSet<usize> = scorer.ensemble.nodes().iter().map(FlatNode::feature).collect();
+            let have_lanes = split_on.len() <= FEATURES_MAX && are_supported(scorer.vectors);
+            prop_assert_eq!(cursors.has_rows(), have_lanes);
+        }
         check(&scorer, &rows)?;
         let without_missing = |row: &Vec<f32>| row.iter().map(|value| if value.is_nan() { 0.25 } else { *value }).collect();
         check(&scorer, &rows.iter().map(without_missing).collect::<Vec<_>>())?;
@@ -94,9 +102,15 @@ fn every_number_of_thresholds_on_one_feature() {
 
 /// Makes a chain of splits: leaf `n` holds the values in (n - 1, n].
 fn chain(n_leaves: u32) -> Tree {
+    chain_at((0..n_leaves - 1).map(|at| at as f32).collect())
+}
+
+/// Makes a chain of splits at ascending thresholds.
+fn chain_at(thresholds: Vec<f32>) -> Tree {
+    let n_leaves = thresholds.len() as u32 + 1;
     let node = |at: u32| Node {
         feature: 0,
-        split: Split::AtMost(at as f32),
+        split: Split::AtMost(thresholds[at as usize]),
         missing_left: at + 2 == n_leaves,
         left: Child::Leaf(at),
         right: if at + 2 == n_leaves { Child::Leaf(at + 1) } else { Child::Node(at + 1) },
@@ -118,6 +132,17 @@ fn a_mask_has_32_leaves_and_a_cursor_256() {
             assert_eq!(sums, [0.0, 0.0, 1.0, 17.0, 30.0, 31.0, last, last - 1.0], "{n_leaves} leaves");
         }
     }
+}
+
+#[test]
+fn thresholds_at_zero_and_at_the_ends_of_the_number_line_are_bins_of_cursors() {
+    let edges = [f32::NEG_INFINITY, f32::MIN, -1.0, -0.0, 0.0, f32::from_bits(1), 1.0];
+    let thresholds: Vec<f32> =
+        edges.into_iter().chain((2..30u8).map(f32::from)).chain([f32::MAX, f32::INFINITY]).collect();
+    let scorer = Scorer::new(Ensemble::new(1, 0.0, &[chain_at(thresholds.clone())]).unwrap());
+    assert_eq!(scorer.form(), "cursors");
+    let values = thresholds.iter().flat_map(|at| [at.next_down(), *at, at.next_up()]).chain([f32::NAN]);
+    check(&scorer, &values.map(|value| vec![value]).collect::<Vec<_>>()).unwrap();
 }
 
 #[test]
