@@ -66,6 +66,8 @@ pub struct SliceFigure {
     pub lower: f64,
     /// 97.5 % of resamples lie below.
     pub upper: f64,
+    /// For durations: the share inside the interval.
+    pub coverage: Option<f64>,
 }
 
 /// Trips with similar predictions.
@@ -112,9 +114,10 @@ impl Holdout {
     pub fn findings(&self, model: &Model, scored: &HoldoutScore, files: &[LabelledTrips]) -> Findings {
         let explained = sample(&self.examples, TRIPS_EXPLAINED);
         let explainer = ModelExplainer::new(model).ok();
+        let predictions = Predictions::new(model, &self.examples.trips, 0);
         Findings {
-            slices: self.slice_figures(scored),
-            parts: parts(&Predictions::new(model, &self.examples.trips, 0), &self.examples.labels),
+            slices: self.slice_figures(scored, &predictions),
+            parts: parts(&predictions, &self.examples.labels),
             // Rules that keep no row have no figures.
             rule_sets: [Rules::Course, Rules::Strict]
                 .into_iter()
@@ -127,13 +130,17 @@ impl Holdout {
         }
     }
 
-    fn slice_figures(&self, scored: &HoldoutScore) -> Vec<SliceFigure> {
+    fn slice_figures(&self, scored: &HoldoutScore, predictions: &Predictions) -> Vec<SliceFigure> {
         let loss = Loss::of_target(self.target);
         let resamples = Resamples::new(self.n_days, RESAMPLES, 0);
         let figure = |by: &str, value: &str, rows: &mut dyn Iterator<Item = usize>| {
             let mut by_day = vec![(0.0, 0.0); self.n_days];
-            let mut n_rows = 0;
+            let (mut n_rows, mut covered) = (0, None);
             for row in rows {
+                if let Some((lower, upper)) = predictions.interval(row) {
+                    *covered.get_or_insert(0) +=
+                        u64::from((lower..=upper).contains(&self.examples.labels[row]));
+                }
                 let (sum, count) = &mut by_day[self.days[row]];
                 *sum += scored.losses[row];
                 *count += 1.0;
@@ -142,7 +149,8 @@ impl Holdout {
             let figures = resamples.figure(&by_day, loss, (1.0 - CONFIDENCE) / 2.0);
             // JSON has no NaN, and without rows there is no metric.
             let [figure, lower, upper] = if n_rows == 0 { [0.0; 3] } else { figures };
-            SliceFigure { by: by.into(), value: value.into(), rows: n_rows, figure, lower, upper }
+            let coverage = covered.map(|covered| covered as f64 / n_rows as f64);
+            SliceFigure { by: by.into(), value: value.into(), rows: n_rows, figure, lower, upper, coverage }
         };
         let mut figures = vec![figure("all", "", &mut (0..self.days.len()))];
         figures.extend(

@@ -90,7 +90,6 @@ fn head(target: Target) -> Vec<&'static str> {
 }
 
 fn row(name: String, metrics: &Metrics) -> Vec<String> {
-    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let mut row = vec![name, metrics.rows.to_string()];
     row.extend(match &metrics.figures {
         Figures::Duration { rmse, mae, r2, coverage, interval_width_min } => [
@@ -111,6 +110,10 @@ fn row(name: String, metrics: &Metrics) -> Vec<String> {
     row
 }
 
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
 fn slice_name(slice: &SliceFigure) -> String {
     match slice.value.as_str() {
         "" => "all trips".into(),
@@ -126,21 +129,22 @@ fn slices(card: &Card<'_>) -> Section {
     let shown = figures.iter().filter(|of| of.rows >= 30);
     let unit = figure_name(target(card));
     let row = |of: &SliceFigure| {
-        vec![
+        let mut row = vec![
             slice_name(of),
             of.rows.to_string(),
             format!("{:.4}", of.figure),
             format!("{:.4} to {:.4}", of.lower, of.upper),
-        ]
+        ];
+        row.extend(of.coverage.map(percent));
+        row
     };
+    let mut head = vec!["slice", "rows", unit, "95 % bounds"];
+    head.extend(figures.iter().find_map(|of| of.coverage).map(|_| "inside the interval"));
     Section {
         title: "Error by slice",
         paragraphs: vec![format!("{unit}, on the holdout month, with 95 % bounds by a bootstrap over days.")],
         plots: vec![Plot::ranges(unit, shown.map(range).collect())],
-        tables: vec![Table {
-            head: vec!["slice", "rows", unit, "95 % bounds"],
-            rows: figures.iter().map(row).collect(),
-        }],
+        tables: vec![Table { head, rows: figures.iter().map(row).collect() }],
         ..Section::default()
     }
 }
