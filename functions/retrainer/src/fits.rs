@@ -10,7 +10,7 @@ use model::artifact::{Artifact, ArtifactError, sha256_hex};
 use model::candidates::{Progress, Validated, ValidationFit};
 use model::rejection::RejectionCounts;
 use model::training::TrainError;
-use model::{Examples, LabelledTrips, Metrics, ModelVersion, Target, Trained, Work, train, train_validated};
+use model::{Examples, LabelledTrips, Metrics, Target, Trained, Work, train, train_validated};
 use registry::runs::StepTaken;
 use serde::{Deserialize, Serialize};
 

@@ -1,13 +1,16 @@
 //! Reads the months of a plan, pinned to the bytes that were there when it was made, and fingerprints them.
 
+use std::time::{Duration, Instant};
+
 use dataset::{ReadError, ReadOptions, read_all, summary_of};
 use model::LabelledTrips;
 use model::artifact::sha256_hex;
 use model::segments::DefectiveSegment;
 use model::{Classified, chain};
 use monitoring::gates::{Inspection, MonthFigures};
+use platform::lambda::Deadline;
 use registry::runs::{Fingerprint, LeftOut};
-use store::{Get, Store, StoreError};
+use store::{Get, ObjectKey, Store, StoreError};
 
 use crate::compute;
 use crate::learn::Comparison;
@@ -100,6 +103,16 @@ pub enum GatherError {
         #[source]
         source: NoRoom,
     },
+    /// There is no time to read this month and to say so.
+    #[error("gathering {key}: the time ends, with {read} months read; the longest took {longest:?}")]
+    NoTime {
+        /// The key of the file.
+        key: String,
+        /// The months that were read.
+        read: usize,
+        /// How long the longest of them took.
+        longest: Duration,
+    },
     /// Models of the months do not fit into memory.
     #[error(transparent)]
     NoRoomToLearn(NoRoom),
@@ -125,6 +138,7 @@ impl Classified for GatherError {
             Self::Store { source, .. } => source.error_type(),
             Self::Read { source, .. } => source.error_type(),
             Self::NoRoom { .. } | Self::NoRoomToLearn(_) => "Retraining.Memory",
+            Self::NoTime { .. } => "Retraining.Time",
             Self::NothingLeft { .. } => "Retraining.NothingToLearnFrom",
             Self::Refused { .. } => "Retraining.MonthRefused",
         }
@@ -147,14 +161,22 @@ fn reasons(left_out: &[LeftOut]) -> String {
 /// The holdout month is needed to judge, so there it is an error.
 ///
 /// Of all training months together at most [`Reading::rows_max`] rows are kept, and of the holdout month at most as many, or [`JUDGED_ROWS_MIN`]: the same
-/// share of each, and no more than one month is there beside them. What does not fit into memory ends it before it is read or learned from.
+/// share of each, and no more than one month is there beside them. What does not fit into memory ends it before it is read or learned from,
+/// and so does a month that could not be read by the deadline.
 ///
 /// # Errors
 /// [`GatherError`].
-pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result<Gathered, GatherError> {
+pub async fn gather(
+    store: &dyn Store,
+    plan: &Plan,
+    reading: &Reading,
+    deadline: Deadline,
+) -> Result<Gathered, GatherError> {
     let (mut train, mut fingerprints, mut left_out, mut share) = (Vec::new(), Vec::new(), Vec::new(), 1.0);
     let mut inspections = Vec::new();
+    let mut clock = Clock { deadline, longest: Duration::ZERO, read: 0, since: None };
     for source in &plan.train {
+        clock.next(&source.key)?;
         let used = match read(store, source, reading, rows_of(&train)).await {
             Ok((trips, fingerprint)) => {
                 let inspection = Inspection::new(MonthFigures::from_trips(&trips), &inspections);
@@ -184,6 +206,7 @@ pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result
         let remark = format!("one of {} rows was drawn to learn from", 1.0 / share);
         fingerprints.iter_mut().for_each(|file: &mut Fingerprint| file.remarks.push(remark.clone()));
     }
+    clock.next(&plan.judge.key)?;
     let (mut trips, mut fingerprint) = read(store, &plan.judge, reading, rows_of(&train)).await?;
     let inspection = Inspection::new(MonthFigures::from_trips(&trips), &inspections);
     if let Some(reason) = inspection.refusal() {
@@ -198,6 +221,33 @@ pub async fn gather(store: &dyn Store, plan: &Plan, reading: &Reading) -> Result
     let room = reading.room.to_learn(rows_of(&train), trips.trips.len() as u64);
     room.map_err(GatherError::NoRoomToLearn)?;
     Ok(Gathered { train, judge: HoldoutMonth { trips }, fingerprints, left_out, share, inspections })
+}
+
+/// Time kept to write the record of a retraining that ends while it reads.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// How long months take to read.
+struct Clock {
+    deadline: Deadline,
+    longest: Duration,
+    read: usize,
+    /// When the present month was begun.
+    since: Option<Instant>,
+}
+
+impl Clock {
+    /// Ends the month before and begins this one, if there is time for one that takes as long as the longest.
+    fn next(&mut self, key: &ObjectKey) -> Result<(), GatherError> {
+        if let Some(since) = self.since.replace(Instant::now()) {
+            self.longest = self.longest.max(since.elapsed());
+            self.read += 1;
+        }
+        let Self { longest, read, .. } = *self;
+        if self.deadline.left() < longest + RESERVE {
+            return Err(GatherError::NoTime { key: key.to_string(), read, longest });
+        }
+        Ok(())
+    }
 }
 
 /// The smallest share that is drawn.

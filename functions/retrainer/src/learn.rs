@@ -87,6 +87,16 @@ impl FitTask {
         }
     }
 
+    /// Returns the first of the training months that it looks at, by its index.
+    pub fn first_month(&self) -> usize {
+        match self {
+            Self::Validate(ValidationTask { window, .. }) => window.validation_fit_from,
+            // Its intervals are calibrated on the months that the validation fit did not see.
+            Self::Finish(ValidationTask { window, .. }) => window.fit_from.min(window.validation_fit_to),
+            Self::Alone { .. } => 0,
+        }
+    }
+
     /// Names what is done, for the record.
     pub fn name(&self) -> String {
         match self {

@@ -269,7 +269,7 @@ impl Retrainer {
         failure: &mut Option<RetrainError>,
     ) -> Result<(), RetrainError> {
         let watch = Stopwatch::start(run.started);
-        let gathered = gather(&*self.data, plan, &self.reading()).await?;
+        let gathered = gather(&*self.data, plan, &self.reading(), deadline).await?;
         run.steps.push(watch.stop(MONTHS, None));
         (run.data, run.left_out) = (gathered.fingerprints, gathered.left_out);
         run.gates = gathered.inspections;

@@ -91,7 +91,7 @@ impl Retrainer {
                 let request = retrain_request(&request)?;
                 let targets = request.target.map_or(Target::ALL.to_vec(), |target| vec![target]);
                 let now = request.now.unwrap_or_else(|| Utc::now().date_naive());
-                self.begin(record::begun(now, &name, &self.settings), targets).await
+                self.begin(record::begun(now, &name, &self.settings), targets, deadline).await
             }
             Step::Next { run } => self.next(&run).await,
             Step::Fit { run, task, retries } => self.fit(&run, task, retries, deadline).await,
@@ -100,7 +100,12 @@ impl Retrainer {
         }
     }
 
-    async fn begin(&self, mut run: Run, targets: Vec<Target>) -> Result<StepOutput, RetrainError> {
+    async fn begin(
+        &self,
+        mut run: Run,
+        targets: Vec<Target>,
+        deadline: Deadline,
+    ) -> Result<StepOutput, RetrainError> {
         let runs = Runs::new(Arc::clone(&self.models));
         runs.begin(&mut run).await?;
         let mut output =
@@ -115,7 +120,7 @@ impl Retrainer {
             Err(error) => return self.end_with(run, error.into()).await,
         };
         let watch = Stopwatch::start(run.started);
-        let gathered = match gather(&*self.data, &plan, &self.reading()).await {
+        let gathered = match gather(&*self.data, &plan, &self.reading(), deadline).await {
             Ok(gathered) => gathered,
             Err(error) => return self.end_with(run, error.into()).await,
         };
@@ -172,7 +177,11 @@ impl Retrainer {
         let state = self.state(run).await?;
         let watch = Stopwatch::start(state.run.started);
         let mut files = Vec::new();
-        for month in &state.train {
+        for (at, month) in state.train.iter().enumerate() {
+            if at < task.first_month() {
+                files.push(LabelledTrips::default());
+                continue;
+            }
             let mut file = read(&*self.data, month, &self.reading(), rows_of(&files)).await?.0;
             file.draw(state.share);
             files.push(file);

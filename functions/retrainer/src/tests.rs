@@ -256,6 +256,21 @@ async fn what_does_not_fit_into_memory_is_refused_and_recorded() {
     assert!(reason.contains("the function has 64: raise RetrainerMemory"), "{reason}");
 }
 
+/// So would one that is killed because its time is over.
+#[tokio::test]
+async fn what_cannot_be_read_in_time_is_refused_and_recorded() {
+    let bench = bench();
+    seed(&bench, "2021-01", month("2021-01", |zone| i64::from(zone) + 5)).await;
+    seed(&bench, "2021-02", month("2021-02", |zone| i64::from(zone) + 6)).await;
+    let day = "2021-03-15".parse().unwrap();
+    let soon = Deadline::after(Duration::from_secs(2));
+    let failed = bench.retrainer.retrain(day, &Target::ALL, "one", soon).await.unwrap_err();
+    assert_eq!((failed.error_type(), failed.is_transient()), ("Retraining.Time", false));
+    let run = recorded(&bench, "2021-03-15-one").await;
+    let reason = run["failed"][0]["detail"].as_str().unwrap();
+    assert!(reason.contains("2021-01.parquet: the time ends, with 0 months read"), "{reason}");
+}
+
 /// Two retrainings on one day each keep their record, and one that did not end is recorded as such.
 #[tokio::test]
 async fn no_run_overwrites_the_record_of_another() {
