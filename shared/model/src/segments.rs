@@ -74,7 +74,7 @@ pub enum Defect {
         /// How many times as far they are from those of the same distance and hour as is typical of the file, in the median.
         spread: f64,
     },
-    /// Its durations are so many times those of trips of the same fare and distance.
+    /// Its durations are so many times those of trips of the same fare and distance, or of the same hour and distance if it has no fares.
     Durations {
         /// The median factor.
         factor: f64,
@@ -103,7 +103,9 @@ impl DefectiveSegment {
                 )
             }
             Defect::Durations { factor } => {
-                format!("they last {factor:.2} times as long as others of the same fare and distance")
+                format!(
+                    "they last {factor:.2} times as long as others of the same distance and fare (hour, without fares)"
+                )
             }
             Defect::Distances { factor } => {
                 format!("they state {factor:.2} times the miles of others between zones as far apart")

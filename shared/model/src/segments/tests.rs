@@ -94,7 +94,7 @@ fn durations_and_distances_unlike_the_rest_are_named() {
         matches!(found[0].defect, Defect::Durations { factor } if (factor - 2.0).abs() < 0.2),
         "{found:?}"
     );
-    assert!(found[0].described().contains("times as long as others of the same fare and distance"));
+    assert!(found[0].described().contains("times as long as others of the same distance and fare"));
     let kilometres = metered(|trip, _| {
         if trip.rate_code == Some(5) {
             trip.distance_miles = trip.distance_miles.map(|miles| miles * 1.609_344);
