@@ -74,7 +74,7 @@ pub fn read(path: &Path) -> Result<Bytes, FileError> {
     bytes.map(Bytes::from).map_err(|source| FileError::Io { doing: "reading", path: path.into(), source })
 }
 
-/// The rows of a file of trips, batch by batch, read as they are needed: memory does not grow with the file.
+/// The rows of a file of trips, batch by batch, read as they are needed: memory grows with the largest row group, compressed, and not with the file.
 pub struct TripFile {
     path: PathBuf,
     source: Source,

@@ -86,8 +86,8 @@ def training(plan: Plan) -> Section:
         tables += learn(plan, of_months, served, objective, f"{caption}, {of_months.train.rows():,} rows", of_months)
     notes = [
         f"Rate {small.rate}, at most 255 bins, at least 20 rows a leaf, one thread; from the f32 "
-        "matrix to the model, so binning counts and reading files does not. Real trips have the product's own features and "
-        f"settings: {data.SERVED_FEATURES} features, of which each split chooses from half. CPU seconds of the process, the median of "
+        "matrix to the model, so binning counts and reading files does not. Real trips have all features of the product, "
+        f"{data.SERVED_FEATURES}, of which each split chooses from half, as there. CPU seconds of the process, the median of "
         f"{plan.repeats} (from the least to the most). Each run draws by a seed of its own, the same for all; the error on the test set is the "
         "mean of the runs. LightGBM works column by column, its "
         "faster way here; XGBoost bounds leaves by hessians, 20 or 5, for want of a bound on rows. Memory is the process's peak, "
