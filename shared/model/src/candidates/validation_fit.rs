@@ -61,7 +61,7 @@ pub struct Validated {
 /// How a fit went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FitSummary {
-    /// For boosted trees: their number. With as many rounds, the same parameters give the same trees.
+    /// For boosted trees: their number, which for tips of few trips is that of several fits together.
     pub rounds: Option<u32>,
     /// Whether [`Work::control`] stopped the validation fit or the fit.
     pub cut: bool,
