@@ -9,7 +9,7 @@ body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; background: var(--p
 h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); font-size: 1.2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); text-align: right; } th { color: var(--soft); font-weight: 500; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; } pre { overflow-x: auto; font-size: .8rem; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: break-word; } pre { overflow-x: auto; font-size: .8rem; }
 svg { display: block; max-width: 100%; height: auto; margin: 1rem 0; font: 12px system-ui, sans-serif; } svg text { fill: var(--ink); } svg .soft { fill: var(--soft); }
 svg .line { stroke: var(--line); } svg .mark { stroke: var(--mark); fill: var(--mark); } svg .path { stroke: var(--mark); fill: none; } svg .level { stroke: var(--other); stroke-dasharray: 4 3; }
 details { margin: 1rem 0; } summary { color: var(--soft); cursor: pointer; }";
