@@ -55,7 +55,11 @@ impl Trips {
     }
 
     fn fit(&self, objective: Objective, rounds: u32, threads: usize) -> Boosted {
-        let settings = Settings { objective, rounds, max_leaves: 31, ..Settings::default() };
+        self.fit_leaves(objective, rounds, 31, threads)
+    }
+
+    fn fit_leaves(&self, objective: Objective, rounds: u32, max_leaves: u32, threads: usize) -> Boosted {
+        let settings = Settings { objective, rounds, max_leaves, ..Settings::default() };
         let params = BoostParams::new(settings).check();
         let fitted = params.map(|params| params.fit(&self.labelled(objective), None, threads, &mut go_on));
         match fitted {
@@ -98,10 +102,6 @@ fn scoring(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("300 x 31");
-    let written = postcard::to_stdvec(&ensemble).unwrap_or_default();
-    group.bench_function("load", |bencher| {
-        bencher.iter(|| postcard::from_bytes::<Scorer>(black_box(&written)));
-    });
     if let Ok(explainer) = Explainer::by_rows(ensemble, &rows) {
         let mut every = rows.chunks_exact(N_FEATURES).cycle();
         group.bench_function("explain a row", |bencher| {
@@ -114,5 +114,19 @@ fn scoring(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, training, scoring);
+/// From an ensemble's bytes to what scores: trees are read and checked, and their form is prepared.
+fn loading(criterion: &mut Criterion) {
+    let trips = Trips::new(TRAINED_ROWS);
+    let mut group = criterion.benchmark_group("load");
+    for (name, rounds, leaves) in [("300 x 31", 300, 31), ("1,000 x 63", 1000, 63), ("600 x 127", 600, 127)] {
+        let ensemble = trips.fit_leaves(Objective::Squared, rounds, leaves, 0).ensemble;
+        let written = postcard::to_stdvec(&ensemble).unwrap_or_default();
+        group.throughput(Throughput::Elements(ensemble.n_leaves() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| postcard::from_bytes::<Scorer>(black_box(&written)));
+        });
+    }
+}
+
+criterion_group!(benches, training, scoring, loading);
 criterion_main!(benches);

@@ -1,5 +1,7 @@
 //! The form that serves: all trees of an ensemble in one flat array of nodes, walked without recursion.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 mod categories;
@@ -7,7 +9,7 @@ mod description;
 
 pub use categories::Categories;
 pub use description::{Child, Node, Split, Tree, at_most};
-use description::{Description, check};
+use description::{Description, Flattened, check};
 
 /// Defect in the description of an ensemble.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -79,7 +81,8 @@ pub(crate) struct FlatNode {
 
 const MISSING_LEFT: u32 = 1 << 31;
 const BY_CATEGORY: u32 = 1 << 30;
-/// Most features of an ensemble. Scoring prepares something for each, so that a forged number would fill the memory.
+/// Most features of an ensemble, which leaves room for the flags. Scoring prepares something for each, so that a forged number would fill
+/// the memory.
 const FEATURES_MAX: usize = 1 << 16;
 
 impl FlatNode {
@@ -109,7 +112,7 @@ pub(crate) enum Asked<'a> {
 /// A sum of trees over rows of `f32` features, with NaN for missing values. Prediction is total: any row ends in one
 /// leaf of each tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Description", into = "Description")]
+#[serde(try_from = "Description<Flattened>", into = "Description<Vec<Tree>>")]
 pub struct Ensemble {
     n_features: usize,
     base: f64,
@@ -125,25 +128,32 @@ impl Ensemble {
     /// # Errors
     /// The first defect found: see [`EnsembleError`].
     pub fn new(n_features: usize, base: f64, trees: &[Tree]) -> Result<Self, EnsembleError> {
+        let mut flat = Self::constant(0, 0.0);
+        trees.iter().try_for_each(|tree| flat.push(tree))?;
+        flat.over(n_features, base)
+    }
+
+    /// Checks that `tree` is one, and adds it.
+    fn push(&mut self, tree: &Tree) -> Result<(), EnsembleError> {
+        check(self.roots.len(), tree)?;
+        self.append(tree)
+    }
+
+    /// Sets the number of features, which the splits keep to, and the base.
+    fn over(self, n_features: usize, base: f64) -> Result<Self, EnsembleError> {
         if !base.is_finite() {
             return Err(EnsembleError::Base);
         }
         if n_features > FEATURES_MAX {
             return Err(EnsembleError::TooLarge);
         }
-        let mut flat = Self {
-            n_features,
-            base,
-            roots: Vec::with_capacity(trees.len()),
-            nodes: Vec::new(),
-            categories: Vec::new(),
-            leaves: Vec::new(),
-        };
-        for (position, tree) in trees.iter().enumerate() {
-            check(position, tree, n_features)?;
-            flat.append(tree)?;
+        if let Some(at) = self.nodes.iter().position(|node| node.feature() >= n_features) {
+            let tree = self.roots.iter().rposition(|root| (0..=at as i32).contains(root)).unwrap_or(0);
+            let node = at - self.roots[tree] as usize;
+            let feature = self.nodes[at].feature() as u32;
+            return Err(EnsembleError::UnknownFeature { tree, node, feature, n_features });
         }
-        Ok(flat)
+        Ok(Self { n_features, base, ..self })
     }
 
     /// Returns an ensemble without trees, which predicts `base` for every row; 0 if `base` is not finite.
@@ -215,6 +225,21 @@ impl Ensemble {
     /// Returns the root of each tree: the position of a node, or `!leaf` for a tree of a single leaf.
     pub(crate) fn roots(&self) -> &[i32] {
         &self.roots
+    }
+
+    /// Returns where the nodes and the leaves of each tree are. A tree has one leaf more than it has nodes, so the trees before it
+    /// have as many more as there are.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let first_node = |tree: usize| match self.roots.get(tree) {
+            Some(&root) if root < 0 => !root as usize - tree,
+            Some(&root) => root as usize,
+            None => self.nodes.len(),
+        };
+        (0..self.roots.len()).map(move |tree| {
+            let nodes = first_node(tree)..first_node(tree + 1);
+            let leaves = nodes.start + tree..nodes.end + tree + 1;
+            (nodes, leaves)
+        })
     }
 
     /// Returns the nodes of all trees, tree by tree.

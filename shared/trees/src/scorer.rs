@@ -14,6 +14,7 @@ mod cursors;
 mod kernel;
 mod lanes;
 mod tables;
+mod thresholds;
 mod vectors;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::ensemble::Ensemble;
 use cursors::Cursors;
 use tables::Tables;
+use thresholds::Thresholds;
 use vectors::Vectors;
 
 /// Number of rows that are binned before their trees are looked up: enough to reuse a group's tables many times while
@@ -77,8 +79,9 @@ impl Scorer {
 
     /// Prepares it for these instructions, which the processor has.
     fn on(ensemble: Ensemble, vectors: Vectors) -> Self {
-        let cursors = || Cursors::new(&ensemble, vectors).map_or(Form::Walk, Form::Cursors);
-        let form = Tables::new(&ensemble).map_or_else(cursors, Form::Masks);
+        let thresholds = Thresholds::of(&ensemble);
+        let cursors = || Cursors::new(&ensemble, &thresholds, vectors).map_or(Form::Walk, Form::Cursors);
+        let form = Tables::new(&ensemble, &thresholds).map_or_else(cursors, Form::Masks);
         Self { form, ensemble, vectors }
     }
 

@@ -1,8 +1,11 @@
 //! Trees as a trainer or an importer describes them, and the checks that such a description has to pass.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use super::{Asked, BY_CATEGORY, Categories, Ensemble, EnsembleError, FORM};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Asked, Categories, Ensemble, EnsembleError, FEATURES_MAX, FORM};
 
 /// Child of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,42 +56,37 @@ pub fn at_most(split: f64) -> f32 {
     if f64::from(near) < split { near } else { near.next_down() }
 }
 
-pub(super) fn check(position: usize, tree: &Tree, n_features: usize) -> Result<(), EnsembleError> {
+/// Checks that nodes and leaves form one tree, that no threshold is NaN and every leaf value finite. `position` is the tree's among others.
+pub(super) fn check(position: usize, tree: &Tree) -> Result<(), EnsembleError> {
     let shape = |detail: String| EnsembleError::Shape { tree: position, detail };
-    let mut node_seen = vec![false; tree.nodes.len()];
-    let mut leaf_seen = vec![false; tree.leaves.len()];
-    match (node_seen.first_mut(), leaf_seen.first_mut()) {
-        (Some(root), _) => *root = true,
-        (None, Some(only)) => *only = true,
-        (None, None) => return Err(shape("it is empty".into())),
-    }
+    let (n_nodes, n_leaves) = (tree.nodes.len(), tree.leaves.len());
+    // Whether each node, then each leaf, has a parent; the root needs none.
+    let mut seen = vec![false; n_nodes + n_leaves];
+    *seen.first_mut().ok_or_else(|| shape("it is empty".into()))? = true;
     for (at, node) in tree.nodes.iter().enumerate() {
-        if node.feature as usize >= n_features || node.feature >= BY_CATEGORY {
-            return Err(EnsembleError::UnknownFeature {
-                tree: position,
-                node: at,
-                feature: node.feature,
-                n_features,
-            });
+        if node.feature as usize >= FEATURES_MAX {
+            return Err(EnsembleError::TooLarge);
         }
         if matches!(node.split, Split::AtMost(threshold) if threshold.is_nan()) {
             return Err(EnsembleError::Threshold { tree: position, node: at });
         }
         for child in [node.left, node.right] {
-            let seen = match child {
-                Child::Node(to) if to as usize <= at => {
-                    return Err(shape(format!("node {to} is not after {at}")));
-                }
-                Child::Node(to) => node_seen.get_mut(to as usize),
-                Child::Leaf(to) => leaf_seen.get_mut(to as usize),
+            let (to, from, until) = match child {
+                Child::Node(to) => (to as usize, at + 1, n_nodes),
+                Child::Leaf(to) => (to as usize + n_nodes, n_nodes, n_nodes + n_leaves),
             };
-            let seen = seen.ok_or_else(|| shape(format!("{child:?} under node {at} does not exist")))?;
-            if std::mem::replace(seen, true) {
+            if to < from {
+                return Err(shape(format!("node {to} is not after {at}")));
+            }
+            if to >= until {
+                return Err(shape(format!("{child:?} under node {at} does not exist")));
+            }
+            if std::mem::replace(&mut seen[to], true) {
                 return Err(shape(format!("{child:?} has two parents")));
             }
         }
     }
-    if node_seen.contains(&false) || leaf_seen.contains(&false) {
+    if seen.contains(&false) {
         return Err(shape("a node or leaf without a parent".into()));
     }
     match tree.leaves.iter().position(|value| !value.is_finite()) {
@@ -99,24 +97,48 @@ pub(super) fn check(position: usize, tree: &Tree, n_features: usize) -> Result<(
 
 /// The serialized form of an ensemble: descriptions of its trees, so that deserializing checks them again.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Description {
+pub(super) struct Description<T> {
     form: u32,
     n_features: u32,
     base: f64,
-    trees: Vec<Tree>,
+    trees: T,
 }
 
-impl TryFrom<Description> for Ensemble {
+/// Trees that were flattened one by one as they were read, which saves the memory for the descriptions of all.
+pub(super) struct Flattened(Ensemble);
+
+impl<'de> Deserialize<'de> for Flattened {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Flattened(Ensemble::constant(0, 0.0)))
+    }
+}
+
+impl<'de> Visitor<'de> for Flattened {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of trees")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut trees: A) -> Result<Self, A::Error> {
+        while let Some(tree) = trees.next_element()? {
+            self.0.push(&tree).map_err(A::Error::custom)?;
+        }
+        Ok(self)
+    }
+}
+
+impl TryFrom<Description<Flattened>> for Ensemble {
     type Error = EnsembleError;
-    fn try_from(from: Description) -> Result<Self, EnsembleError> {
+    fn try_from(from: Description<Flattened>) -> Result<Self, EnsembleError> {
         match from.form {
-            FORM => Self::new(from.n_features as usize, from.base, &from.trees),
+            FORM => from.trees.0.over(from.n_features as usize, from.base),
             found => Err(EnsembleError::Form { found }),
         }
     }
 }
 
-impl From<Ensemble> for Description {
+impl From<Ensemble> for Description<Vec<Tree>> {
     fn from(from: Ensemble) -> Self {
         Self { form: FORM, n_features: from.n_features as u32, base: from.base, trees: from.described() }
     }

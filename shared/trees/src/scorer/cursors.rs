@@ -17,9 +17,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+use std::ops::Range;
+
 use super::lanes::{self, FEATURES_MAX, LANES, LaneStep, RowBins};
+use super::thresholds::Thresholds;
 use super::vectors::Vectors;
-use crate::ensemble::{Asked, Ensemble};
+use crate::ensemble::{Asked, Ensemble, FlatNode};
 use crate::position::Positions;
 
 /// Rows that go through the trees together: eight vectors of 32 bytes, whose cursors stay in registers.
@@ -83,27 +86,22 @@ pub(super) struct Cursors {
 impl Cursors {
     /// Prepares the trees of `ensemble`; `None` if a tree has too many leaves, a feature too many thresholds, or a split is by
     /// category. The processor has the `vectors`.
-    pub(super) fn new(ensemble: &Ensemble, vectors: Vectors) -> Option<Self> {
-        // Many times as many as there are distinct ones: integers, which are sorted faster.
-        let mut thresholds: Vec<Vec<i32>> = vec![Vec::new(); ensemble.n_features()];
+    pub(super) fn new(ensemble: &Ensemble, thresholds: &Thresholds, vectors: Vectors) -> Option<Self> {
         // By feature: the column where missing values go right, and where they go left.
         let mut columns_of = vec![[None, None]; ensemble.n_features()];
         for node in ensemble.nodes() {
-            let Asked::AtMost(threshold) = ensemble.asked(node) else { return None };
-            thresholds[node.feature()].push(ordered(threshold));
+            let Asked::AtMost(_) = ensemble.asked(node) else { return None };
             columns_of[node.feature()][usize::from(node.missing_left())] = Some(0);
         }
         let mut columns = Vec::new();
-        for (feature, thresholds) in thresholds.iter_mut().enumerate() {
-            thresholds.sort_unstable();
-            thresholds.dedup();
+        for (feature, thresholds) in thresholds.by_feature().iter().enumerate() {
             if thresholds.len() > THRESHOLDS_MAX {
                 return None;
             }
             for (column, missing) in columns_of[feature].iter_mut().zip([u8::MAX, 0]) {
                 if let Some(column) = column {
                     *column = columns.len() as u16;
-                    let positions = Positions::new(thresholds.iter().copied().map(threshold_of).collect());
+                    let positions = Positions::new(thresholds.clone());
                     columns.push(Column { feature, positions, missing: flipped(missing) });
                 }
             }
@@ -112,9 +110,12 @@ impl Cursors {
         let (steps, ends, starts, groups) =
             (Vec::with_capacity(ensemble.nodes().len()), vec![], vec![], vec![]);
         let mut cursors = Self { base, columns, steps, ends, leaves, starts, groups };
-        for root in ensemble.roots() {
+        for (nodes, leaves) in ensemble.trees() {
             cursors.starts.push(cursors.leaves.len());
-            cursors.add(ensemble, *root, &columns_of, LEAVES_MAX)?;
+            cursors.add(ensemble, nodes, leaves, |at, node| {
+                let column = columns_of[node.feature()][usize::from(node.missing_left())];
+                Some((column?, thresholds.below()[at] as u8))
+            })?;
             cursors.ends.push(cursors.steps.len());
         }
         cursors.leaves.extend([0.0; LEAVES_MAX]);
@@ -176,32 +177,42 @@ impl Cursors {
         sum
     }
 
-    /// Adds the splits below `at`, parents first, and its leaves from left to right; `None` if there are too many leaves, or if the
-    /// tree is deeper than `depth_max`, which implies too many.
+    /// Adds a tree with these nodes and leaves of the ensemble: its splits as they come, which is parents first, and its leaves from
+    /// left to right. `asked` returns a node's column and bin. Returns `None` if there are too many leaves.
     fn add(
         &mut self,
         ensemble: &Ensemble,
-        at: i32,
-        columns_of: &[[Option<u16>; 2]],
-        depth_max: usize,
+        nodes: Range<usize>,
+        leaves: Range<usize>,
+        asked: impl Fn(usize, &FlatNode) -> Option<(u16, u8)>,
     ) -> Option<()> {
-        let start = self.starts.last().copied()?;
-        if at < 0 {
-            self.leaves.push(ensemble.leaf_values()[!at as usize]);
-            return (self.leaves.len() - start <= LEAVES_MAX).then_some(());
+        if leaves.len() > LEAVES_MAX {
+            return None;
         }
-        let depth_max = depth_max.checked_sub(1)?;
-        let node = &ensemble.nodes()[at as usize];
-        let Asked::AtMost(threshold) = ensemble.asked(node) else { return None };
-        let column = columns_of[node.feature()][usize::from(node.missing_left())]?;
-        let bin = self.columns[usize::from(column)].positions.position(threshold) as u8;
-        let place = self.steps.len();
-        let first = u8::try_from(self.leaves.len() - start).ok()?;
-        self.steps.push(Step { column, threshold: flipped(bin), first, second: first });
-        let [left, right] = node.children();
-        self.add(ensemble, left, columns_of, depth_max)?;
-        self.steps[place].second = u8::try_from(self.leaves.len() - start).ok()?;
-        self.add(ensemble, right, columns_of, depth_max)
+        // A child's place among the tree's nodes, then leaves: selected, since a branch would be mispredicted half of the time.
+        let place = |child: i32| {
+            let (node, leaf) = (child as usize, !child as usize);
+            if child >= 0 { node - nodes.start } else { leaf - leaves.start + nodes.len() }
+        };
+        let splits = &ensemble.nodes()[nodes.clone()];
+        let mut leaves_below = [1u16; 2 * LEAVES_MAX];
+        for (at, node) in splits.iter().enumerate().rev() {
+            leaves_below[at] = node.children().map(|child| leaves_below[place(child)]).iter().sum();
+        }
+        let mut firsts = [0u8; 2 * LEAVES_MAX];
+        for (at, node) in splits.iter().enumerate() {
+            let [left, right] = node.children().map(place);
+            let (first, second) = (firsts[at], firsts[at] + leaves_below[left] as u8);
+            (firsts[left], firsts[right]) = (first, second);
+            let (column, bin) = asked(nodes.start + at, node)?;
+            self.steps.push(Step { column, threshold: flipped(bin), first, second });
+        }
+        let start = self.leaves.len();
+        self.leaves.resize(start + leaves.len(), 0.0);
+        for (value, first) in ensemble.leaf_values()[leaves].iter().zip(&firsts[nodes.len()..]) {
+            self.leaves[start + usize::from(*first)] = *value;
+        }
+        Some(())
     }
 
     /// Sets `sums` to the sums of `rows`, row-major with `width` values each. The processor has the `vectors`.
@@ -252,17 +263,6 @@ fn in_lanes(trees: &[&[Step]], looked_up: &[u8]) -> Box<[LaneStep]> {
         }
     }
     group.into()
-}
-
-/// Returns an integer in the order of the thresholds, of which 0 and -0 are one.
-fn ordered(threshold: f32) -> i32 {
-    let bits = (threshold + 0.0).to_bits() as i32;
-    bits ^ (bits >> 31 & i32::MAX)
-}
-
-/// Returns the threshold of [`ordered`], which is its own inverse.
-fn threshold_of(ordered: i32) -> f32 {
-    f32::from_bits((ordered ^ (ordered >> 31 & i32::MAX)) as u32)
 }
 
 fn flipped(bin: u8) -> i8 {

@@ -1,5 +1,6 @@
 //! Tables of leaf masks, computed once from an ensemble.
 
+use super::thresholds::Thresholds;
 use crate::ensemble::{Asked, Categories, Ensemble};
 use crate::position::Positions;
 
@@ -124,8 +125,11 @@ pub(super) struct Tables {
 impl Tables {
     /// Computes the tables of `ensemble`; returns `None` if it has a tree with too many leaves, a feature that is
     /// split both by order and by category, or too many bins.
-    pub(super) fn new(ensemble: &Ensemble) -> Option<Self> {
-        let bins = bins_of(ensemble)?;
+    pub(super) fn new(ensemble: &Ensemble, thresholds: &Thresholds) -> Option<Self> {
+        if ensemble.n_leaves() > ensemble.n_trees() * LEAVES_MAX {
+            return None;
+        }
+        let bins = bins_of(ensemble, thresholds)?;
         let lens: Vec<usize> = bins.iter().map(Bins::len).collect();
         let is_asked = asked_features(ensemble);
         let order = (0..bins.len()).filter(|&feature| is_asked[feature]).collect();
@@ -284,25 +288,23 @@ fn bundled(mut features: Vec<usize>, lens: &[usize]) -> Vec<Vec<usize>> {
 
 /// Returns the bins that the splits of each feature distinguish; `None` if a feature is split both by order and by
 /// category, or has too many thresholds.
-fn bins_of(ensemble: &Ensemble) -> Option<Vec<Bins>> {
+fn bins_of(ensemble: &Ensemble, thresholds: &Thresholds) -> Option<Vec<Bins>> {
     let mut asked = vec![AskedOf::default(); ensemble.n_features()];
     for node in ensemble.nodes() {
         let of = &mut asked[node.feature()];
-        match ensemble.asked(node) {
-            Asked::AtMost(threshold) => of.thresholds.push(threshold),
+        if let Asked::OneOf(categories) = ensemble.asked(node) {
             // A split by an empty set is still a split by category.
-            Asked::OneOf(categories) => of.end = of.end.max(categories.end()).max(1),
+            of.end = of.end.max(categories.end()).max(1);
         }
         of.missing_left |= node.missing_left();
         of.missing_right |= !node.missing_left();
     }
-    asked.into_iter().map(AskedOf::bins).collect()
+    asked.iter().zip(thresholds.by_feature()).map(|(asked, thresholds)| asked.bins(thresholds)).collect()
 }
 
-/// The tests that the splits apply to one feature.
+/// What the splits on one feature ask for, besides their thresholds.
 #[derive(Clone, Default)]
 struct AskedOf {
-    thresholds: Vec<f32>,
     /// One more than the largest category; 0 if no split is by category.
     end: u32,
     missing_left: bool,
@@ -310,19 +312,17 @@ struct AskedOf {
 }
 
 impl AskedOf {
-    fn bins(mut self) -> Option<Bins> {
+    fn bins(&self, thresholds: &[f32]) -> Option<Bins> {
         if self.end > 0 {
-            return self.thresholds.is_empty().then_some(Bins::Categories(self.end, self.end + 1));
+            return thresholds.is_empty().then_some(Bins::Categories(self.end, self.end + 1));
         }
-        self.thresholds.sort_unstable_by(f32::total_cmp);
-        self.thresholds.dedup_by(|a, b| *a == *b);
-        let last = self.thresholds.len() as u32;
+        let last = thresholds.len() as u32;
         let missing = match (self.missing_left, self.missing_right) {
             // Missing values always go left, as the smallest values do, or always right, as the largest do.
             (true, false) => 0,
             (_, false) | (false, true) => last,
             (true, true) => last + 1,
         };
-        (self.thresholds.len() < CELLS_MAX).then(|| Bins::Numeric(Positions::new(self.thresholds), missing))
+        (thresholds.len() < CELLS_MAX).then(|| Bins::Numeric(Positions::new(thresholds.to_vec()), missing))
     }
 }
