@@ -22,8 +22,10 @@ impl Positions {
     /// Builds the grid; thresholds have to be ascending, distinct, not NaN, and fewer than 65,536.
     pub(crate) fn new(mut thresholds: Vec<f32>) -> Self {
         let len = thresholds.len();
-        let (low, high) =
-            (thresholds.first().copied().unwrap_or(0.0), thresholds.last().copied().unwrap_or(0.0));
+        // Infinite ones, between missing and other values, go into the cells at the ends.
+        let mut finite = thresholds.iter().copied().filter(|at| at.is_finite());
+        let low = finite.next().unwrap_or(0.0);
+        let high = finite.next_back().unwrap_or(low);
         let cells = (len * 16).next_power_of_two().clamp(16, 4096);
         let per_unit = (cells - 1) as f32 / (high - low);
         let cells_per_unit = if per_unit.is_finite() { per_unit } else { 0.0 };
@@ -37,7 +39,7 @@ impl Positions {
             sum += count;
         }
         let most = counts.iter().copied().max().map_or(0, usize::from);
-        grid.in_cell = if most <= IN_CELL_MAX && low.is_finite() { most } else { 0 };
+        grid.in_cell = if most <= IN_CELL_MAX { most } else { 0 };
         thresholds.extend(std::iter::repeat_n(f32::NAN, grid.in_cell));
         grid.thresholds = thresholds;
         grid

@@ -124,7 +124,7 @@ impl Scorer {
     fn rows_one_by_one(&self) -> usize {
         match &self.form {
             Form::Masks(_) => 4,
-            Form::Cursors(cursors) if cursors.has_rows() => 48,
+            Form::Cursors(cursors) if cursors.has_rows() => 64,
             Form::Cursors(_) => 8,
             Form::Walk => 0,
         }

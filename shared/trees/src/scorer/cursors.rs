@@ -10,12 +10,14 @@
 //! ```
 //!
 //! for many rows at once: four vector instructions on bytes, whatever the depth. Values are binned to bytes beforehand: a bin is
-//! the number of the ensemble's thresholds on the feature that lie below the value.
+//! the number of the ensemble's thresholds on the feature that lie below the value. Rows that are alike come together, which leaves few
+//! splits to compare: see [`blocks`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod blocks;
 
 use std::ops::Range;
 
@@ -24,6 +26,7 @@ use super::thresholds::Thresholds;
 use super::vectors::Vectors;
 use crate::ensemble::{Asked, Ensemble, FlatNode};
 use crate::position::Positions;
+use blocks::{Bounds, Comparisons, Curve, Pruned, ROWS_SORTED, TreeComparisons};
 
 /// Rows that go through the trees together: eight vectors of 32 bytes, whose cursors stay in registers.
 pub(super) const ROWS: usize = 256;
@@ -37,6 +40,12 @@ const THRESHOLDS_MAX: usize = 255;
 /// Bins of a column, with the top bit flipped: vector instructions compare signed bytes.
 type Bins = [i8; ROWS];
 
+/// How many times [`ROWS`] a block has. Smaller blocks leave fewer splits to compare, but each tree is pruned for every one.
+const TILES: usize = 2;
+
+/// Trees whose leaves are added together, so that sums are read and written less often.
+const TREES: usize = 4;
+
 /// A split.
 #[derive(Debug, Clone, Copy)]
 struct Step {
@@ -47,6 +56,12 @@ struct Step {
     first: u8,
     /// First leaf of the right subtree.
     second: u8,
+    /// Splits of both subtrees, and this one.
+    n_splits: u8,
+}
+
+impl Step {
+    const NONE: Self = Self { column: 0, threshold: 0, first: 0, second: 0, n_splits: 0 };
 }
 
 /// A feature's bins, with missing values on one side: a feature whose splits send them both ways has two columns.
@@ -59,6 +74,12 @@ struct Column {
 }
 
 impl Column {
+    /// Returns the bin of a value.
+    #[inline]
+    fn bin(&self, value: f32) -> i8 {
+        if value.is_nan() { self.missing } else { self.below(value) }
+    }
+
     /// Returns the bin of a value that is not missing.
     #[inline]
     fn below(&self, value: f32) -> i8 {
@@ -66,19 +87,30 @@ impl Column {
     }
 }
 
-/// The trees of an ensemble as steps.
+/// A tree.
+struct Tree<'a> {
+    steps: &'a [Step],
+    /// `None` if the tree cannot be pruned.
+    comparisons: Option<TreeComparisons<'a>>,
+    leaves: &'a [f64; LEAVES_MAX],
+}
+
+/// The trees of an ensemble, ready for batches and for single rows.
 #[derive(Debug, Clone)]
 pub(super) struct Cursors {
     base: f64,
     columns: Vec<Column>,
+    curve: Curve,
     steps: Vec<Step>,
-    /// For each tree, the end of its steps.
+    /// Of the steps, for pruning.
+    comparisons: Comparisons,
+    /// For each tree, the end of its steps: a split, then those of its left subtree, then those of its right one.
     ends: Vec<usize>,
     /// Leaf values, tree by tree and from left to right, then [`LEAVES_MAX`] zeros: that many follow the start of each tree.
     leaves: Vec<f64>,
     /// For each tree, the position of its first leaf.
     starts: Vec<usize>,
-    /// The same steps for single rows: for each [`LANES`] trees, those of all of them. Empty where splits are on too many features, or
+    /// The same splits for single rows: for each [`LANES`] trees, those of all of them. Empty where splits are on too many features, or
     /// there are no instructions for them.
     groups: Vec<Box<[LaneStep]>>,
 }
@@ -109,7 +141,8 @@ impl Cursors {
         let (base, leaves) = (ensemble.base(), Vec::with_capacity(ensemble.n_leaves() + LEAVES_MAX));
         let (steps, ends, starts, groups) =
             (Vec::with_capacity(ensemble.nodes().len()), vec![], vec![], vec![]);
-        let mut cursors = Self { base, columns, steps, ends, leaves, starts, groups };
+        let (curve, comparisons) = (Curve::default(), Comparisons::default());
+        let mut cursors = Self { base, columns, curve, steps, comparisons, ends, leaves, starts, groups };
         for (nodes, leaves) in ensemble.trees() {
             cursors.starts.push(cursors.leaves.len());
             cursors.add(ensemble, nodes, leaves, |at, node| {
@@ -119,6 +152,8 @@ impl Cursors {
             cursors.ends.push(cursors.steps.len());
         }
         cursors.leaves.extend([0.0; LEAVES_MAX]);
+        cursors.curve = Curve::new(&cursors.columns, &cursors.steps);
+        cursors.comparisons = Comparisons::new(&cursors.steps, cursors.columns.len());
         if cursors.features().count() <= FEATURES_MAX && lanes::are_supported(vectors) {
             let looked_up: Vec<u8> = cursors
                 .features()
@@ -127,7 +162,7 @@ impl Cursors {
                     columns.iter().map(move |column| lanes::looked_up(place, column.missing == i8::MIN))
                 })
                 .collect();
-            let trees: Vec<_> = cursors.trees().map(|(steps, _)| steps).collect();
+            let trees: Vec<_> = cursors.trees().map(|tree| tree.steps).collect();
             cursors.groups = trees.chunks(LANES).map(|trees| in_lanes(trees, &looked_up)).collect();
         }
         Some(cursors)
@@ -138,11 +173,14 @@ impl Cursors {
         self.columns.chunk_by(|one, next| one.feature == next.feature)
     }
 
-    /// Returns the steps and leaf values of each tree.
-    fn trees(&self) -> impl Iterator<Item = (&[Step], &[f64; LEAVES_MAX])> {
+    /// Returns the trees.
+    fn trees(&self) -> impl Iterator<Item = Tree<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let steps = starts.zip(&self.ends).map(|(start, end)| &self.steps[start..*end]);
-        steps.zip(self.starts.iter().map(|start| self.leaves_from(*start)))
+        starts.zip(&self.ends).zip(&self.starts).map(|((start, end), leaves)| Tree {
+            steps: &self.steps[start..*end],
+            comparisons: self.comparisons.of(start..*end),
+            leaves: self.leaves_from(*leaves),
+        })
     }
 
     /// Returns the leaf values from `start`, the first leaf of a tree, which need no check for any cursor.
@@ -177,8 +215,8 @@ impl Cursors {
         sum
     }
 
-    /// Adds a tree with these nodes and leaves of the ensemble: its splits as they come, which is parents first, and its leaves from
-    /// left to right. `asked` returns a node's column and bin. Returns `None` if there are too many leaves.
+    /// Adds a tree with these nodes and leaves of the ensemble; `None` if there are too many leaves. `asked` returns the column of a node
+    /// and its threshold's bin.
     fn add(
         &mut self,
         ensemble: &Ensemble,
@@ -199,13 +237,20 @@ impl Cursors {
         for (at, node) in splits.iter().enumerate().rev() {
             leaves_below[at] = node.children().map(|child| leaves_below[place(child)]).iter().sum();
         }
-        let mut firsts = [0u8; 2 * LEAVES_MAX];
+        let (mut firsts, mut places) = ([0u8; 2 * LEAVES_MAX], [0u8; 2 * LEAVES_MAX]);
+        let from = self.steps.len();
+        self.steps.resize(from + splits.len(), Step::NONE);
         for (at, node) in splits.iter().enumerate() {
             let [left, right] = node.children().map(place);
-            let (first, second) = (firsts[at], firsts[at] + leaves_below[left] as u8);
+            let on_left = leaves_below[left] as u8;
+            let (first, second) = (firsts[at], firsts[at] + on_left);
             (firsts[left], firsts[right]) = (first, second);
+            // A subtree has one split less than leaves.
+            (places[left], places[right]) = (places[at].wrapping_add(1), places[at].wrapping_add(on_left));
             let (column, bin) = asked(nodes.start + at, node)?;
-            self.steps.push(Step { column, threshold: flipped(bin), first, second });
+            let n_splits = (leaves_below[at] - 1) as u8;
+            self.steps[from + usize::from(places[at])] =
+                Step { column, threshold: flipped(bin), first, second, n_splits };
         }
         let start = self.leaves.len();
         self.leaves.resize(start + leaves.len(), 0.0);
@@ -217,35 +262,71 @@ impl Cursors {
 
     /// Sets `sums` to the sums of `rows`, row-major with `width` values each. The processor has the `vectors`.
     pub(super) fn score(&self, rows: &[f32], width: usize, sums: &mut [f64], vectors: Vectors) {
-        let mut bins = vec![[0; ROWS]; self.columns.len()];
-        for (rows, sums) in rows.chunks(ROWS * width).zip(sums.chunks_mut(ROWS)) {
-            for (column, bins) in self.columns.iter().zip(&mut bins) {
-                let values = rows[column.feature..].iter().step_by(width);
-                values.zip(bins).for_each(|(value, bin)| {
-                    *bin = if value.is_nan() { column.missing } else { column.below(*value) }
-                });
+        let trees: Vec<_> = self.trees().collect();
+        let mut bins = vec![vec![[0; ROWS]; self.columns.len()]; TILES];
+        for (rows, sums) in rows.chunks(ROWS_SORTED * width).zip(sums.chunks_mut(ROWS_SORTED)) {
+            let order = self.curve.order(&self.columns, rows, width);
+            for order in order.chunks(TILES * ROWS) {
+                let bounds = self.fill(order, rows, width, &mut bins);
+                let mut block = [self.base; TILES * ROWS];
+                add_trees(&trees, &bins, &bounds, &mut block[..order.len()], vectors);
+                order.iter().zip(block).for_each(|(row, sum)| sums[*row as usize] = sum);
             }
-            sums.fill(self.base);
-            self.add_trees(&bins, sums, vectors);
         }
     }
 
-    /// Adds the exit leaves of all trees, in their order, to the sums of at most [`ROWS`] rows.
-    fn add_trees(&self, bins: &[Bins], sums: &mut [f64], vectors: Vectors) {
-        let mut cursors = [[0; ROWS]; 2];
-        let trees: Vec<_> = self.trees().collect();
-        // Two trees at a time, so that sums are read and written half as often.
-        let (pairs, last) = trees.as_chunks::<2>();
-        for [one, other] in pairs {
-            exits(one.0, bins, &mut cursors[0], vectors);
-            exits(other.0, bins, &mut cursors[1], vectors);
-            for ((sum, first), second) in sums.iter_mut().zip(&cursors[0]).zip(&cursors[1]) {
-                *sum = (*sum + one.1[usize::from(*first)]) + other.1[usize::from(*second)];
+    /// Sets the bins of the rows in this `order`, and returns their bounds.
+    fn fill(&self, order: &[u32], rows: &[f32], width: usize, bins: &mut [Vec<Bins>]) -> Bounds {
+        let mut bounds = Bounds::NONE;
+        for (order, bins) in order.chunks(ROWS).zip(bins) {
+            let mut bins = bins.iter_mut().enumerate();
+            for columns in self.features() {
+                let value = |row: &u32| rows[*row as usize * width + columns[0].feature];
+                // Both columns of a feature differ in the bin of missing values only.
+                let mut first: Option<&Bins> = None;
+                for (column, (at_column, bins)) in columns.iter().zip(&mut bins) {
+                    for (at, row) in order.iter().enumerate() {
+                        let value = value(row);
+                        bins[at] = match first {
+                            _ if value.is_nan() => column.missing,
+                            Some(first) => first[at],
+                            None => column.below(value),
+                        };
+                    }
+                    bounds.include(at_column, &bins[..order.len()]);
+                    first = Some(bins);
+                }
             }
         }
-        for (steps, leaves) in last {
-            exits(steps, bins, &mut cursors[0], vectors);
-            sums.iter_mut().zip(&cursors[0]).for_each(|(sum, leaf)| *sum += leaves[usize::from(*leaf)]);
+        bounds
+    }
+}
+
+/// Adds the exit leaves of all trees, in their order, to the sums of the rows with these bins.
+fn add_trees(trees: &[Tree], bins: &[Vec<Bins>], bounds: &Bounds, sums: &mut [f64], vectors: Vectors) {
+    let mut pruned = [Pruned::NONE; TREES];
+    let mut cursors = [[0; ROWS]; TREES];
+    for trees in trees.chunks(TREES) {
+        for (tree, pruned) in trees.iter().zip(&mut pruned) {
+            pruned.set(tree.steps, tree.comparisons, bounds, vectors);
+        }
+        for (sums, bins) in sums.chunks_mut(ROWS).zip(bins) {
+            for (pruned, cursors) in pruned.iter().zip(&mut cursors).take(trees.len()) {
+                exits(pruned.steps(), bins, cursors, vectors);
+            }
+            let Some(trees) = trees.as_array::<TREES>() else {
+                for (tree, cursors) in trees.iter().zip(&cursors) {
+                    sums.iter_mut()
+                        .zip(cursors)
+                        .for_each(|(sum, leaf)| *sum += tree.leaves[usize::from(*leaf)]);
+                }
+                continue;
+            };
+            for (row, sum) in sums.iter_mut().enumerate() {
+                for (tree, cursors) in trees.iter().zip(&cursors) {
+                    *sum += tree.leaves[usize::from(cursors[row])];
+                }
+            }
         }
     }
 }

@@ -71,6 +71,25 @@ proptest! {
         check(&scorer, &rows.iter().map(without_missing).collect::<Vec<_>>())?;
     }
 
+    /// Rows of which many are alike, so that blocks decide splits.
+    #[test]
+    fn trees_are_pruned_for_rows_that_are_alike(
+        (n_features, trees, kinds, varied) in prop::sample::select(vec![2usize, 9, 33, 70]).prop_flat_map(|n_features| (
+            Just(n_features),
+            prop::collection::vec(any_tree(n_features as u32, 100).prop_map(by_order), 1..9),
+            prop::collection::vec(prop::collection::vec(any_value(), n_features), 1..5),
+            prop::collection::vec((any::<prop::sample::Index>(), 0..n_features, any_value()), 600..1300),
+        )),
+    ) {
+        let scorer = Scorer::new(Ensemble::new(n_features, -0.1, &trees).unwrap());
+        let row = |(kind, feature, value): &(prop::sample::Index, usize, f32)| {
+            let mut row = kind.get(&kinds).clone();
+            row[*feature] = *value;
+            row
+        };
+        check(&scorer, &varied.iter().map(row).collect::<Vec<_>>())?;
+    }
+
     #[test]
     fn many_features_of_many_thresholds(
         trees in prop::collection::vec(any_tree(60, 30), 30..40),
@@ -143,6 +162,15 @@ fn thresholds_at_zero_and_at_the_ends_of_the_number_line_are_bins_of_cursors() {
     assert_eq!(scorer.form(), "cursors");
     let values = thresholds.iter().flat_map(|at| [at.next_down(), *at, at.next_up()]).chain([f32::NAN]);
     check(&scorer, &values.map(|value| vec![value]).collect::<Vec<_>>()).unwrap();
+}
+
+#[test]
+fn more_rows_than_are_sorted_at_once_keep_their_places() {
+    let scorer = Scorer::new(Ensemble::new(1, 0.0, &[chain(40)]).unwrap());
+    assert_eq!(scorer.form(), "cursors");
+    let rows: Vec<f32> = (0..70_000u32).map(|row| (row * 7919 % 45) as f32).collect();
+    let expected: Vec<f64> = rows.iter().map(|value| f64::from(value.min(39.0))).collect();
+    assert!(scorer.predict(&rows) == expected);
 }
 
 #[test]
