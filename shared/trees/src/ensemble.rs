@@ -126,11 +126,11 @@ impl Ensemble {
     /// Checks that each of `trees` is a tree over `n_features` features and stores them in the flat form.
     ///
     /// # Errors
-    /// The first defect found: see [`EnsembleError`].
+    /// One of its defects: see [`EnsembleError`].
     pub fn new(n_features: usize, base: f64, trees: &[Tree]) -> Result<Self, EnsembleError> {
         let mut flat = Self::constant(0, 0.0);
         trees.iter().try_for_each(|tree| flat.push(tree))?;
-        flat.over(n_features, base)
+        flat.with_features(n_features, base)
     }
 
     /// Checks that `tree` is one, and adds it.
@@ -139,8 +139,8 @@ impl Ensemble {
         self.append(tree)
     }
 
-    /// Sets the number of features, which the splits keep to, and the base.
-    fn over(self, n_features: usize, base: f64) -> Result<Self, EnsembleError> {
+    /// Checks that the splits keep to these features, and sets the base.
+    fn with_features(self, n_features: usize, base: f64) -> Result<Self, EnsembleError> {
         if !base.is_finite() {
             return Err(EnsembleError::Base);
         }
@@ -227,8 +227,8 @@ impl Ensemble {
         &self.roots
     }
 
-    /// Returns where the nodes and the leaves of each tree are. A tree has one leaf more than it has nodes, so the trees before it
-    /// have as many more as there are.
+    /// Returns where the nodes and the leaves of each tree are. A tree has one leaf more than nodes, so before tree `n` there are `n` more
+    /// leaves than nodes.
     pub(crate) fn trees(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         let first_node = |tree: usize| match self.roots.get(tree) {
             Some(&root) if root < 0 => !root as usize - tree,

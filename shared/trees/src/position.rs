@@ -1,6 +1,6 @@
 //! Lookup of a value's position among sorted thresholds, in a few comparisons.
 
-/// Sorted thresholds with a grid of equal cells over their range. Each cell stores how many thresholds lie in the
+/// Sorted thresholds with a grid of equal cells over the range of the finite ones. Each cell stores how many thresholds lie in the
 /// cells before it, so a lookup only compares the few thresholds of one cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Positions {
@@ -22,7 +22,7 @@ impl Positions {
     /// Builds the grid; thresholds have to be ascending, distinct, not NaN, and fewer than 65,536.
     pub(crate) fn new(mut thresholds: Vec<f32>) -> Self {
         let len = thresholds.len();
-        // Infinite ones, between missing and other values, go into the cells at the ends.
+        // Thresholds at infinity, between missing and other values, do not widen the grid: they are in its first and last cell.
         let mut finite = thresholds.iter().copied().filter(|at| at.is_finite());
         let low = finite.next().unwrap_or(0.0);
         let high = finite.next_back().unwrap_or(low);

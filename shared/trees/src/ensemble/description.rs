@@ -56,7 +56,8 @@ pub fn at_most(split: f64) -> f32 {
     if f64::from(near) < split { near } else { near.next_down() }
 }
 
-/// Checks that nodes and leaves form one tree, that no threshold is NaN and every leaf value finite. `position` is the tree's among others.
+/// Checks that nodes and leaves form one tree, that no feature is beyond what any ensemble has, no threshold NaN, and every leaf value finite.
+/// `position` is the tree's place in the ensemble, for messages.
 pub(super) fn check(position: usize, tree: &Tree) -> Result<(), EnsembleError> {
     let shape = |detail: String| EnsembleError::Shape { tree: position, detail };
     let (n_nodes, n_leaves) = (tree.nodes.len(), tree.leaves.len());
@@ -65,7 +66,8 @@ pub(super) fn check(position: usize, tree: &Tree) -> Result<(), EnsembleError> {
     *seen.first_mut().ok_or_else(|| shape("it is empty".into()))? = true;
     for (at, node) in tree.nodes.iter().enumerate() {
         if node.feature as usize >= FEATURES_MAX {
-            return Err(EnsembleError::TooLarge);
+            let (feature, n_features) = (node.feature, FEATURES_MAX);
+            return Err(EnsembleError::UnknownFeature { tree: position, node: at, feature, n_features });
         }
         if matches!(node.split, Split::AtMost(threshold) if threshold.is_nan()) {
             return Err(EnsembleError::Threshold { tree: position, node: at });
@@ -98,10 +100,28 @@ pub(super) fn check(position: usize, tree: &Tree) -> Result<(), EnsembleError> {
 /// The serialized form of an ensemble: descriptions of its trees, so that deserializing checks them again.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Description<T> {
-    form: u32,
+    form: Form,
     n_features: u32,
     base: f64,
     trees: T,
+}
+
+/// The form's version, which is checked before trees are read that may have another one.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+struct Form;
+
+impl TryFrom<u32> for Form {
+    type Error = EnsembleError;
+    fn try_from(found: u32) -> Result<Self, EnsembleError> {
+        if found == FORM { Ok(Self) } else { Err(EnsembleError::Form { found }) }
+    }
+}
+
+impl From<Form> for u32 {
+    fn from(_: Form) -> u32 {
+        FORM
+    }
 }
 
 /// Trees that were flattened one by one as they were read, which saves the memory for the descriptions of all.
@@ -131,16 +151,13 @@ impl<'de> Visitor<'de> for Flattened {
 impl TryFrom<Description<Flattened>> for Ensemble {
     type Error = EnsembleError;
     fn try_from(from: Description<Flattened>) -> Result<Self, EnsembleError> {
-        match from.form {
-            FORM => from.trees.0.over(from.n_features as usize, from.base),
-            found => Err(EnsembleError::Form { found }),
-        }
+        from.trees.0.with_features(from.n_features as usize, from.base)
     }
 }
 
 impl From<Ensemble> for Description<Vec<Tree>> {
     fn from(from: Ensemble) -> Self {
-        Self { form: FORM, n_features: from.n_features as u32, base: from.base, trees: from.described() }
+        Self { form: Form, n_features: from.n_features as u32, base: from.base, trees: from.described() }
     }
 }
 

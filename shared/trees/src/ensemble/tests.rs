@@ -122,6 +122,8 @@ fn every_defect_is_refused_with_its_place() {
     let spare = Tree { nodes: vec![], leaves: vec![1.0, 2.0] };
     for (tree, expected) in [
         (stump(3, 0.0, true, [1.0, 2.0]), "tree 1, node 0: feature 3 of an ensemble with 1 features"),
+        (stump(70_000, 0.0, true, [1.0, 2.0]), "tree 1, node 0: feature 70000 of"),
+        (stump(u32::MAX, 0.0, true, [1.0, 2.0]), "tree 1, node 0: feature 4294967295 of"),
         (stump(0, f32::NAN, true, [1.0, 2.0]), "tree 1, node 0: the threshold is not a number"),
         (stump(0, 0.0, true, [1.0, f64::INFINITY]), "tree 1, leaf 1: the value is not finite"),
         (twice, "has two parents"),
@@ -141,6 +143,14 @@ fn a_number_of_features_that_no_model_has_is_refused() {
     assert_eq!(Ensemble::new(1 << 30, 0.0, &[]), Err(EnsembleError::TooLarge));
     let written = serde_json::to_value(Ensemble::constant(1 << 30, 0.0)).unwrap();
     assert!(serde_json::from_value::<Ensemble>(written).is_err());
+}
+
+#[test]
+fn another_form_is_refused_whatever_its_trees_are() {
+    let written = serde_json::to_string(&Ensemble::constant(1, 0.5)).unwrap();
+    let other = written.replacen(&format!("\"form\":{FORM}"), "\"form\":9", 1);
+    let refused = serde_json::from_str::<Ensemble>(&other.replace("[]", "[{}]")).unwrap_err().to_string();
+    assert!(refused.contains(&format!("ensemble form 9: this build reads form {FORM}")), "{refused}");
 }
 
 #[test]

@@ -40,8 +40,8 @@ const THRESHOLDS_MAX: usize = 255;
 /// Bins of a column, with the top bit flipped: vector instructions compare signed bytes.
 type Bins = [i8; ROWS];
 
-/// How many times [`ROWS`] a block has. Smaller blocks leave fewer splits to compare, but each tree is pruned for every one.
-const TILES: usize = 2;
+/// Tiles of a block, [`ROWS`] rows each. Smaller blocks leave fewer splits to compare, but each tree is pruned for every one.
+const TILES: usize = 4;
 
 /// Trees whose leaves are added together, so that sums are read and written less often.
 const TREES: usize = 4;
@@ -132,7 +132,7 @@ impl Cursors {
             }
             for (column, missing) in columns_of[feature].iter_mut().zip([u8::MAX, 0]) {
                 if let Some(column) = column {
-                    *column = columns.len() as u16;
+                    *column = u16::try_from(columns.len()).ok()?;
                     let positions = Positions::new(thresholds.clone());
                     columns.push(Column { feature, positions, missing: flipped(missing) });
                 }
@@ -152,8 +152,11 @@ impl Cursors {
             cursors.ends.push(cursors.steps.len());
         }
         cursors.leaves.extend([0.0; LEAVES_MAX]);
-        cursors.curve = Curve::new(&cursors.columns, &cursors.steps);
         cursors.comparisons = Comparisons::new(&cursors.steps, cursors.columns.len());
+        // Where no tree is pruned, rows keep their order.
+        if cursors.trees().any(|tree| tree.comparisons.is_some()) {
+            cursors.curve = Curve::new(&cursors.columns, &cursors.steps);
+        }
         if cursors.features().count() <= FEATURES_MAX && lanes::are_supported(vectors) {
             let looked_up: Vec<u8> = cursors
                 .features()
@@ -246,7 +249,7 @@ impl Cursors {
             let (first, second) = (firsts[at], firsts[at] + on_left);
             (firsts[left], firsts[right]) = (first, second);
             // A subtree has one split less than leaves.
-            (places[left], places[right]) = (places[at].wrapping_add(1), places[at].wrapping_add(on_left));
+            (places[left], places[right]) = (places[at] + 1, places[at] + on_left);
             let (column, bin) = asked(nodes.start + at, node)?;
             let n_splits = (leaves_below[at] - 1) as u8;
             self.steps[from + usize::from(places[at])] =
@@ -359,12 +362,12 @@ fn exits(steps: &[Step], bins: &[Bins], cursors: &mut [u8; ROWS], vectors: Vecto
         Vectors::Portable => (),
     }
     let _ = vectors;
-    // The compiler makes vector instructions of this; tiles stay in registers.
-    const TILE: usize = 128;
-    for (tile, cursors) in cursors.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {
-        let mut local = [0; TILE];
+    // The compiler makes vector instructions of this; parts stay in registers.
+    const PART: usize = 128;
+    for (part, cursors) in cursors.as_chunks_mut::<PART>().0.iter_mut().enumerate() {
+        let mut local = [0; PART];
         for step in steps {
-            let bins = &bins[usize::from(step.column)].as_chunks::<TILE>().0[tile];
+            let bins = &bins[usize::from(step.column)].as_chunks::<PART>().0[part];
             for (cursor, bin) in local.iter_mut().zip(bins) {
                 let moves = u8::from(*bin > step.threshold) & u8::from(*cursor == step.first);
                 *cursor ^= (*cursor ^ step.second) & moves.wrapping_neg();

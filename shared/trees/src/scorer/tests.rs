@@ -82,6 +82,8 @@ proptest! {
         )),
     ) {
         let scorer = Scorer::new(Ensemble::new(n_features, -0.1, &trees).unwrap());
+        let is_small = trees.iter().all(|tree| tree.leaves.len() <= 32);
+        prop_assert_eq!(scorer.form(), if is_small { "masks" } else { "cursors" });
         let row = |(kind, feature, value): &(prop::sample::Index, usize, f32)| {
             let mut row = kind.get(&kinds).clone();
             row[*feature] = *value;
@@ -139,9 +141,15 @@ fn chain_at(thresholds: Vec<f32>) -> Tree {
 
 #[test]
 fn a_mask_has_32_leaves_and_a_cursor_256() {
-    for (n_leaves, form) in
-        [(32, "masks"), (33, "cursors"), (255, "cursors"), (256, "cursors"), (257, "walk")]
-    {
+    for (n_leaves, form) in [
+        (32, "masks"),
+        (33, "cursors"),
+        (65, "cursors"),
+        (66, "cursors"),
+        (255, "cursors"),
+        (256, "cursors"),
+        (257, "walk"),
+    ] {
         let scorer = Scorer::new(Ensemble::new(1, 0.0, &[chain(n_leaves)]).unwrap());
         assert_eq!(scorer.form(), form, "{n_leaves} leaves");
         let rows: Vec<f32> = vec![-5.0, 0.0, 0.5, 17.0, 30.0, 31.0, 999.0, f32::NAN];

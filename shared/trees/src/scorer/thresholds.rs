@@ -68,7 +68,7 @@ impl Hasher for Spread {
     }
 
     fn write_u32(&mut self, value: u32) {
-        // Multiplied by 2^64 divided by the golden ratio (Knuth); the table takes its place from the low bits, which are the worst.
+        // Multiplied by 2^64 divided by the golden ratio (Knuth); the table takes its place from the low bits, which are a product's worst.
         self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(26);
     }
 }

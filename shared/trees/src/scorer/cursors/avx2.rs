@@ -72,7 +72,7 @@ fn decided_avx2(bounds: &Bounds, comparisons: TreeComparisons) -> [u64; 2] {
             let thresholds = comparisons.thresholds.as_ptr().add(at).cast();
             (_mm256_loadu_si256(columns), _mm256_loadu_si256(thresholds))
         };
-        let (least, most) = (looked_up(&bounds.least, columns), looked_up(&bounds.most, columns));
+        let (least, most) = (bytes_at(&bounds.least, columns), bytes_at(&bounds.most, columns));
         let above = [_mm256_cmpgt_epi8(most, thresholds), _mm256_cmpgt_epi8(least, thresholds)];
         let [some_right, right] = above.map(|above| u64::from(_mm256_movemask_epi8(above) as u32));
         all_left |= (some_right ^ u64::from(u32::MAX)) << at;
@@ -83,7 +83,7 @@ fn decided_avx2(bounds: &Bounds, comparisons: TreeComparisons) -> [u64; 2] {
 
 /// Returns the bytes of a table at these positions, of which the instruction looks up 16 at once.
 #[target_feature(enable = "avx2")]
-fn looked_up(table: &[i8; COLUMNS_MAX], positions: __m256i) -> __m256i {
+fn bytes_at(table: &[i8; COLUMNS_MAX], positions: __m256i) -> __m256i {
     const PART: usize = 16;
     let mut found = _mm256_setzero_si256();
     for part in 0..COLUMNS_MAX / PART {

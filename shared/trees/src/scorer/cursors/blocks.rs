@@ -1,9 +1,8 @@
 //! Blocks of rows that are alike, and what is left of a tree for them.
 //!
-//! Where all rows of a block are on one side of a threshold, the split is decided: it needs no comparison, and its other subtree is out
-//! of reach. So rows are put beside those that most splits treat alike, in the order of a Z-curve (Morton, 1966) through the features that
-//! are split on most, and each tree is pruned for a block. Of 62 splits, a block of 512 rows as they come leaves 34 to compare; rows in
-//! this order leave 12 (1,000 trees that learned from a year; 51,497 trips of a later month).
+//! A split that all rows of a block take alike is decided: its other subtree is out of reach, and where all go left, nothing has to be
+//! compared. So rows are put beside those that most splits treat alike, in the order of a Z-curve (Morton, 1966) through the features with
+//! the most splits, and each tree is pruned for a block.
 
 use std::ops::Range;
 
@@ -27,24 +26,25 @@ pub(super) struct Curve {
 }
 
 impl Curve {
-    /// Takes the features of most splits, and divides the bins of each into four parts that have as many of its splits.
+    /// Takes the features with the most splits, and divides the bins of each into four parts with about as many of its splits.
     pub(super) fn new(columns: &[Column], steps: &[Step]) -> Self {
         let mut splits_at = vec![[0u32; 256]; columns.len()];
         steps.iter().for_each(|step| splits_at[usize::from(step.column)][place(step.threshold)] += 1);
         let total = |at: &usize| splits_at[*at].iter().sum::<u32>();
         // Of a feature with two columns, the one with more splits.
         let of_features = columns.chunk_by(|one, next| one.feature == next.feature);
-        let firsts = of_features.scan(0, |end, columns| {
+        let busiest = of_features.scan(0, |end, columns| {
             *end += columns.len();
             (*end - columns.len()..*end).max_by_key(total)
         });
-        let mut most: Vec<usize> = firsts.collect();
+        let mut most: Vec<usize> = busiest.collect();
         most.sort_by_key(|at| std::cmp::Reverse(total(at)));
         most.truncate(FEATURES);
         let parts = most.iter().enumerate().map(|(rank, at)| {
-            let (mut keys, mut below, total) = (Box::new([0; 256]), 0, total(at).max(1));
+            let (mut keys, mut below, all) = (Box::new([0; 256]), 0, total(at).max(1));
             for (key, splits) in keys.iter_mut().zip(&splits_at[*at]) {
-                let part = (u64::from(below) << BITS) / u64::from(total);
+                // All splits are below the last bin.
+                let part = ((u64::from(below) << BITS) / u64::from(all)).min((1 << BITS) - 1);
                 // The first bits of all features come before their second ones.
                 let bits = (0..BITS).filter(|bit| part >> bit & 1 == 1);
                 *key = bits.map(|bit| 1 << (bit * FEATURES + FEATURES - 1 - rank)).sum();
@@ -133,7 +133,7 @@ impl Bounds {
     /// Of a block without rows.
     pub(super) const NONE: Self = Self { least: [i8::MAX; COLUMNS_MAX], most: [i8::MIN; COLUMNS_MAX] };
 
-    /// Includes the bins of a column.
+    /// Includes the bins of a column; those from [`COLUMNS_MAX`] on are left out, since no tree is pruned then.
     pub(super) fn include(&mut self, column: usize, bins: &[i8]) {
         if let (Some(least), Some(most)) = (self.least.get_mut(column), self.most.get_mut(column)) {
             *least = bins.iter().copied().fold(*least, i8::min);
@@ -141,7 +141,8 @@ impl Bounds {
         }
     }
 
-    /// Returns the splits where all rows go left, and those where all go right, a bit for each.
+    /// Returns the splits where all rows go left, and those where all go right, a bit for each. Bits after the tree's last split mean
+    /// nothing.
     fn decided(&self, comparisons: TreeComparisons, vectors: Vectors) -> [u64; 2] {
         #[cfg(target_arch = "x86_64")]
         if vectors.have_avx2() {
@@ -150,6 +151,7 @@ impl Bounds {
         let _ = vectors;
         let each = comparisons.columns.iter().zip(comparisons.thresholds);
         each.fold([0; 2], |[left, right], (column, threshold)| {
+            // There are no more columns: this spares a check.
             let column = usize::from(*column) % COLUMNS_MAX;
             let is_left = self.most[column] <= *threshold;
             let is_right = self.least[column] > *threshold;
@@ -194,6 +196,7 @@ impl Pruned {
         // subtree, then those of its right one.
         while let Some(at) = first_one((all_left | all_right) & in_reach & ahead) {
             let (on_left, on_both) = (steps[at].second - steps[at].first - 1, steps[at].n_splits - 1);
+            // At most 63 splits are below one: this spares a check.
             let [left, both] = [on_left, on_both].map(|splits| (1u64 << (splits % 64)) - 1);
             let removed = if all_left >> at & 1 == 1 { both ^ left } else { left };
             in_reach &= !(removed << at << 1);
@@ -240,26 +243,87 @@ mod tests {
         Tree { nodes: (1..32).map(node).collect(), leaves: vec![0.5; 32] }
     }
 
+    fn cursors_of(n_features: usize, tree: Tree) -> Cursors {
+        let ensemble = Ensemble::new(n_features, 0.0, &[tree]).unwrap();
+        Cursors::new(&ensemble, &Thresholds::of(&ensemble), Vectors::of_this_processor()).unwrap()
+    }
+
     #[test]
     fn only_splits_that_move_cursors_are_left() {
-        let ensemble = Ensemble::new(1, 0.0, &[halving()]).unwrap();
-        let vectors = Vectors::of_this_processor();
-        let cursors = Cursors::new(&ensemble, &Thresholds::of(&ensemble), vectors).unwrap();
+        let cursors = cursors_of(1, halving());
         let tree = cursors.trees().next().unwrap();
         let mut pruned = Pruned::NONE;
         for (least, most) in (0..32).flat_map(|least| (least..32).map(move |most| (least, most))) {
             let mut bounds = Bounds::NONE;
             bounds.include(0, &[flipped(least as u8), flipped(most as u8)]);
-            // Within reach, and some rows go right.
-            let moves_cursors = |node: &u32| {
-                let (start, end) = range(*node);
-                start <= most && end > least && most >= (start + end) / 2
+            // Within reach, and some rows go right; the first leaves of both subtrees are the numbers that reach them.
+            let moves_cursors = |node: u32| {
+                let (start, end) = range(node);
+                let is_moving = start <= most && end > least && most >= (start + end) / 2;
+                is_moving.then_some((start as u8, ((start + end) / 2) as u8))
             };
-            let expected = (1..32u32).filter(moves_cursors).count();
-            for vectors in [Vectors::Portable, vectors] {
+            let mut expected: Vec<_> = (1..32).filter_map(moves_cursors).collect();
+            expected.sort_unstable();
+            for vectors in [Vectors::Portable, Vectors::of_this_processor()] {
                 pruned.set(tree.steps, tree.comparisons, &bounds, vectors);
-                assert_eq!(pruned.steps().len(), expected, "from {least} to {most}");
+                let mut found: Vec<_> = pruned.steps().iter().map(|step| (step.first, step.second)).collect();
+                found.sort_unstable();
+                assert_eq!(found, expected, "from {least} to {most}");
             }
+        }
+    }
+
+    /// Makes a chain of splits, each on another feature, that send values above 0 on to the right.
+    fn chain(n_splits: u32) -> Tree {
+        let node = |at: u32| Node {
+            feature: at,
+            split: Split::AtMost(0.0),
+            missing_left: true,
+            left: Child::Leaf(at),
+            right: if at + 1 == n_splits { Child::Leaf(n_splits) } else { Child::Node(at + 1) },
+        };
+        Tree { nodes: (0..n_splits).map(node).collect(), leaves: vec![0.5; n_splits as usize + 1] }
+    }
+
+    #[test]
+    fn every_bit_and_every_column_is_decided_alike() {
+        let cursors = cursors_of(64, chain(64));
+        let tree = cursors.trees().next().unwrap();
+        let comparisons = tree.comparisons.unwrap();
+        for decided in 0..64 {
+            let mut bounds = Bounds::NONE;
+            for column in 0..64 {
+                let bins: &[u8] = if column == decided { &[1] } else { &[0, 1] };
+                bounds.include(column, &bins.iter().copied().map(flipped).collect::<Vec<_>>());
+            }
+            for vectors in [Vectors::Portable, Vectors::of_this_processor()] {
+                assert_eq!(bounds.decided(comparisons, vectors), [0, 1 << decided], "{vectors:?}");
+            }
+            bounds.least[decided] = flipped(0);
+            bounds.most[decided] = flipped(0);
+            for vectors in [Vectors::Portable, Vectors::of_this_processor()] {
+                assert_eq!(bounds.decided(comparisons, vectors), [1 << decided, 0], "{vectors:?}");
+                let mut pruned = Pruned::NONE;
+                pruned.set(tree.steps, tree.comparisons, &bounds, vectors);
+                assert_eq!(pruned.steps().len(), decided, "the rest of the chain is out of reach");
+            }
+        }
+        assert!(cursors_of(65, chain(65)).trees().all(|tree| tree.comparisons.is_none()));
+    }
+
+    #[test]
+    fn values_above_every_threshold_are_last_on_the_curve() {
+        for n_splits in [1, 2, 3, 9] {
+            let mut tree = chain(n_splits);
+            for (threshold, node) in (0u8..).zip(&mut tree.nodes) {
+                (node.feature, node.split) = (0, Split::AtMost(threshold.into()));
+            }
+            let cursors = cursors_of(1, tree);
+            let [(_, bits)] = &cursors.curve.parts[..] else { panic!("expected one feature") };
+            let bits = &bits[..=n_splits as usize];
+            assert!(bits.is_sorted() && bits[0] == 0, "{bits:?}");
+            assert!(bits[n_splits as usize] > bits[0], "{bits:?}");
+            assert_eq!(cursors.curve.order(&cursors.columns, &[9.0, -1.0, f32::NAN], 1), [1, 2, 0]);
         }
     }
 }
