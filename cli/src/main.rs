@@ -25,6 +25,7 @@ mod retrain;
 mod runs;
 mod score;
 mod serve;
+mod times;
 mod train;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use store::StoreUri;
 
 use crate::files;
 use crate::output::{Failure, Output};
+use crate::times;
 use crate::train::TargetName;
 
 /// Show the models of a registry, and change its champions and challengers.
@@ -75,15 +76,10 @@ pub enum Verb {
         #[command(flatten)]
         of: Of,
         /// Time in RFC 3339, such as 2021-03-15T09:00:00Z or 2021-03-15T05:00:00-04:00.
-        #[arg(long, value_parser = time)]
+        #[arg(long, value_parser = times::time)]
         at: DateTime<Utc>,
     },
     Lineage(lineage::Args),
-}
-
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    time.map_err(|_| "expected RFC 3339, such as 2021-03-15T09:00:00Z".into())
 }
 
 /// The format of a card.

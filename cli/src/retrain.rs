@@ -20,6 +20,7 @@ use store::StoreUri;
 use crate::files;
 use crate::output::{Failure, Output, spinner};
 use crate::predict::Read;
+use crate::times;
 use crate::train::TargetName;
 
 /// Retrain as the schedule does: choose, learn, judge, publish, and promote what is better.
@@ -45,7 +46,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     target: Option<TargetName>,
     /// Day to retrain as of: judges on the latest full month before it; today by default.
-    #[arg(long)]
+    #[arg(long, value_parser = times::day)]
     now: Option<NaiveDate>,
     /// Name of the run, after the day.
     #[arg(long, default_value = "by-hand")]

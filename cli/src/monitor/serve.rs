@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 
 use super::stored::Stores;
 use crate::output::Failure;
+use crate::times;
 
 type Labels = Vec<(&'static str, &'static str)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
@@ -45,7 +46,7 @@ pub struct Args {
     #[arg(long, default_value_t = 300)]
     refresh_seconds: u64,
     /// Judge the days before this one; by default today in New York.
-    #[arg(long)]
+    #[arg(long, value_parser = times::day)]
     day: Option<NaiveDate>,
 }
 

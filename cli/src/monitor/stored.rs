@@ -11,6 +11,7 @@ use store::StoreUri;
 
 use crate::files::FileError;
 use crate::output::{Failure, Output};
+use crate::times;
 
 /// Where profiles and models are.
 #[derive(clap::Args)]
@@ -43,7 +44,7 @@ pub struct RunArgs {
     #[command(flatten)]
     stores: Stores,
     /// Judge the days before this one; by default today in New York.
-    #[arg(long)]
+    #[arg(long, value_parser = times::day)]
     day: Option<NaiveDate>,
 }
 
@@ -58,7 +59,7 @@ pub struct ReportArgs {
     #[command(flatten)]
     stores: Stores,
     /// Judge the days before this one; by default today in New York.
-    #[arg(long)]
+    #[arg(long, value_parser = times::day)]
     day: Option<NaiveDate>,
     /// File to write a page of HTML to.
     #[arg(long, value_name = "FILE")]
